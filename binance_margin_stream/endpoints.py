@@ -1,0 +1,37 @@
+"""Where the exchange listens: hosts, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Endpoints"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The base addresses of one exchange; every one is configuration.
+
+    There is no testnet for margin: take `Endpoints.production()` or the `endpoints` of a running sandbox.
+    """
+
+    rest: str
+    """REST calls, such as ``https://api.binance.com``."""
+
+    websocket_api: str
+    """The WebSocket API, which takes listen tokens: the whole address, path included."""
+
+    stream: str
+    """The stream host of the listen key that was retired in February 2026: address without path."""
+
+    margin_stream: str
+    """The stream host of the risk listen key and of the listen key V2: address without path."""
+
+    @classmethod
+    def production(cls) -> Endpoints:
+        """The real exchange, where orders cost money."""
+        return cls(
+            rest="https://api.binance.com",
+            websocket_api="wss://ws-api.binance.com:443/ws-api/v3",
+            stream="wss://stream.binance.com:9443",
+            margin_stream="wss://margin-stream.binance.com",
+        )
