@@ -1,0 +1,141 @@
+"""The API key, and the secret if there is one, for the generated configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
+
+if TYPE_CHECKING:
+    from binance_margin_stream.configuration import Configuration
+
+__all__ = ["ApiKeyAuth", "checked"]
+
+KEY_VARIABLE = "BINANCE_API_KEY"
+SECRET_VARIABLE = "BINANCE_API_SECRET"  # noqa: S105  # the name of a variable
+
+Credential = str | Callable[[], str]
+
+
+class ApiKeyAuth:
+    """An API key for the ``X-MBX-APIKEY`` header and, only if given, the secret that signs.
+
+    Either may be a callable without arguments; it is then asked for every request, so that a key can be
+    rotated without a restart. Neither is ever shown.
+    """
+
+    def __init__(self, key: Credential, secret: Credential | None = None) -> None:
+        """Raise `ApiTypeError` or `ApiValueError` for a key or secret that cannot be one."""
+        self._key = _asked_or_checked(key, KEY_VARIABLE)
+        self._secret = None if secret is None else _asked_or_checked(secret, SECRET_VARIABLE)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> ApiKeyAuth:
+        """From ``BINANCE_API_KEY`` and, if set, ``BINANCE_API_SECRET``.
+
+        With ``_FILE`` behind its name, a variable names a file that holds the value instead, as container
+        secrets do. Raises `ApiValueError` when there is no key.
+        """
+        key = _from_environment(environ, KEY_VARIABLE)
+        if key is None:
+            raise ApiValueError(f"no API key: set {KEY_VARIABLE}, or {KEY_VARIABLE}_FILE to a file that holds it")
+        return cls(key, _from_environment(environ, SECRET_VARIABLE))
+
+    @classmethod
+    def from_file(cls, key: str | os.PathLike[str], secret: str | os.PathLike[str] | None = None) -> ApiKeyAuth:
+        """From a file that holds the key alone and, if given, one that holds the secret alone."""
+        return cls(_read(Path(key)), None if secret is None else _read(Path(secret)))
+
+    @property
+    def signs(self) -> bool:
+        """Whether there is a secret."""
+        return self._secret is not None
+
+    def api_key(self) -> str:
+        """The key for the next request."""
+        return self._key()
+
+    def signature(self, payload: str) -> str:
+        """HMAC-SHA256 of `payload` in hexadecimal. Raises `ApiValueError` when there is no secret."""
+        if self._secret is None:
+            raise ApiValueError(f"no API secret to sign with: set {SECRET_VARIABLE}")
+        return hmac.new(self._secret().encode("ascii"), payload.encode("utf-8"), hashlib.sha256).hexdigest()
+
+    def plug_into(self, configuration: Configuration) -> None:
+        """Make the generated `configuration` send this key, asked anew for every request."""
+        configuration.api_key = {"ApiKeyAuth": ""}
+        configuration.api_key_prefix = {}
+        setattr(configuration, "refresh_api_key_hook", self._refresh)  # noqa: B010  # its type says None
+
+    def _refresh(self, configuration: Configuration) -> None:
+        configuration.api_key["ApiKeyAuth"] = self._key()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(key=***{', secret=***' if self.signs else ''})"
+
+    def __deepcopy__(self, memo: object) -> ApiKeyAuth:
+        return self
+
+
+def checked(value: object, variable: str) -> str:
+    """`value` if it can stand in a header as a key; else an error that names `variable` and hides the value."""
+    if not isinstance(value, str):
+        raise ApiTypeError(f"{variable} has to be a string, not {type(value).__name__}")
+    problem = _problem(value)
+    if problem:
+        raise ApiValueError(f"{variable} {problem}; copy it again from the exchange's API management page")
+    return value
+
+
+def _problem(value: str) -> str:
+    if not value:
+        return "is empty"
+    if "\n" in value or "\r" in value:
+        return "holds a line break"
+    if any(char.isspace() for char in value):
+        return "holds a space"
+    if not value.isascii():
+        return "holds a character that is not ASCII"
+    if not value.isprintable():
+        return "holds a control character"
+    return "is longer than 512 characters" if len(value) > 512 else ""
+
+
+def _asked_or_checked(credential: Credential, variable: str) -> Callable[[], str]:
+    if not callable(credential):
+        value = checked(credential, variable)
+        return lambda: value
+    ask = credential
+
+    def asked() -> str:
+        try:
+            value = ask()
+        except Exception as error:
+            raise ApiValueError(f"the callable for {variable} raised {type(error).__name__}") from error
+        return checked(value, f"what the callable for {variable} returned")
+
+    return asked
+
+
+def _from_environment(environ: Mapping[str, str], variable: str) -> str | None:
+    path = environ.get(f"{variable}_FILE")
+    if variable in environ:
+        if path is not None:
+            raise ApiValueError(f"both {variable} and {variable}_FILE are set: unset one")
+        return environ[variable]
+    return None if path is None else _read(Path(path))
+
+
+def _read(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="ascii")
+    except OSError as error:
+        raise ApiValueError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError:
+        raise ApiValueError(f"{file} holds a character that is not ASCII") from None
+    return text.removesuffix("\n").removesuffix("\r")

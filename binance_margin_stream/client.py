@@ -1,0 +1,300 @@
+"""The one seam between generated and hand-written code: all that generated output gets wrong, mended.
+
+Timeouts, retries, redirects, errors, signing, and what may be shown. Generated code stays as it is generated.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+from pydantic import ValidationError
+
+from binance_margin_stream import __version__, api_client, models
+from binance_margin_stream.answer import Answer, error_of, json_of, response_error
+from binance_margin_stream.api_response import ApiResponse
+from binance_margin_stream.auth import KEY_VARIABLE, ApiKeyAuth, checked
+from binance_margin_stream.configuration import Configuration
+from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.exceptions import (
+    ApiTypeError,
+    ApiValueError,
+    OpenApiException,
+    TimestampError,
+    TransportError,
+)
+from binance_margin_stream.guard import guarded
+from binance_margin_stream.rest import RESTResponse
+from binance_margin_stream.retry import RetryPolicy
+from binance_margin_stream.transport import Timeout, bound, sent
+
+__all__ = ["ApiClient"]
+
+log = logging.getLogger("binance_margin_stream")
+
+_KEY_HEADER = "X-MBX-APIKEY"
+_FORM = "application/x-www-form-urlencoded"
+_FORM_METHODS = frozenset({"POST", "PUT", "DELETE"})
+_SIGNED_PATHS = frozenset({"/sapi/v1/userListenToken"})
+_SECRET_PARAMETERS = frozenset({"listenKey", "signature"})
+
+Parameters = tuple[tuple[str, str], ...]
+
+
+class ApiClient(api_client.ApiClient):
+    """What every API class sends its calls through; safe to share between threads.
+
+    ``ApiClient(auth=ApiKeyAuth.from_env())`` is all that production needs. `timeout` holds for each attempt;
+    `retry` says how often and how patiently a call is repeated. Parameters travel in the request's body, so that
+    no address holds a secret, and no redirect is followed, so that no other host gets the key. A generated
+    `Configuration` may be given instead of `endpoints`, for a proxy or for certificates of one's own.
+
+    Close it, or use it in a ``with`` block.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration | None = None,
+        *,
+        auth: ApiKeyAuth | None = None,
+        endpoints: Endpoints | None = None,
+        timeout: Timeout | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Raise `ApiTypeError` or `ApiValueError` for settings that cannot work."""
+        if configuration is not None and endpoints is not None:
+            raise ApiTypeError("give either a configuration or endpoints: both say where the exchange is")
+        if configuration is None:
+            host = (endpoints or Endpoints.production()).rest
+            configuration = Configuration(host=host, connection_pool_maxsize=32)
+        _check_configuration(configuration)
+        if auth is not None:
+            auth.plug_into(configuration)
+        try:
+            super().__init__(configuration)
+        except (urllib3.exceptions.HTTPError, AssertionError, ImportError, ValueError) as error:
+            raise ApiValueError(f"the configuration's proxy cannot be used: {type(error).__name__}") from None
+        bound(self.rest_client.pool_manager)
+        self.user_agent = f"binance-margin-stream/{__version__}"
+        self._auth = auth
+        self._timeout = timeout or Timeout()
+        self._retry = retry or RetryPolicy()
+        self._clock_offset = 0.0
+        self._closed = threading.Event()
+        self._process = os.getpid()
+
+    def close(self) -> None:
+        """End pauses and idle connections; may be called twice. A call under way ends with its timeout."""
+        self._closed.set()
+        self.rest_client.close()
+
+    def param_serialize(self, *args: Any, **kwargs: Any) -> Any:
+        """Build the request of a generated method: parameters in the body, the headers of this call on top."""
+        _check_call(kwargs)
+        if kwargs["method"] in _FORM_METHODS:
+            kwargs["post_params"] = [(name, _spelled(value)) for name, value in kwargs.pop("query_params") or ()]
+        own_headers = dict(kwargs.get("header_params") or {})
+        method, url, headers, body, parameters = super().param_serialize(*args, **kwargs)
+        headers.update(own_headers)
+        _check_headers(headers)
+        return method, url, headers, body, parameters
+
+    def call_api(
+        self,
+        method: str,
+        url: str,
+        header_params: Any = None,
+        body: Any = None,
+        post_params: Any = None,
+        _request_timeout: Any = None,
+    ) -> RESTResponse:
+        """Send the request, again where `retry` says so, and answer 2xx with its body read; raise all else."""
+        path = url.removeprefix(self.configuration.host).partition("?")[0]
+        request = _Request(method, url, path, header_params or {}, tuple(post_params or ()), body)
+        timeout = self._timeout.overridden(_request_timeout)
+        clock_corrected = False
+        attempt = 1
+        while True:
+            try:
+                return self._attempt(request, timeout)
+            except OpenApiException as error:
+                pause = self._retry.pause(error, attempt, random.random())
+                if isinstance(error, TimestampError) and not clock_corrected and self._correct_clock(error):
+                    clock_corrected, pause = True, 0.0
+                if pause is None:
+                    raise
+                log.info("attempt %d failed: %s; again in %.2f s", attempt, error, pause)
+            self._closed.wait(pause)
+            attempt += 1
+
+    def response_deserialize(self, response_data: Any, response_types_map: Any = None) -> ApiResponse[Any]:
+        """Turn a 2xx answer into what the spec promises, or raise `ResponseError`."""
+        answer: Answer = response_data.answer
+        promised = next((kind for status, kind in response_types_map.items() if status.startswith("2")), None)
+        return _ApiResponse.model_construct(
+            status_code=answer.status,
+            headers=answer.headers,
+            data=_data(answer, promised),
+            raw_data=answer.body,
+        )
+
+    def _attempt(self, request: _Request, timeout: Timeout) -> RESTResponse:
+        self._check_usable()
+        parameters = self._signed(request)
+        response, content = sent(
+            self.rest_client.pool_manager,
+            request.method,
+            request.url,
+            headers={**request.headers, "Content-Type": _FORM} if parameters else request.headers,
+            body=request.content(parameters),
+            timeout=timeout,
+        )
+        secrets = request.secrets(parameters)
+        answer = Answer(response.status, response.headers, content, request.method, request.path, secrets)
+        if 200 <= answer.status < 300:
+            return _RESTResponse(response, answer)
+        if 300 <= answer.status < 400:
+            raise response_error(answer, _redirect(answer))
+        raise error_of(answer)
+
+    def _check_usable(self) -> None:
+        if self._closed.is_set():
+            raise TransportError("this client is closed: make a new one", kind="closed")
+        if self._process != os.getpid():
+            # A forked child must not read answers from connections that it shares with its parent.
+            self.rest_client.pool_manager.clear()
+            self._process = os.getpid()
+
+    def _signed(self, request: _Request) -> Parameters:
+        """The parameters as sent: with time and signature when there is a secret, made anew for each attempt."""
+        given = dict(request.parameters)
+        if not (self._auth and self._auth.signs and request.path in _SIGNED_PATHS) or "signature" in given:
+            return request.parameters
+        given.setdefault("timestamp", str(round((time.time() + self._clock_offset) * 1000)))
+        return (*given.items(), ("signature", self._auth.signature(urlencode(given))))
+
+    def _correct_clock(self, error: TimestampError) -> bool:
+        """Take the exchange's clock from its answer; False when the answer does not tell it."""
+        try:
+            exchange_time = parsedate_to_datetime(error.headers.get("Date", ""))
+        except ValueError:
+            return False
+        self._clock_offset = (exchange_time - error.at).total_seconds()
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    parameters: Parameters = field(repr=False)
+    body: object = field(repr=False)
+
+    def content(self, parameters: Parameters) -> str | None:
+        if self.body is not None:
+            return json.dumps(self.body)
+        return urlencode(parameters) or None
+
+    def secrets(self, parameters: Parameters) -> tuple[str, ...]:
+        held = [value for name, value in parameters if name in _SECRET_PARAMETERS]
+        return (self.headers[_KEY_HEADER], *held)
+
+
+class _RESTResponse(RESTResponse):
+    def __init__(self, response: urllib3.HTTPResponse, answer: Answer) -> None:
+        super().__init__(response)
+        self.answer = answer
+
+
+class _ApiResponse(ApiResponse[Any]):
+    """Compares header names without case; its repr leaves out the raw body, which may hold a secret."""
+
+    def __repr_name__(self) -> str:
+        return "ApiResponse"
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [("status_code", self.status_code), ("data", self.data)]
+
+
+def _data(answer: Answer, promised: str | None) -> object:
+    """The value that the spec promises: None, a JSON object, or a model."""
+    if promised is None and not answer.body.strip():
+        return None
+    try:
+        value = json_of(answer)
+    except ValueError as error:
+        raise response_error(answer, str(error)) from None
+    if not isinstance(value, dict):
+        raise response_error(answer, "the answer is JSON, but not an object")
+    if promised in (None, "object"):
+        return value if promised else None
+    try:
+        model: Any = guarded(getattr(models, promised))
+        return model.from_dict(value)
+    except ValidationError as error:
+        raise response_error(answer, _wrong_fields(error, value)) from None
+
+
+def _wrong_fields(error: ValidationError, value: Mapping[str, object]) -> str:
+    names = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False, include_url=False)})
+    problems = [f"{name} {'is missing' if value.get(name) is None else 'has the wrong type'}" for name in names]
+    return "in the answer " + " and ".join(problems)
+
+
+def _redirect(answer: Answer) -> str:
+    target = urlsplit(answer.headers.get("Location", ""))
+    where = f"{target.scheme}://{target.hostname}" if target.hostname else "another address"
+    return f"it redirects to {where}, which is not followed, so that the key goes nowhere else"
+
+
+def _spelled(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _check_configuration(configuration: Configuration) -> None:
+    if configuration.debug:
+        configuration.debug = False  # takes back the process-wide switch that prints every request with its key
+        raise ApiValueError("debug=True would print the API key: set the level of the binance_margin_stream logger")
+    try:
+        host = urlsplit(configuration.host)
+        usable = host.scheme in ("http", "https") and bool(host.hostname) and host.port != 0
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise ApiValueError("the exchange's address has to be like https://api.binance.com; see Endpoints")
+    if configuration.retries is not None:
+        raise ApiValueError("Configuration.retries has no effect here: give ApiClient(retry=RetryPolicy(...))")
+
+
+def _check_call(call: Mapping[str, Any]) -> None:
+    """What holds between arguments, which the generated check of each argument alone cannot see."""
+    parameters = dict(call.get("query_params") or ())
+    if parameters.get("isIsolated") and not parameters.get("symbol"):
+        raise ApiValueError("an isolated margin account is one of a symbol: give symbol, such as BTCUSDT")
+    auth = call.get("_request_auth")
+    if auth and not ({"in", "type", "key", "value"} <= auth.keys() and auth["in"] == "header"):
+        raise ApiValueError("_request_auth takes the four entries type, in, key and value, and in has to be 'header'")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    key = headers.get(_KEY_HEADER)
+    if key is None:
+        raise ApiValueError(
+            f"no API key: set {KEY_VARIABLE} and give ApiClient(auth=ApiKeyAuth.from_env()), or ApiKeyAuth(...)"
+        )
+    checked(key, KEY_VARIABLE)
+    for name, value in headers.items():
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            raise ApiValueError(f"the header {name!r} has to be printable ASCII")

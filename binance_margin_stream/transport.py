@@ -1,0 +1,221 @@
+"""One HTTP exchange that ends in time: a deadline for the whole answer, a limit on its size, one error.
+
+A socket timeout alone bounds the wait for the next byte, so that a peer that sends a byte now and then holds
+its caller for ever. Here the time allowed for reading covers status line, headers and body together.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+
+from binance_margin_stream.exceptions import ApiValueError, TransportError
+
+__all__ = ["LARGEST_ANSWER", "Timeout", "bound", "sent"]
+
+LARGEST_ANSWER = 1 << 20
+"""Bytes. The exchange's answers to these calls have some hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """How long one attempt may take, in seconds: to connect, and from then on until the answer is whole."""
+
+    connect: float = 5.0
+    read: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Raise `ApiValueError` for what is no duration: nothing may wait for ever."""
+        durations = (self.connect, self.read)
+        if not all(isinstance(value, int | float) and 0 < value <= 86_400 for value in durations):
+            raise ApiValueError("a timeout has to be a number of seconds above 0, and at most a day")
+
+    def overridden(self, by: float | tuple[float, float] | None) -> Timeout:
+        """This timeout, or the one of a single call: seconds for both, or a pair for (connect, read)."""
+        if by is None:
+            return self
+        return Timeout(*by) if isinstance(by, tuple) else Timeout(by, by)
+
+
+_ONCE = urllib3.Retry(total=False, redirect=False)
+
+
+def bound(pool: urllib3.PoolManager) -> None:
+    """Give the connections that `pool` opens from now on a deadline for the whole answer."""
+    pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def sent(
+    pool: urllib3.PoolManager,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: str | None,
+    timeout: Timeout,
+) -> tuple[urllib3.HTTPResponse, bytes]:
+    """Send one request and read the whole answer: the response, which can be read again, and its body.
+
+    Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
+    in it, and `ApiValueError` for an address or a header that cannot be sent.
+    """
+    try:
+        response = pool.urlopen(
+            method,
+            url,
+            body=body,
+            headers=headers,
+            timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
+            redirect=False,
+            retries=_ONCE,
+            preload_content=False,
+            decode_content=False,
+        )
+        return _whole(response)
+    except LocationValueError:
+        raise ApiValueError("the address of the exchange is not a URL; see Endpoints") from None
+    except (HTTPError, http.client.HTTPException, OSError) as error:
+        raise TransportError(_message(kind := _kind(error), method, url), kind=kind) from None
+    except ValueError:
+        raise ApiValueError("a header or the address holds a character that HTTP cannot carry") from None
+
+
+def _whole(response: Any) -> tuple[urllib3.HTTPResponse, bytes]:
+    """`response` with its body in memory, and its connection back in the pool."""
+    try:
+        body = response.read(LARGEST_ANSWER + 1)
+        if len(body) > LARGEST_ANSWER or response.read(1):  # the second read finds a body that was cut off
+            raise http.client.HTTPException("the answer does not end")
+        response.release_conn()
+    except BaseException:
+        response.close()
+        raise
+    again = urllib3.HTTPResponse(
+        body=io.BytesIO(body),
+        headers=response.headers,
+        status=response.status,
+        reason=response.reason,
+        version=response.version,
+        preload_content=False,
+        decode_content=False,
+    )
+    return again, body
+
+
+_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+    (ProxyError, "proxy"),
+    (ConnectionRefusedError, "refused"),
+    (ssl.SSLEOFError, "cut off"),
+    (ssl.SSLZeroReturnError, "cut off"),
+    (NameResolutionError, "dns"),
+    (NewConnectionError, "connect"),
+    (ConnectTimeoutError, "timeout"),
+    (UrllibTimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (SSLError, "tls"),
+    (ssl.SSLError, "tls"),
+    (OSError, "cut off"),
+    (http.client.IncompleteRead, "cut off"),
+    (http.client.RemoteDisconnected, "cut off"),
+)
+_PLAIN_WORDS = {
+    "refused": "nothing listens there: check the address, and that the exchange or sandbox is up",
+    "dns": "its name was not found: check the address and this machine's DNS",
+    "tls": "no trusted TLS connection: check the certificate, the clock, and what stands in between",
+    "connect": "no connection: check the network",
+    "timeout": "no whole answer in time; the call may have taken effect",
+    "cut off": "the connection was cut before the answer was whole; the call may have taken effect",
+    "protocol": "what came back is not HTTP, or is larger than an answer can be",
+    "proxy": "the proxy gave no connection: check its address and the proxy variables",
+}
+
+
+def _kind(error: BaseException) -> str:
+    """The kind of a failure, looked for in the error and in what caused it, the most telling first."""
+    causes = list(_causes(error))
+    for kind, name in _KINDS:
+        if any(isinstance(cause, kind) for cause in causes):
+            return name
+    return "protocol"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen = 0
+    while error is not None and seen < 10:
+        yield error
+        reason = error.args[-1] if error.args and isinstance(error.args[-1], BaseException) else None
+        error = error.__cause__ or reason or error.__context__
+        seen += 1
+
+
+def _message(kind: str, method: str, url: str) -> str:
+    parts = urlsplit(url)
+    return f"{method} {parts.path or '/'} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {_PLAIN_WORDS[kind]}"
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until a point in time that it was given, however the bytes trickle."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        allowed = sock.gettimeout()
+        self._deadline = None if allowed is None else time.monotonic() + allowed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the time for the whole answer is over")
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+
+
+class _HTTPConnection(HTTPConnection):
+    response_class = _DeadlineResponse
+
+
+class _HTTPSConnection(HTTPSConnection):
+    response_class = _DeadlineResponse
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit

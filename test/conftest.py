@@ -1,0 +1,36 @@
+"""What every test of the REST half needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from peer import Peer
+
+import binance_margin_stream as sdk
+from calls import API_KEY
+
+QUICK = sdk.RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[..., sdk.ApiClient]]:
+    """Makes clients of a peer, and closes them."""
+    with ExitStack() as stack:
+
+        def make(peer: Peer, **settings: Any) -> sdk.ApiClient:
+            settings = {"auth": sdk.ApiKeyAuth(API_KEY), "retry": QUICK, "timeout": sdk.Timeout(2, 2)} | settings
+            return stack.enter_context(sdk.ApiClient(endpoints=peer.endpoints, **settings))
+
+        yield make
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[..., Peer]]:
+    """Starts peers that answer as told, and stops them."""
+    with ExitStack() as stack:
+        yield lambda *script: stack.enter_context(Peer(*script))
+
+

@@ -1,0 +1,138 @@
+"""A peer on a raw socket that answers what it is told to, byte for byte, however wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from binance_margin_stream import Endpoints
+
+Behaviour = Callable[[socket.socket], None]
+
+
+class Peer:
+    """Listens on loopback; each request gets the next of `script`, and the last one over and over.
+
+    An entry is the bytes of an answer, after which the connection is closed, or a function of the socket.
+    """
+
+    def __init__(self, *script: bytes | Behaviour) -> None:
+        self.script = list(script)
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return Endpoints(rest=self.url, websocket_api="", stream="", margin_stream="")
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(sock)
+            thread = threading.Thread(target=self._serve, args=(sock,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            request = read_request(sock)
+            if not request:
+                return
+            self.requests.append(request)
+            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            if callable(step):
+                step(sock)
+                return
+            sock.sendall(step)
+            sock.shutdown(socket.SHUT_WR)
+            sock.settimeout(5)
+            sock.recv(1)
+
+
+def read_request(sock: socket.socket) -> bytes:
+    """One request, head and body; empty when the peer went away."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            return b""
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += sock.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def http(
+    status: int,
+    body: bytes | str = b"",
+    headers: dict[str, str] | None = None,
+    *,
+    content_type: str = "application/json",
+) -> bytes:
+    """The bytes of a well-formed answer."""
+    content = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Any", f"Content-Length: {len(content)}", f"Content-Type: {content_type}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\nConnection: close\r\n\r\n" + content
+
+
+def html(status: int, title: str) -> bytes:
+    """A page as a firewall or nginx makes it."""
+    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>{title}</body></html>"
+    return http(status, page, content_type="text/html; charset=UTF-8")
+
+
+def reset(sock: socket.socket) -> None:
+    """Cut the connection with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def silent(sock: socket.socket) -> None:
+    """Never answer; end when the other side goes."""
+    sock.settimeout(30)
+    sock.recv(1)
+
+
+def dripping(data: bytes, pause: float) -> Behaviour:
+    """Send `data` a byte at a time with pauses, until it ends or the other side goes."""
+
+    def drip(sock: socket.socket) -> None:
+        sock.settimeout(pause)
+        for byte in data:
+            sock.sendall(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
+                if not sock.recv(1):
+                    return
+
+    return drip
