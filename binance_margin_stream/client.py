@@ -34,6 +34,7 @@ from binance_margin_stream.exceptions import (
     TransportError,
 )
 from binance_margin_stream.guard import guarded
+from binance_margin_stream.redaction import shortened
 from binance_margin_stream.rest import RESTResponse
 from binance_margin_stream.retry import RetryPolicy
 from binance_margin_stream.transport import Timeout, bound, sent
@@ -76,6 +77,7 @@ class ApiClient(api_client.ApiClient):
             raise ApiTypeError("give either a configuration or endpoints: both say where the exchange is")
         if configuration is None:
             host = (endpoints or Endpoints.production()).rest
+            _check_address(host)
             configuration = Configuration(host=host, connection_pool_maxsize=32)
         _check_configuration(configuration)
         if auth is not None:
@@ -254,8 +256,11 @@ def _wrong_fields(error: ValidationError, value: Mapping[str, object]) -> str:
 
 
 def _redirect(answer: Answer) -> str:
-    target = urlsplit(answer.headers.get("Location", ""))
-    where = f"{target.scheme}://{target.hostname}" if target.hostname else "another address"
+    try:
+        target = urlsplit(answer.headers.get("Location", ""))
+    except ValueError:
+        target = urlsplit("")
+    where = shortened(f"{target.scheme}://{target.hostname}") if target.hostname else "another address"
     return f"it redirects to {where}, which is not followed, so that the key goes nowhere else"
 
 
@@ -267,15 +272,19 @@ def _check_configuration(configuration: Configuration) -> None:
     if configuration.debug:
         configuration.debug = False  # takes back the process-wide switch that prints every request with its key
         raise ApiValueError("debug=True would print the API key: set the level of the binance_margin_stream logger")
+    _check_address(configuration.host)
+    if configuration.retries is not None:
+        raise ApiValueError("Configuration.retries has no effect here: give ApiClient(retry=RetryPolicy(...))")
+
+
+def _check_address(address: str) -> None:
     try:
-        host = urlsplit(configuration.host)
+        host = urlsplit(address)
         usable = host.scheme in ("http", "https") and bool(host.hostname) and host.port != 0
     except (ValueError, TypeError, AttributeError):
         usable = False
     if not usable:
         raise ApiValueError("the exchange's address has to be like https://api.binance.com; see Endpoints")
-    if configuration.retries is not None:
-        raise ApiValueError("Configuration.retries has no effect here: give ApiClient(retry=RetryPolicy(...))")
 
 
 def _check_call(call: Mapping[str, Any]) -> None:

@@ -204,6 +204,12 @@ class _DeadlineResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
+    def begin(self) -> None:
+        """Read the headers, and forget lines that are none: urllib3 would log them, whatever they quote."""
+        super().begin()
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
 
 class _HTTPConnection(HTTPConnection):
     response_class = _DeadlineResponse

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from calls import API_KEY
 from peer import Peer
 
 import binance_margin_stream as sdk
-from calls import API_KEY
 
 QUICK = sdk.RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)
 
@@ -32,5 +32,3 @@ def answering() -> Iterator[Callable[..., Peer]]:
     """Starts peers that answer as told, and stops them."""
     with ExitStack() as stack:
         yield lambda *script: stack.enter_context(Peer(*script))
-
-

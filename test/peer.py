@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -20,16 +21,21 @@ class Peer:
     An entry is the bytes of an answer, after which the connection is closed, or a function of the socket.
     """
 
-    def __init__(self, *script: bytes | Behaviour) -> None:
+    def __init__(
+        self, *script: bytes | Behaviour, tls: ssl.SSLContext | None = None, accept: Behaviour | None = None
+    ) -> None:
         self.script = list(script)
         self.requests: list[bytes] = []
+        self.connections = 0
+        self._tls = tls
+        self._on_accept = accept
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     @property
     def endpoints(self) -> Endpoints:
@@ -57,12 +63,19 @@ class Peer:
             except OSError:
                 return
             self._open.append(sock)
+            self.connections += 1
             thread = threading.Thread(target=self._serve, args=(sock,))
             self._threads.append(thread)
             thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with sock, contextlib.suppress(OSError):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            stack.callback(sock.close)
+            if self._on_accept:
+                self._on_accept(sock)
+            if self._tls:
+                sock = stack.enter_context(self._tls.wrap_socket(sock, server_side=True))
+                self._open.append(sock)
             request = read_request(sock)
             if not request:
                 return

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import trustme
 from calls import API_KEY, CALLS, GIVEN_KEY, LISTEN_KEY, Call
-from peer import dripping, html, http, reset, silent
+from peer import Peer, dripping, html, http, reset, silent
 
 import binance_margin_stream as sdk
 
@@ -192,18 +195,18 @@ def test_nobody_listening_is_told_as_refused(client_of):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     endpoints = sdk.Endpoints(rest=f"http://127.0.0.1:{port}", websocket_api="", stream="", margin_stream="")
-    with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES) as client:
-        with pytest.raises(sdk.TransportError) as caught:
-            PUT.on(client)()
+    client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES)
+    with client, pytest.raises(sdk.TransportError) as caught:
+        PUT.on(client)()
     assert caught.value.kind == "refused"
     assert f"127.0.0.1:{port}" in str(caught.value)
 
 
 def test_an_unknown_host_is_told_as_dns():
     endpoints = sdk.Endpoints(rest="http://no-such-host.invalid", websocket_api="", stream="", margin_stream="")
-    with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES) as client:
-        with pytest.raises(sdk.TransportError) as caught:
-            PUT.on(client)()
+    client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES)
+    with client, pytest.raises(sdk.TransportError) as caught:
+        PUT.on(client)()
     assert caught.value.kind == "dns"
 
 
@@ -233,21 +236,57 @@ def test_half_an_answer_is_asked_for_again_and_then_told(answering, client_of, s
     assert error.sent == 3
 
 
-@pytest.mark.parametrize("step", [silent, dripping(WHOLE, 0.02), dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 999, 0.02)])
+@pytest.mark.parametrize(
+    "step", [silent, dripping(WHOLE, 0.02), dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 999, 0.02)]
+)
 def test_an_answer_that_never_ends_ends_in_time(answering, client_of, step):
     error = error_for(answering, client_of, step, timeout=sdk.Timeout(0.2, 0.2), retry=sdk.NO_RETRIES)
     assert type(error) is sdk.TransportError
     assert error.kind == "timeout"
 
 
-def test_plain_http_where_tls_is_spoken_is_told_as_tls(answering):
-    peer = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    endpoints = sdk.Endpoints(rest=peer.url.replace("http:", "https:"), websocket_api="", stream="", margin_stream="")
-    settings = {"timeout": sdk.Timeout(1, 1), "retry": sdk.RetryPolicy()}
-    with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, **settings) as client:
-        with pytest.raises(sdk.TransportError) as caught:
+@pytest.fixture
+def certificates():
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return authority, context
+
+
+def test_a_certificate_that_nobody_trusts_is_told_as_tls_and_not_tried_again(certificates):
+    with Peer(http(200, "{}"), tls=certificates[1]) as peer:
+        client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=peer.endpoints)
+        with client, pytest.raises(sdk.TransportError, match="check the certificate") as caught:
             PUT.on(client)()
-    assert caught.value.kind in ("tls", "timeout")
+    assert caught.value.kind == "tls"
+    assert peer.connections == 1
+
+
+def test_a_certificate_authority_of_ones_own_can_be_trusted(certificates):
+    authority, context = certificates
+    with Peer(http(200, "{}"), tls=context) as peer, authority.cert_pem.tempfile() as trusted:
+        configuration = sdk.Configuration(host=peer.url, ssl_ca_cert=trusted)
+        with sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY)) as client:
+            assert PUT.on(client)() == {}
+
+
+def test_a_slow_answer_over_tls_ends_in_time_too(certificates):
+    authority, context = certificates
+    with Peer(dripping(WHOLE, 0.02), tls=context) as peer, authority.cert_pem.tempfile() as trusted:
+        configuration = sdk.Configuration(host=peer.url, ssl_ca_cert=trusted)
+        client = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY), retry=sdk.NO_RETRIES)
+        with client, pytest.raises(sdk.TransportError) as caught:
+            PUT.on(client)(_request_timeout=0.3)
+    assert caught.value.kind == "timeout"
+
+
+def test_a_peer_that_speaks_no_tls_is_told(answering, client_of):
+    with Peer(silent, accept=lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
+        endpoints = dataclasses.replace(peer.endpoints, rest=peer.url.replace("http:", "https:"))
+        client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
+        with client, pytest.raises(sdk.TransportError) as caught:
+            PUT.on(client)()
+    assert caught.value.kind == "tls"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -261,8 +300,9 @@ def test_a_redirect_is_not_followed(answering, client_of, status):
     assert error.sent == 1
 
 
-def test_a_redirect_to_nowhere_is_told_too(answering, client_of):
-    assert "another address" in str(error_for(answering, client_of, http(307)))
+@pytest.mark.parametrize("location", ["", "//", "http://[", "/elsewhere"])
+def test_a_redirect_to_nowhere_is_told_too(answering, client_of, location):
+    assert "another address" in str(error_for(answering, client_of, http(307, headers={"Location": location})))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,60 @@
+# Everything sets itself up: a fresh clone needs Python 3.11 or newer, make and git.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PATHS := binance_margin_stream scripts test
+
+.PHONY: help demo test coverage lint format generate check-generated dist clean
+.DEFAULT_GOAL := help
+
+help:  ## Say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 	/' | expand -t 24
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
+	@echo "setting up $(VENV)"
+	@$(PIP) --editable '.[sandbox]'
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	@echo "setting up the tools"
+	@$(PIP) --requirement requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/installed  ## Run the main job for real, against the embedded sandbox
+	@$(BIN)/python -m binance_margin_stream.demo
+
+test: $(VENV)/installed-dev  ## Run the tests
+	@$(BIN)/python -m pytest -n 2 --quiet
+
+coverage: $(VENV)/installed-dev  ## Run the tests and report what they do not reach
+	@$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term
+	@$(BIN)/python scripts/covered.py
+
+lint: $(VENV)/installed-dev  ## Check style, types, the spec, the workflows and the links
+	@PATH="$(abspath $(BIN)):$$PATH" scripts/lint
+
+format: $(VENV)/installed-dev  ## Put the hand-written code in form
+	@$(BIN)/ruff check --fix --quiet $(PATHS)
+	@$(BIN)/ruff format --quiet $(PATHS)
+
+generate: $(VENV)/installed-dev  ## Turn the spec into the generated half
+	@$(BIN)/python scripts/generate.py
+
+check-generated: $(VENV)/installed-dev  ## Fail when the generated half is not what the spec yields
+	@$(BIN)/python scripts/generate.py --check
+
+dist: $(VENV)/installed-dev  ## Build wheel and sdist, and check them
+	@rm -rf build dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@$(BIN)/python -m twine check --strict dist/*
+
+clean:  ## Remove what can be made again
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,141 @@
+"""The API key: where it may come from, and what is refused before anything is sent."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+
+import pytest
+from calls import API_KEY, API_SECRET, CALLS
+from peer import http
+
+import binance_margin_stream as sdk
+from binance_margin_stream import ApiKeyAuth
+
+BAD = {
+    "": "is empty",
+    "planted\nkey": "line break",
+    "planted\rkey": "line break",
+    "planted key": "a space",
+    " planted": "a space",
+    "planted\tkey": "a space",
+    "plantéd": "not ASCII",
+    "plant\x00ed": "control character",
+    "planted" * 100: "longer than 512",
+}
+
+
+@pytest.mark.parametrize(("value", "says"), BAD.items())
+@pytest.mark.parametrize("variable", ["BINANCE_API_KEY", "BINANCE_API_SECRET"])
+def test_a_value_that_cannot_be_a_key_is_refused_at_once_and_not_shown(value, says, variable):
+    arguments = (value,) if variable == "BINANCE_API_KEY" else (API_KEY, value)
+    with pytest.raises(sdk.ApiValueError) as caught:
+        ApiKeyAuth(*arguments)
+    assert variable in str(caught.value)
+    assert says in str(caught.value)
+    assert "plant" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 5, b"planted", ["planted"]])
+def test_a_key_that_is_no_string_is_refused(value):
+    with pytest.raises(sdk.ApiTypeError, match=f"BINANCE_API_KEY .* not {type(value).__name__}"):
+        ApiKeyAuth(value)
+
+
+def test_the_environment_gives_key_and_secret():
+    auth = ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY, "BINANCE_API_SECRET": API_SECRET})
+    assert (auth.api_key(), auth.signs) == (API_KEY, True)
+
+
+def test_the_environment_may_give_the_key_alone():
+    assert not ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY}).signs
+
+
+def test_an_environment_without_a_key_says_what_to_set():
+    with pytest.raises(sdk.ApiValueError, match="set BINANCE_API_KEY, or BINANCE_API_KEY_FILE"):
+        ApiKeyAuth.from_env({})
+
+
+def test_an_empty_variable_is_refused():
+    with pytest.raises(sdk.ApiValueError, match="BINANCE_API_KEY is empty"):
+        ApiKeyAuth.from_env({"BINANCE_API_KEY": ""})
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_container_secret_is_read_from_its_file(tmp_path, ending):
+    file = tmp_path / "key"
+    file.write_bytes((API_KEY + ending).encode())
+    assert ApiKeyAuth.from_env({"BINANCE_API_KEY_FILE": str(file)}).api_key() == API_KEY
+    assert ApiKeyAuth.from_file(file, file).signature("") == ApiKeyAuth("k", API_KEY).signature("")
+
+
+def test_a_file_with_two_lines_is_refused(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("planted\nsecret\n")
+    with pytest.raises(sdk.ApiValueError, match="line break") as caught:
+        ApiKeyAuth.from_file(file)
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "plantéd".encode()])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(sdk.ApiValueError, match=str(file)) as caught:
+        ApiKeyAuth.from_env({"BINANCE_API_KEY_FILE": str(file)})
+    assert "plant" not in str(caught.value).replace(str(file), "")
+
+
+def test_a_variable_and_its_file_together_are_refused(tmp_path):
+    with pytest.raises(sdk.ApiValueError, match="unset one"):
+        ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY, "BINANCE_API_KEY_FILE": str(tmp_path)})
+
+
+def test_a_callable_is_asked_for_every_request(answering, client_of):
+    keys = iter(["first-key", "second-key"])
+    peer = answering(http(200, "{}"))
+    client = client_of(peer, auth=ApiKeyAuth(lambda: next(keys)))
+    for _ in range(2):
+        CALLS[1].on(client)()
+    assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
+
+
+def test_a_callable_that_returns_nonsense_is_told_without_showing_it(answering, client_of):
+    peer = answering(http(200, "{}"))
+    with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY returned holds a line break") as caught:
+        CALLS[1].on(client_of(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
+    assert "planted" not in str(caught.value)
+    assert peer.requests == []
+
+
+def test_a_callable_that_raises_is_the_cause(answering, client_of):
+    def vault() -> str:
+        raise RuntimeError("sealed")
+
+    with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY raised RuntimeError") as caught:
+        CALLS[1].on(client_of(answering(http(200, "{}")), auth=ApiKeyAuth(vault)))()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_signature_is_hmac_sha256_in_hexadecimal():
+    expected = hmac.new(API_SECRET.encode(), b"a=1&b=2", hashlib.sha256).hexdigest()
+    assert ApiKeyAuth(API_KEY, API_SECRET).signature("a=1&b=2") == expected
+
+
+def test_without_a_secret_nothing_is_signed():
+    with pytest.raises(sdk.ApiValueError, match="BINANCE_API_SECRET"):
+        ApiKeyAuth(API_KEY).signature("a=1")
+
+
+def test_neither_key_nor_secret_shows():
+    auth = ApiKeyAuth(API_KEY, API_SECRET)
+    assert repr(auth) == "ApiKeyAuth(key=***, secret=***)"
+    assert repr(ApiKeyAuth(API_KEY)) == str(ApiKeyAuth(API_KEY)) == "ApiKeyAuth(key=***)"
+
+
+def test_a_configuration_with_a_key_can_be_copied():
+    configuration = sdk.Configuration()
+    ApiKeyAuth(API_KEY).plug_into(configuration)
+    assert copy.deepcopy(configuration).get_api_key_with_prefix("ApiKeyAuth") == API_KEY

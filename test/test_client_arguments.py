@@ -1,0 +1,181 @@
+"""Wrong arguments and settings: an error of ours, before anything is sent."""
+
+from __future__ import annotations
+
+import http.client
+
+import pytest
+from calls import API_KEY, CALLS, PLANTED, Call
+from peer import http as answer
+
+import binance_margin_stream as sdk
+
+TOKEN = CALLS[6]
+BY_NAME = {call.name: call for call in CALLS}
+
+
+@pytest.fixture
+def unused(answering):
+    peer = answering(answer(200, "{}"))
+    yield peer
+    assert peer.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"validity": 0}, sdk.ApiValueError, "validity"),
+        ({"validity": -1}, sdk.ApiValueError, "validity"),
+        ({"validity": 86_400_001}, sdk.ApiValueError, "validity"),
+        ({"validity": 10**30}, sdk.ApiValueError, "validity"),
+        ({"validity": "60000"}, sdk.ApiTypeError, "validity"),
+        ({"validity": 1.5}, sdk.ApiTypeError, "validity"),
+        ({"validity": True}, sdk.ApiTypeError, "validity"),
+        ({"recv_window": 60_001}, sdk.ApiValueError, "recv_window"),
+        ({"timestamp": -1}, sdk.ApiValueError, "timestamp"),
+        ({"is_isolated": "true"}, sdk.ApiTypeError, "is_isolated"),
+        ({"is_isolated": True}, sdk.ApiValueError, "give symbol"),
+        ({"is_isolated": True, "symbol": ""}, sdk.ApiValueError, "symbol"),
+        ({"symbol": 5}, sdk.ApiTypeError, "symbol"),
+        ({"signature": ""}, sdk.ApiValueError, "signature"),
+        ({"planted": 1}, sdk.ApiTypeError, "planted"),
+        ({"_request_timeout": 0}, sdk.ApiValueError, "_request_timeout"),
+        ({"_request_timeout": "1"}, sdk.ApiTypeError, "_request_timeout"),
+        ({"_request_timeout": float("inf")}, sdk.ApiValueError, "timeout"),
+        ({"_request_timeout": (1.0, 1e9)}, sdk.ApiValueError, "timeout"),
+        ({"_headers": {"X-A": "line\nbreak"}}, sdk.ApiValueError, "'X-A'"),
+        ({"_headers": {"X-A": "é"}}, sdk.ApiValueError, "'X-A'"),
+        ({"_headers": {"X-A": 5}}, sdk.ApiValueError, "'X-A'"),
+        ({"_headers": {"X-MBX-APIKEY": "a b"}}, sdk.ApiValueError, "a space"),
+        ({"_request_auth": {"in": "query"}}, sdk.ApiValueError, "_request_auth"),
+        ({"_request_auth": {"in": "query", "type": "", "key": "", "value": ""}}, sdk.ApiValueError, "_request_auth"),
+    ],
+)
+def test_a_wrong_argument_of_the_token_call_is_named(unused, client_of, arguments, error, says):
+    with pytest.raises(sdk.OpenApiException, match=says) as caught:
+        TOKEN.on(client_of(unused))(**arguments)
+    assert type(caught.value) is error
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if "symbol" in call.arguments], ids=str)
+@pytest.mark.parametrize("symbol", [None, "", 5])
+def test_an_isolated_call_needs_its_symbol(unused, client_of, call, symbol):
+    with pytest.raises((sdk.ApiTypeError, sdk.ApiValueError), match="symbol"):
+        call.on(client_of(unused))(symbol=symbol)
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if "listen_key" in call.arguments], ids=str)
+@pytest.mark.parametrize("value", [b"PLANTED-bytes", ["PLANTED-list"], 5, ""])
+def test_a_wrong_listen_key_is_refused_and_never_shown(unused, client_of, call, value):
+    with pytest.raises((sdk.ApiTypeError, sdk.ApiValueError), match="listen_key") as caught:
+        call.on(client_of(unused))(listen_key=value)
+    assert "PLANTED" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["sapi_v2_margin_listen_key_put", "sapi_v1_margin_listen_key_put"])
+def test_a_required_listen_key_cannot_be_left_out(unused, client_of, name):
+    with pytest.raises(sdk.ApiTypeError, match="listen_key"):
+        Call(BY_NAME[name].api, name, "").on(client_of(unused))()
+
+
+def test_an_optional_listen_key_can_be_left_out(answering, client_of):
+    peer = answering(answer(200, "{}"))
+    assert sdk.MarginStreamApi(client_of(peer)).sapi_v1_user_data_stream_put() == {}
+
+
+def test_positional_arguments_are_named_too(unused, client_of):
+    with pytest.raises(sdk.ApiTypeError, match="symbol"):
+        sdk.IsolatedMarginStreamApi(client_of(unused)).sapi_v1_user_data_stream_isolated_post(5)
+    with pytest.raises(sdk.ApiTypeError, match="argument 9"):
+        sdk.IsolatedMarginStreamApi(client_of(unused)).sapi_v1_user_data_stream_isolated_post(
+            "A", *[None] * 3, "", {}, 0, 8, 9
+        )
+
+
+def test_without_a_key_nothing_is_sent(unused, client_of):
+    with pytest.raises(sdk.ApiValueError, match=r"set BINANCE_API_KEY .*ApiKeyAuth\.from_env"):
+        TOKEN.on(client_of(unused, auth=None))()
+
+
+def test_an_api_without_a_client_makes_its_own_and_closes_it():
+    with sdk.MarginStreamApi() as api:
+        assert isinstance(api.api_client, sdk.ApiClient)
+        with pytest.raises(sdk.ApiValueError, match="no API key"):
+            api.sapi_v1_user_data_stream_post()
+        client = api.api_client
+    with pytest.raises(sdk.TransportError, match="closed"):
+        client.call_api("POST", "https://api.binance.com/", {"X-MBX-APIKEY": API_KEY})
+
+
+def test_an_api_does_not_close_a_client_that_it_was_given(answering, client_of):
+    client = client_of(answering(answer(200, "{}")))
+    with sdk.MarginStreamApi(client):
+        pass
+    sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
+
+
+def test_the_generated_pages_way_of_giving_a_key_works(answering):
+    peer = answering(answer(200, "{}"))
+    configuration = sdk.Configuration(host=peer.url)
+    configuration.api_key["ApiKeyAuth"] = API_KEY
+    with sdk.ApiClient(configuration) as api_client:
+        sdk.MarginStreamApi(api_client).sapi_v1_user_data_stream_put()
+    assert API_KEY.encode() in peer.requests[0]
+
+
+def test_a_hand_made_configuration_with_a_bad_key_is_refused(unused):
+    configuration = sdk.Configuration(host=unused.url, api_key={"ApiKeyAuth": "planted\nkey"})
+    with sdk.ApiClient(configuration) as client, pytest.raises(sdk.ApiValueError, match="line break") as caught:
+        sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
+    assert "planted" not in str(caught.value)
+
+
+def test_a_call_may_bring_its_own_headers_and_key(answering, client_of):
+    peer = answering(answer(200, "{}"))
+    auth = {"in": "header", "type": "api_key", "key": "X-MBX-APIKEY", "value": "other-key"}
+    headers = {"User-Agent": "desk/1"}
+    CALLS[1].on(client_of(peer))(_headers=headers, _request_auth=auth)
+    assert b"User-Agent: desk/1\r\n" in peer.requests[0]
+    assert b"other-key" in peer.requests[0]
+    assert headers == {"User-Agent": "desk/1"}
+
+
+@pytest.mark.parametrize(
+    "host", ["", "api.binance.com", "ftp://api.binance.com", "http://", "http://[", "http://x:y", 5]
+)
+def test_an_address_that_is_none_is_refused(host):
+    endpoints = sdk.Endpoints(rest=host, websocket_api="", stream="", margin_stream="")
+    with pytest.raises(sdk.ApiValueError, match=r"like https://api\.binance\.com"):
+        sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
+
+
+def test_the_address_is_given_once():
+    with pytest.raises(sdk.ApiTypeError, match="either"):
+        sdk.ApiClient(sdk.Configuration(), endpoints=sdk.Endpoints.production())
+
+
+def test_the_switch_that_prints_keys_is_refused_and_taken_back():
+    with pytest.raises(sdk.ApiValueError, match="debug=True would print the API key"):
+        sdk.ApiClient(sdk.Configuration(debug=True))
+    assert http.client.HTTPConnection.debuglevel == 0
+
+
+def test_a_retry_setting_without_effect_is_refused():
+    with pytest.raises(sdk.ApiValueError, match="RetryPolicy"):
+        sdk.ApiClient(sdk.Configuration(retries=3))
+
+
+def test_a_proxy_that_cannot_be_is_refused():
+    with pytest.raises(sdk.ApiValueError, match="proxy"):
+        sdk.ApiClient(sdk.Configuration(proxy="gopher://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None])
+def test_a_timeout_that_is_no_duration_is_refused(value):
+    with pytest.raises(sdk.ApiValueError, match="timeout"):
+        sdk.Timeout(read=value)
+
+
+def test_no_planted_value_is_too_short_to_search_for():
+    assert all(len(value) > 30 for value in PLANTED)

@@ -1,0 +1,99 @@
+"""The public names, and what importing them costs."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from calls import CALLS
+
+import binance_margin_stream as sdk
+
+PUBLIC = (
+    "ApiClient",
+    "ApiException",
+    "ApiKeyAuth",
+    "ApiResponse",
+    "ApiTypeError",
+    "ApiV3UserDataStreamPost200Response",
+    "ApiValueError",
+    "BadParameterError",
+    "BadRequestException",
+    "BannedError",
+    "BlockedError",
+    "Configuration",
+    "EndpointRetiredError",
+    "Endpoints",
+    "Error",
+    "IsolatedMarginStreamApi",
+    "KeyRejectedError",
+    "ListenKeyUnknownError",
+    "ListenToken",
+    "ListenTokenApi",
+    "ListenTokenInvalidError",
+    "MarginListenKeyApi",
+    "MarginStreamApi",
+    "NO_RETRIES",
+    "OpenApiException",
+    "RateLimitError",
+    "ResponseError",
+    "RetryPolicy",
+    "RiskStreamApi",
+    "ServerError",
+    "StreamError",
+    "Timeout",
+    "TimestampError",
+    "TransportError",
+    "__version__",
+)
+
+
+def test_the_public_names_are_these():
+    assert sorted(sdk.__all__) == sorted(PUBLIC)
+    assert set(PUBLIC) <= set(dir(sdk))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_there_and_documented(name):
+    assert name == "__version__" or inspect.getdoc(getattr(sdk, name))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = sdk.Nonsense
+
+
+def test_every_error_is_under_one_root():
+    errors = [value for name in PUBLIC if inspect.isclass(value := getattr(sdk, name)) and issubclass(value, Exception)]
+    assert len(errors) == 18
+    assert all(issubclass(error, sdk.OpenApiException) for error in errors)
+
+
+def in_a_fresh_interpreter(code: str) -> str:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return run.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import binance_margin_stream", ("pydantic", "urllib3", "websockets", "aiohttp", "dateutil", "logging")),
+        ("from binance_margin_stream import ApiKeyAuth, Endpoints", ("pydantic", "urllib3", "websockets", "aiohttp")),
+        ("from binance_margin_stream import MarginStreamApi, ApiClient", ("websockets", "aiohttp", "asyncio")),
+    ],
+)
+def test_nothing_is_imported_before_it_is_used(code, absent):
+    assert in_a_fresh_interpreter(f"import sys; {code}; print([m for m in {absent} if m in sys.modules])") == "[]"
+
+
+def test_the_thirteen_calls_are_all_of_them():
+    found = {
+        f"{name}.{method}"
+        for name in PUBLIC
+        if name.endswith("Api")
+        for method in vars(getattr(sdk, name))
+        if method.startswith("sapi") and not method.endswith(("_with_http_info", "_without_preload_content"))
+    }
+    assert found == {f"{call.api}.{call.name}" for call in CALLS}
