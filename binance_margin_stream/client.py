@@ -5,6 +5,7 @@ Timeouts, retries, redirects, errors, signing, and what may be shown. Generated 
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import os
@@ -270,7 +271,7 @@ def _spelled(value: object) -> object:
 
 def _check_configuration(configuration: Configuration) -> None:
     if configuration.debug:
-        configuration.debug = False  # takes back the process-wide switch that prints every request with its key
+        http.client.HTTPConnection.debuglevel = 0  # the process-wide switch that prints every request with its key
         raise ApiValueError("debug=True would print the API key: set the level of the binance_margin_stream logger")
     _check_address(configuration.host)
     if configuration.retries is not None:

@@ -7,9 +7,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from binance_margin_stream import ApiClient, ApiKeyAuth, ListenKeyUnknownError, MarginStreamApi, OpenApiException
+from binance_margin_stream import ApiClient, ApiKeyAuth, ListenKeyUnknownError, MarginStreamApi
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -31,7 +31,7 @@ def main() -> int:
     except ImportError as error:
         _fail(f"{error.name} is missing: pip install 'binance-margin-stream[sandbox]'")
         return 1
-    except (DemoError, OpenApiException, OSError, TimeoutError) as error:
+    except Exception as error:  # whatever it is, a person reads one line and the exit code tells
         _fail(f"{type(error).__name__}: {error}")
         return 1
     _say("done", f"all steps worked, in {time.monotonic() - started:.1f} s; nothing is left running")
@@ -62,9 +62,9 @@ def _follow_an_order(exchange: Sandbox, api: MarginStreamApi) -> None:
     with connect(f"{exchange.endpoints.stream}/ws/{listen_key}", open_timeout=5, close_timeout=2) as socket:
         _say("listen", "a WebSocket is open on the key")
         order = exchange.place_order(symbol="BTCUSDT", side="BUY", type="LIMIT", quantity="0.010", price="60000")
-        exchange.fill_order(order, quantity="0.004")
-        exchange.fill_order(order)
-        _say("order", f"order {order} was placed, and filled in two parts")
+        exchange.fill_order(order.order_id, quantity="0.004")
+        exchange.fill_order(order.order_id)
+        _say("order", f"order {order.order_id} was placed, and filled in two parts")
         _show(socket)
 
     api.sapi_v1_user_data_stream_delete(listen_key=listen_key)
@@ -95,7 +95,8 @@ def _events(socket: ClientConnection) -> Iterator[dict[str, object]]:
 def _words(event: dict[str, object]) -> str:
     if event["e"] == "executionReport":
         return f"executionReport: {event['S']} {event['q']} {event['s']} is {event['X']}, {event['z']} filled so far"
-    return f"{event['e']}: {json.dumps(event.get('B', event))}"
+    balances = cast("list[dict[str, str]]", event.get("B", []))
+    return f"{event['e']}: " + ", ".join(f"{b['a']} {b['f']} free, {b['l']} locked" for b in balances)
 
 
 def _say(step: str, what: str) -> None:

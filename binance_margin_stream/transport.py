@@ -79,6 +79,7 @@ def sent(
     Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
     in it, and `ApiValueError` for an address or a header that cannot be sent.
     """
+    failure: ApiValueError | TransportError
     try:
         response = pool.urlopen(
             method,
@@ -93,11 +94,12 @@ def sent(
         )
         return _whole(response)
     except LocationValueError:
-        raise ApiValueError("the address of the exchange is not a URL; see Endpoints") from None
+        failure = ApiValueError("the address of the exchange is not a URL; see Endpoints")
     except (HTTPError, http.client.HTTPException, OSError) as error:
-        raise TransportError(_message(kind := _kind(error), method, url), kind=kind) from None
+        failure = TransportError(_message(kind := _kind(error), method, url), kind=kind)
     except ValueError:
-        raise ApiValueError("a header or the address holds a character that HTTP cannot carry") from None
+        failure = ApiValueError("a header or the address holds a character that HTTP cannot carry")
+    raise failure  # out here, so that it drags along no exception that holds the request
 
 
 def _whole(response: Any) -> tuple[urllib3.HTTPResponse, bytes]:
@@ -205,8 +207,15 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
 
     def begin(self) -> None:
-        """Read the headers, and forget lines that are none: urllib3 would log them, whatever they quote."""
+        """Read the headers.
+
+        Lines that are none are forgotten, as urllib3 would log them, whatever they quote. Lengths that
+        contradict each other are refused here, as urllib3 does so too late to close the connection.
+        """
         super().begin()
+        lengths = ",".join(self.msg.get_all("Content-Length", [])).split(",")
+        if len({length.strip() for length in lengths}) > 1:
+            raise http.client.HTTPException("contradicting lengths")
         self.msg.defects.clear()
         self.msg.set_payload("")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import logging
 
 import pytest
 from calls import API_KEY, CALLS, PLANTED, Call
 from peer import http as answer
 
 import binance_margin_stream as sdk
+from binance_margin_stream import api_client
 
 TOKEN = CALLS[6]
 BY_NAME = {call.name: call for call in CALLS}
@@ -131,6 +133,26 @@ def test_a_hand_made_configuration_with_a_bad_key_is_refused(unused):
     assert "planted" not in str(caught.value)
 
 
+def test_the_plain_generated_client_raises_errors_of_the_same_tree(answering):
+    peer = answering(answer(400, '{"code": -1125, "msg": "gone"}'))
+    plain = api_client.ApiClient(sdk.Configuration(host=peer.url, api_key={"ApiKeyAuth": API_KEY}))
+    with plain, pytest.raises(sdk.ListenKeyUnknownError, match="make a new key"):
+        sdk.MarginStreamApi(plain).sapi_v1_user_data_stream_put()
+
+
+def test_a_get_would_keep_its_parameters_in_the_address(unused, client_of):
+    arguments = {"method": "GET", "resource_path": "/x", "query_params": [("a", "1")], "auth_settings": ["ApiKeyAuth"]}
+    request = client_of(unused).param_serialize(**arguments)
+    assert request[:2] == ("GET", f"{unused.url}/x?a=1")
+
+
+def test_a_json_body_is_carried_too(answering, client_of):
+    peer = answering(answer(200, "{}"))
+    client = client_of(peer)
+    client.call_api("POST", f"{peer.url}/later", {"X-MBX-APIKEY": API_KEY}, body={"later": [1]})
+    assert peer.requests[0].endswith(b'{"later": [1]}')
+
+
 def test_a_call_may_bring_its_own_headers_and_key(answering, client_of):
     peer = answering(answer(200, "{}"))
     auth = {"in": "header", "type": "api_key", "key": "X-MBX-APIKEY", "value": "other-key"}
@@ -155,6 +177,17 @@ def test_the_address_is_given_once():
         sdk.ApiClient(sdk.Configuration(), endpoints=sdk.Endpoints.production())
 
 
+@pytest.fixture
+def log_levels():
+    """Puts back what the generated switch does to every logger of the process."""
+    loggers = [logging.getLogger(name) for name in ("binance_margin_stream", "urllib3")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("log_levels")
 def test_the_switch_that_prints_keys_is_refused_and_taken_back():
     with pytest.raises(sdk.ApiValueError, match="debug=True would print the API key"):
         sdk.ApiClient(sdk.Configuration(debug=True))
