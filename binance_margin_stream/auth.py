@@ -97,7 +97,7 @@ def _problem(value: str) -> str:
         return "is empty"
     if "\n" in value or "\r" in value:
         return "holds a line break"
-    if any(char.isspace() for char in value):
+    if value.split() != [value]:
         return "holds a space"
     if not value.isascii():
         return "holds a character that is not ASCII"

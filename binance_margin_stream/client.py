@@ -38,7 +38,7 @@ from binance_margin_stream.guard import guarded
 from binance_margin_stream.redaction import shortened
 from binance_margin_stream.rest import RESTResponse
 from binance_margin_stream.retry import RetryPolicy
-from binance_margin_stream.transport import Timeout, bound, sent
+from binance_margin_stream.transport import Received, Timeout, bound, sent
 
 __all__ = ["ApiClient"]
 
@@ -79,7 +79,7 @@ class ApiClient(api_client.ApiClient):
         if configuration is None:
             host = (endpoints or Endpoints.production()).rest
             _check_address(host)
-            configuration = Configuration(host=host, connection_pool_maxsize=32)
+            configuration = Configuration(host=host.rstrip("/"), connection_pool_maxsize=32)
         _check_configuration(configuration)
         if auth is not None:
             auth.plug_into(configuration)
@@ -154,7 +154,7 @@ class ApiClient(api_client.ApiClient):
     def _attempt(self, request: _Request, timeout: Timeout) -> RESTResponse:
         self._check_usable()
         parameters = self._signed(request)
-        response, content = sent(
+        received = sent(
             self.rest_client.pool_manager,
             request.method,
             request.url,
@@ -163,9 +163,9 @@ class ApiClient(api_client.ApiClient):
             timeout=timeout,
         )
         secrets = request.secrets(parameters)
-        answer = Answer(response.status, response.headers, content, request.method, request.path, secrets)
+        answer = Answer(received.status, received.headers, received.body, request.method, request.path, secrets)
         if 200 <= answer.status < 300:
-            return _RESTResponse(response, answer)
+            return _RESTResponse(received, answer)
         if 300 <= answer.status < 400:
             raise response_error(answer, _redirect(answer))
         raise error_of(answer)
@@ -216,9 +216,19 @@ class _Request:
 
 
 class _RESTResponse(RESTResponse):
-    def __init__(self, response: urllib3.HTTPResponse, answer: Answer) -> None:
-        super().__init__(response)
+    """An answer that was read whole; it becomes a urllib3 response only for those who ask for one."""
+
+    def __init__(self, received: Received, answer: Answer) -> None:
+        self._received = received
         self.answer = answer
+        self.status = received.status
+        self.reason = received.reason
+        self.data = received.body  # type: ignore[assignment]  # generated code knows only that it begins as None
+
+    @property
+    def response(self) -> urllib3.HTTPResponse:
+        """The raw response that the ``_without_preload_content`` methods answer."""
+        return self._received.as_response()
 
 
 class _ApiResponse(ApiResponse[Any]):

@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +31,7 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from binance_margin_stream.exceptions import ApiValueError, TransportError
 
-__all__ = ["LARGEST_ANSWER", "Timeout", "bound", "sent"]
+__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "bound", "sent"]
 
 LARGEST_ANSWER = 1 << 20
 """Bytes. The exchange's answers to these calls have some hundred."""
@@ -65,6 +65,27 @@ def bound(pool: urllib3.PoolManager) -> None:
     pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One whole answer, out of the network's hands."""
+
+    status: int
+    reason: str | None
+    headers: urllib3.HTTPHeaderDict
+    body: bytes = field(repr=False)
+
+    def as_response(self) -> urllib3.HTTPResponse:
+        """The answer as urllib3 would hand it over, its body unread."""
+        return urllib3.HTTPResponse(
+            body=io.BytesIO(self.body),
+            headers=self.headers,
+            status=self.status,
+            reason=self.reason,
+            preload_content=False,
+            decode_content=False,
+        )
+
+
 def sent(
     pool: urllib3.PoolManager,
     method: str,
@@ -73,8 +94,8 @@ def sent(
     headers: Mapping[str, str],
     body: str | None,
     timeout: Timeout,
-) -> tuple[urllib3.HTTPResponse, bytes]:
-    """Send one request and read the whole answer: the response, which can be read again, and its body.
+) -> Received:
+    """Send one request and read the whole answer.
 
     Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
     in it, and `ApiValueError` for an address or a header that cannot be sent.
@@ -102,7 +123,7 @@ def sent(
     raise failure  # out here, so that it drags along no exception that holds the request
 
 
-def _whole(response: Any) -> tuple[urllib3.HTTPResponse, bytes]:
+def _whole(response: Any) -> Received:
     """`response` with its body in memory, and its connection back in the pool."""
     try:
         body = response.read(LARGEST_ANSWER + 1)
@@ -112,16 +133,7 @@ def _whole(response: Any) -> tuple[urllib3.HTTPResponse, bytes]:
     except BaseException:
         response.close()
         raise
-    again = urllib3.HTTPResponse(
-        body=io.BytesIO(body),
-        headers=response.headers,
-        status=response.status,
-        reason=response.reason,
-        version=response.version,
-        preload_content=False,
-        decode_content=False,
-    )
-    return again, body
+    return Received(response.status, response.reason, response.headers, body)
 
 
 _KINDS: tuple[tuple[type[BaseException], str], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import threading
 import time
@@ -91,3 +92,11 @@ def test_a_default_client_stands_for_production():
     with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY)) as client:
         assert client.configuration.host == "https://api.binance.com"
         assert client.user_agent == f"binance-margin-stream/{sdk.__version__}"
+
+
+def test_a_slash_behind_the_address_does_no_harm(answering):
+    peer = answering(http(200, "{}"))
+    endpoints = dataclasses.replace(peer.endpoints, rest=f"{peer.url}/")
+    with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints) as client:
+        PUT.on(client)()
+    assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream ")
