@@ -1,0 +1,1 @@
+"""The stream half: typed events from a connection that is kept alive."""

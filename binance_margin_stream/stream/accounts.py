@@ -1,0 +1,63 @@
+"""Which margin account an event belongs to, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from binance_margin_stream.exceptions import ApiValueError
+
+__all__ = ["CROSS", "NO_ACCOUNT", "Account", "isolated"]
+
+_LONGEST_SYMBOL = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One margin account: take `CROSS`, or `isolated("BTCUSDT")` for the account of one isolated pair.
+
+    `str(account)` is a short text such as ``cross`` or ``isolated:BTCUSDT``, which `Account.parse` reads back.
+    """
+
+    kind: Literal["cross", "isolated", "none"]
+    symbol: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "isolated") != (self.symbol is not None):
+            raise ApiValueError("an isolated account has a symbol, and no other account has one")
+
+    def __str__(self) -> str:
+        return self.kind if self.symbol is None else f"{self.kind}:{self.symbol}"
+
+    def __repr__(self) -> str:
+        if self.symbol is not None:
+            return f"isolated({self.symbol!r})"
+        return "CROSS" if self.kind == "cross" else "NO_ACCOUNT"
+
+    @classmethod
+    def parse(cls, text: str) -> Account:
+        """The account that `str` wrote; raises `ApiValueError` for anything else."""
+        kind, colon, symbol = text.partition(":")
+        if kind == "isolated" and colon:
+            return isolated(symbol)
+        if text in _SINGLE:
+            return _SINGLE[text]
+        raise ApiValueError("not an account: expected 'cross', or 'isolated:' and a symbol")
+
+
+CROSS = Account("cross")
+"""The cross margin account."""
+
+NO_ACCOUNT = Account("none")
+"""No account: an event about the connection as a whole, or one that has not been routed yet."""
+
+_SINGLE = {str(account): account for account in (CROSS, NO_ACCOUNT)}
+
+
+def isolated(symbol: str) -> Account:
+    """The isolated margin account of a pair, such as ``BTCUSDT``; raises `ApiValueError` for what cannot be one."""
+    if not 0 < len(symbol) <= _LONGEST_SYMBOL or not symbol.isprintable() or " " in symbol:
+        raise ApiValueError("an isolated account needs a symbol such as 'BTCUSDT'")
+    if symbol != symbol.upper():
+        raise ApiValueError("symbols are written in upper case, such as 'BTCUSDT'")
+    return Account("isolated", symbol)
