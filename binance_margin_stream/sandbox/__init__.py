@@ -1,0 +1,32 @@
+"""A sandbox exchange for margin user data streams, because there is no testnet.
+
+`Sandbox` needs the extra: ``pip install binance-margin-stream[sandbox]``. The pure exchange, `Rules` and the
+faults need nothing but Python.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import faults
+from .accounts import ApiAccount
+from .counts import Counts, RestCall
+from .orders import Order
+from .rules import Rules
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+__all__ = ["ApiAccount", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "Sandbox":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from .sandbox import Sandbox
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("aiohttp", "multidict"):
+            raise
+        raise ImportError("the sandbox server needs aiohttp: pip install 'binance-margin-stream[sandbox]'") from missing
+    return Sandbox

@@ -1,0 +1,46 @@
+"""The exchange's clock: real time, faster time, or time that stands still until it is stepped."""
+
+from __future__ import annotations
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Exchange time in milliseconds: start + elapsed real time times speed + what was stepped."""
+
+    def __init__(self, start_ms: int, speed: float, monotonic: float) -> None:
+        """Start at `start_ms` (since 1970, UTC); `monotonic` is the real time of that moment in seconds.
+
+        Raises:
+            ValueError: a negative speed.
+
+        """
+        if not 0 <= speed < float("inf"):
+            raise ValueError("speed takes a number from 0: 1 is real time, 0 stands still")
+        self._start_ms = start_ms
+        self._speed = speed
+        self._monotonic = monotonic
+        self._stepped_ms = 0
+
+    def at(self, monotonic: float) -> int:
+        """Exchange time (ms) at a real time (seconds)."""
+        elapsed_ms = (monotonic - self._monotonic) * 1000 * self._speed
+        return self._start_ms + self._stepped_ms + int(elapsed_ms)
+
+    def step(self, seconds: float) -> None:
+        """Jump ahead.
+
+        Raises:
+            ValueError: time does not run backwards.
+
+        """
+        if not 0 <= seconds < float("inf"):
+            raise ValueError("seconds takes a number from 0")
+        self._stepped_ms += round(seconds * 1000)
+
+    def wait_for(self, due_ms: int, monotonic: float) -> float | None:
+        """Real seconds until an exchange time comes; None where only a step can bring it."""
+        left_ms = due_ms - self.at(monotonic)
+        if left_ms <= 0:
+            return 0.0
+        return left_ms / 1000 / self._speed if self._speed else None

@@ -1,0 +1,194 @@
+"""The exchange: pure, without I/O and without a clock of its own.
+
+Every call takes the time in milliseconds of exchange time, which must not go backwards. Requests are
+answered at once; what is to be sent on WebSocket connections waits in `take_outputs`; what happens by
+itself (pings, expiries, the end after 24 hours) happens in `advance`. The same calls at the same times with
+the same random source give the same results.
+"""
+
+from __future__ import annotations
+
+import random
+
+from . import handshakes, rest, streams, websocket_api
+from .accounts import ApiAccount
+from .connections import Connection
+from .counts import Counts, RestCall
+from .faults import ArmedFault, Fault
+from .listen_keys import KeyKind
+from .publishing import Event, publish
+from .rules import Rules
+from .state import State
+from .striking import strike
+from .trading import Trading
+from .wire import Answer, Binary, Close, Frame, Opened, Output, Ping, Pong, Request, Text
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """One exchange with its users, credentials, connections, limits and orders."""
+
+    def __init__(self, rules: Rules, source: random.Random) -> None:
+        self._state = State.fresh(rules, source)
+        self.trading = Trading(self._state)
+        """Orders, balances, debt: the market, played from outside."""
+
+    def rest(self, request: Request, now: int) -> Answer:
+        """Answer a REST request, however malformed it is."""
+        self.advance(now)
+        return rest.answer(self._state, request, now)
+
+    def connect(self, request: Request, now: int) -> Opened | Answer:
+        """Accept a WebSocket handshake, or refuse it with an HTTP answer."""
+        self.advance(now)
+        return handshakes.connect(self._state, request, now)
+
+    def receive(self, number: int, frame: Frame, now: int) -> None:
+        """Take a frame from a client; for a connection that is over, or frozen, nothing happens."""
+        self.advance(now)
+        connection = self._state.connections.find(number)
+        if connection is None or connection.frozen:
+            return
+        self._state.tally.frames_received += 1
+        if not streams.too_many_messages(self._state, connection, now):
+            self._take(connection, frame, now)
+
+    def disconnected(self, number: int, now: int) -> None:
+        """Note that a client is gone; doing so twice is fine."""
+        self.advance(now)
+        connection = self._state.connections.find(number)
+        if connection is not None:
+            self._state.connections.forget(connection)
+
+    def advance(self, now: int) -> None:
+        """Let everything happen that is due by now, in the order of its time."""
+        self._state.timers.run(now)
+
+    def next_deadline(self) -> int | None:
+        """When `advance` has something to do next, or None."""
+        return self._state.timers.next_due()
+
+    def take_outputs(self) -> list[Output]:
+        """Frames to send, in order; taken once."""
+        return self._state.connections.take_outputs()
+
+    def add_account(self) -> ApiAccount:
+        """Open an account."""
+        return self._state.accounts.add()
+
+    def account(self, api_key: str) -> ApiAccount:
+        """The account of an API key, revoked or not.
+
+        Raises:
+            KeyError: there is none; the message does not show the key.
+
+        """
+        return self._state.accounts.opened(api_key)
+
+    def revoke_api_key(self, api_key: str, now: int) -> None:
+        """Take an API key away: its listen keys fall silent, the WebSocket API answers 401 unasked.
+
+        Raises:
+            KeyError: there is no such key.
+
+        """
+        self.advance(now)
+        account = self._state.accounts.revoke(api_key)
+        for key in self._state.keys.of_uid(account.uid):
+            self._state.keys.end(key)
+        for token in self._state.tokens.live():
+            if token.uid == account.uid:
+                self._state.tokens.end(token)
+        websocket_api.revoked(self._state, account.uid, now)
+
+    def delete_listen_key(self, uid: int, account: str, kind: KeyKind | None, now: int) -> bool:
+        """Close an account's listen key as another client's DELETE would; None closes every kind.
+
+        Returns False where there was none.
+        """
+        self.advance(now)
+        keys = [key for key in self._state.keys.of_uid(uid) if key.account == account and kind in (None, key.kind)]
+        for key in keys:
+            self._state.keys.end(key)
+        return bool(keys)
+
+    def delete_named_listen_key(self, listen_key: str, now: int) -> bool:
+        """Close the listen key with this text; False where there is none."""
+        self.advance(now)
+        key = self._state.keys.find(listen_key)
+        if key is None:
+            return False
+        self._state.keys.end(key)
+        return True
+
+    def emit(self, event: Event, uid: int, account: str, now: int) -> int:
+        """Send an event as it is to all who are subscribed; returns how many frames went out."""
+        self.advance(now)
+        return publish(self._state, uid, account, event)
+
+    def retire(self, path: str) -> None:
+        """Answer 410 on a path from now on, or -1020 to a WebSocket API method."""
+        self._state.retired.add(path)
+
+    def reinstate(self, path: str) -> None:
+        """Serve a path again that `retire` or the rules took away."""
+        self._state.retired.discard(path)
+
+    def fail(
+        self,
+        fault: Fault,
+        now: int,
+        *,
+        path: str | None = None,
+        times: int | None = 1,
+        connection: int | None = None,
+    ) -> None:
+        """Arm a fault, or let it strike at once: on one open connection, or on all.
+
+        Raises:
+            ValueError: times below 1.
+
+        """
+        self.advance(now)
+        if isinstance(fault, ArmedFault):
+            self._state.faults.arm(fault, path, times)
+            return
+        targets = [c for c in self._state.connections.all() if connection in (None, c.id)]
+        strike(self._state, fault, targets, now)
+
+    def clear_faults(self) -> None:
+        """Disarm every fault. Connections that are frozen stay so."""
+        self._state.faults.clear()
+
+    def counts(self) -> Counts:
+        """Figures since the start."""
+        return self._state.tally.snapshot(len(self._state.connections))
+
+    def rest_log(self) -> list[RestCall]:
+        """The last REST calls, oldest first."""
+        return list(self._state.tally.rest_log)
+
+    def is_frozen(self, number: int) -> bool:
+        """Whether a connection was frozen by a fault: nothing is sent on it and nothing read."""
+        connection = self._state.connections.find(number)
+        return connection is not None and connection.frozen
+
+    def awaits_pong(self) -> bool:
+        """Whether a connection that still talks has not answered its last ping."""
+        return any(c.unanswered_pings and not c.frozen for c in self._state.connections.all())
+
+    def _take(self, connection: Connection, frame: Frame, now: int) -> None:
+        match frame:
+            case Text(text=text) if connection.host == "websocket_api":
+                websocket_api.receive(self._state, connection, text, now)
+            case Text(text=text):
+                streams.receive(self._state, connection, text)
+            case Binary():
+                self._state.connections.end(connection, Close(1003, "Text frames only"))
+            case Ping(data=data):
+                self._state.connections.send(connection, Pong(data))
+            case Pong(data=data):
+                self._state.connections.pong(connection, data)
+            case _:
+                self._state.connections.forget(connection)

@@ -1,0 +1,187 @@
+"""How the sandbox exchange behaves: one frozen value with every switch and limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+__all__ = [
+    "DAY_MS",
+    "HOUR_MS",
+    "MINUTE_MS",
+    "RETIRED_PATHS",
+    "CallsRetired",
+    "Presence",
+    "Renewal",
+    "Rules",
+    "SignatureNeed",
+    "TimeText",
+    "TimeUnit",
+    "V2Host",
+]
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+RETIRED_PATHS = frozenset({"/sapi/v1/userDataStream", "/sapi/v1/userDataStream/isolated"})
+"""Paths of the six calls that were removed from production on 2026-02-20."""
+
+CallsRetired = Literal["gone", "served"]
+SignatureNeed = Literal["optional", "required"]
+TimeUnit = Literal["us", "ms"]
+TimeText = Literal["string", "integer"]
+Presence = Literal["present", "missing"]
+Renewal = Literal["same_id", "new_id", "refused", "refused_but_extended"]
+V2Host = Literal["either", "stream", "margin_stream"]
+EventNames = Literal["upper", "camel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Every rule of the sandbox exchange; times are integer milliseconds of exchange time.
+
+    The defaults follow the exchange's documentation. Where that is silent or contradicts itself, both
+    readings are a value of one field, so that a client can be tried against either.
+    """
+
+    retired_calls: CallsRetired = "gone"
+    """Whether the six calls removed on 2026-02-20 answer 410 (``gone``) or still work (``served``)."""
+
+    retired_paths: frozenset[str] = frozenset()
+    """Further paths, or methods of the WebSocket API, that are retired from the start."""
+
+    signing: SignatureNeed = "optional"
+    """Whether ``POST /sapi/v1/userListenToken`` must be signed; the documentation contradicts itself."""
+
+    listen_key_validity_ms: int = HOUR_MS
+    """Validity of the old listen key after a POST or PUT; documented."""
+
+    listen_key_v2_validity_ms: int = HOUR_MS
+    """Validity of the listen key V2; undocumented, taken from its siblings."""
+
+    risk_listen_key_validity_ms: int = HOUR_MS
+    """Validity of the risk listen key: 60 minutes on three pages of the documentation, 24 hours on two."""
+
+    listen_token_validity_ms: int = DAY_MS
+    """The longest, and the default, validity of a listen token; documented."""
+
+    websocket_expiration: TimeUnit = "us"
+    """Unit of ``expirationTime`` in the answer to a subscribe; shown with 16 digits where REST has 13."""
+
+    subscription_id: Presence = "present"
+    """Whether the answer to a subscribe carries ``subscriptionId``; not certain."""
+
+    renewal: Renewal = "same_id"
+    """What a second subscribe for an account answers: the same id, a new one, or -2035; undocumented."""
+
+    listen_key_expired_time: TimeText = "string"
+    """Type of ``E`` in ``listenKeyExpired``; shown as a string, an integer everywhere else."""
+
+    listen_key_v2_host: V2Host = "either"
+    """Which stream host takes a listen key V2; undocumented. A choice other than ``either`` gives the risk
+    stream's host an address of its own."""
+
+    margin_event_names: EventNames = "upper"
+    """Spelling of the margin events: ``MARGIN_LEVEL_STATUS_CHANGE`` or ``marginLevelStatusChange``."""
+
+    ip_weight_limit: int = 12_000
+    """Weight per call, IP and minute of the calls counted by IP; documented."""
+
+    uid_weight_limit: int = 180_000
+    """Weight per call, account and minute of the calls counted by account; documented."""
+
+    websocket_api_weight_limit: int = 6_000
+    """Weight per IP and minute of the WebSocket API, as its answers show."""
+
+    refusals_before_ban: int = 10
+    """How many requests of one minute are answered 429 before the IP is banned; not published."""
+
+    first_ban_ms: int = 2 * MINUTE_MS
+    """Length of an IP's first ban; every further ban is twice as long. Documented."""
+
+    longest_ban_ms: int = 3 * DAY_MS
+    """Longest ban; documented."""
+
+    body_limit: int = 65_536
+    """Largest request body in bytes; the gateway's limit is not published."""
+
+    ping_interval_ms: int = 20_000
+    """Time between two pings from the server; documented."""
+
+    pong_timeout_ms: int = MINUTE_MS
+    """How long the server waits for the answer to a ping; documented."""
+
+    connection_life_ms: int = DAY_MS
+    """How long a WebSocket connection lives; documented."""
+
+    connection_attempts: int = 300
+    """WebSocket connection attempts per IP and host in ``connection_attempts_ms``; documented."""
+
+    connection_attempts_ms: int = 5 * MINUTE_MS
+    """Length of the window of `connection_attempts`; documented."""
+
+    stream_messages_per_second: int = 5
+    """Messages, pings and pongs that a client may send in a second to a stream host; documented."""
+
+    active_subscriptions: int = 1_000
+    """Active subscriptions of one WebSocket API connection; documented."""
+
+    active_subscriptions_code: int = -1034
+    """Error code of one subscription too many; the documentation says "an error" and gives no number."""
+
+    total_subscriptions: int = 65_535
+    """Subscriptions of one WebSocket API connection over its whole life; documented."""
+
+    symbols: frozenset[str] | None = None
+    """Symbols that exist; by default, whatever ends with one of `quote_assets`."""
+
+    quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL")
+    """Quote assets, which tell where the symbol's base asset ends."""
+
+    log_size: int = 10_000
+    """How many REST calls the log keeps."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their choices, so that a typing error cannot pass for a behaviour.
+
+        Raises:
+            ValueError: naming the field and what it takes.
+
+        """
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"Rules.{name} takes one of {', '.join(choices)}")
+        for field in fields(self):
+            if field.type == "int" and field.name != "active_subscriptions_code":
+                _check_positive(field.name, getattr(self, field.name))
+
+    def retired_from_the_start(self) -> frozenset[str]:
+        """Every path and method that is retired when the exchange opens."""
+        return self.retired_paths | (RETIRED_PATHS if self.retired_calls == "gone" else frozenset())
+
+    def assets_of(self, symbol: str) -> tuple[str, str] | None:
+        """Base and quote asset of a symbol, or None where no such symbol exists."""
+        if self.symbols is not None and symbol not in self.symbols:
+            return None
+        for quote in self.quote_assets:
+            if symbol.endswith(quote) and len(symbol) > len(quote):
+                return symbol[: -len(quote)], quote
+        return None
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "retired_calls": get_args(CallsRetired),
+    "signing": get_args(SignatureNeed),
+    "websocket_expiration": get_args(TimeUnit),
+    "subscription_id": get_args(Presence),
+    "renewal": get_args(Renewal),
+    "listen_key_expired_time": get_args(TimeText),
+    "listen_key_v2_host": get_args(V2Host),
+    "margin_event_names": get_args(EventNames),
+}
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"Rules.{name} takes a whole number from 1")

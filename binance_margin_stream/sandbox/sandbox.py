@@ -1,0 +1,316 @@
+"""The sandbox exchange as users run it: in a thread of its own, with a handle that any thread may use."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import secrets
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from ..endpoints import Endpoints
+from .accounts import CROSS, ApiAccount
+from .clock import Clock
+from .counts import Counts, RestCall
+from .exchange import Exchange
+from .faults import Fault
+from .handshakes import margin_stream_prefix
+from .listen_keys import KeyKind
+from .orders import Number, Order
+from .publishing import Event
+from .rules import Rules
+from .server_thread import ServerThread
+from .websocket_api import WEBSOCKET_API_PATH
+
+__all__ = ["Sandbox"]
+
+_DEFAULT_RULES = Rules()
+_SHORTEST_PONG_SECONDS = 1.0
+
+
+class Sandbox:
+    """An exchange on loopback that behaves like the real one and costs nothing. It is not an exchange.
+
+    ``with Sandbox() as exchange:`` starts it; the handle may be used from any thread, and every call returns
+    when it has taken effect. Times are exchange time: `speed` times faster than real time, or standing still
+    with ``speed=0`` until `advance` steps it. However fast it runs, clients have at least one real second to
+    answer a ping. While time stands still all requests fall into the same minute and all messages into the
+    same second, as far as limits are concerned.
+    """
+
+    def __init__(
+        self,
+        *,
+        rules: Rules = _DEFAULT_RULES,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        speed: float = 1.0,
+        seed: int | None = None,
+        start_ms: int | None = None,
+        i_understand_that_this_listens_beyond_loopback: bool = False,
+    ) -> None:
+        """Prepare an exchange; it listens from `start` on.
+
+        Port 0 lets the system choose. A seed makes keys and tokens the same every time. `start_ms` is the
+        exchange time to start at, in milliseconds since 1970 UTC; the present by default.
+
+        Raises:
+            ValueError: the host is not loopback and nobody said that this is meant, or speed is negative.
+
+        """
+        if not _is_loopback(host) and not i_understand_that_this_listens_beyond_loopback:
+            raise ValueError(
+                f"the sandbox listens on loopback only, not on {host}; "
+                "i_understand_that_this_listens_beyond_loopback=True lifts that"
+            )
+        self._host = "127.0.0.1" if host == "localhost" else host
+        self._port = port
+        start = time.time_ns() // 1_000_000 if start_ms is None else start_ms
+        Clock(start, speed, 0.0)
+        self._rules = replace(
+            rules, pong_timeout_ms=max(rules.pong_timeout_ms, int(speed * 1000 * _SHORTEST_PONG_SECONDS))
+        )
+        # A seed is for tests that must repeat; without one nobody can guess the keys.
+        source = secrets.SystemRandom() if seed is None else random.Random(seed)
+        self._exchange = Exchange(self._rules, source)
+        self._account = self._exchange.add_account()
+        self._thread = ServerThread(self._exchange, self._rules, start, speed)
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self._host}:{self._port} {self._thread.state}>"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Listen. Starting one that runs changes nothing.
+
+        Raises:
+            OSError: the address cannot be used.
+            RuntimeError: it was closed; make another one.
+
+        """
+        self._port = self._thread.start(self._host, self._port) or self._port
+        return self
+
+    def close(self) -> None:
+        """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
+        self._thread.close()
+
+    @property
+    def url(self) -> str:
+        """Address of the REST calls."""
+        return f"http://{self._authority}"
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """All addresses; they share one port."""
+        websocket = f"ws://{self._authority}"
+        return Endpoints(
+            rest=self.url,
+            websocket_api=websocket + WEBSOCKET_API_PATH,
+            stream=websocket,
+            margin_stream=websocket + margin_stream_prefix(self._rules),
+        )
+
+    @property
+    def api_key(self) -> str:
+        """API key of the account that is there from the start."""
+        return self._account.api_key
+
+    @property
+    def api_secret(self) -> str:
+        """Secret of the account that is there from the start, for signed requests."""
+        return self._account.api_secret
+
+    @property
+    def now(self) -> int:
+        """Exchange time in milliseconds."""
+        return self._thread.do(lambda now: now)
+
+    @property
+    def counts(self) -> Counts:
+        """What was asked and sent since the start."""
+        return self._thread.look(self._exchange.counts)
+
+    @property
+    def rest_log(self) -> list[RestCall]:
+        """The last REST calls, oldest first, without their parameters."""
+        return self._thread.look(self._exchange.rest_log)
+
+    def add_account(self) -> ApiAccount:
+        """Open another account; the answer holds its `api_key` and `api_secret`."""
+        return self._thread.look(self._exchange.add_account)
+
+    def emit(self, event: Event, account: str = CROSS, api_key: str | None = None) -> int:
+        """Send an event as it is to everybody who is subscribed to an account.
+
+        The account is ``cross`` or an isolated symbol. Returns how many frames went out.
+        """
+        uid = self._uid(api_key)
+        return self._thread.do(lambda now: self._exchange.emit(event, uid, account, now))
+
+    def place_order(
+        self,
+        symbol: str = "BTCUSDT",
+        side: str = "BUY",
+        type: str = "LIMIT",
+        quantity: Number = "1",
+        price: Number | None = "100",
+        account: str = CROSS,
+        api_key: str | None = None,
+    ) -> Order:
+        """Place an order: an execution report, then the balances. A MARKET order is filled at once.
+
+        Raises:
+            ValueError: the order is not acceptable.
+
+        """
+        uid = self._uid(api_key)
+        trading = self._exchange.trading
+        return self._thread.do(lambda now: trading.place(uid, account, symbol, side, type, quantity, price, now))
+
+    def fill_order(self, order_id: int, quantity: Number | None = None, price: Number | None = None) -> Order:
+        """Fill an order, by default what remains of it at its price.
+
+        Raises:
+            ValueError: no such order, not open, or more than remains.
+
+        """
+        return self._thread.do(lambda now: self._exchange.trading.fill(order_id, quantity, price, now))
+
+    def cancel_order(self, order_id: int) -> Order:
+        """Cancel an order.
+
+        Raises:
+            ValueError: no such order, or not open.
+
+        """
+        return self._thread.do(lambda now: self._exchange.trading.cancel(order_id, now))
+
+    def borrow(self, asset: str, amount: Number, account: str = CROSS, api_key: str | None = None) -> None:
+        """Borrow: a liability change on the risk stream, then the balance.
+
+        Raises:
+            ValueError: the amount is not above zero.
+
+        """
+        uid = self._uid(api_key)
+        self._thread.do(lambda now: self._exchange.trading.borrow(uid, account, asset, amount, now))
+
+    def balance_update(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
+        """Move an asset into the account, or out of it with a negative delta.
+
+        Raises:
+            ValueError: the account has less than that.
+
+        """
+        uid = self._uid(api_key)
+        self._thread.do(lambda now: self._exchange.trading.change_balance(uid, account, asset, delta, now))
+
+    def margin_call(self, level: Number, status: str = "MARGIN_CALL", api_key: str | None = None) -> None:
+        """Change the margin level status of the cross account, on the risk stream.
+
+        Raises:
+            ValueError: the level is not a number.
+
+        """
+        uid = self._uid(api_key)
+        self._thread.do(lambda now: self._exchange.trading.margin_call(uid, level, status, now))
+
+    def revoke_api_key(self, api_key: str | None = None) -> None:
+        """Take an API key away, by default that of the account that is there from the start.
+
+        Raises:
+            KeyError: there is no such key.
+
+        """
+        key = self.api_key if api_key is None else api_key
+        self._thread.do(lambda now: self._exchange.revoke_api_key(key, now))
+
+    def delete_listen_key(
+        self,
+        listen_key: str | None = None,
+        *,
+        kind: KeyKind | None = None,
+        account: str = CROSS,
+        api_key: str | None = None,
+    ) -> bool:
+        """Close a listen key as another client of the account would; its stream just goes quiet.
+
+        Without a key, those of an account: of one kind, or all. Returns False where there was none.
+        """
+        if listen_key is not None:
+            return self._thread.do(lambda now: self._exchange.delete_named_listen_key(listen_key, now))
+        uid = self._uid(api_key)
+        return self._thread.do(lambda now: self._exchange.delete_listen_key(uid, account, kind, now))
+
+    def retire(self, path: str) -> None:
+        """Answer 410 to a call from now on, such as ``/sapi/v1/userListenToken``."""
+        self._thread.look(lambda: self._exchange.retire(path))
+
+    def reinstate(self, path: str) -> None:
+        """Serve a call again that `retire` or the rules took away."""
+        self._thread.look(lambda: self._exchange.reinstate(path))
+
+    def fail(
+        self,
+        fault: Fault,
+        *,
+        path: str | None = None,
+        times: int | None = 1,
+        connection: int | None = None,
+    ) -> None:
+        """Let something go wrong; the faults are in `binance_margin_stream.sandbox.faults`.
+
+        Faults of calls strike the next `times` of them, or all until `clear_faults` with None, on one path or
+        on any. Faults of open connections strike at once, one connection or all of them.
+
+        Raises:
+            ValueError: times below 1.
+
+        """
+        self._thread.do(lambda now: self._exchange.fail(fault, now, path=path, times=times, connection=connection))
+
+    def clear_faults(self) -> None:
+        """Let nothing more go wrong. Connections that are frozen stay so."""
+        self._thread.look(self._exchange.clear_faults)
+
+    def advance(self, seconds: float) -> None:
+        """Step the exchange's time ahead, with all that happens until then.
+
+        Pings that were due meanwhile are sent once, at the end; clients get a moment to answer. In a test
+        that runs in an event loop, call this with `asyncio.to_thread`, so that they can.
+
+        Raises:
+            ValueError: a negative time.
+
+        """
+        self._thread.step(seconds)
+
+    @property
+    def _authority(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - shown, not bound
+        return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
+
+    def _uid(self, api_key: str | None) -> int:
+        return self._account.uid if api_key is None else self._exchange.account(api_key).uid
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,51 @@
+"""Everything that the exchange remembers, in one place, for the modules that act on it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .accounts import Accounts
+from .connections import Connections
+from .counts import Tally
+from .faults import Faults
+from .limits import Limits
+from .listen_keys import ListenKeys, ListenTokens
+from .rules import Rules
+from .timers import Timers
+
+__all__ = ["State"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The exchange's books. The parts change, the set of them does not."""
+
+    rules: Rules
+    accounts: Accounts
+    keys: ListenKeys
+    tokens: ListenTokens
+    limits: Limits
+    timers: Timers
+    connections: Connections
+    faults: Faults
+    tally: Tally
+    retired: set[str]
+
+    @classmethod
+    def fresh(cls, rules: Rules, source: random.Random) -> State:
+        """The books of an exchange that has just opened."""
+        timers = Timers()
+        tally = Tally(rules.log_size)
+        return cls(
+            rules=rules,
+            accounts=Accounts(source),
+            keys=ListenKeys(rules, source),
+            tokens=ListenTokens(source),
+            limits=Limits(rules),
+            timers=timers,
+            connections=Connections(rules, timers, tally),
+            faults=Faults(),
+            tally=tally,
+            retired=set(rules.retired_from_the_start()),
+        )

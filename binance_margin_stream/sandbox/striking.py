@@ -1,0 +1,83 @@
+"""Faults that strike at once, on the connections and credentials that there are."""
+
+from __future__ import annotations
+
+import json
+
+from .connections import Connection
+from .faults import (
+    BinaryFrame,
+    DropConnections,
+    ExpireCredentials,
+    FreezeConnections,
+    MalformedFrame,
+    PromptFault,
+    ServerShutdown,
+)
+from .publishing import expire_key, expire_subscription
+from .state import State
+from .wire import Binary, Close, Cut, Text
+
+__all__ = ["strike"]
+
+
+def strike(state: State, fault: PromptFault, targets: list[Connection], now: int) -> None:
+    """Let a fault strike the given connections; expiry strikes every credential, whoever holds it."""
+    if isinstance(fault, ExpireCredentials):
+        _expire(state, fault, now)
+        return
+    for connection in targets:
+        _strike_connection(state, fault, connection, now)
+
+
+def _strike_connection(
+    state: State,
+    fault: DropConnections | FreezeConnections | MalformedFrame | BinaryFrame | ServerShutdown,
+    connection: Connection,
+    now: int,
+) -> None:
+    match fault:
+        case DropConnections(how="close", code=code):
+            state.connections.end(connection, Close(code))
+        case DropConnections(how="reset" | "eof" as how):
+            state.connections.end(connection, Cut(how))
+        case FreezeConnections():
+            connection.frozen = True
+        case MalformedFrame(text=text):
+            state.connections.send(connection, Text(text))
+        case BinaryFrame(data=data):
+            state.connections.send(connection, Binary(data))
+        case ServerShutdown():
+            _announce(state, fault, connection, now)
+
+
+def _announce(state: State, fault: ServerShutdown, connection: Connection, now: int) -> None:
+    notice = {"e": "serverShutdown", "E": now}
+    shape = _natural_shape(connection) if fault.shape == "host" else fault.shape
+    wrapped: dict[str, object] = dict(notice)
+    if shape == "event":
+        wrapped = {"event": notice}
+    elif shape == "combined":
+        wrapped = {"stream": next(iter(connection.streams), ""), "data": notice}
+    state.connections.send(connection, Text(json.dumps(wrapped, separators=(",", ":"))))
+    if fault.close_after_seconds is not None:
+        due = now + round(fault.close_after_seconds * 1000)
+        state.timers.at(due, lambda _, __: state.connections.end(connection, Close(1001)))
+
+
+def _natural_shape(connection: Connection) -> str:
+    if connection.host == "websocket_api":
+        return "event"
+    return "combined" if connection.combined else "bare"
+
+
+def _expire(state: State, fault: ExpireCredentials, now: int) -> None:
+    if fault.which != "listen_keys":
+        for token in state.tokens.live():
+            state.tokens.end(token)
+        for connection in state.connections.all():
+            for subscription in list(connection.subscriptions.values()):
+                expire_subscription(state, connection, subscription, now)
+    if fault.which != "listen_tokens":
+        for key in state.keys.live():
+            expire_key(state, key, now)
