@@ -38,7 +38,7 @@ from binance_margin_stream.guard import guarded
 from binance_margin_stream.redaction import shortened
 from binance_margin_stream.rest import RESTResponse
 from binance_margin_stream.retry import RetryPolicy
-from binance_margin_stream.transport import Received, Timeout, bound, sent
+from binance_margin_stream.transport import Received, Timeout, bound, ended, sent
 
 __all__ = ["ApiClient"]
 
@@ -97,9 +97,9 @@ class ApiClient(api_client.ApiClient):
         self._process = os.getpid()
 
     def close(self) -> None:
-        """End pauses and idle connections; may be called twice. A call under way ends with its timeout."""
+        """End pauses, connections and the calls that wait on them; may be called twice."""
         self._closed.set()
-        self.rest_client.close()
+        ended(self.rest_client.pool_manager)
 
     def param_serialize(self, *args: Any, **kwargs: Any) -> Any:
         """Build the request of a generated method: parameters in the body, the headers of this call on top."""
@@ -131,6 +131,7 @@ class ApiClient(api_client.ApiClient):
             try:
                 return self._attempt(request, timeout)
             except OpenApiException as error:
+                self._check_usable()
                 pause = self._retry.pause(error, attempt, random.random())
                 if isinstance(error, TimestampError) and not clock_corrected and self._correct_clock(error):
                     clock_corrected, pause = True, 0.0

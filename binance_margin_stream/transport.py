@@ -6,6 +6,7 @@ its caller for ever. Here the time allowed for reading covers status line, heade
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -31,7 +32,7 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from binance_margin_stream.exceptions import ApiValueError, TransportError
 
-__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "bound", "sent"]
+__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "bound", "ended", "sent"]
 
 LARGEST_ANSWER = 1 << 20
 """Bytes. The exchange's answers to these calls have some hundred."""
@@ -55,6 +56,17 @@ class Timeout:
         if by is None:
             return self
         return Timeout(*by) if isinstance(by, tuple) else Timeout(by, by)
+
+
+def ended(manager: urllib3.PoolManager) -> None:
+    """End all connections of `manager`: idle ones, and those on which a call waits, which fails at once."""
+    for key in manager.pools.keys():  # noqa: SIM118  # this mapping refuses to be iterated
+        pool = manager.pools.get(key)
+        for connection in list(pool.out) if isinstance(pool, _Tracking) else ():
+            with contextlib.suppress(OSError, TypeError):
+                # Past a TLS socket's own shutdown, which is not made for two threads.
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+    manager.clear()
 
 
 _ONCE = urllib3.Retry(total=False, redirect=False)
@@ -240,9 +252,26 @@ class _HTTPSConnection(HTTPSConnection):
     response_class = _DeadlineResponse
 
 
-class _HTTPPool(urllib3.HTTPConnectionPool):
+class _Tracking(urllib3.HTTPConnectionPool):
+    """A pool that knows which of its connections are out, so that they can be ended."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.out: set[Any] = set()
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        self.out.add(connection)
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        self.out.discard(conn)
+        super()._put_conn(conn)
+
+
+class _HTTPPool(_Tracking):
     ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit
 
 
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
+class _HTTPSPool(_Tracking, urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from calls import API_KEY, CALLS
-from peer import Peer, http, read_request
+from peer import Peer, http, read_request, silent
 
 import binance_margin_stream as sdk
 
@@ -45,9 +45,10 @@ def test_closing_twice_is_fine_and_a_closed_client_says_so(answering, client_of)
     assert caught.value.kind == "closed"
 
 
-def test_closing_ends_a_long_pause(answering, client_of):
-    peer = answering(http(429, headers={"Retry-After": "30"}))
-    client = client_of(peer)
+@pytest.mark.parametrize("answer", [http(429, headers={"Retry-After": "30"}), silent], ids=["a pause", "a wait"])
+def test_closing_ends_a_call_that_waits(answering, client_of, answer):
+    peer = answering(answer)
+    client = client_of(peer, timeout=sdk.Timeout(30, 30))
     errors = []
 
     def call() -> None:
