@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
-PATHS := binance_margin_stream scripts test
+PATHS := binance_margin_stream bench scripts test
 
 .PHONY: help demo test coverage lint format generate check-generated dist clean
 .DEFAULT_GOAL := help

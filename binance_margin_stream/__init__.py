@@ -5,7 +5,9 @@ Nothing is imported before it is used: `import binance_margin_stream` costs next
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +46,27 @@ if TYPE_CHECKING:
     from binance_margin_stream.models import ListenToken as ListenToken
     from binance_margin_stream.retry import NO_RETRIES as NO_RETRIES
     from binance_margin_stream.retry import RetryPolicy as RetryPolicy
+    from binance_margin_stream.stream.accounts import CROSS as CROSS
+    from binance_margin_stream.stream.accounts import Account as Account
+    from binance_margin_stream.stream.accounts import isolated as isolated
+    from binance_margin_stream.stream.actions import Change as Change
+    from binance_margin_stream.stream.actions import State as State
+    from binance_margin_stream.stream.events import BalanceUpdate as BalanceUpdate
+    from binance_margin_stream.stream.events import Event as Event
+    from binance_margin_stream.stream.events import ExecutionReport as ExecutionReport
+    from binance_margin_stream.stream.events import ExternalLockUpdate as ExternalLockUpdate
+    from binance_margin_stream.stream.events import ListStatus as ListStatus
+    from binance_margin_stream.stream.events import MarginLevelStatusChange as MarginLevelStatusChange
+    from binance_margin_stream.stream.events import OutboundAccountPosition as OutboundAccountPosition
+    from binance_margin_stream.stream.events import StreamGap as StreamGap
+    from binance_margin_stream.stream.events import StreamItem as StreamItem
+    from binance_margin_stream.stream.events import UnknownEvent as UnknownEvent
+    from binance_margin_stream.stream.events import UserLiabilityChange as UserLiabilityChange
+    from binance_margin_stream.stream.health import Health as Health
+    from binance_margin_stream.stream.malformed import MalformedFrame as MalformedFrame
+    from binance_margin_stream.stream.rules import StreamRules as StreamRules
+    from binance_margin_stream.stream.session import AsyncMarginStream as AsyncMarginStream
+    from binance_margin_stream.stream.sync import MarginStream as MarginStream
     from binance_margin_stream.transport import Timeout as Timeout
 
 __version__ = "1.0.0"
@@ -85,6 +108,33 @@ _BY_HAND = {
         "TransportError",
     ),
     "retry": ("NO_RETRIES", "RetryPolicy"),
+    "stream.accounts": (
+        "Account",
+        "CROSS",
+        "isolated",
+    ),
+    "stream.actions": (
+        "Change",
+        "State",
+    ),
+    "stream.events": (
+        "BalanceUpdate",
+        "Event",
+        "ExecutionReport",
+        "ExternalLockUpdate",
+        "ListStatus",
+        "MarginLevelStatusChange",
+        "OutboundAccountPosition",
+        "StreamGap",
+        "StreamItem",
+        "UnknownEvent",
+        "UserLiabilityChange",
+    ),
+    "stream.health": ("Health",),
+    "stream.malformed": ("MalformedFrame",),
+    "stream.rules": ("StreamRules",),
+    "stream.session": ("AsyncMarginStream",),
+    "stream.sync": ("MarginStream",),
     "transport": ("Timeout",),
 }
 _MODULES = {name: module for module, names in (_GENERATED | _BY_HAND).items() for name in names}
@@ -97,13 +147,28 @@ def __getattr__(name: str) -> object:
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{module}"), name)
-    if module in _GENERATED:
-        from binance_margin_stream.guard import guarded
-
-        value = guarded(value)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
     return sorted(globals().keys() | _MODULES.keys())
+
+
+class _Package(ModuleType):
+    """A package whose generated modules are mended as they are imported, whichever way that happens."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if not isinstance(value, ModuleType):
+            return
+        if value.__name__ in _GENERATED_PACKAGES:
+            value.__class__ = _Package
+        elif value.__name__.rpartition(".")[0] in _GENERATED_PACKAGES:
+            from binance_margin_stream.guard import mend
+
+            mend(value)
+
+
+_GENERATED_PACKAGES = frozenset(f"{__name__}.{package}" for package in _GENERATED)
+sys.modules[__name__].__class__ = _Package

@@ -15,7 +15,7 @@ from typing import Any
 from binance_margin_stream import exceptions as errors
 from binance_margin_stream.redaction import page_title, redacted, shortened
 
-__all__ = ["Answer", "error_of", "json_of", "response_error"]
+__all__ = ["Answer", "error_of", "error_told_as_success", "json_of", "response_error", "time_of"]
 
 _LISTEN_TOKEN = "ListenTokenApi.sapi_v1_user_listen_token_post"  # noqa: S105  # a call's name, not a secret
 _LISTEN_KEY_V2 = "MarginListenKeyApi.sapi_v2_margin_listen_key_post"
@@ -24,6 +24,7 @@ _SUCCESSORS = {
     "/sapi/v1/userDataStream/isolated": f"{_LISTEN_TOKEN} with is_isolated and symbol",
     "/sapi/v1/userListenToken": _LISTEN_KEY_V2,
     "/sapi/v2/margin/listen-key": _LISTEN_TOKEN,
+    "/sapi/v1/margin/listen-key": _LISTEN_KEY_V2,
 }
 
 _OF_CODE: dict[int, type[errors.ApiException]] = {
@@ -36,13 +37,17 @@ _OF_CODE: dict[int, type[errors.ApiException]] = {
     -1125: errors.ListenKeyUnknownError,
     -1209: errors.ListenTokenInvalidError,
 }
+_WHATEVER_THE_CODE: dict[int, type[errors.ApiException]] = {
+    404: errors.EndpointRetiredError,
+    410: errors.EndpointRetiredError,
+    418: errors.BannedError,
+    429: errors.RateLimitError,
+}
 _OF_STATUS: dict[int, type[errors.ApiException]] = {
     400: errors.BadRequestException,
     401: errors.KeyRejectedError,
     403: errors.BlockedError,
-    404: errors.EndpointRetiredError,
     408: errors.ServerError,
-    410: errors.EndpointRetiredError,
     451: errors.BlockedError,
 }
 _CHARSET = re.compile(r"""charset=["']?([^\s;"']+)""", re.IGNORECASE)
@@ -90,7 +95,8 @@ def json_of(answer: Answer) -> object:
     try:
         return json.loads(answer.body.decode("utf-8-sig"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise ValueError(_not_json(answer)) from None
+        pass
+    raise ValueError(_not_json(answer))  # out here, so that it drags along no exception that holds the body
 
 
 def response_error(answer: Answer, problem: str) -> errors.ResponseError:
@@ -130,14 +136,21 @@ def error_of(answer: Answer, now: datetime | None = None) -> errors.ApiException
     )
 
 
+def error_told_as_success(answer: Answer, value: object) -> errors.ApiException | None:
+    """The error in a 2xx answer that holds the exchange's error body; None when it holds none."""
+    said = value if isinstance(value, dict) else {}
+    code = said.get("code")
+    return error_of(answer) if type(code) is int and code < 0 and "msg" in said else None
+
+
 def _class_of(status: int, code: int | None) -> type[errors.ApiException]:
-    if status == 418:
-        return errors.BannedError
-    if status == 429:
-        return errors.RateLimitError
+    if status in _WHATEVER_THE_CODE:
+        return _WHATEVER_THE_CODE[status]
+    if status >= 500:
+        return errors.ServerError
     if code is not None and code in _OF_CODE:
         return _OF_CODE[code]
-    return _OF_STATUS.get(status, errors.ServerError if status >= 500 else errors.ApiException)
+    return _OF_STATUS.get(status, errors.ApiException)
 
 
 def _code_and_msg(answer: Answer) -> tuple[int | None, str | None]:
@@ -161,17 +174,18 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        seconds = _seconds_until(value, now)
+        end = time_of(value)
+        seconds = max(0.0, (end - now).total_seconds()) if end else math.nan
     return seconds if math.isfinite(seconds) and 0 <= seconds <= _LONGEST_WAIT else None
 
 
-def _seconds_until(date: str, now: datetime) -> float:
+def time_of(date: str) -> datetime | None:
+    """The moment that an HTTP header tells; None when it tells none."""
     try:
-        end = parsedate_to_datetime(date)
+        moment = parsedate_to_datetime(date)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError, TypeError, IndexError):
-        return math.nan
-    end = end if end.tzinfo else end.replace(tzinfo=UTC)
-    return max(0.0, (end - now).total_seconds())
+        return None
 
 
 def _ban_end(retry_after: float | None, msg: str | None, now: datetime) -> datetime | None:

@@ -49,7 +49,7 @@ class ApiKeyAuth:
     @classmethod
     def from_file(cls, key: str | os.PathLike[str], secret: str | os.PathLike[str] | None = None) -> ApiKeyAuth:
         """From a file that holds the key alone and, if given, one that holds the secret alone."""
-        return cls(_read(Path(key)), None if secret is None else _read(Path(secret)))
+        return cls(_read(key), None if secret is None else _read(secret))
 
     @property
     def signs(self) -> bool:
@@ -128,14 +128,20 @@ def _from_environment(environ: Mapping[str, str], variable: str) -> str | None:
         if path is not None:
             raise ApiValueError(f"both {variable} and {variable}_FILE are set: unset one")
         return environ[variable]
-    return None if path is None else _read(Path(path))
+    if path == "":
+        raise ApiValueError(f"{variable}_FILE is set, but names no file")
+    return None if path is None else _read(path)
 
 
-def _read(file: Path) -> str:
+def _read(file: str | os.PathLike[str]) -> str:
     try:
-        text = file.read_text(encoding="ascii")
+        text = Path(file).read_bytes().decode("ascii")
     except OSError as error:
-        raise ApiValueError(f"cannot read {file}: {error.strerror}") from None
-    except ValueError:
-        raise ApiValueError(f"{file} holds a character that is not ASCII") from None
-    return text.removesuffix("\n").removesuffix("\r")
+        problem = f"cannot read {file}: {error.strerror}"
+    except UnicodeDecodeError:
+        problem = f"{file} holds a character that is not ASCII"
+    except (ValueError, TypeError):
+        problem = f"{file!r} is not the path of a file"
+    else:
+        return text.removesuffix("\n").removesuffix("\r")
+    raise ApiValueError(problem)

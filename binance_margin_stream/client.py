@@ -5,7 +5,8 @@ Timeouts, retries, redirects, errors, signing, and what may be shown. Generated 
 
 from __future__ import annotations
 
-import http.client
+import copy
+import ipaddress
 import json
 import logging
 import os
@@ -14,15 +15,13 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
-from pydantic import ValidationError
 
 from binance_margin_stream import __version__, api_client, models
-from binance_margin_stream.answer import Answer, error_of, json_of, response_error
+from binance_margin_stream.answer import Answer, error_of, error_told_as_success, json_of, response_error, time_of
 from binance_margin_stream.api_response import ApiResponse
 from binance_margin_stream.auth import KEY_VARIABLE, ApiKeyAuth, checked
 from binance_margin_stream.configuration import Configuration
@@ -34,8 +33,7 @@ from binance_margin_stream.exceptions import (
     TimestampError,
     TransportError,
 )
-from binance_margin_stream.guard import guarded
-from binance_margin_stream.redaction import shortened
+from binance_margin_stream.redaction import redacted, shortened
 from binance_margin_stream.rest import RESTResponse
 from binance_margin_stream.retry import RetryPolicy
 from binance_margin_stream.transport import Received, Timeout, bound, ended, sent
@@ -43,6 +41,7 @@ from binance_margin_stream.transport import Received, Timeout, bound, ended, sen
 __all__ = ["ApiClient"]
 
 log = logging.getLogger("binance_margin_stream")
+log.addHandler(logging.NullHandler())  # what is logged, and where, is for the program to say
 
 _KEY_HEADER = "X-MBX-APIKEY"
 _FORM = "application/x-www-form-urlencoded"
@@ -74,13 +73,8 @@ class ApiClient(api_client.ApiClient):
         retry: RetryPolicy | None = None,
     ) -> None:
         """Raise `ApiTypeError` or `ApiValueError` for settings that cannot work."""
-        if configuration is not None and endpoints is not None:
-            raise ApiTypeError("give either a configuration or endpoints: both say where the exchange is")
-        if configuration is None:
-            host = (endpoints or Endpoints.production()).rest
-            _check_address(host)
-            configuration = Configuration(host=host.rstrip("/"), connection_pool_maxsize=32)
-        _check_configuration(configuration)
+        _check_types(configuration, auth=auth, endpoints=endpoints, timeout=timeout, retry=retry)
+        configuration = _own(configuration, endpoints)
         if auth is not None:
             auth.plug_into(configuration)
         try:
@@ -108,7 +102,7 @@ class ApiClient(api_client.ApiClient):
             kwargs["post_params"] = [(name, _spelled(value)) for name, value in kwargs.pop("query_params") or ()]
         own_headers = dict(kwargs.get("header_params") or {})
         method, url, headers, body, parameters = super().param_serialize(*args, **kwargs)
-        headers.update(own_headers)
+        headers = _merged(headers, own_headers)
         _check_headers(headers)
         return method, url, headers, body, parameters
 
@@ -189,9 +183,8 @@ class ApiClient(api_client.ApiClient):
 
     def _correct_clock(self, error: TimestampError) -> bool:
         """Take the exchange's clock from its answer; False when the answer does not tell it."""
-        try:
-            exchange_time = parsedate_to_datetime(error.headers.get("Date", ""))
-        except ValueError:
+        exchange_time = time_of(error.headers.get("Date", ""))
+        if exchange_time is None:
             return False
         self._clock_offset = (exchange_time - error.at).total_seconds()
         return True
@@ -247,24 +240,22 @@ def _data(answer: Answer, promised: str | None) -> object:
     if promised is None and not answer.body.strip():
         return None
     try:
-        value = json_of(answer)
+        return _promised_value(answer, promised)
     except ValueError as error:
-        raise response_error(answer, str(error)) from None
+        problem = str(error)
+    raise response_error(answer, problem)
+
+
+def _promised_value(answer: Answer, promised: str | None) -> object:
+    value = json_of(answer)
+    refused = error_told_as_success(answer, value)
+    if refused is not None:
+        raise refused
     if not isinstance(value, dict):
-        raise response_error(answer, "the answer is JSON, but not an object")
+        raise ValueError("the answer is JSON, but not an object")
     if promised in (None, "object"):
         return value if promised else None
-    try:
-        model: Any = guarded(getattr(models, promised))
-        return model.from_dict(value)
-    except ValidationError as error:
-        raise response_error(answer, _wrong_fields(error, value)) from None
-
-
-def _wrong_fields(error: ValidationError, value: Mapping[str, object]) -> str:
-    names = sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False, include_url=False)})
-    problems = [f"{name} {'is missing' if value.get(name) is None else 'has the wrong type'}" for name in names]
-    return "in the answer " + " and ".join(problems)
+    return getattr(models, promised).from_dict(value)
 
 
 def _redirect(answer: Answer) -> str:
@@ -272,18 +263,50 @@ def _redirect(answer: Answer) -> str:
         target = urlsplit(answer.headers.get("Location", ""))
     except ValueError:
         target = urlsplit("")
-    where = shortened(f"{target.scheme}://{target.hostname}") if target.hostname else "another address"
-    return f"it redirects to {where}, which is not followed, so that the key goes nowhere else"
+    if not target.hostname:
+        return "that is a redirect, and none is followed, so that the key goes nowhere else"
+    secrets = [spelling for secret in answer.secrets for spelling in (secret, secret.lower())]
+    where = shortened(redacted(f"{target.scheme}://{target.hostname}", secrets))
+    return f"it redirects to {where}, and that is not followed, so that the key goes nowhere else"
 
 
 def _spelled(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
+def _check_types(configuration: object, **settings: object) -> None:
+    expected = {"auth": ApiKeyAuth, "endpoints": Endpoints, "timeout": Timeout, "retry": RetryPolicy}
+    if not isinstance(configuration, Configuration | None):
+        hint = "; give ApiClient(auth=...)" if isinstance(configuration, ApiKeyAuth) else ""
+        raise ApiTypeError(f"configuration has to be a Configuration, not {type(configuration).__name__}{hint}")
+    for name, value in settings.items():
+        if value is not None and not isinstance(value, expected[name]):
+            raise ApiTypeError(f"{name} has to be of type {expected[name].__name__}, not {type(value).__name__}")
+    if configuration is not None and settings["endpoints"] is not None:
+        raise ApiTypeError("give either a configuration or endpoints: both say where the exchange is")
+
+
+def _own(configuration: Configuration | None, endpoints: Endpoints | None) -> Configuration:
+    """A configuration that no other client shares, with an address that was looked at."""
+    if configuration is None:
+        host = (endpoints or Endpoints.production()).rest
+        _check_address(host)
+        own = Configuration(host=host, connection_pool_maxsize=32)
+    else:
+        _check_configuration(configuration)
+        own = copy.deepcopy(configuration)
+    own.host = own.host.rstrip("/")
+    if _is_loopback(urlsplit(own.host).hostname or ""):
+        own.no_proxy = "*"  # the environment's proxy is for the network, not for a sandbox on this machine
+    return own
+
+
 def _check_configuration(configuration: Configuration) -> None:
-    if configuration.debug:
-        http.client.HTTPConnection.debuglevel = 0  # the process-wide switch that prints every request with its key
-        raise ApiValueError("debug=True would print the API key: set the level of the binance_margin_stream logger")
+    production = configuration.get_host_settings()[0]["url"]
+    if configuration.server_index is not None and vars(configuration)["_base_path"] != production:
+        raise ApiValueError("server_index beats host and leads to production: leave it out")
+    if configuration.server_index not in (None, 0):
+        raise ApiValueError("there is one server, so server_index can only be 0")
     _check_address(configuration.host)
     if configuration.retries is not None:
         raise ApiValueError("Configuration.retries has no effect here: give ApiClient(retry=RetryPolicy(...))")
@@ -291,12 +314,27 @@ def _check_configuration(configuration: Configuration) -> None:
 
 def _check_address(address: str) -> None:
     try:
-        host = urlsplit(address)
-        usable = host.scheme in ("http", "https") and bool(host.hostname) and host.port != 0
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and not (parts.query or parts.fragment)
     except (ValueError, TypeError, AttributeError):
         usable = False
     if not usable:
         raise ApiValueError("the exchange's address has to be like https://api.binance.com; see Endpoints")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _merged(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """`headers` with those of the call on top: names compare without case, so that none is sent twice."""
+    own = {_KEY_HEADER if name.lower() == _KEY_HEADER.lower() else name: value for name, value in own.items()}
+    replaced = {name.lower() for name in own}
+    return {name: value for name, value in headers.items() if name.lower() not in replaced} | own
 
 
 def _check_call(call: Mapping[str, Any]) -> None:
@@ -315,7 +353,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
         raise ApiValueError(
             f"no API key: set {KEY_VARIABLE} and give ApiClient(auth=ApiKeyAuth.from_env()), or ApiKeyAuth(...)"
         )
-    checked(key, KEY_VARIABLE)
+    checked(key, f"the {_KEY_HEADER} header")
     for name, value in headers.items():
         if not (isinstance(value, str) and value.isascii() and value.isprintable()):
             raise ApiValueError(f"the header {name!r} has to be printable ASCII")

@@ -4,19 +4,42 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeVar
 
-from binance_margin_stream import ApiClient, ApiKeyAuth, ListenKeyUnknownError, MarginStreamApi
+from binance_margin_stream import (
+    CROSS,
+    ApiClient,
+    ApiKeyAuth,
+    BalanceUpdate,
+    Change,
+    Event,
+    ExecutionReport,
+    ListenKeyUnknownError,
+    MarginLevelStatusChange,
+    MarginStream,
+    MarginStreamApi,
+    OutboundAccountPosition,
+    StreamGap,
+    StreamRules,
+    UserLiabilityChange,
+    isolated,
+)
 
 if TYPE_CHECKING:
-    from websockets.sync.client import ClientConnection
-
     from binance_margin_stream.sandbox import Sandbox
 
 __all__ = ["main"]
+
+_RULES = StreamRules(token_validity=10, backoff_first=0.2)
+"""Tokens that live for ten seconds, so that a renewal can be watched."""
+
+T = TypeVar("T")
 
 
 class DemoError(Exception):
@@ -28,6 +51,8 @@ def main() -> int:
     started = time.monotonic()
     try:
         _demo()
+    except KeyboardInterrupt:
+        return 130
     except ImportError as error:
         _fail(f"{error.name} is missing: pip install 'binance-margin-stream[sandbox]'")
         return 1
@@ -44,59 +69,180 @@ def _demo() -> None:
     warnings.filterwarnings("ignore", "(POST|PUT|DELETE) /sapi/v1/userDataStream", DeprecationWarning)
     with Sandbox(rules=Rules(retired_calls="served")) as exchange:
         _say("sandbox", f"an exchange for practice listens on {exchange.url}; no order here is real")
-        with ApiClient(auth=ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints) as client:
-            _follow_an_order(exchange, MarginStreamApi(client))
+        _title("the single calls, by hand, as they were until February 2026")
+        _listen_key(exchange)
+        _title("the stream, which does all of that by itself, in the way that is current")
+        _stream(exchange)
 
 
-def _follow_an_order(exchange: Sandbox, api: MarginStreamApi) -> None:
-    created = api.sapi_v1_user_data_stream_post_with_http_info()
-    listen_key = created.data.listen_key
-    used = (created.headers or {}).get("x-sapi-used-ip-weight-1m", "?")
-    _say("create", f"POST made a listen key of {len(listen_key)} characters; weight used this minute: {used}")
-
-    api.sapi_v1_user_data_stream_put(listen_key=listen_key)
-    _say("keep alive", "PUT extended it to 60 minutes from now")
-
+def _listen_key(exchange: Sandbox) -> None:
     from websockets.sync.client import connect
 
-    with connect(f"{exchange.endpoints.stream}/ws/{listen_key}", open_timeout=5, close_timeout=2) as socket:
-        _say("listen", "a WebSocket is open on the key")
-        order = exchange.place_order(symbol="BTCUSDT", side="BUY", type="LIMIT", quantity="0.010", price="60000")
-        exchange.fill_order(order.order_id, quantity="0.004")
-        exchange.fill_order(order.order_id)
-        _say("order", f"order {order.order_id} was placed, and filled in two parts")
-        _show(socket)
-
-    api.sapi_v1_user_data_stream_delete(listen_key=listen_key)
-    _say("close", "DELETE ended the key, for every client of the account")
-    try:
+    with ApiClient(auth=ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints) as client:
+        api = MarginStreamApi(client)
+        created = api.sapi_v1_user_data_stream_post_with_http_info()
+        listen_key = created.data.listen_key
+        used = (created.headers or {}).get("x-sapi-used-ip-weight-1m", "?")
+        _say("create", f"POST made a listen key of {len(listen_key)} characters; weight used this minute: {used}")
         api.sapi_v1_user_data_stream_put(listen_key=listen_key)
-    except ListenKeyUnknownError as error:
-        _say("refused", f"PUT on the closed key: {error}")
-    else:
-        raise DemoError("the sandbox kept a closed key alive")
+        _say("keep alive", "PUT extended it to 60 minutes from now")
+        with connect(
+            f"{exchange.endpoints.stream}/ws/{listen_key}", proxy=None, open_timeout=5, close_timeout=2
+        ) as socket:
+            order = exchange.place_order(symbol="BTCUSDT", side="BUY", type="LIMIT", quantity="0.010", price="60000")
+            exchange.fill_order(order.order_id)
+            event: dict[str, object] = {}
+            while event.get("X") != "FILLED":
+                event = json.loads(socket.recv(timeout=5))
+                _say("listen", f"{event['e']} {event.get('X', '')}")
+        api.sapi_v1_user_data_stream_delete(listen_key=listen_key)
+        _say("close", "DELETE ended the key, for every client of the account")
+        try:
+            api.sapi_v1_user_data_stream_put(listen_key=listen_key)
+        except ListenKeyUnknownError as error:
+            _say("refused", str(error))
+        else:
+            raise DemoError("the sandbox kept a closed key alive")
 
 
-def _show(socket: ClientConnection) -> None:
-    """Print what arrives until the order is filled and the balances have been told."""
-    seen: list[dict[str, object]] = []
-    for event in _events(socket):
-        seen.append(event)
-        _say("event", _words(event))
-        if seen[-1]["e"] == "outboundAccountPosition" and seen[-2:-1] and seen[-2].get("X") == "FILLED":
-            return
+def _stream(exchange: Sandbox) -> None:
+    told = _Told()
+    with MarginStream(
+        ApiKeyAuth(exchange.api_key),
+        accounts=[CROSS, isolated("ETHUSDT")],
+        endpoints=exchange.endpoints,
+        risk=True,
+        rules=_RULES,
+        on_change=told,
+    ) as stream:
+        _say("subscribed", "cross margin, isolated ETHUSDT, and the risk events of the cross account")
+        _trade(exchange, stream)
+        _cut(exchange, stream)
+        _renew(told)
+        _rotate(exchange, stream)
+        health = stream.health
+    counts = f"{sum(health.events.values())} events, {health.gaps} gaps, {health.reconnects} reconnects"
+    _say("health", f"{counts}, {health.rotations} rotations, {health.renewals} renewals")
 
 
-def _events(socket: ClientConnection) -> Iterator[dict[str, object]]:
-    while True:
-        yield json.loads(socket.recv(timeout=5))
+def _trade(exchange: Sandbox, stream: MarginStream) -> None:
+    order = exchange.place_order(symbol="BTCUSDT", side="BUY", type="LIMIT", quantity="0.010", price="60000")
+    exchange.fill_order(order.order_id, quantity="0.004")
+    exchange.fill_order(order.order_id)
+    order = exchange.place_order(
+        symbol="ETHUSDT", side="SELL", type="LIMIT", quantity="2", price="3000", account="ETHUSDT"
+    )
+    exchange.cancel_order(order.order_id)
+    exchange.borrow("USDT", "250")
+    exchange.margin_call("1.18")
+    _read_until(stream, MarginLevelStatusChange)
 
 
-def _words(event: dict[str, object]) -> str:
-    if event["e"] == "executionReport":
-        return f"executionReport: {event['S']} {event['q']} {event['s']} is {event['X']}, {event['z']} filled so far"
-    balances = cast("list[dict[str, str]]", event.get("B", []))
-    return f"{event['e']}: " + ", ".join(f"{b['a']} {b['f']} free, {b['l']} locked" for b in balances)
+def _cut(exchange: Sandbox, stream: MarginStream) -> None:
+    from binance_margin_stream.sandbox import faults
+
+    exchange.fail(faults.DropConnections("reset"))
+    exchange.balance_update("USDT", "-1")
+    _say("cut", "the connections were reset, and a transfer happened that nobody could hear")
+    for _ in range(3):
+        _read_until(stream, StreamGap)
+    exchange.balance_update("USDT", "-2")
+    _say("recovered", "all three are subscribed again; the next transfer:")
+    _read_until(stream, BalanceUpdate)
+
+
+def _renew(told: _Told) -> None:
+    told.wait_for("renewed", times=2)
+    _say("renewed", "both tokens, before they ended, on the same connection")
+
+
+def _rotate(exchange: Sandbox, stream: MarginStream) -> None:
+    """Replace the connection under load, as before the exchange's cut after 24 hours, and count."""
+    from binance_margin_stream.sandbox import faults
+
+    def transfer() -> None:
+        for number in range(1, 501):
+            exchange.balance_update("USDT", f"{number / 100:.2f}")
+            time.sleep(0.002)
+
+    sender = threading.Thread(target=transfer)
+    sender.start()
+    exchange.fail(faults.ServerShutdown(close_after_seconds=1))
+    _say("rotate", "the exchange announces a shutdown, while 500 transfers happen")
+    deltas: list[Decimal] = []
+    with _bounded(stream):
+        for item in stream:
+            if isinstance(item, StreamGap):
+                raise DemoError(f"a planned rotation left a gap: {item}")
+            deltas += [item.delta] if isinstance(item, BalanceUpdate) else []
+            if deltas[-1:] == [Decimal(5)]:
+                break
+    sender.join()
+    _say("rotated", f"{len(deltas)} transfers arrived, {len(set(deltas))} of them different")
+    if len(deltas) != 500 or len(set(deltas)) != 500:
+        raise DemoError("events were lost or doubled in a planned rotation")
+
+
+class _Told:
+    """Prints every change of the stream that a person cares for, and waits for one."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, change: Change) -> None:
+        with self._changed:
+            self._names.append(change.name)
+            self._changed.notify_all()
+
+    def wait_for(self, name: str, *, times: int) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._names.count(name) >= times, timeout=15):
+                raise DemoError(f"nothing was {name} in 15 seconds")
+
+
+@contextmanager
+def _bounded(stream: MarginStream) -> Iterator[None]:
+    """End a stream that falls silent."""
+    timer = threading.Timer(10, stream.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _read_until(stream: MarginStream, kind: type[T]) -> T:
+    """Print what comes until one of a kind does."""
+    with _bounded(stream):
+        for item in stream:
+            _say("gap" if isinstance(item, StreamGap) else "event", _words(item))
+            if isinstance(item, kind):
+                return item
+    raise DemoError(f"no {kind.__name__} came in 10 seconds")
+
+
+def _words(item: Event | StreamGap) -> str:
+    match item:
+        case StreamGap(since=since, until=until, reason=reason):
+            return f"{item.account}: events of {until - since} ms may be missing ({reason}): reconcile"
+        case ExecutionReport(side=side, quantity=quantity, symbol=symbol, order_status=status):
+            return (
+                f"{item.account}: {side} {quantity:f} {symbol} is {status}, {item.cumulative_filled_quantity:f} filled"
+            )
+        case OutboundAccountPosition(balances=balances):
+            return f"{item.account}: " + ", ".join(f"{balance.free} {balance.asset} free" for balance in balances)
+        case BalanceUpdate(asset=asset, delta=delta):
+            return f"{item.account}: {delta} {asset}"
+        case UserLiabilityChange(asset=asset, principal=principal):
+            return f"{item.account}: {principal} {asset} owed"
+        case MarginLevelStatusChange(margin_level=level, status=status):
+            return f"{item.account}: margin level {level}: {status}"
+    return repr(item)
+
+
+def _title(text: str) -> None:
+    print(f"\n{'':>10}  {text}", flush=True)
 
 
 def _say(step: str, what: str) -> None:

@@ -1,7 +1,7 @@
 """Generated classes, with their argument errors in this package's tree and their secrets masked.
 
 The generated methods check their arguments before any hand-written code runs, and raise pydantic's error. The
-generated models show every field. Both are mended here, in place, when a class is first handed out.
+generated models show every field. Both are mended here, in place, as soon as a generated module is imported.
 """
 
 from __future__ import annotations
@@ -9,32 +9,38 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 from binance_margin_stream.redaction import MASK
 
-__all__ = ["SECRET_FIELDS", "guarded"]
+__all__ = ["SECRET_FIELDS", "mend"]
 
 SECRET_FIELDS = frozenset({"listen_key", "token"})
 
-T = TypeVar("T")
+
+def mend(module: ModuleType) -> None:
+    """Mend, in place, the classes that a generated module defines."""
+    for value in list(vars(module).values()):
+        if inspect.isclass(value) and value.__module__ == module.__name__:
+            (_mend_model if issubclass(value, BaseModel) else _mend_api)(value)
 
 
-@functools.cache
-def guarded(generated: type[T]) -> type[T]:
-    """Mend the class in place: models mask secrets in their repr, API classes raise only errors of ours."""
-    mended: Any = generated
-    if issubclass(generated, BaseModel):
-        mended.__repr_args__ = _masked_fields
-        return generated
-    for name, method in list(vars(generated).items()):
+def _mend_api(api: Any) -> None:
+    for name, method in list(vars(api).items()):
         if inspect.isfunction(method) and not name.startswith("_"):
-            setattr(generated, name, _translated(method))
-    mended.__init__ = _with_default_client(mended.__init__)
-    return generated
+            setattr(api, name, _translated(method))
+    api.__init__ = _with_default_client(api.__init__)
+
+
+def _mend_model(model: Any) -> None:
+    model.__repr_args__ = _masked_fields
+    model.__init__ = _checking_fields(model.__init__)
+    for name in ("from_dict", "from_json"):
+        setattr(model, name, classmethod(_checking_fields(getattr(model, name).__func__)))
 
 
 def _masked_fields(model: BaseModel) -> Iterator[tuple[str | None, Any]]:
@@ -48,16 +54,44 @@ def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         except ValidationError as error:
-            raise _argument_error(method, error) from None
+            wrong = _argument_error(method, error)
+        raise wrong  # out here, so that it drags along no exception that holds the argument
 
     return call
+
+
+def _checking_fields(make: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(make)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return make(*args, **kwargs)
+        except ApiValueError:
+            raise
+        except ValidationError as error:
+            problem = _wrong_fields(error)
+        except (ValueError, RecursionError):
+            problem = "the text is not JSON"
+        raise ApiValueError(problem)
+
+    return checked
+
+
+def _wrong_fields(error: ValidationError) -> str:
+    problems = {}
+    for found in error.errors(include_url=False, include_context=False):
+        missing = found["type"] == "missing" or found["input"] is None
+        problems[str(next(iter(found["loc"]), "the object"))] = "is missing" if missing else "has the wrong type"
+    return " and ".join(f"{name} {problem}" for name, problem in sorted(problems.items()))
 
 
 def _with_default_client(generated_init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(generated_init)
     def init(self: Any, api_client: Any = None) -> None:
+        from binance_margin_stream import api_client as generated
         from binance_margin_stream.client import ApiClient
 
+        if not isinstance(api_client, generated.ApiClient | None):
+            raise ApiTypeError(f"{type(self).__name__} takes an ApiClient, not {type(api_client).__name__}")
         generated_init(self, ApiClient() if api_client is None else api_client)
         self._owned_api_client = self.api_client if api_client is None else None
 

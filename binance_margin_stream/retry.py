@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from binance_margin_stream.exceptions import OpenApiException, RateLimitError, ServerError, TransportError
+from binance_margin_stream.exceptions import (
+    ApiValueError,
+    OpenApiException,
+    RateLimitError,
+    ServerError,
+    TransportError,
+)
 
 __all__ = ["NO_RETRIES", "RetryPolicy"]
 
@@ -25,6 +31,14 @@ class RetryPolicy:
     first_pause: float = 0.25
     longest_pause: float = 8.0
     longest_wait: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Raise `ApiValueError` for what is no number of attempts, or no duration of up to a day."""
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise ApiValueError("attempts has to be a whole number from 1")
+        durations = (self.first_pause, self.longest_pause, self.longest_wait)
+        if not all(type(value) in (int, float) and 0 <= value <= 86_400 for value in durations):
+            raise ApiValueError("a pause has to be a number of seconds from 0 up to a day")
 
     def pause(self, error: OpenApiException, attempt: int, jitter: float) -> float | None:
         """Seconds to wait before attempt number `attempt` + 1, None to give up.

@@ -48,7 +48,7 @@ class Timeout:
     def __post_init__(self) -> None:
         """Raise `ApiValueError` for what is no duration: nothing may wait for ever."""
         durations = (self.connect, self.read)
-        if not all(isinstance(value, int | float) and 0 < value <= 86_400 for value in durations):
+        if not all(type(value) in (int, float) and 0 < value <= 86_400 for value in durations):
             raise ApiValueError("a timeout has to be a number of seconds above 0, and at most a day")
 
     def overridden(self, by: float | tuple[float, float] | None) -> Timeout:
@@ -130,8 +130,8 @@ def sent(
         failure = ApiValueError("the address of the exchange is not a URL; see Endpoints")
     except (HTTPError, http.client.HTTPException, OSError) as error:
         failure = TransportError(_message(kind := _kind(error), method, url), kind=kind)
-    except ValueError:
-        failure = ApiValueError("a header or the address holds a character that HTTP cannot carry")
+    except (ValueError, TypeError):
+        failure = ApiValueError("a header, the address or a socket option is none that HTTP can carry")
     raise failure  # out here, so that it drags along no exception that holds the request
 
 
@@ -142,6 +142,9 @@ def _whole(response: Any) -> Received:
         if len(body) > LARGEST_ANSWER or response.read(1):  # the second read finds a body that was cut off
             raise http.client.HTTPException("the answer does not end")
         response.release_conn()
+    except ValueError:
+        response.close()
+        raise http.client.HTTPException("the answer's length is none") from None
     except BaseException:
         response.close()
         raise
@@ -233,10 +236,14 @@ class _DeadlineResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the headers.
 
-        Lines that are none are forgotten, as urllib3 would log them, whatever they quote. Lengths that
+        Interim answers are passed over: taken for the real one, they would leave that to the next call. Lines
+        that are no headers are forgotten, as urllib3 would log them, whatever they quote. Lengths that
         contradict each other are refused here, as urllib3 does so too late to close the connection.
         """
         super().begin()
+        while 101 < self.status < 200:
+            self.headers = None  # type: ignore[assignment]  # begin reads on only when there are none
+            super().begin()
         lengths = ",".join(self.msg.get_all("Content-Length", [])).split(",")
         if len({length.strip() for length in lengths}) > 1:
             raise http.client.HTTPException("contradicting lengths")
@@ -246,10 +253,12 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 class _HTTPConnection(HTTPConnection):
     response_class = _DeadlineResponse
+    debuglevel = 0  # whatever the process-wide switch says: it prints every request with its key
 
 
 class _HTTPSConnection(HTTPSConnection):
     response_class = _DeadlineResponse
+    debuglevel = 0
 
 
 class _Tracking(urllib3.HTTPConnectionPool):

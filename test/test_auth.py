@@ -88,6 +88,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     assert "plant" not in str(caught.value).replace(str(file), "")
 
 
+@pytest.mark.parametrize("path", [None, 5, "a\0b"])
+def test_a_path_that_is_none_is_refused(path):
+    with pytest.raises(sdk.ApiValueError, match="not the path of a file"):
+        ApiKeyAuth.from_file(path)
+
+
+def test_an_empty_file_variable_is_named():
+    with pytest.raises(sdk.ApiValueError, match="BINANCE_API_KEY_FILE is set, but names no file"):
+        ApiKeyAuth.from_env({"BINANCE_API_KEY_FILE": ""})
+
+
 def test_a_variable_and_its_file_together_are_refused(tmp_path):
     with pytest.raises(sdk.ApiValueError, match="unset one"):
         ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY, "BINANCE_API_KEY_FILE": str(tmp_path)})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import logging
+import subprocess
+import sys
 
 import pytest
 from calls import API_KEY, CALLS, PLANTED, Call
@@ -164,7 +166,18 @@ def test_a_call_may_bring_its_own_headers_and_key(answering, client_of):
 
 
 @pytest.mark.parametrize(
-    "host", ["", "api.binance.com", "ftp://api.binance.com", "http://", "http://[", "http://x:y", 5]
+    "host",
+    [
+        "",
+        "api.binance.com",
+        "https://x/?y=z",
+        "https://x/#y",
+        "ftp://api.binance.com",
+        "http://",
+        "http://[",
+        "http://x:y",
+        5,
+    ],
 )
 def test_an_address_that_is_none_is_refused(host):
     endpoints = sdk.Endpoints(rest=host, websocket_api="", stream="", margin_stream="")
@@ -183,15 +196,19 @@ def log_levels():
     loggers = [logging.getLogger(name) for name in ("binance_margin_stream", "urllib3")]
     levels = [logger.level for logger in loggers]
     yield
+    http.client.HTTPConnection.debuglevel = 0
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
 
 
 @pytest.mark.usefixtures("log_levels")
-def test_the_switch_that_prints_keys_is_refused_and_taken_back():
-    with pytest.raises(sdk.ApiValueError, match="debug=True would print the API key"):
-        sdk.ApiClient(sdk.Configuration(debug=True))
-    assert http.client.HTTPConnection.debuglevel == 0
+def test_the_process_wide_switch_that_prints_requests_prints_no_key(answering, capfd):
+    peer = answering(answer(200, "{}"))
+    configuration = sdk.Configuration(host=peer.url, debug=True)
+    assert http.client.HTTPConnection.debuglevel == 1
+    with sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY)) as client:
+        CALLS[1].on(client)()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_retry_setting_without_effect_is_refused():
@@ -204,7 +221,7 @@ def test_a_proxy_that_cannot_be_is_refused():
         sdk.ApiClient(sdk.Configuration(proxy="gopher://127.0.0.1:1"))
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None, True])
 def test_a_timeout_that_is_no_duration_is_refused(value):
     with pytest.raises(sdk.ApiValueError, match="timeout"):
         sdk.Timeout(read=value)
@@ -212,3 +229,113 @@ def test_a_timeout_that_is_no_duration_is_refused(value):
 
 def test_no_planted_value_is_too_short_to_search_for():
     assert all(len(value) > 30 for value in PLANTED)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: sdk.ApiClient(auth="PLANTED-key"), "auth has to be of type ApiKeyAuth, not str"),
+        (lambda: sdk.ApiClient(sdk.ApiKeyAuth("k")), r"not ApiKeyAuth; give ApiClient\(auth=...\)"),
+        (lambda: sdk.ApiClient("https://x"), "configuration has to be a Configuration, not str"),
+        (lambda: sdk.ApiClient(endpoints="https://x"), "endpoints has to be of type Endpoints"),
+        (lambda: sdk.ApiClient(timeout=5), "timeout has to be of type Timeout"),
+        (lambda: sdk.ApiClient(retry=3), "retry has to be of type RetryPolicy"),
+        (lambda: sdk.MarginStreamApi("x"), "MarginStreamApi takes an ApiClient, not str"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_named_at_once(make, says):
+    with pytest.raises(sdk.ApiTypeError, match=says) as caught:
+        make()
+    assert "PLANTED" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attempts": 0},
+        {"attempts": -1},
+        {"attempts": "3"},
+        {"attempts": None},
+        {"first_pause": "x"},
+        {"first_pause": float("nan")},
+        {"longest_pause": float("inf")},
+        {"longest_wait": -1},
+    ],
+)
+def test_a_retry_policy_that_cannot_be_is_refused(settings):
+    with pytest.raises(sdk.ApiValueError):
+        sdk.RetryPolicy(**settings)
+
+
+def test_clients_do_not_share_a_configuration(answering):
+    peer = answering(answer(200, "{}"))
+    configuration = sdk.Configuration(host=f"{peer.url}/")
+    first = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth("first-key"))
+    second = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth("second-key"))
+    with first, second:
+        CALLS[1].on(first)()
+        CALLS[1].on(second)()
+    assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
+    assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream ")
+    assert configuration.api_key == {}
+
+
+@pytest.mark.parametrize(("host", "index"), [("http://127.0.0.1:1", 0), (None, 5), (None, "x")])
+def test_nothing_leads_to_production_by_accident(host, index):
+    configuration = sdk.Configuration(host=host)
+    configuration.server_index = index
+    with pytest.raises(sdk.ApiValueError, match="server_index"):
+        sdk.ApiClient(configuration)
+
+
+def test_the_environments_proxy_is_not_for_loopback(answering, client_of, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert CALLS[1].on(client_of(answering(answer(200, "{}"))))() == {}
+
+
+def test_a_header_of_the_call_replaces_one_of_another_case(answering, client_of):
+    peer = answering(answer(200, "{}"))
+    call = CALLS[1].on(client_of(peer))
+    call(_headers={"x-mbx-apikey": "other-key", "user-agent": "desk/1"})
+    head = peer.requests[0].lower()
+    assert (head.count(b"x-mbx-apikey"), head.count(b"user-agent")) == (1, 1)
+    assert b"other-key" in head
+    with pytest.raises(sdk.ApiValueError, match="X-MBX-APIKEY header holds a space"):
+        call(_headers={"x-mbx-apikey": "other key"})
+
+
+@pytest.mark.parametrize("way", ["api.risk_stream_api", "api"])
+def test_a_generated_class_is_mended_whichever_way_it_is_imported(way):
+    code = f"""
+from binance_margin_stream.{way} import RiskStreamApi
+import binance_margin_stream as sdk
+try:
+    RiskStreamApi(sdk.ApiClient()).sapi_v1_margin_listen_key_put(listen_key=["PLANTED"])
+except sdk.ApiTypeError as error:
+    print(error, error.__context__)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "sapi_v1_margin_listen_key_put: listen_key: Input should be a valid string None\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: sdk.ListenToken.from_json("{}"), "expirationTime is missing and token is missing"),
+        (lambda: sdk.ListenToken.from_json("["), "not JSON"),
+        (lambda: sdk.ListenToken(token=["PLANTED"], expiration_time=1), "token has the wrong type"),
+        (
+            lambda: sdk.ListenToken.from_dict({"token": "PLANTED", "expirationTime": "x"}),
+            "expirationTime has the wrong",
+        ),
+        (lambda: sdk.ListenToken.from_dict(["PLANTED"]), "the object has the wrong type"),
+    ],
+)
+def test_a_model_made_of_nonsense_says_what_is_wrong(make, says):
+    with pytest.raises(sdk.ApiValueError, match=says) as caught:
+        make()
+    assert "PLANTED" not in str(caught.value)
+    assert caught.value.__context__ is None

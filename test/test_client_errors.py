@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 from calls import API_KEY, CALLS, GIVEN_KEY, LISTEN_KEY, Call
-from peer import Peer, dripping, html, http, reset, silent
+from peer import Peer, dripping, html, http, read_request, reset, silent
 
 import binance_margin_stream as sdk
 
@@ -109,13 +109,9 @@ def test_a_retired_call_names_its_successor(answering, client_of, call, answer):
     error = error_for(answering, client_of, answer, call=call)
     assert type(error) is sdk.EndpointRetiredError
     assert error.sent == 1
-    if "v1/margin" in call.path:
-        assert error.successor is None
-        assert "no successor is known" in str(error)
-    else:
-        assert error.successor in str(error)
-        api, _, method = error.successor.split(" ")[0].partition(".")
-        assert callable(getattr(getattr(sdk, api), method))
+    assert error.successor in str(error)
+    api, _, method = error.successor.split(" ")[0].partition(".")
+    assert callable(getattr(getattr(sdk, api), method))
 
 
 def test_the_successor_of_an_isolated_call_says_how_to_stay_isolated(answering, client_of):
@@ -302,7 +298,9 @@ def test_a_redirect_is_not_followed(answering, client_of, status):
 
 @pytest.mark.parametrize("location", ["", "//", "http://[", "/elsewhere"])
 def test_a_redirect_to_nowhere_is_told_too(answering, client_of, location):
-    assert "another address" in str(error_for(answering, client_of, http(307, headers={"Location": location})))
+    error = error_for(answering, client_of, http(307, headers={"Location": location}))
+    assert type(error) is sdk.ResponseError
+    assert "none is followed" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -400,3 +398,51 @@ def test_a_retired_call_warns(answering, client_of, call):
     peer = answering(http(200, call.good_body))
     with pytest.warns(DeprecationWarning, match="deprecated"):
         call.on(client_of(peer))()
+
+
+def test_interim_answers_are_passed_over_and_leave_nothing_to_the_next_call(answering, client_of):
+    def early_hints(sock) -> None:
+        for number in (1, 2):
+            body = f'{{"listenKey": "key-{number}"}}'
+            answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+            sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + answer.encode())
+            read_request(sock)
+
+    client = client_of(answering(early_hints))
+    assert [POST.on(client)().listen_key for _ in range(2)] == ["key-1", "key-2"]
+
+
+@pytest.mark.parametrize("call", [PUT, CALLS[8], POST], ids=str)
+def test_an_error_told_with_status_200_is_an_error(answering, client_of, call):
+    error = error_for(answering, client_of, http(200, '{"code": -1125, "msg": "gone"}'), call=call)
+    assert type(error) is sdk.ListenKeyUnknownError
+    assert error.status == 200
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refused(-1102, status=500), sdk.ServerError),
+        (refused(-1003, status=503), sdk.ServerError),
+        (refused(-1003, status=410), sdk.EndpointRetiredError),
+        (refused(-1121, status=404), sdk.EndpointRetiredError),
+        (refused(-9999), sdk.BadRequestException),
+        (http(409), sdk.ApiException),
+    ],
+)
+def test_what_the_status_says_goes_before_the_code(answering, client_of, answer, kind):
+    assert type(error_for(answering, client_of, answer)) is kind
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Thu, 01 Jan 2026 00:00:00 -0000",
+        "Thu, 01 Jan 2026 00:00:00",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999999",
+        "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
+    ],
+)
+def test_an_odd_date_does_no_harm(answering, client_of, date):
+    late = http(400, '{"code": -1021, "msg": "late"}', {"Date": date, "Retry-After": date})
+    assert type(error_for(answering, client_of, late)) is sdk.TimestampError

@@ -12,6 +12,7 @@ from calls import CALLS
 import binance_margin_stream as sdk
 
 PUBLIC = (
+    "Account",
     "ApiClient",
     "ApiException",
     "ApiKeyAuth",
@@ -19,34 +20,54 @@ PUBLIC = (
     "ApiTypeError",
     "ApiV3UserDataStreamPost200Response",
     "ApiValueError",
+    "AsyncMarginStream",
     "BadParameterError",
     "BadRequestException",
+    "BalanceUpdate",
     "BannedError",
     "BlockedError",
+    "CROSS",
+    "Change",
     "Configuration",
     "EndpointRetiredError",
     "Endpoints",
     "Error",
+    "Event",
+    "ExecutionReport",
+    "ExternalLockUpdate",
+    "Health",
     "IsolatedMarginStreamApi",
     "KeyRejectedError",
+    "ListStatus",
     "ListenKeyUnknownError",
     "ListenToken",
     "ListenTokenApi",
     "ListenTokenInvalidError",
+    "MalformedFrame",
+    "MarginLevelStatusChange",
     "MarginListenKeyApi",
+    "MarginStream",
     "MarginStreamApi",
     "NO_RETRIES",
     "OpenApiException",
+    "OutboundAccountPosition",
     "RateLimitError",
     "ResponseError",
     "RetryPolicy",
     "RiskStreamApi",
     "ServerError",
+    "State",
     "StreamError",
+    "StreamGap",
+    "StreamItem",
+    "StreamRules",
     "Timeout",
     "TimestampError",
     "TransportError",
+    "UnknownEvent",
+    "UserLiabilityChange",
     "__version__",
+    "isolated",
 )
 
 
@@ -67,7 +88,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_error_is_under_one_root():
     errors = [value for name in PUBLIC if inspect.isclass(value := getattr(sdk, name)) and issubclass(value, Exception)]
-    assert len(errors) == 18
+    assert len(errors) == 19
     assert all(issubclass(error, sdk.OpenApiException) for error in errors)
 
 

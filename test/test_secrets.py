@@ -30,6 +30,14 @@ def leaks(text: str) -> list[str]:
     return [spelling for spelling in spellings() if spelling in text]
 
 
+def dragged_along(error: BaseException) -> list[str]:
+    """What an error reporter finds behind an error: its context, and what that holds."""
+    found = []
+    while (error := error.__context__) is not None:
+        found += [repr(error), repr(vars(error)), str(getattr(error, "doc", ""))]
+    return found
+
+
 EVERYTHING = f"{API_KEY} {API_SECRET} {GIVEN_KEY} {quote(GIVEN_KEY, safe='')} listenKey={GIVEN_KEY}&x"
 ANSWERS = {
     "echo in HTML": html(403, EVERYTHING),
@@ -38,6 +46,7 @@ ANSWERS = {
     "echo in a message of the wrong type": http(400, json.dumps({"code": EVERYTHING, "msg": [EVERYTHING]})),
     "echo in plain text": http(502, EVERYTHING, content_type="text/plain"),
     "echo in a redirect": http(302, EVERYTHING, {"Location": f"https://elsewhere.invalid/{GIVEN_KEY}?{API_KEY}"}),
+    "echo in a redirect's host": http(302, "", {"Location": f"https://{API_KEY}.elsewhere.invalid/"}),
     "unknown key with what it was": http(400, json.dumps({"code": -1125, "msg": f"no {GIVEN_KEY}"})),
     "half a listen key": http(200, f'{{"listenKey": "{LISTEN_KEY}'),
     "listen key elsewhere": http(200, json.dumps({"data": {"listenKey": LISTEN_KEY}, "x": LISTEN_KEY})),
@@ -61,6 +70,7 @@ def test_no_failing_call_leaves_a_secret_behind(answering, client_of, caplog, ca
             left += [repr(value)] if not isinstance(value, dict) else []
         except sdk.OpenApiException as error:
             left += traceback.format_exception(error)
+            left += dragged_along(error)
             left += [repr(vars(error).get(name)) for name in ("msg", "reason", "body", "kind", "successor", "call")]
             left += [repr(error), *map(repr, error.args)]
     left += [record.getMessage() + str(record.exc_text) for record in caplog.records]

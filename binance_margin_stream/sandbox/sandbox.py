@@ -57,7 +57,8 @@ class Sandbox:
         exchange time to start at, in milliseconds since 1970 UTC; the present by default.
 
         Raises:
-            ValueError: the host is not loopback and nobody said that this is meant, or speed is negative.
+            ValueError: the host is not loopback and nobody said that this is meant, the port is none, or speed
+                is negative.
 
         """
         if not _is_loopback(host) and not i_understand_that_this_listens_beyond_loopback:
@@ -65,6 +66,8 @@ class Sandbox:
                 f"the sandbox listens on loopback only, not on {host}; "
                 "i_understand_that_this_listens_beyond_loopback=True lifts that"
             )
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port {port} is none: 0 lets the system choose")
         self._host = "127.0.0.1" if host == "localhost" else host
         self._port = port
         start = time.time_ns() // 1_000_000 if start_ms is None else start_ms
@@ -109,7 +112,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Address of the REST calls."""
+        """Address of the REST calls. Raises `RuntimeError` before the start, where the system chooses the port."""
         return f"http://{self._authority}"
 
     @property
@@ -300,6 +303,10 @@ class Sandbox:
 
     @property
     def _authority(self) -> str:
+        if not self._port:
+            raise RuntimeError(
+                "the sandbox has no address before it is started: use it inside `with Sandbox() as exchange:`"
+            )
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - shown, not bound
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 

@@ -177,7 +177,7 @@ class Server:
             max_msg_size=_LARGEST_FRAME,
         )
         transport = request.transport
-        if transport is None or not socket.can_prepare(request):
+        if transport is None or not _is_handshake(socket, request):
             return self._response(page(400))
         opened = self._exchange.connect(_plain(request), self.now())
         if isinstance(opened, Answer):
@@ -260,3 +260,10 @@ async def _send_half(request: web.BaseRequest, response: web.Response, body: byt
 async def _for_ever() -> None:
     """Wait until the connection is lost or the server stops, which cancels this."""
     await asyncio.get_running_loop().create_future()
+
+
+def _is_handshake(socket: web.WebSocketResponse, request: web.BaseRequest) -> bool:
+    try:
+        return bool(socket.can_prepare(request))
+    except ValueError:
+        return False  # headers that are not even text; the library trips over them

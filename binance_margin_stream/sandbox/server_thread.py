@@ -133,7 +133,7 @@ class ServerThread:
             self._loop = runner.get_loop()
             try:
                 number = runner.run(self._listen(host, port))
-            except OSError as failure:
+            except (OSError, OverflowError) as failure:
                 started.set_exception(failure)
                 return
             started.set_result(number)

@@ -86,6 +86,12 @@ END = b"Connection: close\r\n\r\n"
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + END + b"zz\r\n", 400),
         (b"GET /ws/x HTTP/1.1\r\nHost: a\r\n" + END, 400),
         (b"GET /ws-api/v3 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n" + END, 400),
+        (b"GET /ws/x HTTP/1.1\r\nHost: a\r\nUpgrade: webso\xbeket\r\nConnection: upgrade\r\n" + END, 400),
+        (
+            b"GET /ws/x HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \xbe\xbe\r\n" + END,
+            400,
+        ),
     ],
 )
 def test_what_is_hardly_http_gets_a_page(client: Client, data: bytes, status: int) -> None:
@@ -239,8 +245,18 @@ class TestLife:
         assert endpoints.stream == endpoints.margin_stream == f"ws://127.0.0.1:{port}"
 
     def test_two_stream_hosts_have_two_addresses(self) -> None:
-        endpoints = Sandbox(rules=Rules(listen_key_v2_host="margin_stream")).endpoints
+        with Sandbox(rules=Rules(listen_key_v2_host="margin_stream")) as exchange:
+            endpoints = exchange.endpoints
         assert endpoints.margin_stream == f"{endpoints.stream}/margin-stream"
+
+    def test_there_is_no_address_before_the_start(self) -> None:
+        with pytest.raises(RuntimeError, match="no address"):
+            _ = Sandbox().url
+
+    @pytest.mark.parametrize("port", [-1, 70_000])
+    def test_a_port_that_is_none_is_refused(self, port: int) -> None:
+        with pytest.raises(ValueError, match="is none"):
+            Sandbox(port=port)
 
     def test_a_seed_makes_the_keys_repeat_and_nothing_else_does(self) -> None:
         assert Sandbox(seed=1).api_key == Sandbox(seed=1).api_key

@@ -1,0 +1,91 @@
+"""REST calls beside the event loop: each in a thread of its own, which ends with its call.
+
+The calls are rare, a few for each account and day, so no thread waits for the next one. The client repeats
+nothing: when to try again is decided in one place, by the life cycle.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import binance_margin_stream as package
+from binance_margin_stream.auth import ApiKeyAuth
+from binance_margin_stream.client import ApiClient
+from binance_margin_stream.configuration import Configuration
+from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.retry import NO_RETRIES
+from binance_margin_stream.stream.actions import Failure, Request
+from binance_margin_stream.stream.refusals import failure_of
+from binance_margin_stream.transport import Timeout
+
+__all__ = ["PATIENCE", "Calls", "Granted", "Outcome"]
+
+PATIENCE = Timeout(connect=2.0, read=2.5)
+"""How long a call may take. Together less than a stream may take to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A credential and when it ends, in epoch milliseconds; both None where one was extended.
+
+    Not a tuple, because the event loop shows what it is given when it is slow and in debug mode.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+    expires: int | None = None
+
+
+Outcome = Granted | Failure
+
+
+class Calls:
+    """Makes REST calls; answers come to the function that was given, in the thread of the call."""
+
+    def __init__(self, auth: ApiKeyAuth, configuration: Configuration | Endpoints, timeout: Timeout) -> None:
+        given: Any = (
+            {"endpoints": configuration} if isinstance(configuration, Endpoints) else {"configuration": configuration}
+        )
+        self._client = ApiClient(auth=auth, timeout=timeout, retry=NO_RETRIES, **given)
+        self._api = cache(lambda name: getattr(package, name)(self._client))
+        self._threads: set[threading.Thread] = set()
+
+    def make(self, request: Request, answered: Callable[[int, Outcome], None]) -> None:
+        """Begin a call."""
+        thread = threading.Thread(target=self._run, args=(request, answered), name="margin stream call", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _run(self, request: Request, answered: Callable[[int, Outcome], None]) -> None:
+        try:
+            answered(request.number, self._outcome(request))
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _outcome(self, request: Request) -> Outcome:
+        try:
+            operation = getattr(self._api(request.call.api), request.call.operation)
+            return _granted(operation(**request.call.arguments))
+        except Exception as error:  # whatever it is, it must not end the stream in silence
+            return failure_of(error)
+
+    def close(self) -> None:
+        """End idle connections; calls under way end with their timeouts."""
+        self._client.close()
+
+    @property
+    def under_way(self) -> int:
+        """How many calls have no answer yet."""
+        return len(self._threads)
+
+
+def _granted(answer: Any) -> Granted:
+    if answer is None or isinstance(answer, dict):
+        return Granted()
+    token = getattr(answer, "token", None)
+    if token is not None:
+        return Granted(token, answer.expiration_time)
+    return Granted(answer.listen_key)

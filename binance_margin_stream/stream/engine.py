@@ -1,0 +1,321 @@
+"""Obeys the life cycle on one event loop: opens connections, makes calls, keeps time, tells of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.exceptions import StreamError
+from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.actions import (
+    Action,
+    Change,
+    CloseConnection,
+    Fail,
+    Failure,
+    OpenConnection,
+    Request,
+    SendPing,
+    SendText,
+    State,
+    Trouble,
+)
+from binance_margin_stream.stream.calls import Calls, Outcome
+from binance_margin_stream.stream.clock import clock, wall
+from binance_margin_stream.stream.connection import Connection
+from binance_margin_stream.stream.decoder import AnswerFrame, EventFrame, Frame, Route, decode
+from binance_margin_stream.stream.events import (
+    Event,
+    EventStreamTerminated,
+    ListenKeyExpired,
+    MalformedFrame,
+    ServerShutdown,
+    StreamGap,
+)
+from binance_margin_stream.stream.health import Health
+from binance_margin_stream.stream.lifecycle import Lifecycle
+from binance_margin_stream.stream.rules import StreamRules
+from binance_margin_stream.stream.sources import Source
+from binance_margin_stream.stream.telling import log, teller
+
+__all__ = ["Engine", "Item", "Settings"]
+
+Item: TypeAlias = Event | StreamGap
+"""What a stream hands over."""
+
+_CONTROL = frozenset({ServerShutdown, EventStreamTerminated, ListenKeyExpired})
+_ROUTE = re.compile(rb'\{"subscriptionId":\s*(\d{1,9}),')
+_CLOSING = 4.0
+_NOWHERE: Mapping[Route, Account] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a stream was told."""
+
+    feeds: tuple[tuple[Account, tuple[Source, ...]], ...]
+    endpoints: Endpoints
+    rules: StreamRules
+    tls: ssl.SSLContext | None
+    make_calls: Callable[[], Calls]
+    on_change: Callable[[Change], None] | None
+    give_up_keys: bool
+
+
+class Engine:
+    """One stream at work. Everything but the constructor belongs to the event loop that it was started in."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._calls = settings.make_calls()
+        self._life: Lifecycle[Event] = Lifecycle(
+            settings.feeds, rules=settings.rules, jitter=random.SystemRandom().uniform, wall=wall
+        )
+        self._connections: dict[int, Connection] = {}
+        self._accounts: dict[int, Mapping[Route, Account]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._tell = teller(settings.on_change)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = float("inf")
+        self._failure: Failure | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_task: asyncio.Task[None] | None = None
+        self._actions = self._life.actions
+        self._event = self._life.event
+        self.take = self._life.take
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Where it was started, None before."""
+        return self._loop
+
+    @property
+    def state(self) -> State:
+        """Where it is in its life."""
+        return self._life.state
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come."""
+        return self._life.state in (State.CLOSED, State.FAILED)
+
+    def health(self) -> Health:
+        """How it is doing."""
+        return self._life.health(clock())
+
+    def start(self) -> None:
+        """Bring every account to life, in the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._life.start(clock())
+        self._obey()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is true, which is looked at after every change; or until all is over."""
+        while not (condition() or self.is_over):
+            await self._change()
+
+    async def next(self) -> Item | None:
+        """The next item; None when the stream is closed. Raises `StreamError` when it failed."""
+        while (item := self.take()) is None:
+            if self.is_over:
+                self.raise_failure()
+                return None
+            await self._change()
+        return item
+
+    def raise_failure(self) -> None:
+        """Raise what ended the stream, if anything did."""
+        if self._failure is not None:
+            raise StreamError(f"the stream cannot go on: {self._failure.detail}") from self._failure.error
+
+    async def close(self) -> None:
+        """Stop, within five seconds; may be called again, and from several tasks."""
+        if self._loop is not None:
+            self._life.close(clock(), give_up=self._settings.give_up_keys)
+            self._obey()
+        deadline = clock() + _CLOSING
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=_CLOSING)
+        while self._calls.under_way and clock() < deadline:
+            await asyncio.sleep(0.01)
+        self._calls.close()
+
+    def close_soon(self) -> None:
+        """Stop without anyone who waits for it."""
+        if self._loop is not None and self._last_task is None:
+            self._last_task = self._loop.create_task(self.close(), name="margin stream closing")
+
+    async def _change(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter.cancelled() and waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, deque()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def opened(self, number: int) -> None:
+        """The handshake succeeded."""
+        self._life.opened(number, clock())
+        self._obey()
+
+    def frame(self, number: int, data: bytes) -> None:
+        """A text message came."""
+        now = clock()
+        try:
+            found = decode(data, self._accounts.get(number, _NOWHERE))
+        except MalformedFrame as error:
+            self._malformed(number, data, str(error), now)
+            return
+        if type(found) is not EventFrame:
+            self._answer(number, found, now)
+            return
+        event, route = found
+        if type(event) in _CONTROL:
+            self._control(number, event, route, now)
+            return
+        self._event(number, route, event, now)
+        if self._actions:
+            self._obey()
+        elif self._waiters:
+            self._wake()
+
+    def _answer(self, number: int, found: Frame, now: float) -> None:
+        if isinstance(found, AnswerFrame):
+            self._life.answer(number, found, now)
+        self._obey()
+
+    def _control(self, number: int, event: Event, route: Route, now: float) -> None:
+        if isinstance(event, ServerShutdown):
+            self._life.shutdown(number, now)
+        elif isinstance(event, ListenKeyExpired):
+            self._life.key_expired(number, event.listen_key if route is None else route, now)
+        else:
+            self._life.terminated(number, route, now)
+        self._obey()
+
+    def _malformed(self, number: int, data: bytes, why: str, now: float) -> None:
+        log.warning("malformed frame on connection %d: %s", number, why)
+        named = _ROUTE.match(data)
+        self._life.malformed(number, now, int(named[1]) if named else None)
+        self._obey()
+
+    def binary(self, number: int) -> None:
+        """A binary message came, which the exchange never sends."""
+        self._malformed(number, b"", "a binary message", clock())
+
+    def pinged(self, number: int) -> None:
+        """A ping came."""
+        self._life.pinged(number, clock())
+
+    def ponged(self, number: int) -> None:
+        """The pong of the last ping came."""
+        self._life.ponged(number, clock())
+        self._obey()
+
+    def closed(self, number: int, failure: Failure) -> None:
+        """A connection is gone."""
+        if number in self._connections:
+            self._forget(number)
+            self._life.closed(number, failure, clock())
+            self._obey()
+
+    def _forget(self, number: int) -> Connection:
+        self._accounts.pop(number, None)
+        return self._connections.pop(number)
+
+    def _obey(self) -> None:
+        while self._life.actions:
+            for action in self._life.take_actions():
+                self._do(action)
+        self._set_timer()
+        self._wake()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case SendText(connection=number, text=text):
+                self._connections[number].send(text)
+            case SendPing(connection=number):
+                self._connections[number].ping()
+            case OpenConnection():
+                self._open(action)
+            case CloseConnection(connection=number):
+                self._forget(number).close()
+            case Request():
+                self._calls.make(action, self._answer_for(action))
+            case Change():
+                self._tell(action)
+            case Fail(failure=failure):
+                self._failure = failure
+
+    def _open(self, action: OpenConnection) -> None:
+        number = action.connection
+        self._connections[number] = connection = Connection(
+            number,
+            action.source.address(self._settings.endpoints),
+            self,
+            open_timeout=self._settings.rules.open_timeout,
+            tls=self._settings.tls,
+        )
+        self._accounts[number] = self._life.accounts_on(number)
+        task = connection.open()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _answer_for(self, request: Request) -> Callable[[int, Outcome], None]:
+        """Takes an answer from the thread of a call to the event loop, if that is still there."""
+        loop = self._loop
+
+        def answered(number: int, outcome: Outcome) -> None:
+            try:
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._answered, request, outcome)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits for this any more
+
+        return answered
+
+    def _answered(self, request: Request, outcome: Outcome) -> None:
+        now = clock()
+        if self.is_over:
+            return
+        if isinstance(outcome, Failure):
+            self._life.refused(request.number, outcome, now)
+        elif outcome.secret is not None:
+            self._life.obtained(request.number, outcome.secret, outcome.expires, now)
+        elif request.call.operation.endswith("_put"):
+            self._life.extended(request.number, now)
+        else:
+            nothing = Failure(Trouble.SERVER, "the answer holds no credential")
+            self._life.refused(request.number, nothing, now)
+        self._obey()
+
+    def _set_timer(self) -> None:
+        due = self._life.next_wakeup()
+        if due == self._timer_due or (due is None and self._timer is None):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_due = None, float("inf")
+        if due is not None and self._loop is not None:
+            self._timer_due = due
+            self._timer = self._loop.call_later(max(0.0, due - clock()), self._due)
+
+    def _due(self) -> None:
+        self._timer, self._timer_due = None, float("inf")
+        self._life.wake(clock())
+        self._obey()

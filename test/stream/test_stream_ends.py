@@ -1,0 +1,455 @@
+"""However a stream ends, it ends within five seconds and leaves nothing: no thread, task, socket or warning."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from streaming import BTC, QUICK, Traffic, stream_of, threaded
+
+from binance_margin_stream import ApiKeyAuth, ApiValueError, StreamError
+from binance_margin_stream.sandbox import Sandbox, faults
+from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
+from binance_margin_stream.stream.actions import State
+from binance_margin_stream.stream.events import BalanceUpdate
+from binance_margin_stream.stream.session import AsyncMarginStream
+from binance_margin_stream.stream.sync import MarginStream
+
+
+@pytest.fixture
+def exchange():
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing():
+    """No thread more than before, no open connection, and no warning when everything is collected."""
+    before = set(threading.enumerate())
+    yield
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and left_of(before):
+        time.sleep(0.01)
+    assert left_of(before) == []
+
+
+def left_of(before):
+    return [each for each in threading.enumerate() if each not in before and "stream" in each.name]
+
+
+def within(seconds, what):
+    started = time.monotonic()
+    result = what()
+    assert time.monotonic() - started < seconds
+    return result
+
+
+def send(exchange, number=1):
+    exchange.emit({"e": "balanceUpdate", "E": 1, "a": "USDT", "d": str(number), "T": 1})
+
+
+class TestAsync:
+    def test_leaving_the_block_ends_all_tasks(self, exchange):
+        async def main():
+            async with stream_of(exchange, CROSS, BTC, risk=True):
+                assert len(asyncio.all_tasks()) > 1
+            await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(main())
+
+    def test_closing_ends_the_iteration_of_another_task(self, exchange):
+        async def main():
+            async with stream_of(exchange) as stream:
+                taken = asyncio.create_task(collect(stream))
+                await asyncio.to_thread(send, exchange)
+                await asyncio.sleep(0.1)
+                await stream.close()
+                await stream.close()
+                assert len(await taken) == 1
+                with pytest.raises(StopAsyncIteration):
+                    await anext(stream)
+
+        async def collect(stream):
+            return [item async for item in stream]
+
+        asyncio.run(main())
+
+    def test_a_consumer_that_raises_leaves_nothing_behind(self, exchange):
+        async def main():
+            async with stream_of(exchange) as stream:
+                await asyncio.to_thread(send, exchange)
+                async for _ in stream:
+                    raise LookupError("the consumer's own")
+
+        with pytest.raises(LookupError):
+            asyncio.run(main())
+
+    def test_a_cancelled_consumer_can_go_on_later(self, exchange):
+        async def main():
+            async with stream_of(exchange) as stream:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await anext(stream)
+                await asyncio.to_thread(send, exchange, 7)
+                assert (await anext(stream)).delta == 7
+
+        asyncio.run(main())
+
+    def test_a_cancelled_main_task_closes_everything(self, exchange):
+        async def main():
+            async with stream_of(exchange) as stream:
+                await anext(stream)
+
+        async def outer():
+            task = asyncio.create_task(main())
+            await asyncio.sleep(0.5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(outer())
+
+    def test_entering_may_be_cancelled_while_it_waits(self, exchange):
+        async def main():
+            exchange.fail(faults.server_error(), times=None)
+            stream = stream_of(exchange)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(stream.__aenter__(), 0.5)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(main())
+
+    def test_a_forgotten_stream_stops(self, exchange):
+        async def main():
+            stream = stream_of(exchange)
+            await stream.__aenter__()
+            del stream
+            gc.collect()
+            await asyncio.sleep(0.3)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+        asyncio.run(main())
+
+    def test_a_loop_that_ends_first_is_no_problem(self, exchange):
+        async def main():
+            stream = stream_of(exchange)
+            await stream.__aenter__()
+            return stream
+
+        stream = asyncio.run(main())
+        del stream
+        gc.collect()
+
+    def test_several_streams_in_one_loop_and_loops_one_after_the_other(self, exchange):
+        async def main():
+            async with stream_of(exchange) as one, stream_of(exchange, BTC) as other:
+                await asyncio.to_thread(send, exchange)
+                assert isinstance(await anext(one), BalanceUpdate)
+                assert other.state is State.LIVE
+
+        asyncio.run(main())
+        asyncio.run(main())
+
+    def test_one_that_was_made_in_another_thread(self, exchange):
+        made = []
+        maker = threading.Thread(target=lambda: made.append(stream_of(exchange)))
+        maker.start()
+        maker.join()
+
+        async def main():
+            async with made[0] as stream:
+                await asyncio.to_thread(send, exchange)
+                assert isinstance(await anext(stream), BalanceUpdate)
+
+        asyncio.run(main())
+
+    def test_uvloop(self, exchange):
+        uvloop = pytest.importorskip("uvloop")
+
+        async def main():
+            async with stream_of(exchange) as stream:
+                await asyncio.to_thread(send, exchange)
+                assert isinstance(await anext(stream), BalanceUpdate)
+
+        uvloop.run(main())
+
+    def test_it_is_entered_once(self, exchange):
+        async def main():
+            stream = stream_of(exchange)
+            with pytest.raises(StreamError, match="enter"):
+                await anext(stream)
+            async with stream:
+                with pytest.raises(StreamError, match="once"):
+                    await stream.__aenter__()
+            with pytest.raises(StreamError, match="once"):
+                await stream.__aenter__()
+
+        asyncio.run(main())
+
+    def test_listen_keys_live_on_unless_they_are_given_up(self, exchange):
+        async def main():
+            for give_up, deletes in ((False, 0), (True, 1)):
+                async with stream_of(exchange, source="listen-key-v2", give_up_keys=give_up):
+                    pass
+                assert sum(1 for call in exchange.rest_log if call.method == "DELETE") == deletes
+
+        asyncio.run(main())
+
+    def test_a_call_that_never_ends_does_not_hold_it_up(self, exchange):
+        async def main():
+            exchange.fail(faults.Hang(), times=None)
+            stream = stream_of(exchange)
+            entering = asyncio.create_task(stream.__aenter__())
+            await asyncio.sleep(0.3)
+            started = time.monotonic()
+            await stream.close()
+            assert time.monotonic() - started < 5
+            with pytest.raises(StreamError):
+                await entering
+
+        asyncio.run(main())
+
+    def test_a_frozen_peer_does_not_hold_it_up(self, exchange):
+        async def main():
+            async with stream_of(exchange):
+                await asyncio.to_thread(exchange.fail, faults.FreezeConnections())
+                started = time.monotonic()
+            assert time.monotonic() - started < 3
+
+        asyncio.run(main())
+
+
+class TestThreads:
+    def test_the_thread_ends_with_the_block(self, exchange):
+        with threaded(exchange) as stream:
+            send(exchange)
+            assert isinstance(next(stream), BalanceUpdate)
+        within(1, stream.close)
+
+    def test_closing_ends_the_iteration_in_another_thread(self, exchange):
+        with threaded(exchange) as stream:
+            threading.Timer(0.3, stream.close).start()
+            assert within(5, lambda: list(stream)) == []
+
+    def test_it_may_be_used_from_several_threads(self, exchange):
+        with threaded(exchange) as stream:
+            taken = []
+            threads = [threading.Thread(target=lambda: taken.extend(stream)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for number in range(50):
+                send(exchange, number)
+            deadline = time.monotonic() + 5
+            while len(taken) < 50 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert stream.health.state is State.LIVE
+            stream.close()
+            for thread in threads:
+                thread.join()
+        assert sorted(int(item.delta) for item in taken) == list(range(50))
+
+    def test_made_in_one_thread_and_entered_in_another(self, exchange):
+        stream = threaded(exchange)
+
+        def use():
+            with stream:
+                send(exchange)
+                taken.append(next(stream))
+
+        taken = []
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+        assert len(taken) == 1
+
+    def test_a_consumer_that_raises_leaves_nothing_behind(self, exchange):
+        send_later = threading.Timer(0.2, send, (exchange,))
+        send_later.start()
+        with pytest.raises(LookupError):
+            self.consume_badly(exchange)
+
+    def consume_badly(self, exchange):
+        with threaded(exchange) as stream:
+            for _ in stream:
+                raise LookupError("the consumer's own")
+
+    def test_a_forgotten_stream_stops(self, exchange):
+        stream = threaded(exchange)
+        stream.__enter__()
+        del stream
+        gc.collect()
+
+    def test_it_may_be_closed_while_it_is_being_entered(self, exchange):
+        exchange.fail(faults.server_error(), times=None)
+        stream = threaded(exchange)
+        threading.Timer(0.5, stream.close).start()
+        with pytest.raises(StreamError, match="closed"):
+            within(5, stream.__enter__)
+
+    def test_and_while_it_backs_off(self, exchange):
+        with threaded(exchange, rules=replace(QUICK, backoff_first=30.0)) as stream:
+            exchange.fail(faults.RefuseHandshake(), times=None)
+            exchange.fail(faults.DropConnections())
+            deadline = time.monotonic() + 5
+            while stream.state is not State.RECOVERING and time.monotonic() < deadline:
+                time.sleep(0.01)
+            within(2, stream.close)
+            within(1, stream.close)
+
+    def test_and_from_its_own_callback(self, exchange):
+        closed = threading.Event()
+
+        def on_change(change):
+            if change.name == "live":
+                stream.close()
+                closed.set()
+
+        stream = threaded(exchange, on_change=on_change)
+        with pytest.raises(StreamError, match="closed"):
+            within(5, stream.__enter__)
+        assert closed.is_set()
+
+    def test_a_callback_that_raises_does_no_harm(self, exchange, caplog):
+        def on_change(change):
+            raise LookupError("the callback's own")
+
+        with threaded(exchange, on_change=on_change) as stream:
+            assert stream.state is State.LIVE
+        assert "the callback for changes failed" in caplog.text
+
+    def test_fatal_trouble_raises_out_of_the_iteration(self, exchange):
+        with threaded(exchange, rules=replace(QUICK, token_validity=2.0)) as stream:
+            exchange.revoke_api_key()
+            with pytest.raises(StreamError, match="cannot go on"):
+                within(5, lambda: list(stream))
+            with pytest.raises(StreamError, match="cannot go on"):
+                next(stream)
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_leaves_it_alone(self, exchange):
+        with threaded(exchange) as stream:
+            send(exchange, 1)
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    stream.close()
+                    next(stream)
+                except StreamError as error:
+                    code = 0 if "fork" in str(error) else 2
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            send(exchange, 2)
+            assert [next(stream).delta for _ in range(2)] == [1, 2]
+
+    def test_health_can_be_read_to_the_end(self, exchange):
+        stream = threaded(exchange)
+        with pytest.raises(StreamError):
+            stream.health  # noqa: B018
+        assert stream.state is State.CONNECTING
+        with stream:
+            assert stream.health.accounts == {CROSS: True}
+        assert stream.health.state is State.CLOSED
+
+
+PROGRAM = """
+    import sys, warnings
+    warnings.simplefilter("error")
+    from binance_margin_stream import ApiKeyAuth, Endpoints
+    from binance_margin_stream.stream.sync import MarginStream
+
+    key, endpoints = sys.argv[1], Endpoints(*sys.argv[2:6])
+"""
+WAITS = """
+    with MarginStream(ApiKeyAuth(key), endpoints=endpoints) as stream:
+        print("live", flush=True)
+        for event in stream:
+            pass
+"""
+FORGETS = """
+    stream = MarginStream(ApiKeyAuth(key), endpoints=endpoints).__enter__()
+    print("live", flush=True)
+"""
+
+
+class TestProcess:
+    def start(self, exchange, body):
+        ends = exchange.endpoints
+        addresses = [ends.rest, ends.websocket_api, ends.stream, ends.margin_stream]
+        program = textwrap.dedent(PROGRAM) + textwrap.dedent(body)
+        process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-c", program, exchange.api_key, *addresses],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout.readline() == "live\n", process.stderr.read()
+        return process
+
+    def test_ctrl_c_ends_it(self, exchange):
+        process = self.start(exchange, WAITS)
+        process.send_signal(signal.SIGINT)
+        _, errors = within(5, lambda: process.communicate(timeout=10))
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert "Warning" not in errors
+
+    def test_a_program_that_forgets_it_ends(self, exchange):
+        process = self.start(exchange, FORGETS)
+        _, errors = within(5, lambda: process.communicate(timeout=10))
+        assert (process.returncode, errors) == (0, "")
+
+
+class TestSettings:
+    @pytest.mark.parametrize("kind", [MarginStream, AsyncMarginStream])
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"accounts": []},
+            {"accounts": [NO_ACCOUNT]},
+            {"source": "testnet"},
+            {"source": "listen-key-v2", "accounts": [BTC]},
+            {"accounts": [BTC], "risk": True},
+        ],
+    )
+    def test_what_cannot_be_is_refused_at_once(self, kind, settings):
+        with pytest.raises(ApiValueError):
+            kind(ApiKeyAuth("x" * 64), **settings)
+
+    def test_an_account_that_is_named_twice_is_followed_once(self):
+        stream = AsyncMarginStream(ApiKeyAuth("x" * 64), [BTC, isolated("BTCUSDT")])
+        assert repr(stream) == "<AsyncMarginStream isolated:BTCUSDT: connecting>"
+
+
+class TestSecrets:
+    def test_none_is_in_any_record_or_repr(self, exchange, caplog):
+        caplog.set_level(logging.DEBUG)
+        shown = []
+        with threaded(exchange, CROSS, BTC, risk=True, on_change=lambda change: shown.append(repr(change))) as stream:
+            Traffic(exchange).send()
+            shown.append(repr(next(stream)))
+            exchange.fail(faults.DropConnections())
+            time.sleep(0.5)
+            shown += [repr(stream), repr(stream.health), repr(vars(stream))]
+            secrets = [exchange.api_key, *credentials_of(stream)]
+        text = caplog.text + "".join(shown)
+        assert len(secrets) == 4
+        assert not [secret for secret in secrets if secret in text]
+
+
+def credentials_of(stream):
+    feeds = stream._worker.engine._life._middle.feeds
+    return [feed.credential.secret for feed in feeds]
