@@ -5,9 +5,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
-PATHS := binance_margin_stream bench scripts test
+PATHS := binance_margin_stream bench examples scripts test
 
-.PHONY: help demo test coverage lint format generate check-generated dist clean
+.PHONY: help demo test coverage lint format generate check-generated bench endure dist clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -51,11 +51,24 @@ generate: $(VENV)/installed-dev  ## Turn the spec into the generated half
 check-generated: $(VENV)/installed-dev  ## Fail when the generated half is not what the spec yields
 	@$(BIN)/python scripts/generate.py --check
 
+.venv-peers/installed: Makefile | $(BIN)/python
+	@echo "setting up the peers"
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip --disable-pip-version-check install -qq binance-sdk-margin-trading==8.8.0
+	@touch $@
+
+bench: $(VENV)/installed-dev .venv-peers/installed  ## Measure decoding and the way from socket to user code
+	@$(BIN)/python bench/decode.py --peer .venv-peers/bin/python
+	@$(BIN)/python bench/pipeline.py
+
+endure: $(VENV)/installed-dev  ## Follow accounts of the sandbox through half an hour of random faults
+	@$(BIN)/python scripts/endure.py --minutes 30
+
 dist: $(VENV)/installed-dev  ## Build wheel and sdist, and check them
 	@rm -rf build dist
 	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 	@$(BIN)/python -m twine check --strict dist/*
 
 clean:  ## Remove what can be made again
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .venv-peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -106,6 +106,9 @@ async def ours(server: Server, events: int, count: int) -> float:
 
 async def memory(server: Server) -> float:
     """Bytes for each further account."""
+    async with following(server, 1) as stream:  # what is built once for all is built now
+        await server.ask("/blast?events=1&accounts=1")
+        await anext(stream)
     held = []
     for count in (1, MANY):
         gc.collect()

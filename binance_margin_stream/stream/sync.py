@@ -188,7 +188,7 @@ class _Worker:
 
     def fetch(self) -> bool:
         """Wait until there is something in `batch`; False when the stream is closed."""
-        if self.batch:
+        if self.batch and self._process == os.getpid():
             return True
         try:
             return self._result(self._fetched)

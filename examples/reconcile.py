@@ -1,0 +1,37 @@
+"""Keep a book of balances right through a cut connection: on a gap, compare with a snapshot."""
+
+from decimal import Decimal
+
+from binance_margin_stream import ApiKeyAuth, BalanceUpdate, MarginStream, StreamGap
+from binance_margin_stream.sandbox import Sandbox, faults
+
+ledger = [Decimal(-10), Decimal(-20), Decimal(-30)]
+"""What the exchange would answer when asked for the account's transfers; here, what is played below."""
+
+
+def snapshot() -> Decimal:
+    """Stands for a REST call that asks for the balance, or for the transfers since the gap."""
+    return sum(ledger, Decimal())
+
+
+with (
+    Sandbox() as exchange,
+    MarginStream(ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints) as stream,
+):
+    booked = Decimal()
+    exchange.balance_update("USDT", ledger[0])
+    for event in stream:
+        match event:
+            case BalanceUpdate(delta=delta) if delta == ledger[0]:
+                booked += delta
+                exchange.fail(faults.DropConnections("reset"))
+                exchange.balance_update("USDT", ledger[1])  # nobody is connected: this one is never sent
+            case StreamGap(since=since, until=until, reason=reason):
+                print(f"{until - since} ms may be missing ({reason}): taking a snapshot")
+                booked = snapshot() - ledger[2]
+                exchange.balance_update("USDT", ledger[2])
+            case BalanceUpdate(delta=delta):
+                booked += delta
+                break
+    print(f"booked {booked}, the exchange says {snapshot()}")
+    assert booked == snapshot()

@@ -1,0 +1,26 @@
+"""Watch over the stream itself: its changes as they happen, and its health when you ask."""
+
+import logging
+
+from binance_margin_stream import ApiKeyAuth, Change, MarginStream, StreamGap
+from binance_margin_stream.sandbox import Sandbox, faults
+
+logging.basicConfig(level=logging.INFO, format="log     %(levelname)s %(message)s")
+
+
+def alert(change: Change) -> None:
+    """Called in the stream's thread: hand it to your pager, and return soon."""
+    if change.name in ("lost", "source retired", "renewal failed"):
+        print(f"alert   {change.name} {change.account} {change.detail}")
+
+
+with (
+    Sandbox() as exchange,
+    MarginStream(ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints, on_change=alert) as stream,
+):
+    exchange.fail(faults.DropConnections("eof"))
+    for event in stream:
+        if isinstance(event, StreamGap):
+            break
+    health = stream.health
+    print(f"health  {health.state.value}, {health.gaps} gap, {health.reconnects} reconnect")
