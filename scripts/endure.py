@@ -25,7 +25,7 @@ from binance_margin_stream.stream.rules import StreamRules
 from binance_margin_stream.stream.session import AsyncMarginStream
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT", "DOGEUSDT")
-RULES = StreamRules(token_validity=60, connection_life=90, connection_spread=20, backoff_most=5, limited_wait=2)
+RULES = StreamRules(token_validity=60, connection_life=90, connection_spread=20, ping_deadline=25, backoff_most=5)
 CLOCK_ALLOWANCE_MS = 50
 
 FAULTS = {
@@ -44,6 +44,12 @@ FAULTS = {
     "server error": lambda dice: (faults.server_error(503), {"times": 3}),
     "reset call": lambda dice: (faults.ResetConnection(), {}),
     "half answer": lambda dice: (faults.HalfAnswer(), {}),
+    "frozen": lambda dice: (faults.FreezeConnections(), {}),
+    "accepted, then nothing": lambda dice: (faults.AcceptThenNothing(), {}),
+    "refused subscribe": lambda dice: (faults.RefuseSubscribe(-1209), {}),
+    "call without an answer": lambda dice: (faults.Hang(), {}),
+    "late answer": lambda dice: (faults.DelayAnswer(2), {}),
+    "404": lambda dice: (faults.AnswerWith(404), {"times": 2}),
     "rate limit": lambda dice: (faults.too_many_requests(1), {}),
 }
 

@@ -46,6 +46,8 @@ class Trouble(Enum):
 
     RETIRED = "retired"
     """The exchange no longer serves this way in."""
+    NOT_FOUND = "not found"
+    """The address is not there: retired, if it stays so, or a fault that passes."""
     REJECTED = "rejected"
     """The API key is refused: fatal."""
     BAD_PARAMETER = "bad parameter"

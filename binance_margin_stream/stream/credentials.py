@@ -36,6 +36,7 @@ class Credentials:
         self._number = 0
         self.keys = 0
         self._faltering = False
+        self._not_found_since: dict[str, float] = {}
         self._pace = Pace(core.rules.rest_rate, burst=core.rules.rest_parallel)
 
     def __len__(self) -> int:
@@ -94,6 +95,7 @@ class Credentials:
         job = self._settle(number)
         self._faltering = False
         if job is not None:
+            self._not_found_since.pop(job.source.name, None)
             self._keep(job, secret, expires, now)
         self.pump(now)
 
@@ -148,12 +150,19 @@ class Credentials:
     def _judge(self, job: _Job, failure: Failure, now: float) -> None:
         if failure.trouble.is_fatal:
             self._told.fatal(failure)
-        elif failure.trouble is Trouble.RETIRED:
+        elif failure.trouble is Trouble.RETIRED or self._stays_away(job.source, failure, now):
             self._told.source_retired(job.source, failure, now)
         elif failure.trouble is Trouble.UNKNOWN_CREDENTIAL and job.credential is not None:
             self._told.credential_gone(job.feed, job.credential, now)
         else:
             self._put_off(job.feed, failure, now)
+
+    def _stays_away(self, source: Source, failure: Failure, now: float) -> bool:
+        """Whether the calls of a way in were not found for so long that it is retired."""
+        if failure.trouble is not Trouble.NOT_FOUND:
+            return False
+        since = self._not_found_since.setdefault(source.name, now)
+        return now - since >= self._core.rules.not_found_patience
 
     def _put_off(self, feed: Feed, failure: Failure, now: float) -> None:
         name = "credential not obtained" if feed.credential is None else "renewal failed"

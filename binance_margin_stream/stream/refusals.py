@@ -61,7 +61,9 @@ _BY_ERROR: tuple[tuple[type[OpenApiException], Trouble], ...] = (
 def failure_of(error: BaseException) -> Failure:
     """What an error of the REST client means."""
     trouble = next((trouble for kind, trouble in _BY_ERROR if isinstance(error, kind)), Trouble.TRANSPORT)
-    if isinstance(error, BlockedError):
+    if isinstance(error, EndpointRetiredError) and error.status == 404 and error.code is None:
+        trouble = Trouble.NOT_FOUND
+    elif isinstance(error, BlockedError):
         trouble = Trouble.FORBIDDEN if error.status == 451 else Trouble.BLOCKED
     elif trouble is Trouble.TRANSPORT and isinstance(error, ApiException):
         trouble = Trouble.SERVER

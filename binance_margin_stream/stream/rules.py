@@ -61,6 +61,8 @@ class StreamRules:
     """The most that any repeat waits."""
     blocked_wait: float = MINUTE
     """How long to send nothing after a firewall's refusal."""
+    not_found_patience: float = 10.0
+    """How long the calls of a way in must be not found (404) before it counts as retired; a 410 counts at once."""
     limited_wait: float = MINUTE
     """How long to send nothing after a 429 that does not say how long: the limits are counted by the minute."""
     banned_wait: float = 2 * MINUTE

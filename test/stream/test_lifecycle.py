@@ -20,6 +20,7 @@ from binance_margin_stream.stream.sources import (
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 HOUR, DAY = 3600.0, 86400.0
 RETIRED = Failure(Trouble.RETIRED, "HTTP 410")
+NOT_FOUND = Failure(Trouble.NOT_FOUND, "HTTP 404")
 SERVER = Failure(Trouble.SERVER, "HTTP 503")
 
 
@@ -442,6 +443,21 @@ class TestSources:
         world.start().run(60)
         assert world.failed == RETIRED
         assert world.life.state is State.FAILED
+
+    def test_a_stray_404_retires_nothing(self):
+        answers = iter([None, NOT_FOUND, NOT_FOUND])
+        world = World([BTC], AUTO)
+        world.be.rest = lambda _: next(answers, None)
+        world.start().live().run(DAY)
+        assert world.failed is None
+        assert world.life.health(world.now).failures == 2
+        assert world.all_gaps() == []
+
+    def test_an_address_that_stays_away_is_retired(self):
+        world = World([CROSS], AUTO)
+        world.be.rest = lambda request: NOT_FOUND if request.source.name == "token" else None
+        world.start().run(60)
+        assert {request.source.name for _, request in world.requests} == {"token", "listen-key-v2"}
 
     def test_an_isolated_account_cannot_follow_to_a_way_in_for_cross_alone(self):
         world = World([BTC], AUTO).start().live()

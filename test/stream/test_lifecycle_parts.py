@@ -166,6 +166,8 @@ class TestRefusals:
             (exceptions.ApiValueError("symbol"), Trouble.BAD_PARAMETER),
             (exceptions.KeyRejectedError(401), Trouble.REJECTED),
             (exceptions.EndpointRetiredError(410), Trouble.RETIRED),
+            (exceptions.EndpointRetiredError(404), Trouble.NOT_FOUND),
+            (exceptions.EndpointRetiredError(404, code=-1020), Trouble.RETIRED),
             (exceptions.BlockedError(403), Trouble.BLOCKED),
             (exceptions.BlockedError(451), Trouble.FORBIDDEN),
             (exceptions.ServerError(503), Trouble.SERVER),

@@ -31,3 +31,28 @@ def test_no_gap_is_reported_where_nothing_could_be_missed(seed, faults, pause):
 @pytest.mark.parametrize("seed", range(25))
 def test_fixed_seeds(seed):
     Adversary(seed, 60).play()
+
+
+@pytest.mark.parametrize(
+    ("seed", "pause"),
+    [
+        (5135, 300),
+        (5408, 2),
+        (5422, 60),
+        (5719, 300),
+        (6379, 300),
+        (8038, 60),
+        (8354, 60),
+        (8719, 300),
+        (9967, 300),
+        (20889, 10),
+        (30334, 60),
+    ],
+)
+def test_what_once_went_wrong_stays_right(seed, pause):
+    Adversary(seed, 60, pause).play()
+
+
+@pytest.mark.parametrize(("seed", "pause"), [(5171, 60), (6664, 5), (6913, 60), (7820, 5), (8358, 5), (8862, 5)])
+def test_what_once_was_a_needless_gap_is_none(seed, pause):
+    assert Adversary(seed, 20, pause, harmless=True).play().all_gaps() == []
