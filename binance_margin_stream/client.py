@@ -6,7 +6,6 @@ Timeouts, retries, redirects, errors, signing, and what may be shown. Generated 
 from __future__ import annotations
 
 import copy
-import ipaddress
 import json
 import logging
 import os
@@ -25,7 +24,7 @@ from binance_margin_stream.answer import Answer, error_of, error_told_as_success
 from binance_margin_stream.api_response import ApiResponse
 from binance_margin_stream.auth import KEY_VARIABLE, ApiKeyAuth, checked
 from binance_margin_stream.configuration import Configuration
-from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.endpoints import Endpoints, is_loopback
 from binance_margin_stream.exceptions import (
     ApiTypeError,
     ApiValueError,
@@ -296,7 +295,7 @@ def _own(configuration: Configuration | None, endpoints: Endpoints | None) -> Co
         _check_configuration(configuration)
         own = copy.deepcopy(configuration)
     own.host = own.host.rstrip("/")
-    if _is_loopback(urlsplit(own.host).hostname or ""):
+    if is_loopback(own.host):
         own.no_proxy = "*"  # the environment's proxy is for the network, not for a sandbox on this machine
     return own
 
@@ -321,13 +320,6 @@ def _check_address(address: str) -> None:
         usable = False
     if not usable:
         raise ApiValueError("the exchange's address has to be like https://api.binance.com; see Endpoints")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _merged(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

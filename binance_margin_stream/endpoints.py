@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "is_loopback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,12 @@ class Endpoints:
             stream="wss://stream.binance.com:9443",
             margin_stream="wss://margin-stream.binance.com",
         )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is on this machine, where the environment's proxy has no business."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
+from binance_margin_stream.endpoints import is_loopback
 from binance_margin_stream.stream.actions import Failure, Trouble
 from binance_margin_stream.stream.refusals import failure_of_status
 
@@ -116,12 +117,14 @@ class Connection:
         *,
         open_timeout: float,
         tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._number = number
         self._address = address
         self._listener = listener
         self._open_timeout = open_timeout
         self._tls = tls
+        self._proxy: str | Literal[True] = proxy or True  # True stands for the environment's
         self._wire: ClientConnection | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -186,6 +189,7 @@ class Connection:
             max_size=LARGEST_MESSAGE,
             logger=_SILENT,
             create_connection=cast("type[ClientConnection]", make),
+            proxy=None if is_loopback(self._address) else self._proxy,
             **settings,
         )
 

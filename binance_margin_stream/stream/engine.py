@@ -64,6 +64,8 @@ class Settings:
     endpoints: Endpoints
     rules: StreamRules
     tls: ssl.SSLContext | None
+    proxy: str | None
+    """An HTTP or SOCKS proxy for the WebSocket; None for that of the environment, if there is one."""
     make_calls: Callable[[], Calls]
     on_change: Callable[[Change], None] | None
     give_up_keys: bool
@@ -270,6 +272,7 @@ class Engine:
             self,
             open_timeout=self._settings.rules.open_timeout,
             tls=self._settings.tls,
+            proxy=self._settings.proxy,
         )
         self._accounts[number] = self._life.accounts_on(number)
         task = connection.open()

@@ -12,7 +12,7 @@ from typing import Self
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.exceptions import ApiValueError, StreamError
+from binance_margin_stream.exceptions import ApiTypeError, ApiValueError, StreamError
 from binance_margin_stream.stream.accounts import CROSS, Account
 from binance_margin_stream.stream.actions import Change, State
 from binance_margin_stream.stream.calls import PATIENCE, Calls
@@ -159,12 +159,16 @@ def settings_of(
     give_up_keys: bool,
 ) -> Settings:
     """The settings of a stream, checked. Raises `ApiValueError`."""
+    _check_types(auth=(auth, ApiKeyAuth), endpoints=(endpoints, Endpoints), rules=(rules, StreamRules))
+    if configuration is not None and endpoints is None:
+        raise ApiValueError("a configuration says where the REST calls go: give endpoints, too, for the WebSocket")
     endpoints = Endpoints.production() if endpoints is None else endpoints
     return Settings(
         feeds=_feeds(accounts, source, risk),
         endpoints=endpoints,
         rules=rules,
         tls=tls,
+        proxy=configuration.proxy if configuration is not None else None,
         make_calls=partial(Calls, auth, configuration or endpoints, timeout),
         on_change=on_change,
         give_up_keys=give_up_keys,
@@ -172,7 +176,10 @@ def settings_of(
 
 
 def _feeds(accounts: Iterable[Account], source: str, risk: bool) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
-    wanted = tuple(dict.fromkeys(accounts))
+    wanted = tuple(dict.fromkeys(accounts)) if isinstance(accounts, Iterable) else (accounts,)
+    for account in wanted:
+        if not isinstance(account, Account):
+            raise ApiTypeError(f"accounts takes CROSS and isolated('BTCUSDT'), not {type(account).__name__}")
     if not wanted or any(account.kind == "none" for account in wanted):
         raise ApiValueError("a stream follows CROSS, isolated('BTCUSDT') and the like: at least one of them")
     sources = _sources(source)
@@ -183,6 +190,12 @@ def _feeds(accounts: Iterable[Account], source: str, risk: bool) -> tuple[tuple[
         raise ApiValueError("risk events are those of the cross account: add CROSS to the accounts")
     feeds = tuple((account, sources) for account in wanted)
     return (*feeds, (CROSS, (RISK_LISTEN_KEY,))) if risk else feeds
+
+
+def _check_types(**settings: tuple[object, type]) -> None:
+    for name, (value, expected) in settings.items():
+        if value is not None and not isinstance(value, expected):
+            raise ApiTypeError(f"{name} has to be of type {expected.__name__}, not {type(value).__name__}")
 
 
 def _sources(name: str) -> tuple[Source, ...]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 import pytest
 from streaming import BTC, QUICK, Traffic, stream_of, threaded
 
-from binance_margin_stream import ApiKeyAuth, ApiValueError, StreamError
+from binance_margin_stream import ApiKeyAuth, ApiTypeError, ApiValueError, Configuration, StreamError
 from binance_margin_stream.sandbox import Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
 from binance_margin_stream.stream.actions import State
@@ -428,6 +428,39 @@ class TestSettings:
     def test_what_cannot_be_is_refused_at_once(self, kind, settings):
         with pytest.raises(ApiValueError):
             kind(ApiKeyAuth("x" * 64), **settings)
+
+    @pytest.mark.parametrize("kind", [AsyncMarginStream, MarginStream])
+    @pytest.mark.parametrize(
+        ("auth", "settings", "says"),
+        [
+            ("PLANTED-key", {}, "auth has to be of type ApiKeyAuth, not str"),
+            (None, {"accounts": ["BTCUSDT"]}, r"accounts takes CROSS and isolated\('BTCUSDT'\), not str"),
+            (None, {"accounts": "BTCUSDT"}, "accounts takes CROSS"),
+            (None, {"accounts": 5}, "accounts takes CROSS"),
+            (None, {"endpoints": "wss://x"}, "endpoints has to be of type Endpoints"),
+            (None, {"rules": {}}, "rules has to be of type StreamRules"),
+        ],
+    )
+    def test_a_setting_of_the_wrong_type_is_named(self, kind, auth, settings, says):
+        with pytest.raises(ApiTypeError, match=says) as caught:
+            kind(auth or ApiKeyAuth("x" * 64), **settings)
+        assert "PLANTED" not in str(caught.value)
+
+    def test_one_account_needs_no_list(self):
+        assert repr(AsyncMarginStream(ApiKeyAuth("x" * 64), BTC)) == "<AsyncMarginStream isolated:BTCUSDT: connecting>"
+
+    @pytest.mark.parametrize("kind", [AsyncMarginStream, MarginStream])
+    def test_a_configuration_alone_leads_nowhere_by_accident(self, kind):
+        with pytest.raises(ApiValueError, match="give endpoints, too"):
+            kind(ApiKeyAuth("x" * 64), configuration=Configuration(host="http://127.0.0.1:1"))
+
+    def test_the_environments_proxy_is_not_for_loopback(self, exchange, monkeypatch):
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        with threaded(exchange) as stream:
+            assert stream.state is State.LIVE
 
     def test_an_account_that_is_named_twice_is_followed_once(self):
         stream = AsyncMarginStream(ApiKeyAuth("x" * 64), [BTC, isolated("BTCUSDT")])
