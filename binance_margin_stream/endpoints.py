@@ -26,7 +26,13 @@ class Endpoints:
     """The stream host of the listen key that was retired in February 2026: address without path."""
 
     margin_stream: str
-    """The stream host of the risk listen key and of the listen key V2: address without path."""
+    """The stream host of the risk listen key: address without path."""
+
+    listen_key_v2: str | None = None
+    """The stream host of the listen key V2; that of the risk listen key when None.
+
+    The exchange does not document it. Where no events come, try the address of `stream`.
+    """
 
     @classmethod
     def production(cls) -> Endpoints:

@@ -124,6 +124,7 @@ class Sandbox:
             websocket_api=websocket + WEBSOCKET_API_PATH,
             stream=websocket,
             margin_stream=websocket + margin_stream_prefix(self._rules),
+            listen_key_v2=websocket if self._rules.listen_key_v2_host == "stream" else None,
         )
 
     @property

@@ -182,7 +182,7 @@ LISTEN_KEY_V2 = Source(
     lifetime=Lifetime.KEY,
     isolated=False,
     notices=True,
-    address=lambda endpoints: f"{endpoints.margin_stream}/stream",
+    address=lambda endpoints: f"{endpoints.listen_key_v2 or endpoints.margin_stream}/stream",
     obtain=lambda _account, _validity: _v2_key("post"),
     extend=lambda _account, key: _v2_key("put", listen_key=key),
     give_up=lambda _account, _key: _v2_key("delete"),

@@ -113,6 +113,12 @@ class TestAttaching:
         assert judge.gaps == []
         assert judge.delivered > 50
 
+    @pytest.mark.parametrize("host", ["stream", "margin_stream"])
+    def test_a_listen_key_v2_streams_from_the_host_that_the_endpoints_name(self, host):
+        judge, _ = run(Rules(listen_key_v2_host=host), (CROSS,), nothing, source="listen-key-v2")
+        assert judge.gaps == []
+        assert judge.delivered > 50
+
     def test_orders_and_risk_events_come_typed_through_one_iterator(self):
         async def main():
             with Sandbox() as exchange:
