@@ -70,6 +70,8 @@ class Trouble(Enum):
     """The exchange failed; the outcome is unknown, repeating is safe."""
     TRANSPORT = "transport"
     """No whole answer came: name resolution, connection, TLS, time."""
+    INTERNAL = "internal"
+    """A mistake of this program: fatal."""
 
     @property
     def is_fatal(self) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import random
 import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Concatenate, ParamSpec, TypeAlias
 
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import StreamError
@@ -50,6 +52,8 @@ __all__ = ["Engine", "Item", "Settings"]
 Item: TypeAlias = Event | StreamGap
 """What a stream hands over."""
 
+P = ParamSpec("P")
+
 _CONTROL = frozenset({ServerShutdown, EventStreamTerminated, ListenKeyExpired})
 _ROUTE = re.compile(rb'\{"subscriptionId":\s*(\d{1,9}),')
 _CLOSING = 4.0
@@ -69,6 +73,19 @@ class Settings:
     make_calls: Callable[[], Calls]
     on_change: Callable[[Change], None] | None
     give_up_keys: bool
+
+
+def _surfacing(report: Callable[Concatenate[Engine, P], None]) -> Callable[Concatenate[Engine, P], None]:
+    """Let a mistake of this program end the stream with an error: what it must never do is to stop in silence."""
+
+    @functools.wraps(report)
+    def guarded(engine: Engine, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            report(engine, *args, **kwargs)
+        except Exception as error:
+            engine._crash(error)
+
+    return guarded
 
 
 class Engine:
@@ -170,6 +187,7 @@ class Engine:
             if not waiter.done():
                 waiter.set_result(None)
 
+    @_surfacing
     def opened(self, number: int) -> None:
         """The handshake succeeded."""
         self._life.opened(number, clock())
@@ -177,6 +195,12 @@ class Engine:
 
     def frame(self, number: int, data: bytes) -> None:
         """A text message came."""
+        try:
+            self._frame(number, data)
+        except Exception as error:
+            self._crash(error)
+
+    def _frame(self, number: int, data: bytes) -> None:
         now = clock()
         try:
             found = decode(data, self._accounts.get(number, _NOWHERE))
@@ -216,19 +240,23 @@ class Engine:
         self._life.malformed(number, now, int(named[1]) if named else None)
         self._obey()
 
+    @_surfacing
     def binary(self, number: int) -> None:
         """A binary message came, which the exchange never sends."""
         self._malformed(number, b"", "a binary message", clock())
 
+    @_surfacing
     def pinged(self, number: int) -> None:
         """A ping came."""
         self._life.pinged(number, clock())
 
+    @_surfacing
     def ponged(self, number: int) -> None:
         """The pong of the last ping came."""
         self._life.ponged(number, clock())
         self._obey()
 
+    @_surfacing
     def closed(self, number: int, failure: Failure) -> None:
         """A connection is gone."""
         if number in self._connections:
@@ -292,6 +320,7 @@ class Engine:
 
         return answered
 
+    @_surfacing
     def _answered(self, request: Request, outcome: Outcome) -> None:
         now = clock()
         if self.is_over:
@@ -307,6 +336,17 @@ class Engine:
             self._life.refused(request.number, nothing, now)
         self._obey()
 
+    def _crash(self, error: Exception) -> None:
+        name = type(error).__name__
+        log.error("internal error (%s): the stream stops", name)
+        self._failure = Failure(Trouble.INTERNAL, f"internal error ({name}), please report it", error=error)
+        self._life.fail(self._failure)
+        for action in self._life.take_actions():
+            with contextlib.suppress(Exception):
+                self._do(action)
+        self._set_timer()
+        self._wake()
+
     def _set_timer(self) -> None:
         due = self._life.next_wakeup()
         if due == self._timer_due or (due is None and self._timer is None):
@@ -318,6 +358,7 @@ class Engine:
             self._timer_due = due
             self._timer = self._loop.call_later(max(0.0, due - clock()), self._due)
 
+    @_surfacing
     def _due(self) -> None:
         self._timer, self._timer_due = None, float("inf")
         self._life.wake(clock())

@@ -120,6 +120,7 @@ class Phase(Enum):
     PLANNED = "planned"
     OPENING = "opening"
     OPEN = "open"
+    GONE = "gone"
 
 
 class Purpose(Enum):

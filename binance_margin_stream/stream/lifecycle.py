@@ -214,6 +214,10 @@ class Lifecycle(Generic[E]):
             kind, subject = due
             self._due[kind](subject, now)
 
+    def fail(self, failure: Failure) -> None:
+        """End in failure, for a reason of the shell's own."""
+        self._middle.fatal(failure)
+
     def close(self, now: float, *, give_up: bool = False) -> None:
         """Stop. Credentials live on, unless `give_up` asks to end them, for every client of the account."""
         if self.state in (State.CLOSED, State.FAILED):

@@ -79,14 +79,14 @@ class Links:
 
     def lost(self, link: Link, failure: Failure, reason: str, now: float) -> None:
         """A connection broke, or could not be opened."""
+        if not link.retiring:
+            self._back_off(link, now)
         self._remove(link)
         self._core.tally.failures += 1
         detail = f"connection {link.number} ({link.source.name}): {failure.detail or reason}"
         self._core.tell("connection lost", Level.WARNING, detail=detail)
         if failure.trouble.demands_silence:
             self._core.hold(failure, now)
-        if not link.retiring:
-            self._back_off(link, now)
         if failure.trouble is Trouble.FORBIDDEN:
             self._told.fatal(failure)
         elif failure.trouble is Trouble.RETIRED:
@@ -132,11 +132,12 @@ class Links:
     def close_all(self) -> None:
         """Close every connection."""
         for link in self.all():
-            self._remove(link)
             if link.phase is not Phase.PLANNED:
                 self._core.do(CloseConnection(link.number))
+            self._remove(link)
 
     def _remove(self, link: Link) -> None:
+        link.phase = Phase.GONE  # so that nothing more is asked on it by who still holds it
         del self._by_number[link.number]
         for kind in ("open", "watch", "retire", "send", "answer", "prove", "probe"):
             self._core.timers.cancel((kind, link))

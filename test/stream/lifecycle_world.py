@@ -112,6 +112,7 @@ class World:
         self.sent_texts: list[tuple[float, dict]] = []
         self.forbidden_until = float("-inf")
         self.violations: list[str] = []
+        self.closed_by_us: set[int] = set()
         self.sent: dict[Account, deque[Ev]] = defaultdict(deque)
         self.gaps: dict[Account, list[StreamGap]] = defaultdict(list)
         self.optional: set[int] = set()
@@ -175,13 +176,16 @@ class World:
             case OpenConnection():
                 self.connect(action)
             case CloseConnection(connection=number):
+                self.closed_by_us.add(number)
                 if number in self.conns:
                     self.later(self.be.delay(), lambda: setattr(self.conns[number], "open", False))
             case SendText(connection=number, text=text):
                 self.quiet_check("text")
+                self.open_check(number)
                 self.sent_texts.append((self.now, json.loads(text)))
                 self.upward(number, lambda: self.message(self.conns[number], json.loads(text)))
             case SendPing(connection=number):
+                self.open_check(number)
                 self.upward(
                     number, lambda: self.downward(self.conns[number], lambda: self.life.ponged(number, self.now))
                 )
@@ -193,6 +197,10 @@ class World:
                 self.failed = failure
             case Change():
                 self.log.append(action)
+
+    def open_check(self, number: int) -> None:
+        if number in self.closed_by_us:
+            self.violations.append(f"something is sent on connection {number}, which was closed")
 
     def quiet_check(self, what: str) -> None:
         if self.now < self.forbidden_until:

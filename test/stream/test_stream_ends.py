@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -22,6 +23,7 @@ from binance_margin_stream.sandbox import Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
 from binance_margin_stream.stream.actions import State
 from binance_margin_stream.stream.events import BalanceUpdate
+from binance_margin_stream.stream.lifecycle import Lifecycle
 from binance_margin_stream.stream.session import AsyncMarginStream
 from binance_margin_stream.stream.sync import MarginStream
 
@@ -465,6 +467,21 @@ class TestSettings:
     def test_an_account_that_is_named_twice_is_followed_once(self):
         stream = AsyncMarginStream(ApiKeyAuth("x" * 64), [BTC, isolated("BTCUSDT")])
         assert repr(stream) == "<AsyncMarginStream isolated:BTCUSDT: connecting>"
+
+
+class TestMistakes:
+    @pytest.mark.parametrize("place", ["malformed", "wake", "opened"])
+    def test_a_mistake_of_ours_ends_the_stream_with_an_error_and_never_in_silence(self, exchange, monkeypatch, place):
+        def mistake(*_, **__):
+            raise KeyError("PLANTED")
+
+        with threaded(exchange, rules=replace(QUICK, token_validity=1)) as stream:
+            monkeypatch.setattr(Lifecycle, place, mistake)
+            exchange.fail(faults.MalformedFrame() if place == "malformed" else faults.DropConnections())
+            with pytest.raises(StreamError, match=r"internal error \(KeyError\)") as caught:
+                deque(stream)
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert "PLANTED" not in str(caught.value)
 
 
 class TestSecrets:
