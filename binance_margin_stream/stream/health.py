@@ -8,7 +8,25 @@ from dataclasses import dataclass
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.actions import State
 
-__all__ = ["Health"]
+__all__ = ["PLANS", "Health"]
+
+PLANS = {
+    "after drain": "move an account to another connection",
+    "answer": "look for an answer that is due",
+    "drain": "end a rotation",
+    "expiry": "look whether a credential has expired",
+    "open": "connect",
+    "probe": "look for a pong that is due",
+    "prove": "ping",
+    "renew": "renew a credential",
+    "repeat": "repeat a call",
+    "rest": "make a call",
+    "retire": "replace a connection",
+    "send": "send a request",
+    "tend": "subscribe",
+    "watch": "look for pings",
+}
+"""What each timer of the life cycle is for, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +61,6 @@ class Health:
     buffered: int
     """Items that wait for the consumer now."""
     next_action: str | None
-    """What is planned next."""
+    """What is planned next, in words, such as ``renew a credential``."""
     next_action_in: float | None
-    """When that is."""
+    """In how many seconds that is."""

@@ -22,7 +22,7 @@ from binance_margin_stream.stream.continuity import Continuity
 from binance_margin_stream.stream.core import Core
 from binance_margin_stream.stream.feed import Feed, Link, Phase, Route, Subscription
 from binance_margin_stream.stream.handover import Routable
-from binance_margin_stream.stream.health import Health
+from binance_margin_stream.stream.health import PLANS, Health
 from binance_margin_stream.stream.pacing import Jitter
 from binance_margin_stream.stream.rules import StreamRules
 from binance_margin_stream.stream.sources import Source
@@ -268,7 +268,7 @@ class Lifecycle(Generic[E]):
             requests=tally.requests,
             dropped=self._buffer.dropped,
             buffered=len(self._buffer),
-            next_action=None if due is None else due[1][0],
+            next_action=None if due is None else PLANS[due[1][0]],
             next_action_in=None if due is None else max(0.0, due[0] - now),
         )
 

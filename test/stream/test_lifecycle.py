@@ -8,6 +8,7 @@ from lifecycle_world import DROPPED, Behaviour, Ev, World
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.actions import CloseConnection, Failure, OpenConnection, State, Trouble
 from binance_margin_stream.stream.answers import AnswerFrame
+from binance_margin_stream.stream.health import PLANS
 from binance_margin_stream.stream.rules import StreamRules
 from binance_margin_stream.stream.sources import (
     AUTO,
@@ -591,7 +592,8 @@ class TestHealth:
         assert health.ping_age < 21
         assert health.events["Ev"] >= 138
         assert (health.gaps, health.reconnects, health.dropped) == (0, 0, 0)
-        assert health.next_action is not None
+        assert health.next_action == "look for pings"
+        assert world.life._due.keys() == PLANS.keys()
         assert health.next_action_in > 0
 
     def test_it_says_which_account_is_down(self):
