@@ -1,0 +1,547 @@
+"""What the other tests of the stream would not notice: over real sockets, each handling by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from streaming import BTC, QUICK, Judge, Traffic, now_ms, stream_of, threaded
+
+from binance_margin_stream import ApiKeyAuth, StreamError
+from binance_margin_stream.exceptions import KeyRejectedError
+from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.stream.accounts import CROSS, isolated
+from binance_margin_stream.stream.actions import State
+from binance_margin_stream.stream.events import BalanceUpdate, StreamGap
+from binance_margin_stream.stream.session import AsyncMarginStream
+
+TOKENS = "/sapi/v1/userListenToken"
+
+
+async def until(condition, within=10.0):
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def gap_of(stream):
+    async with asyncio.timeout(10):
+        while not isinstance(item := await anext(stream), StreamGap):
+            pass
+        return item
+
+
+async def apart(what, *arguments, **named):
+    return await asyncio.to_thread(what, *arguments, **named)
+
+
+class Relay:
+    """Passes bytes on between a stream and the sandbox; it can fall silent, swallow frames, and be slow.
+
+    `swallow` is what is never passed down. `slow` is by how many seconds the first connection is late downwards.
+    """
+
+    def __init__(self, exchange, *, swallow=None, slow=0.0):
+        self._target = int(exchange.url.rpartition(":")[2])
+        self._writers = []
+        self._silent = False
+        self._swallow = swallow
+        self._slow = slow
+
+    def endpoints(self, exchange, port):
+        return replace(exchange.endpoints, websocket_api=f"ws://127.0.0.1:{port}/ws-api/v3")
+
+    @asynccontextmanager
+    async def running(self):
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for writer in self._writers:
+                writer.transport.abort()
+
+    def fall_silent(self):
+        """Let the connections that are open now be half-open: neither a byte nor an end comes through."""
+        self._silent = True
+
+    def speak_again(self):
+        """Let connections that are made from now on work; those of before stay silent."""
+        self._silent = False
+
+    async def _accept(self, reader, writer):
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers += [writer, there_writer]
+        flags, late, self._slow = {"silent": False}, self._slow, 0.0
+        await asyncio.gather(
+            self._pass(reader, there_writer, flags, 0.0), self._pass(there_reader, writer, flags, late)
+        )
+
+    async def _pass(self, reader, writer, flags, late):
+        loop = asyncio.get_running_loop()
+        try:
+            while data := await reader.read(65536):
+                flags["silent"] = flags["silent"] or self._silent
+                if flags["silent"] or (self._swallow and self._swallow in data):
+                    continue
+                if late:
+                    loop.call_later(late, writer.write, data)
+                else:
+                    writer.write(data)
+            if not (flags["silent"] or self._silent):
+                writer.close()
+        except OSError:
+            writer.close()
+
+
+class TestConnecting:
+    @pytest.mark.parametrize(
+        ("address", "cause"),
+        [
+            ("wss://127.0.0.1:{port}/ws-api/v3", "TLS failed"),
+            ("ws://nowhere.invalid:{port}", "name cannot be resolved"),
+            ("ws://127.0.0.1:{unused}", "refused"),
+        ],
+        ids=["tls", "dns", "refused"],
+    )
+    def test_what_fails_is_told_at_once_with_its_cause_and_repeated(self, address, cause):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            told = asyncio.run(self.causes(address, unused.getsockname()[1], cause))
+        assert len(told) >= 2
+
+    async def causes(self, address, unused, cause):
+        told = []
+        patient = replace(QUICK, open_timeout=60.0)
+        with Sandbox() as exchange:
+            where = address.format(port=exchange.url.rpartition(":")[2], unused=unused)
+            endpoints = replace(exchange.endpoints, websocket_api=where)
+            stream = stream_of(exchange, endpoints=endpoints, rules=patient, on_change=told.append)
+            entering = asyncio.create_task(stream.__aenter__())
+            await until(lambda: sum(cause in change.detail for change in told) >= 2, within=5)
+            await stream.close()
+            await asyncio.gather(entering, return_exceptions=True)
+        return [change for change in told if change.name == "connection lost"]
+
+    def test_a_slow_handshake_is_given_up_when_its_time_is_over(self):
+        async def main():
+            told = []
+            with Sandbox() as exchange:
+                exchange.fail(faults.SlowHandshake(5.0))
+                rules = replace(QUICK, open_timeout=0.4)
+                async with stream_of(exchange, rules=rules, on_change=told.append) as stream:
+                    assert stream.health.failures == 1
+            assert "took too long" in next(change.detail for change in told if change.name == "connection lost")
+
+        asyncio.run(main())
+
+    def test_a_handshake_that_is_told_to_wait_silences_everything_for_that_long(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, rules=replace(QUICK, backoff_first=0.02)) as stream:
+                    exchange.fail(faults.RefuseHandshake(429, (("Retry-After", "1"),)), times=None)
+                    await apart(exchange.fail, faults.DropConnections("reset"))
+                    await until(lambda: exchange.counts.handshakes_refused == 1)
+                    calls = exchange.counts.rest_calls
+                    await asyncio.sleep(0.8)
+                    assert exchange.counts.handshakes_refused == 1
+                    assert exchange.counts.rest_calls == calls
+                    exchange.clear_faults()
+                    await until(lambda: stream.state is State.LIVE)
+
+        asyncio.run(main())
+
+    def test_attempts_stay_inside_the_connection_limit_however_short_the_backoff(self):
+        async def main():
+            rules = replace(QUICK, backoff_first=0.001, backoff_most=0.001, connects=5, connects_period=60.0)
+            with Sandbox() as exchange:
+                exchange.fail(faults.RefuseHandshake(), times=None)
+                stream = stream_of(exchange, rules=rules)
+                entering = asyncio.create_task(stream.__aenter__())
+                await until(lambda: exchange.counts.handshakes_refused == 5)
+                await asyncio.sleep(0.5)
+                assert exchange.counts.handshakes_refused == 5
+                await stream.close()
+                await asyncio.gather(entering, return_exceptions=True)
+
+        asyncio.run(main())
+
+    def test_refused_attempts_come_ever_more_slowly(self):
+        async def main():
+            with Sandbox() as exchange:
+                exchange.fail(faults.RefuseHandshake(), times=None)
+                stream = stream_of(exchange, rules=replace(QUICK, backoff_first=0.1, backoff_most=0.5))
+                entering = asyncio.create_task(stream.__aenter__())
+                await asyncio.sleep(1.5)
+                assert 2 <= exchange.counts.handshakes_refused <= 40
+                await stream.close()
+                await asyncio.gather(entering, return_exceptions=True)
+
+        asyncio.run(main())
+
+    def test_more_than_a_thousand_accounts_are_live_on_two_connections(self):
+        async def main():
+            accounts = [isolated(f"A{number}USDT") for number in range(1001)]
+            rules = replace(QUICK, rest_rate=5000.0, rest_parallel=16, message_speed=1000.0, request_timeout=20.0)
+            with Sandbox() as exchange:
+                async with stream_of(exchange, *accounts, rules=rules) as stream:
+                    assert stream.health.connections == 2
+                    assert stream.health.failures == 0
+                    for account in (accounts[0], accounts[-1]):
+                        await apart(Traffic(exchange).send, account)
+                        assert (await anext(stream)).account == account
+
+        asyncio.run(main())
+
+
+class TestGap:
+    @pytest.mark.parametrize("fault", [faults.DropConnections("reset"), faults.FreezeConnections()], ids=str)
+    def test_it_begins_at_the_last_moment_known_good_and_ends_when_all_is_well_again(self, fault):
+        async def main():
+            rules = replace(QUICK, ping_deadline=0.8, latency_allowance=0.2)
+            with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
+                async with stream_of(exchange, rules=rules) as stream:
+                    await asyncio.sleep(1.0)  # so that the connection's opening is long past
+                    before = now_ms()
+                    await apart(exchange.fail, fault)
+                    gap = await gap_of(stream)
+                    taken = now_ms()
+                    # A ping at most 200 ms before the fault, less the allowance; and some time for the machine.
+                    assert before - 400 - 300 <= gap.since <= before
+                    assert before < gap.until <= taken
+                    assert stream.health.gaps == 1
+
+        asyncio.run(main())
+
+    def test_a_half_open_socket_is_found_and_what_was_missed_lies_in_the_gap(self):
+        async def main():
+            rules = replace(QUICK, ping_deadline=0.8, latency_allowance=0.2)
+            with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
+                relay = Relay(exchange)
+                async with relay.running() as port:
+                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), rules=rules) as stream:
+                        traffic = Traffic(exchange)
+                        judge = Judge(traffic)
+                        await apart(traffic.send)
+                        judge.take(await anext(stream))
+                        relay.fall_silent()
+                        await apart(traffic.send)
+                        await asyncio.sleep(0.1)  # the relay has swallowed it
+                        relay.speak_again()
+                        judge.take(await gap_of(stream))
+                        await apart(traffic.send)
+                        judge.take(await anext(stream))
+                        judge.verdict()
+                        assert [gap.reason for gap in judge.gaps] == ["frozen"]
+                        assert (judge.delivered, judge.covered) == (2, 1)
+
+        asyncio.run(main())
+
+    def test_an_expiry_that_nobody_announces_is_found_out(self):
+        async def main():
+            rules = replace(QUICK, token_validity=1.0, expiry_grace=0.2, latency_allowance=0.2)
+            with Sandbox() as exchange:
+                relay = Relay(exchange, swallow=b"eventStreamTerminated")
+                async with relay.running() as port:
+                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), rules=rules) as stream:
+                        exchange.fail(faults.server_error(), path=TOKENS, times=None)
+                        await until(lambda: stream.state is State.RECOVERING, within=5)
+                        exchange.clear_faults()
+                        assert (await gap_of(stream)).reason == "terminated"
+
+        asyncio.run(main())
+
+    def test_a_rotation_waits_for_what_the_old_connection_still_has_on_its_way(self):
+        async def main():
+            with Sandbox() as exchange:
+                relay = Relay(exchange, slow=0.3)
+                async with relay.running() as port:
+                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port)) as stream:
+                        traffic = Traffic(exchange, every=0.005)
+                        judge = Judge(traffic)
+                        with traffic:
+                            await apart(exchange.fail, faults.ServerShutdown())
+                            while not stream.health.rotations:
+                                judge.take(await anext(stream))
+                            await apart(traffic.stop)
+                        last = await apart(traffic.send)
+                        while getattr(item := await anext(stream), "delta", None) != last:
+                            judge.take(item)
+                        judge.take(item)
+                        judge.verdict()
+                        assert judge.gaps == []
+
+        asyncio.run(main())
+
+    def test_it_stands_before_the_first_event_that_comes_after_it(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, CROSS, BTC) as stream:
+                    await apart(exchange.fail, faults.DropConnections())
+                    await until(lambda: stream.health.reconnects == 1)
+                    await until(lambda: stream.state is State.LIVE)
+                    await apart(Traffic(exchange, (CROSS, BTC)).send, CROSS)
+                    items = [await anext(stream) for _ in range(3)]
+                    assert Counter(type(item) for item in items) == {StreamGap: 2, BalanceUpdate: 1}
+                    kinds = [type(item) for item in items if item.account == CROSS]
+                    assert kinds == [StreamGap, BalanceUpdate]
+
+        asyncio.run(main())
+
+
+class TestTelling:
+    def test_a_failing_renewal_is_in_the_log_with_its_account_and_no_token(self, caplog):
+        async def main():
+            with Sandbox() as exchange:
+                rules = replace(QUICK, token_validity=2.0)
+                async with stream_of(exchange, BTC, rules=rules) as stream:
+                    exchange.fail(faults.server_error(), path=TOKENS, times=2)
+                    await until(lambda: stream.health.renewals >= 1)
+
+        asyncio.run(main())
+        found = [record for record in caplog.records if getattr(record, "change", None) == "renewal failed"]
+        assert len(found) == 2
+        assert {(record.levelno, record.account) for record in found} == {(logging.WARNING, "isolated:BTCUSDT")}
+        assert {record.name for record in found} == {"binance_margin_stream.stream"}
+
+    def test_a_life_with_one_loss_is_told_in_order_to_log_and_callback(self, caplog):
+        told = []
+        caplog.set_level(logging.INFO, "binance_margin_stream")
+
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, on_change=told.append) as stream:
+                    await apart(exchange.fail, faults.DropConnections())
+                    await gap_of(stream)
+
+        asyncio.run(main())
+        levels = [(change.name, change.level.value) for change in told if change.level.value > logging.DEBUG]
+        expected = "connected subscribed live|connection lost|lost|recovering|connected|gap|recovered|live|closed"
+        names = expected.replace(" ", "|").replace("connection|lost", "connection lost").split("|")
+        assert [name for name, _ in levels] == names
+        loud = {name for name, level in levels if level >= logging.WARNING}
+        assert loud == {"connection lost", "lost", "gap"}
+        assert [(record.change, record.levelno) for record in caplog.records] == levels
+
+    def test_health_shows_every_figure(self):
+        async def main():
+            with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
+                async with stream_of(exchange, CROSS, BTC, rules=replace(QUICK, buffered=3)) as stream:
+                    await apart(lambda: [Traffic(exchange).send() for _ in range(5)])
+                    await until(lambda: stream.health.dropped == 2 and stream.health.ping_age is not None)
+                    health = stream.health
+                    assert health.events == {"BalanceUpdate": 5}
+                    assert health.buffered == 4  # three events, and the gap before them
+                    assert health.sources == {CROSS: "token", BTC: "token"}
+                    assert (health.requests, health.connections) == (2, 1)
+                    assert 0 < health.frame_age <= health.connection_age < 10
+                    assert 0 <= health.ping_age <= health.connection_age
+                    assert health.next_action
+                    assert 0 <= health.next_action_in < 24 * 3600
+                    exchange.fail(faults.server_error(), times=None)
+                    exchange.fail(faults.RefuseHandshake(), times=None)
+                    await apart(exchange.fail, faults.DropConnections())
+                    await until(lambda: stream.health.reconnects == 1)
+                    assert stream.health.accounts == {CROSS: False, BTC: False}
+                    assert stream.health.connection_age is None
+                    exchange.clear_faults()
+                    await until(lambda: stream.health.gaps == 2)
+                    assert stream.health.accounts == {CROSS: True, BTC: True}
+
+        asyncio.run(main())
+
+
+class TestToken:
+    def test_a_secret_signs_the_call_and_a_wrong_clock_is_corrected(self):
+        async def main():
+            hour = 3_600_000
+            with Sandbox(rules=Rules(signing="required"), start_ms=now_ms() + 3 * hour) as exchange:
+                auth = ApiKeyAuth(exchange.api_key, exchange.api_secret)
+                async with AsyncMarginStream(auth, endpoints=exchange.endpoints, rules=QUICK) as stream:
+                    await apart(Traffic(exchange).send)
+                    assert isinstance(await anext(stream), BalanceUpdate)
+                assert [call.status for call in exchange.rest_log] == [400, 200]
+
+        asyncio.run(main())
+
+    def test_a_retired_way_in_is_remembered_and_not_asked_again(self):
+        async def main():
+            with Sandbox() as exchange:
+                exchange.retire(TOKENS)
+                async with stream_of(exchange) as stream:
+                    await apart(exchange.fail, faults.DropConnections())
+                    await gap_of(stream)
+                assert exchange.counts.calls(TOKENS) == 1
+
+        asyncio.run(main())
+
+
+class TestConsumer:
+    def test_a_slow_one_gets_the_newest_and_the_oldest_lie_in_the_gap(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, rules=replace(QUICK, buffered=10)) as stream:
+                    traffic = Traffic(exchange)
+                    judge = Judge(traffic)
+                    await apart(lambda: [traffic.send() for _ in range(30)])
+                    await until(lambda: stream.health.dropped == 20)
+                    items = [await anext(stream) for _ in range(11)]
+                    assert [int(item.delta) for item in items[1:]] == list(range(21, 31))
+                    for item in items:
+                        judge.take(item)
+                    judge.verdict()
+
+        asyncio.run(main())
+
+    def test_waiting_that_was_given_up_leaves_nothing(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange) as stream:
+                    for _ in range(20):
+                        with pytest.raises(TimeoutError):
+                            await asyncio.wait_for(anext(stream), 0.001)
+                    assert not stream._engine._waiters
+
+        asyncio.run(main())
+
+
+class TestFatal:
+    async def cause_after(self, what, **rules):
+        with Sandbox() as exchange:
+            async with stream_of(exchange, rules=replace(QUICK, **rules)) as stream:
+                await apart(what, exchange)
+                with pytest.raises(StreamError, match="cannot go on") as raised:
+                    async with asyncio.timeout(3):
+                        await anext(stream)
+        return raised.value.__cause__
+
+    def test_a_rejected_renewal_alone_is_fatal(self):
+        body = b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
+        refusal = faults.AnswerWith(401, body, (("Content-Type", "application/json"),))
+        cause = asyncio.run(self.cause_after(lambda exchange: exchange.fail(refusal, path=TOKENS), token_validity=1.0))
+        assert isinstance(cause, KeyRejectedError)
+        assert (cause.status, cause.code) == (401, -2015)
+
+    def test_a_revoked_key_that_only_the_connection_reports_is_fatal(self):
+        cause = asyncio.run(self.cause_after(lambda exchange: exchange.revoke_api_key()))
+        assert isinstance(cause, KeyRejectedError)
+
+
+class TestLeaving:
+    def test_a_closed_stream_leaves_no_connection(self):
+        with Sandbox() as exchange:
+
+            async def main():
+                async with stream_of(exchange, CROSS, risk=True):
+                    assert exchange.counts.connections_open == 2
+
+            asyncio.run(main())
+            with threaded(exchange, CROSS, risk=True):
+                pass
+            self.none_is_open(exchange)
+
+    def test_entering_that_is_interrupted_closes_the_stream(self):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        try:
+            with Sandbox() as exchange:
+                exchange.fail(faults.RefuseHandshake(), times=None)
+                stream = threaded(exchange)
+                threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+                with pytest.raises(KeyboardInterrupt):
+                    stream.__enter__()
+                assert stream.state is State.CLOSED
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_forked_child_takes_nothing_of_what_waits_for_the_parent(self):
+        with Sandbox() as exchange, threaded(exchange) as stream:
+            for _ in range(2):
+                Traffic(exchange).send()
+            while stream.health.events.get("BalanceUpdate") != 2:
+                time.sleep(0.01)
+            next(stream)
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    next(stream)
+                except StreamError:
+                    code = 0
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert isinstance(next(stream), BalanceUpdate)
+
+    def none_is_open(self, exchange):
+        deadline = time.monotonic() + 3
+        while exchange.counts.connections_open and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert exchange.counts.connections_open == 0
+
+    @pytest.mark.parametrize("kind", ["sync", "async", "connecting"])
+    def test_ctrl_c_ends_each_kind_of_stream(self, kind):
+        with Sandbox() as exchange:
+            if kind == "connecting":
+                exchange.fail(faults.RefuseHandshake(), times=None)
+            ends = exchange.endpoints
+            addresses = [ends.rest, ends.websocket_api, ends.stream, ends.margin_stream]
+            body = ASYNC if kind == "async" else SYNC
+            process = subprocess.Popen(
+                [sys.executable, "-X", "dev", "-c", textwrap.dedent(IMPORTS + body), exchange.api_key, *addresses],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            first = "connection lost" if kind == "connecting" else "connected"
+            assert process.stdout.readline() == f"{first}\n", process.stderr.read()
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=10)
+            assert time.monotonic() - started < 5
+            assert errors.rstrip().endswith("KeyboardInterrupt")
+            assert "Warning" not in errors
+            self.none_is_open(exchange)
+
+
+IMPORTS = """
+    import asyncio, signal, sys, warnings
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where pytest runs in the background
+    warnings.simplefilter("error")
+    from binance_margin_stream import ApiKeyAuth, Endpoints
+    from binance_margin_stream.stream.session import AsyncMarginStream
+    from binance_margin_stream.stream.sync import MarginStream
+
+    key, endpoints = sys.argv[1], Endpoints(*sys.argv[2:6])
+
+    def tell(change):
+        print(change.name, flush=True)
+"""
+SYNC = """
+    with MarginStream(ApiKeyAuth(key), endpoints=endpoints, on_change=tell) as stream:
+        for event in stream:
+            pass
+"""
+ASYNC = """
+    async def main():
+        async with AsyncMarginStream(ApiKeyAuth(key), endpoints=endpoints, on_change=tell) as stream:
+            async for event in stream:
+                pass
+
+    asyncio.run(main())
+"""
