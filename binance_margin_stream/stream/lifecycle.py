@@ -119,7 +119,7 @@ class Lifecycle(Generic[E]):
             link.last_seen = now
         kind = type(event)
         self._events[kind] = self._events.get(kind, 0) + 1
-        subscription = link.routes.get(route)  # type: ignore[arg-type]
+        subscription = link.routes.get(route)  # type: ignore[arg-type]  # None is no key, and finds nothing
         if subscription is None:
             self._unrouted(link, route, event, now)
             return

@@ -99,4 +99,4 @@ class StreamRules:
             value = getattr(self, field.name)
             if isinstance(value, float) and field.name not in _UNSCALED:
                 changed[field.name] = value * factor if field.name in _RATES else value / factor
-        return replace(self, **changed)  # type: ignore[arg-type]
+        return replace(self, **changed)  # type: ignore[arg-type]  # each by the name of its field
