@@ -124,17 +124,19 @@ class Links:
     def drop_if_idle(self, link: Link) -> None:
         """Close a replaced connection that nobody uses any more."""
         if link.retiring and not link.subscriptions and link.number in self._by_number:
-            self._remove(link)
-            self._core.do(CloseConnection(link.number))
+            self._close(link)
             self._core.tally.rotations += 1
             self._core.tell("replaced", Level.INFO, detail=f"connection {link.number} is closed")
 
     def close_all(self) -> None:
         """Close every connection."""
         for link in self.all():
-            if link.phase is not Phase.PLANNED:
-                self._core.do(CloseConnection(link.number))
-            self._remove(link)
+            self._close(link)
+
+    def _close(self, link: Link) -> None:
+        if link.phase is not Phase.PLANNED:
+            self._core.do(CloseConnection(link.number))
+        self._remove(link)
 
     def _remove(self, link: Link) -> None:
         link.phase = Phase.GONE  # so that nothing more is asked on it by who still holds it

@@ -112,6 +112,7 @@ class World:
         self.sent_texts: list[tuple[float, dict]] = []
         self.forbidden_until = float("-inf")
         self.violations: list[str] = []
+        self.asked_to_open: set[int] = set()
         self.closed_by_us: set[int] = set()
         self.sent: dict[Account, deque[Ev]] = defaultdict(deque)
         self.gaps: dict[Account, list[StreamGap]] = defaultdict(list)
@@ -174,8 +175,11 @@ class World:
     def perform(self, action: Action) -> None:
         match action:
             case OpenConnection():
+                self.asked_to_open.add(action.connection)
                 self.connect(action)
             case CloseConnection(connection=number):
+                if number not in self.asked_to_open or number in self.closed_by_us:
+                    self.violations.append(f"connection {number} is closed, which was not open")
                 self.closed_by_us.add(number)
                 if number in self.conns:
                     self.later(self.be.delay(), lambda: setattr(self.conns[number], "open", False))

@@ -6,7 +6,7 @@ import pytest
 from lifecycle_world import DROPPED, Behaviour, Ev, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.actions import CloseConnection, Failure, OpenConnection, State, Trouble
+from binance_margin_stream.stream.actions import CloseConnection, Failure, OpenConnection, Request, State, Trouble
 from binance_margin_stream.stream.answers import AnswerFrame
 from binance_margin_stream.stream.health import PLANS
 from binance_margin_stream.stream.rules import StreamRules
@@ -428,6 +428,13 @@ class TestSources:
         assert [change.detail for change in world.told("source retired")] == [
             "token is retired, listen-key-v2 takes over"
         ]
+
+    def test_a_connection_that_was_only_planned_is_not_closed(self):
+        world = World([CROSS], AUTO)
+        world.life.start(world.now)
+        (request,) = [action for action in world.life.take_actions() if isinstance(action, Request)]
+        world.life.refused(request.number, RETIRED, world.now)
+        assert not [action for action in world.life.take_actions() if isinstance(action, CloseConnection)]
 
     def test_a_retired_way_in_is_not_tried_again(self):
         world = World([CROSS], AUTO)

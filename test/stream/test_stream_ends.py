@@ -30,20 +30,28 @@ from binance_margin_stream.stream.sync import MarginStream
 
 @pytest.fixture
 def exchange():
+    """A sandbox to which no connection may be left open."""
     with Sandbox() as running:
         yield running
+        gc.collect()
+        soon(lambda: not running.counts.connections_open)
+        assert running.counts.connections_open == 0
 
 
 @pytest.fixture(autouse=True)
 def leaves_nothing():
-    """No thread more than before, no open connection, and no warning when everything is collected."""
+    """No thread more than before, and no warning when everything is collected; `exchange` sees to connections."""
     before = set(threading.enumerate())
     yield
     gc.collect()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and left_of(before):
-        time.sleep(0.01)
+    soon(lambda: not left_of(before))
     assert left_of(before) == []
+
+
+def soon(condition):
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and not condition():
+        time.sleep(0.01)
 
 
 def left_of(before):
@@ -369,7 +377,8 @@ class TestThreads:
 
 
 PROGRAM = """
-    import sys, warnings
+    import signal, sys, warnings
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where pytest runs in the background
     warnings.simplefilter("error")
     from binance_margin_stream import ApiKeyAuth, Endpoints
     from binance_margin_stream.stream.sync import MarginStream

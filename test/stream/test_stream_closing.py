@@ -1,0 +1,330 @@
+"""More of what the other tests of the stream would not notice: mostly how it ends when something holds it up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import pytest
+from streaming import QUICK, Traffic, now_ms, stream_of, threaded
+from websockets.utils import accept_key
+
+from binance_margin_stream import StreamError
+from binance_margin_stream.sandbox import Sandbox, faults
+from binance_margin_stream.stream import connection as connection_module
+from binance_margin_stream.stream import engine as engine_module
+from binance_margin_stream.stream import sync as sync_module
+from binance_margin_stream.stream.accounts import CROSS
+from binance_margin_stream.stream.calls import Granted
+from binance_margin_stream.stream.connection import Connection
+from binance_margin_stream.transport import Timeout
+
+TOKENS = "/sapi/v1/userListenToken"
+KEYS = "/sapi/v2/margin/listen-key"
+
+
+async def until(condition, within=10.0):
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def soon(condition, within=5.0):
+    deadline = time.monotonic() + within
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+async def leave(stream, entering):
+    await stream.close()
+    with suppress(StreamError):
+        await entering
+
+
+def calls_under_way():
+    return [each for each in threading.enumerate() if each.name == "margin stream call"]
+
+
+class Peer:
+    """Accepts a WebSocket, and never answers anything that is said; it reads only if it is told to."""
+
+    def __init__(self, *, reads):
+        self.heard = bytearray()
+        self._reads = reads
+        self._writers = []
+
+    @asynccontextmanager
+    async def running(self):
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for writer in self._writers:
+                writer.transport.abort()
+
+    async def _accept(self, reader, writer):
+        self._writers.append(writer)
+        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.split(": ")[1] for line in asked.splitlines() if line.lower().startswith("sec-websocket-key"))
+        answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{answer}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode())
+        if not self._reads:
+            writer.transport.pause_reading()
+            return
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                self.heard += data
+
+
+class Ear:
+    """What a connection reports to; only that it is open matters here."""
+
+    def __init__(self):
+        self.is_open = asyncio.Event()
+
+    def opened(self, number):
+        self.is_open.set()
+
+    def closed(self, number, failure):
+        raise AssertionError(failure)
+
+
+class TestConnection:
+    @asynccontextmanager
+    async def connected(self, peer):
+        async with peer.running() as port:
+            ear = Ear()
+            connection = Connection(1, f"ws://127.0.0.1:{port}", ear, open_timeout=5.0)
+            task = connection.open()
+            await ear.is_open.wait()
+            try:
+                yield connection, task
+            finally:
+                task.cancel()
+
+    def test_one_whose_peer_reads_nothing_is_cut_off_with_what_it_still_had_to_send(self, monkeypatch):
+        monkeypatch.setattr(connection_module, "_GOODBYE", 0.2)
+
+        async def main():
+            async with self.connected(Peer(reads=False)) as (connection, task):
+                connection.send("x" * (1 << 25))
+                assert connection._wire.transport.get_write_buffer_size() > 1 << 20
+                connection.close()
+                done, _ = await asyncio.wait({task}, timeout=2)
+                assert done == {task}
+                async with asyncio.timeout(1):
+                    await connection._wire.wait_closed()
+
+        asyncio.run(main())
+
+    def test_it_says_goodbye_and_waits_for_no_answer(self, monkeypatch):
+        monkeypatch.setattr(connection_module, "_GOODBYE", 10.0)
+
+        async def main():
+            peer = Peer(reads=True)
+            async with self.connected(peer) as (connection, task):
+                connection.close()
+                done, _ = await asyncio.wait({task}, timeout=2)
+                assert done == {task}
+                await until(lambda: peer.heard.startswith(b"\x88\x82"))  # a close frame with a code
+
+        asyncio.run(main())
+
+
+class TestClosing:
+    def test_a_call_that_never_ends_is_ended_after_a_while(self, monkeypatch):
+        monkeypatch.setattr(engine_module, "_CLOSING", 0.3)
+
+        async def main():
+            with Sandbox() as exchange:
+                exchange.fail(faults.Hang(), path=TOKENS, times=None)
+                stream = stream_of(exchange, timeout=Timeout(connect=2.0, read=30.0))
+                entering = asyncio.create_task(stream.__aenter__())
+                await until(lambda: exchange.counts.calls(TOKENS) == 1)
+                async with asyncio.timeout(3):
+                    await leave(stream, entering)
+                await until(lambda: not calls_under_way(), within=3)
+
+        asyncio.run(main())
+
+    def test_an_answer_after_the_loop_is_gone_does_no_harm(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange) as stream:
+                    return stream._engine._answer_for(None)
+
+        asyncio.run(main())(1, Granted("late"))
+
+    def test_a_call_that_ends_in_time_is_waited_for(self):
+        async def main():
+            with Sandbox() as exchange:
+                exchange.fail(faults.DelayAnswer(1.0), path=TOKENS)
+                stream = stream_of(exchange)
+                entering = asyncio.create_task(stream.__aenter__())
+                await until(lambda: len(calls_under_way()) == 1)
+                await leave(stream, entering)
+                assert calls_under_way() == []
+
+        asyncio.run(main())
+
+    def test_what_is_answered_afterwards_counts_for_nothing(self):
+        told = []
+
+        async def main():
+            asked, answer = asyncio.Event(), asyncio.Event()
+
+            async def limit(reader, writer):
+                await reader.readuntil(b"\r\n\r\n")
+                asked.set()
+                await answer.wait()
+                writer.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                writer.close()
+
+            server = await asyncio.start_server(limit, "127.0.0.1", 0)
+            with Sandbox() as exchange:
+                rest = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+                stream = stream_of(exchange, endpoints=replace(exchange.endpoints, rest=rest), on_change=told.append)
+                entering = asyncio.create_task(stream.__aenter__())
+                await asked.wait()
+                closing = asyncio.create_task(leave(stream, entering))
+                await until(lambda: told and told[-1].name == "closed")
+                answer.set()
+                await closing
+                await until(lambda: not calls_under_way())
+                assert stream.health.failures == 0
+            server.close()
+
+        asyncio.run(main())
+        assert told[-1].name == "closed"
+
+    def test_it_is_quick_and_wakes_who_waits(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange) as stream:
+                    waiting = asyncio.create_task(anext(stream))
+                    await until(lambda: stream._engine._waiters)
+                    started = time.monotonic()
+                    await stream.close()
+                    with pytest.raises(StopAsyncIteration):
+                        await waiting
+                    assert time.monotonic() - started < 2
+                    await until(lambda: exchange.counts.connections_open == 0)
+
+        asyncio.run(main())
+
+    def test_a_connection_that_will_not_end_is_ended_with_the_thread(self, monkeypatch, caplog):
+        async def stay(connection):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                connection._wire.transport.abort()
+
+        monkeypatch.setattr(engine_module, "_CLOSING", 0.2)
+        with Sandbox() as exchange:
+            with threaded(exchange) as stream:
+                monkeypatch.setattr(Connection, "_say_goodbye", stay)
+                tasks = list(stream._worker.engine._tasks)
+            assert [task.done() for task in tasks] == [True]
+            del stream, tasks
+            gc.collect()
+        assert "pending" not in caplog.text
+
+    def test_who_asks_while_the_thread_is_ending_gets_an_answer(self, monkeypatch):
+        monkeypatch.setattr(sync_module, "_CLOSING", 0.2)
+        with Sandbox() as exchange:
+            stream = threaded(exchange).__enter__()
+            loop, resolved, taken = stream._worker._loop, threading.Event(), []
+            loop.call_soon_threadsafe(loop.run_in_executor, None, resolved.wait)  # a name that is slow to resolve
+            closer = threading.Thread(target=stream.close, daemon=True)
+            asker = threading.Thread(target=lambda: taken.append(list(stream)), daemon=True)
+            closer.start()
+            assert soon(lambda: not loop.is_running())
+            asker.start()
+            asker.join(0.1)
+            assert asker.is_alive()
+            closer.join(3)
+            assert not closer.is_alive()
+            resolved.set()
+            asker.join(5)
+            assert taken == [[]]
+
+    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+    def test_a_child_that_was_forked_while_it_was_being_closed_can_end(self):
+        with Sandbox() as exchange, threaded(exchange) as stream:
+            with stream._worker._closing:  # as a thread holds it that is closing the stream at this moment
+                child = os.fork()
+                if child == 0:
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                    signal.alarm(3)
+                    stream.close()
+                    os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            Traffic(exchange).send()
+            assert next(stream).account == CROSS
+
+
+class TestRenewal:
+    def test_one_that_the_connection_refuses_is_repeated_soon(self):
+        async def main():
+            told = []
+            rules = replace(QUICK, token_validity=100.0, renew_at=0.015, renew_spread=0.0)  # after 1.5 s
+            with Sandbox() as exchange:
+                async with stream_of(exchange, rules=rules, on_change=told.append) as stream:
+                    exchange.fail(faults.RefuseSubscribe())
+                    await until(lambda: any(change.name == "renewal failed" for change in told))
+                    await until(lambda: stream.health.renewals == 1, within=1.0)
+                    assert exchange.counts.calls(TOKENS) == 3
+
+        asyncio.run(main())
+
+
+class TestSources:
+    def test_one_that_was_retired_is_not_gone_back_to_when_the_next_is_retired_too(self):
+        async def main():
+            with Sandbox() as exchange:
+                exchange.retire(TOKENS)
+                exchange.retire(KEYS)
+                with pytest.raises(StreamError, match="cannot go on"):
+                    async with asyncio.timeout(5), stream_of(exchange):
+                        pass
+                assert (exchange.counts.calls(TOKENS), exchange.counts.calls(KEYS)) == (1, 1)
+
+        asyncio.run(main())
+
+
+class TestConsumer:
+    def test_the_gap_of_a_slow_one_begins_before_the_oldest_left_the_exchange(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, rules=replace(QUICK, buffered=2, latency_allowance=3.0)) as stream:
+                    before = now_ms()
+                    await asyncio.to_thread(lambda: [Traffic(exchange).send() for _ in range(4)])
+                    await until(lambda: stream.health.dropped == 2)
+                    after = now_ms()
+                    gap = await anext(stream)
+                    assert before - 3000 <= gap.since <= after - 3000
+                    assert before <= gap.until <= after
+
+        asyncio.run(main())
+
+
+class TestSecrets:
+    def test_the_websocket_library_logs_nothing(self, caplog):
+        caplog.set_level(logging.DEBUG)
+
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, risk=True):
+                    pass
+
+        asyncio.run(main())
+        assert not [record.name for record in caplog.records if record.name.startswith("websockets")]
