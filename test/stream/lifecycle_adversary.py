@@ -110,13 +110,14 @@ class Adversary:
         return self.world.rules.blocked_wait
 
     def traffic(self) -> None:
+        if not self.busy:
+            return  # what is on its way when the verdict falls could not be judged
         self.world.emit(self.random.choice(self.world.accounts))
         if self.random.random() < 0.02:
             account = self.random.choice(self.world.accounts)
             self.world.emit(account, identity=("twin", self.left, self.world.now))
             self.world.emit(account, identity=("twin", self.left, self.world.now))
-        if self.busy:
-            self.world.later(self.random.expovariate(2.0), self.traffic)
+        self.world.later(self.random.expovariate(2.0), self.traffic)
 
     def next_fault(self) -> None:
         if self.left == 0:
