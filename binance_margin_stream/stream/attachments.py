@@ -77,14 +77,14 @@ class Attachments:
         link.refusals = 0
         for subscription, credential in asked.subscriptions:
             if not link.source.dialect.names_subscriptions:
-                self._settle(subscription, now)
+                self._settle(subscription, asked.at, now)
             elif not self._is_current(subscription):
-                self._adopt(link, subscription, answer.subscription_id, now)
+                self._adopt(link, subscription, answer.subscription_id, asked.at, now)
             else:
                 subscription.credential = credential
-                self._name(link, subscription, answer.subscription_id, now)
+                self._name(link, subscription, answer.subscription_id, asked.at, now)
 
-    def _name(self, link: Link, subscription: Subscription, route: Route | None, now: float) -> None:
+    def _name(self, link: Link, subscription: Subscription, route: Route | None, at: float, now: float) -> None:
         """Whether the id stays or changes makes no difference; that it is missing does."""
         if route is None:
             link.careful = True
@@ -92,12 +92,12 @@ class Attachments:
             link.suspects[subscription] = None
         else:
             subscription.name(route)
-            self._settle(subscription, now)
+            self._settle(subscription, at, now)
 
     def _is_current(self, subscription: Subscription) -> bool:
         return subscription in (subscription.feed.serving, subscription.feed.joining)
 
-    def _adopt(self, link: Link, stale: Subscription, route: Route | None, now: float) -> None:
+    def _adopt(self, link: Link, stale: Subscription, route: Route | None, at: float, now: float) -> None:
         """A subscription that was given up took effect after all: use it where one is wanted, else end it."""
         joining = stale.feed.joining
         if route is None:
@@ -107,19 +107,23 @@ class Attachments:
                 link.early_count -= len(link.early.pop(route, ()))
                 self.outbox.mark(joining, Purpose.ATTACH, now)
             joining.name(route)
-            self._settle(joining, now)
+            self._settle(joining, at, now)
         elif route not in link.routes:
             self.detach(link, route, now)
 
-    def _settle(self, subscription: Subscription, now: float) -> None:
-        """The exchange confirmed a subscription: replay what came of it before."""
+    def _settle(self, subscription: Subscription, at: float, now: float) -> None:
+        """The exchange confirmed a subscription, as of a moment: replay what came of it before."""
         link = subscription.link
         link.suspects.pop(subscription, None)
         if not self._is_current(subscription):
             return
-        subscription.doubted_at = None
+        subscription.unclaimed_at = None
+        subscription.confirm(at)
         if subscription.live_at is None:
             self._told.attached(subscription, now)
+        elif subscription.doubted_at is not None:
+            self._told.missing(subscription, now)  # it may have ended while it was renewed, and begun anew
+            return
         else:
             self._after_renewal(subscription, now)
         if subscription.route is not None:
@@ -160,10 +164,12 @@ class Attachments:
             self.outbox.silent(link, now)
             return
         lost = self._confirm(link, ids, asked.at)
-        self._attribute(link, [each for each in ids if each not in link.routes], ids, now)
+        self._attribute(link, [each for each in ids if each not in link.routes], ids, asked.at, now)
         for subscription in lost:
             if self._is_current(subscription) and subscription.route not in ids:
                 self._told.missing(subscription, now)
+        for subscription in link.subscriptions:  # all ids are told apart now
+            subscription.unclaimed_at = None
 
     def _confirm(self, link: Link, ids: set[int], at: float) -> list[Subscription]:
         """Notes which subscriptions are still active, and returns those that are not."""
@@ -172,41 +178,33 @@ class Attachments:
             if subscription.live_at is None or subscription.live_at > at:
                 continue
             if subscription.route in ids:
-                self._confirmed(subscription, at)
+                subscription.confirm(at)
             else:
                 lost.append(subscription)
         return lost
 
-    def _confirmed(self, subscription: Subscription, at: float) -> None:
-        """It was active at a moment; what made it doubtful later still does."""
-        subscription.confirmed_at = at
-        if subscription.doubted_last <= at:
-            subscription.doubted_at = None
-        elif subscription.doubted_at is not None:
-            subscription.doubted_at = max(subscription.doubted_at, at)
-
-    def _attribute(self, link: Link, unknown: list[int], ids: set[int], now: float) -> None:
+    def _attribute(self, link: Link, unknown: list[int], ids: set[int], at: float, now: float) -> None:
         """Gives an id to the one subscription that it can belong to; what is ambiguous is ended."""
         suspects = list(link.suspects)
         link.suspects.clear()
         nameless = [each for each in suspects if each.live_at is None or each.route not in ids]
         if len(nameless) == 1 and len(unknown) == 1:
-            self._found(link, nameless[0], unknown[0], now)
+            self._found(link, nameless[0], unknown[0], at, now)
             suspects.remove(nameless[0])
         else:
             for route in unknown:
                 self.detach(link, route, now)
         for subscription in suspects:
-            self._unresolved(link, subscription, ids, now)
+            self._unresolved(link, subscription, ids, at, now)
 
-    def _found(self, link: Link, subscription: Subscription, route: Route, now: float) -> None:
+    def _found(self, link: Link, subscription: Subscription, route: Route, at: float, now: float) -> None:
         if self._is_current(subscription):
             subscription.name(route)
-            self._settle(subscription, now)
+            self._settle(subscription, at, now)
         else:
-            self._adopt(link, subscription, route, now)
+            self._adopt(link, subscription, route, at, now)
 
-    def _unresolved(self, link: Link, subscription: Subscription, ids: set[int], now: float) -> None:
+    def _unresolved(self, link: Link, subscription: Subscription, ids: set[int], at: float, now: float) -> None:
         if not self._is_current(subscription):
             return
         if subscription.live_at is not None:
@@ -215,7 +213,7 @@ class Attachments:
         own = [route for route in ids if _owner(link, route) is subscription.feed]
         if len(own) == 1:
             subscription.name(own[0])
-            self._settle(subscription, now)
+            self._settle(subscription, at, now)
         else:
             link.careful = True
             failure = Failure(Trouble.TRANSPORT, "the subscription's id is not known")
@@ -245,7 +243,8 @@ class Attachments:
         for asked in link.asked.values():
             pending += [subscription for subscription, _ in asked.subscriptions]
         for subscription in pending:
-            subscription.doubt(since, since + self._core.rules.latency_allowance)
+            earlier = subscription.unclaimed_at
+            subscription.unclaimed_at = since if earlier is None else min(earlier, since)
 
     def _awaits_names(self, link: Link) -> bool:
         return bool(link.suspects) or link.doubted or link.under_way > 0

@@ -1,7 +1,8 @@
 """REST calls beside the event loop: each in a thread of its own, which ends with its call.
 
 The calls are rare, a few for each account and day, so no thread waits for the next one. The client repeats
-nothing: when to try again is decided in one place, by the life cycle.
+nothing: when to try again is decided in one place, by the life cycle. Limits and bans hold for an address, so
+what one stream was told to wait, the others of the process wait, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from binance_margin_stream.client import ApiClient
 from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.retry import NO_RETRIES
-from binance_margin_stream.stream.actions import Failure, Request
+from binance_margin_stream.stream.actions import Failure, Request, Trouble
+from binance_margin_stream.stream.clock import clock
 from binance_margin_stream.stream.refusals import failure_of
 from binance_margin_stream.transport import Timeout
 
@@ -40,6 +42,9 @@ class Granted:
 
 
 Outcome = Granted | Failure
+
+_quiet_until: dict[str, float] = {}
+"""Until when nothing may be sent to a host, by the streams' clock."""
 
 
 class Calls:
@@ -66,14 +71,21 @@ class Calls:
             self._threads.discard(threading.current_thread())
 
     def _outcome(self, request: Request) -> Outcome:
+        host = self._client.configuration.host
+        wait = _quiet_until.get(host, 0.0) - clock()
+        if wait > 0:
+            return Failure(Trouble.LIMITED, "this process was told to wait", wait)
         try:
             operation = getattr(self._api(request.call.api), request.call.operation)
             return _granted(operation(**request.call.arguments))
         except Exception as error:  # whatever it is, it must not end the stream in silence
-            return failure_of(error)
+            failure = failure_of(error)
+        if failure.trouble.demands_silence and failure.wait is not None:
+            _quiet_until[host] = max(_quiet_until.get(host, 0.0), clock() + failure.wait)
+        return failure
 
     def close(self) -> None:
-        """End idle connections; calls under way end with their timeouts."""
+        """End all connections, those of calls under way, too."""
         self._client.close()
 
     @property

@@ -86,6 +86,7 @@ class Subscription:
         "live_at",
         "plain",
         "route",
+        "unclaimed_at",
     )
 
     def __init__(self, feed: Feed, link: Link) -> None:
@@ -98,6 +99,7 @@ class Subscription:
         self.confirmed_at = float("-inf")
         self.doubted_at: float | None = None
         self.doubted_last = float("-inf")
+        self.unclaimed_at: float | None = None
         self.plain = False
         self.held: list[tuple[float, Any]] = []
         self.last_event = float("-inf")
@@ -112,6 +114,19 @@ class Subscription:
         """Its end may have come unseen, at `since` at the earliest."""
         self.doubted_at = since if self.doubted_at is None else min(self.doubted_at, since)
         self.doubted_last = now
+
+    def confirm(self, at: float) -> None:
+        """It was active at a moment; what made it doubtful later still does."""
+        self.confirmed_at = max(self.confirmed_at, at)
+        if self.doubted_last <= at:
+            self.doubted_at = None
+        elif self.doubted_at is not None:
+            self.doubted_at = max(self.doubted_at, at)
+
+    @property
+    def uncertain_since(self) -> float | None:
+        """Since when it may have ended unseen, or an event that nobody claimed may have been its own."""
+        return min((at for at in (self.doubted_at, self.unclaimed_at) if at is not None), default=None)
 
 
 class Phase(Enum):

@@ -100,7 +100,7 @@ class Succession(Generic[E]):
             if old is None or new is None or new.live_at is None:
                 continue
             proved = self.links.proved(old.link, now)
-            if proved >= new.live_at and old.doubted_at is not None:
+            if proved >= new.live_at and old.uncertain_since is not None:
                 self.lose(old, self.since(old, proved), Reason.TERMINATED, now)
             elif proved >= new.live_at:
                 self.take_over(feed, now)
@@ -127,7 +127,7 @@ class Succession(Generic[E]):
         """A subscription in use is over: its successor takes over, or a new one is made."""
         feed, new = subscription.feed, subscription.feed.joining
         feed.heard = max(feed.heard, subscription.last_event)
-        if feed.loss is None and not (new is not None and new.live_at is not None and since >= new.live_at):
+        if feed.loss is None:
             feed.loss = Loss(since, reason)
         feed.serving = None
         self.leave(subscription)
@@ -145,10 +145,11 @@ class Succession(Generic[E]):
         """Since when events of a subscription may be missing, if those of its connection are since `since`."""
         if subscription.asked_at is not None:
             since = max(since, subscription.asked_at)
-        if subscription.doubted_at is None:
+        uncertain = subscription.uncertain_since
+        if uncertain is None:
             return since
         heard = subscription.last_event - self.core.rules.latency_allowance
-        return min(since, max(subscription.doubted_at, heard))
+        return min(since, max(uncertain, heard))
 
     def leave(self, subscription: Subscription) -> None:
         """Forget a subscription, and close its connection if it was the last on one that is being replaced."""

@@ -209,9 +209,10 @@ class _Worker:
 
     def health(self) -> Health:
         """How the stream is doing, as the thread that knows sees it."""
-        if not self._thread.is_alive():
-            return self.engine.health()
-        return self._result(self._healthy)
+        if self._thread.is_alive():
+            with suppress(StreamError):  # it ended meanwhile
+                return self._result(self._healthy)
+        return self.engine.health()
 
     async def _healthy(self) -> Health:
         return self.engine.health()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lifecycle_world import DROPPED, Ev, World
+from lifecycle_world import DROPPED, Behaviour, Ev, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.actions import Failure, Request, SendPing, SendText, State, Trouble
@@ -174,3 +174,37 @@ class TestSecrets:
         told = failure_of_answer(AnswerFrame(1, 400, None, -1, f"Invalid listenToken={token} given"), 0).detail
         assert "Invalid" in told
         assert "PLANTED" not in told
+
+
+class TestDoubt:
+    def test_an_end_that_could_not_be_read_before_the_subscribe_was_answered(self):
+        """The connection is lost before the exchange has listed what is active: all since then may be missing."""
+        behaviour = Behaviour(lose_answer=lambda method: method == "session.subscriptions")
+        world = World([BTC, CROSS], behaviour=behaviour).start()
+        world.until(lambda: any(len(conn.subs) == 2 for conn in world.open_conns()), 10)
+        conn = world.open_conns()[0]
+        conn.subs = {route: sub for route, sub in conn.subs.items() if sub[0] == BTC}
+        world.life.malformed(conn.number, world.now)  # the notice of the end, illegible, before the answer
+        world.live()
+        world.emit(CROSS)
+        for _ in range(7):
+            world.run(1)
+            world.emit(BTC)
+        world.drop(conn)
+        world.live().run(60).verdict()
+
+    def test_an_end_that_could_not_be_read_while_the_subscription_was_renewed(self):
+        """It may have been active, ended and begun anew before the answer: the time between is reported."""
+        world = (
+            World([CROSS], rules=StreamRules(token_validity=600.0), behaviour=Behaviour(renewal="new")).start().live()
+        )
+        conn = world.open_conns()[0]
+        world.until(lambda: any(text["method"].endswith("listenToken") for _, text in world.sent_texts[1:]), 600)
+        world.run(0.001)
+        conn.subs.clear()
+        world.life.malformed(conn.number, world.now)
+        world.run(10)
+        assert [gap.reason for gap in world.all_gaps()] == ["malformed frame", "terminated"]
+        first, second = world.all_gaps()
+        assert second.since <= first.until
+        assert world.life.state is State.LIVE

@@ -210,17 +210,17 @@ class TestGap:
     @pytest.mark.parametrize("fault", [faults.DropConnections("reset"), faults.FreezeConnections()], ids=str)
     def test_it_begins_at_the_last_moment_known_good_and_ends_when_all_is_well_again(self, fault):
         async def main():
-            rules = replace(QUICK, ping_deadline=0.8, latency_allowance=0.2)
+            rules = replace(QUICK, ping_deadline=1.5, latency_allowance=0.2)
             with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
                 async with stream_of(exchange, rules=rules) as stream:
-                    await asyncio.sleep(1.0)  # so that the connection's opening is long past
+                    await asyncio.sleep(2.0)  # so that the connection's opening is long past
                     before = now_ms()
                     await apart(exchange.fail, fault)
                     gap = await gap_of(stream)
                     taken = now_ms()
                     # A ping at most 200 ms before the fault, less the allowance; and some time for the machine.
-                    assert before - 400 - 300 <= gap.since <= before
-                    assert before < gap.until <= taken
+                    assert before - 400 - 1000 <= gap.since <= before
+                    assert before < gap.until <= taken + 1  # each is rounded
                     assert stream.health.gaps == 1
 
         asyncio.run(main())

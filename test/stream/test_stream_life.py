@@ -356,6 +356,23 @@ class TestWaiting:
 
         asyncio.run(main())
 
+    def test_what_one_stream_was_told_the_others_of_the_process_heed(self):
+        async def main():
+            with Sandbox() as exchange:
+                exchange.fail(faults.too_many_requests(2), path="/sapi/v1/userListenToken")
+                first, second = stream_of(exchange), stream_of(exchange)
+                entering = [asyncio.create_task(first.__aenter__())]
+                await until(lambda: len(exchange.rest_log) == 1)
+                entering.append(asyncio.create_task(second.__aenter__()))
+                await asyncio.wait(entering, timeout=1.5)
+                assert [call.status for call in exchange.rest_log] == [429]
+                await asyncio.gather(*entering)
+                assert [call.status for call in exchange.rest_log] == [429, 200, 200]
+                await first.close()
+                await second.close()
+
+        asyncio.run(main())
+
 
 class TestFatal:
     def test_a_revoked_key_raises_at_once_with_the_cause(self):
