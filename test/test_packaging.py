@@ -60,7 +60,8 @@ def test_four_packages_are_needed_at_run_time(built):
 
 def test_the_sdist_can_be_built_from(built, tmp_path):
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
-        sdist.extractall(tmp_path, filter="data")
+        sdist.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
+        sdist.extractall(tmp_path)
     (tree,) = tmp_path.iterdir()
     command = [
         sys.executable,
