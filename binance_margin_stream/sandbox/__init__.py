@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from . import faults
 from .accounts import ApiAccount
 from .counts import Counts, RestCall
+from .ledger import Balance
 from .orders import Order
 from .rules import Rules
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
 
-__all__ = ["ApiAccount", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
+__all__ = ["ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
 
 
 def __getattr__(name: str) -> object:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from .orders import Balance, Fill, Order
+from .ledger import Balance
+from .orders import Fill, Order
 
 __all__ = [
     "account_position",
@@ -31,16 +32,16 @@ def execution_report(
         "c": f"{order.client_order_id}-cancel" if cancelled else order.client_order_id,
         "S": order.side,
         "o": order.type,
-        "f": "GTC",
+        "f": order.time_in_force,
         "q": _text(order.quantity),
-        "p": _NONE if order.type == "MARKET" else _text(order.price),
-        "P": _NONE,
+        "p": _NONE if order.at_market else _text(order.price),
+        "P": _text(order.stop_price),
         "F": _NONE,
         "g": -1,
         "C": order.client_order_id if cancelled else "",
         "x": execution,
         "X": order.status,
-        "r": "NONE",
+        "r": order.reject_reason,
         "i": order.order_id,
         "l": _text(fill.quantity) if fill else _NONE,
         "z": _text(order.filled),
@@ -50,8 +51,8 @@ def execution_report(
         "T": now,
         "t": fill.trade_id if fill else -1,
         "I": execution_id,
-        "w": order.open and order.type != "MARKET",
-        "m": fill is not None and order.type != "MARKET",
+        "w": order.on_book,
+        "m": fill is not None and fill.maker,
         "M": False,
         "O": order.created_at,
         "Z": _text(order.filled_quote),
@@ -72,9 +73,11 @@ def balance_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
     return {"e": "balanceUpdate", "E": now, "a": asset, "d": _text(delta), "T": now}
 
 
-def liability_change(asset: str, kind: str, principal: Decimal, name: str, now: int) -> dict[str, object]:
+def liability_change(
+    asset: str, kind: str, principal: Decimal, interest: Decimal, name: str, now: int
+) -> dict[str, object]:
     """A ``USER_LIABILITY_CHANGE``, of a kind such as ``BORROW``."""
-    return {"e": name, "E": now, "a": asset, "t": kind, "p": _text(principal), "i": _NONE}
+    return {"e": name, "E": now, "a": asset, "t": kind, "p": _text(principal), "i": _text(interest)}
 
 
 def margin_level_change(level: Decimal, status: str, name: str, now: int) -> dict[str, object]:

@@ -1,35 +1,26 @@
-"""Orders and balances of the margin accounts, and the events that they cause."""
+"""Orders: what they lock, spend and bring, and how they end."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Literal
 
+from .ledger import Ledger
+from .money import ZERO, rounded_down
 from .rules import Rules
 
-__all__ = ["Balance", "Fill", "Number", "Order", "Orders", "decimal"]
+__all__ = ["Fill", "Order", "Orders"]
 
-Number = Decimal | int | str
-"""A quantity, price or amount; floats are not money."""
+Status = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"]
+Ending = Literal["CANCELED", "EXPIRED"]
 
-Status = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED"]
-
-_ZERO = Decimal(0)
-_OPENING_BALANCE = Decimal(1_000_000)
-_MARKET_PRICE = Decimal(100)
-_TOO_LARGE = Decimal(10) ** 15
-_COMMISSION_RATE = Decimal("0.001")
 _SIDES = ("BUY", "SELL")
-_TYPES = (
-    "LIMIT",
-    "MARKET",
-    "STOP_LOSS",
-    "STOP_LOSS_LIMIT",
-    "TAKE_PROFIT",
-    "TAKE_PROFIT_LIMIT",
-    "LIMIT_MAKER",
-)
+_AT_MARKET = ("MARKET", "STOP_LOSS", "TAKE_PROFIT")
+_STOPS = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+_TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", *_STOPS)
+_TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +36,31 @@ class Order:
     type: str
     quantity: Decimal
     price: Decimal
+    """What it is limited to; of an order at market, the price that it reckons with."""
     created_at: int
+    stop_price: Decimal = ZERO
+    time_in_force: str = "GTC"
     status: Status = "NEW"
-    filled: Decimal = _ZERO
-    filled_quote: Decimal = _ZERO
+    reject_reason: str = "NONE"
+    triggered: bool = False
+    """Whether the stop price was reached."""
+    filled: Decimal = ZERO
+    filled_quote: Decimal = ZERO
+
+    def __post_init__(self) -> None:
+        """Refuse what is no order.
+
+        Raises:
+            ValueError: unknown side, type or time in force, a quantity or price that is none.
+
+        """
+        _check_one_of("side", self.side, _SIDES)
+        _check_one_of("type", self.type, _TYPES)
+        _check_one_of("time_in_force", self.time_in_force, _TIMES_IN_FORCE)
+        if self.quantity <= ZERO or self.price <= ZERO or self.stop_price < ZERO:
+            raise ValueError("quantity and price have to be above zero")
+        if self.is_stop != bool(self.stop_price):
+            raise ValueError(f"{self.type} {'needs a' if self.is_stop else 'takes no'} stop_price")
 
     @property
     def remaining(self) -> Decimal:
@@ -57,16 +69,32 @@ class Order:
 
     @property
     def open(self) -> bool:
-        """Whether it can still be filled or cancelled."""
+        """Whether it can still be filled, cancelled or expire."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
 
+    @property
+    def at_market(self) -> bool:
+        """Whether it trades at whatever the price is."""
+        return self.type in _AT_MARKET
 
-@dataclass(slots=True)
-class Balance:
-    """An asset of a margin account."""
+    @property
+    def is_stop(self) -> bool:
+        """Whether it waits for a stop price."""
+        return self.type in _STOPS
 
-    free: Decimal = _OPENING_BALANCE
-    locked: Decimal = _ZERO
+    @property
+    def on_book(self) -> bool:
+        """Whether it rests on the book."""
+        return self.open and not self.at_market and (self.triggered or not self.is_stop)
+
+    def matches(self, price: Decimal) -> bool:
+        """Whether it trades when the symbol is at a price."""
+        return self.at_market or (price <= self.price if self.side == "BUY" else price >= self.price)
+
+    def triggers(self, price: Decimal) -> bool:
+        """Whether a price reaches its stop price."""
+        rising = (self.side == "BUY") == self.type.startswith("STOP_LOSS")
+        return price >= self.stop_price if rising else price <= self.stop_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +106,24 @@ class Fill:
     price: Decimal
     commission: Decimal
     commission_asset: str
+    maker: bool
 
 
 class Orders:
-    """The order book of the sandbox: nothing matches by itself, fills come from whoever plays the market."""
+    """The orders, and the balances that move with them."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, ledger: Ledger) -> None:
         self._rules = rules
+        self._ledger = ledger
         self._orders: dict[int, Order] = {}
-        self._balances: dict[tuple[int, str, str], Balance] = {}
+        self._open: dict[int, None] = {}
+        self._ended: deque[int] = deque()
+        self._last_order = 0
         self._last_trade = 0
         self._last_execution = 0
 
-    def balance(self, uid: int, account: str, asset: str) -> Balance:
-        """The balance of an asset; an account starts with plenty of each."""
-        return self._balances.setdefault((uid, account, asset), Balance())
-
     def find(self, order_id: int) -> Order:
-        """The order with this id.
+        """The order with this id; those that ended long ago are forgotten.
 
         Raises:
             ValueError: there is none.
@@ -105,6 +133,74 @@ class Orders:
         if order is None:
             raise ValueError(f"no order {order_id}")
         return order
+
+    def open(self) -> list[Order]:
+        """The open orders, oldest first."""
+        return [self._orders[number] for number in self._open]
+
+    def affordable(self, draft: Order) -> bool:
+        """Whether the account's free balance covers an order."""
+        asset, amount = self._needed(draft, draft.quantity)
+        return amount <= self._ledger.balance(draft.uid, draft.account, asset).free
+
+    def accept(self, draft: Order) -> Order:
+        """Take an order that is `affordable`, and lock what it needs."""
+        order = self._numbered(draft)
+        asset, amount = self._needed(order, order.quantity)
+        balance = self._ledger.balance(order.uid, order.account, asset)
+        balance.free -= amount
+        balance.locked += amount
+        return self._keep(order)
+
+    def reject(self, draft: Order, reason: str) -> Order:
+        """Refuse an order, which then moves nothing."""
+        return self._keep(replace(self._numbered(draft), status="REJECTED", reject_reason=reason))
+
+    def trigger(self, order: Order) -> Order:
+        """Note that an order's stop price was reached."""
+        return self._keep(replace(order, triggered=True))
+
+    def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, Fill]:
+        """Fill an order, wholly or in part, and move the balances.
+
+        Raises:
+            ValueError: not open, more than remains, worse than its limit, or more than the account can pay.
+
+        """
+        if not order.open or not ZERO < quantity <= order.remaining or price <= ZERO:
+            raise ValueError(f"order {order.order_id} is {order.status} with {order.remaining} left to fill")
+        if not order.matches(price):
+            raise ValueError(f"order {order.order_id} is limited to {order.price} and does not {order.side} at {price}")
+        base, quote = self.assets(order.symbol)
+        got, got_asset = (quantity, base) if order.side == "BUY" else (quantity * price, quote)
+        self._spend(order, quantity, quantity * price if order.side == "BUY" else quantity)
+        commission = rounded_down(got * self._rules.commission_rate)
+        self._ledger.balance(order.uid, order.account, got_asset).free += got - commission
+        self._last_trade += 1
+        filled = replace(
+            order,
+            filled=order.filled + quantity,
+            filled_quote=order.filled_quote + quantity * price,
+            status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
+        )
+        return self._keep(filled), Fill(self._last_trade, quantity, price, commission, got_asset, maker)
+
+    def end(self, order: Order, status: Ending) -> Order:
+        """End an order that is open, and free what it locked.
+
+        Raises:
+            ValueError: not open.
+
+        """
+        if not order.open:
+            raise ValueError(f"order {order.order_id} is {order.status}")
+        self._spend(order, order.remaining, ZERO)
+        return self._keep(replace(order, status=status))
+
+    def next_execution_id(self) -> int:
+        """A new execution id."""
+        self._last_execution += 1
+        return self._last_execution
 
     def assets(self, symbol: str) -> tuple[str, str]:
         """Base and quote asset.
@@ -118,108 +214,36 @@ class Orders:
             raise ValueError(f"no symbol {symbol}")
         return assets
 
-    def place(self, draft: Order) -> Order:
-        """Accept an order and lock what it needs.
+    def _numbered(self, draft: Order) -> Order:
+        self._last_order += 1
+        client_order_id = draft.client_order_id or f"sandbox-{self._last_order}"
+        return replace(draft, order_id=self._last_order, client_order_id=client_order_id)
 
-        Raises:
-            ValueError: unknown symbol, side or type, nothing to trade, or not enough balance.
-
-        """
-        _check(draft)
-        price = draft.price or _MARKET_PRICE
-        number = len(self._orders) + 1
-        order = replace(draft, order_id=number, client_order_id=f"sandbox-{number}", price=price)
-        asset, amount = self._needed(order)
-        balance = self.balance(order.uid, order.account, asset)
-        if amount > balance.free:
-            raise ValueError(f"not enough {asset}: {amount} needed, {balance.free} free")
-        balance.free -= amount
-        balance.locked += amount
-        self._orders[number] = order
+    def _keep(self, order: Order) -> Order:
+        self._orders[order.order_id] = order
+        if order.open:
+            self._open[order.order_id] = None
+            return order
+        self._open.pop(order.order_id, None)
+        self._ended.append(order.order_id)
+        if len(self._ended) > self._rules.log_size:
+            del self._orders[self._ended.popleft()]
         return order
 
-    def fill(self, order: Order, quantity: Decimal, price: Decimal) -> tuple[Order, Fill]:
-        """Fill an order, wholly or in part, and move the balances.
-
-        Raises:
-            ValueError: not open, or more than remains.
-
-        """
-        if not order.open or not _ZERO < quantity <= order.remaining or price <= _ZERO:
-            raise ValueError(f"order {order.order_id} is {order.status} with {order.remaining} left to fill")
-        self._last_trade += 1
+    def _needed(self, order: Order, quantity: Decimal) -> tuple[str, Decimal]:
         base, quote = self.assets(order.symbol)
-        got, got_asset = (quantity, base) if order.side == "BUY" else (quantity * price, quote)
-        commission = got * _COMMISSION_RATE
-        self._unlock(order, quantity, spent=quantity * price if order.side == "BUY" else quantity)
-        self.balance(order.uid, order.account, got_asset).free += got - commission
-        filled = replace(
-            order,
-            filled=order.filled + quantity,
-            filled_quote=order.filled_quote + quantity * price,
-            status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
-        )
-        self._orders[order.order_id] = filled
-        return filled, Fill(self._last_trade, quantity, price, commission, got_asset)
+        return (quote, quantity * order.price) if order.side == "BUY" else (base, quantity)
 
-    def cancel(self, order: Order) -> Order:
-        """Cancel an order and free what it locked.
-
-        Raises:
-            ValueError: not open.
-
-        """
-        if not order.open:
-            raise ValueError(f"order {order.order_id} is {order.status}")
-        self._unlock(order, order.remaining, spent=_ZERO)
-        cancelled = replace(order, status="CANCELED")
-        self._orders[order.order_id] = cancelled
-        return cancelled
-
-    def next_execution_id(self) -> int:
-        """A new execution id."""
-        self._last_execution += 1
-        return self._last_execution
-
-    def _needed(self, order: Order) -> tuple[str, Decimal]:
-        base, quote = self.assets(order.symbol)
-        if order.side == "BUY":
-            return quote, order.quantity * order.price
-        return base, order.quantity
-
-    def _unlock(self, order: Order, quantity: Decimal, spent: Decimal) -> None:
+    def _spend(self, order: Order, quantity: Decimal, spent: Decimal) -> None:
         """Release what a quantity had locked, less what was spent on it."""
-        asset, _ = self._needed(order)
-        held = quantity * order.price if order.side == "BUY" else quantity
-        balance = self.balance(order.uid, order.account, asset)
+        asset, held = self._needed(order, quantity)
+        balance = self._ledger.balance(order.uid, order.account, asset)
+        if balance.free + held < spent:
+            raise ValueError(f"not enough {asset}: {spent} needed, {balance.free + held} there")
         balance.locked -= held
         balance.free += held - spent
 
 
-def decimal(value: Number) -> Decimal:
-    """An exact number.
-
-    Raises:
-        ValueError: a float, not a number, or not a finite one of at most 15 digits before the point.
-
-    """
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
-        raise ValueError("amounts are Decimal, int or str")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"not a number: {value}") from None
-    if not number.is_finite() or abs(number) >= _TOO_LARGE:
-        raise ValueError(f"not a number that an account could hold: {value}")
-    return number
-
-
-def _check(order: Order) -> None:
-    if order.side not in _SIDES:
-        raise ValueError(f"side takes one of {', '.join(_SIDES)}")
-    if order.type not in _TYPES:
-        raise ValueError(f"type takes one of {', '.join(_TYPES)}")
-    if order.quantity <= _ZERO or order.price < _ZERO:
-        raise ValueError("quantity has to be above zero, and price not below")
-    if order.type != "MARKET" and not order.price:
-        raise ValueError(f"{order.type} needs a price")
+def _check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} takes one of {', '.join(choices)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Literal, get_args
 
 __all__ = [
@@ -139,8 +140,29 @@ class Rules:
     quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL")
     """Quote assets, which tell where the symbol's base asset ends."""
 
+    opening_balance: Decimal = Decimal(1_000_000)
+    """What an account has of every asset before anything moves; 0 for accounts whose margin level means something."""
+
+    opening_price: Decimal = Decimal(100)
+    """Price of every symbol until one is set."""
+
+    commission_rate: Decimal = Decimal("0.001")
+    """The part of what a trade brings that is kept as commission."""
+
+    hourly_interest: Decimal = Decimal(0)
+    """The part of the borrowed amount that is charged at every full hour; the exchange's rates change daily."""
+
+    margin_levels: tuple[Decimal, Decimal, Decimal, Decimal] = (
+        Decimal(2),
+        Decimal("1.3"),
+        Decimal("1.2"),
+        Decimal("1.1"),
+    )
+    """Levels above which the status is EXCESSIVE, NORMAL, MARGIN_CALL and PRE_LIQUIDATION; at the last one and
+    below, the account is liquidated. The exchange's own differ by account and leverage."""
+
     log_size: int = 10_000
-    """How many REST calls the log keeps."""
+    """How many REST calls, and how many orders that ended, are remembered."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their choices, so that a typing error cannot pass for a behaviour.
@@ -155,6 +177,14 @@ class Rules:
         for field in fields(self):
             if field.type == "int" and field.name != "active_subscriptions_code":
                 _check_positive(field.name, getattr(self, field.name))
+            if field.type == "Decimal":
+                _check_amount(field.name, getattr(self, field.name))
+        if not self.opening_price:
+            raise ValueError("Rules.opening_price takes a Decimal above 0")
+        if self.commission_rate >= 1:
+            raise ValueError("Rules.commission_rate takes a Decimal below 1")
+        if list(self.margin_levels) != sorted(set(self.margin_levels), reverse=True) or len(self.margin_levels) != 4:
+            raise ValueError("Rules.margin_levels takes four levels, falling")
 
     def retired_from_the_start(self) -> frozenset[str]:
         """Every path and method that is retired when the exchange opens."""
@@ -185,3 +215,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 def _check_positive(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"Rules.{name} takes a whole number from 1")
+
+
+def _check_amount(name: str, value: object) -> None:
+    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
+        raise ValueError(f"Rules.{name} takes a Decimal from 0")

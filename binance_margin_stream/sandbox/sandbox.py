@@ -18,7 +18,7 @@ from .exchange import Exchange
 from .faults import Fault
 from .handshakes import margin_stream_prefix
 from .listen_keys import KeyKind
-from .orders import Number, Order
+from .market import Market
 from .publishing import Event
 from .rules import Rules
 from .server_thread import ServerThread
@@ -30,7 +30,7 @@ _DEFAULT_RULES = Rules()
 _SHORTEST_PONG_SECONDS = 1.0
 
 
-class Sandbox:
+class Sandbox(Market):
     """An exchange on loopback that behaves like the real one and costs nothing. It is not an exchange.
 
     ``with Sandbox() as exchange:`` starts it; the handle may be used from any thread, and every call returns
@@ -164,74 +164,6 @@ class Sandbox:
         uid = self._uid(api_key)
         return self._thread.do(lambda now: self._exchange.emit(event, uid, account, now))
 
-    def place_order(
-        self,
-        symbol: str = "BTCUSDT",
-        side: str = "BUY",
-        type: str = "LIMIT",
-        quantity: Number = "1",
-        price: Number | None = "100",
-        account: str = CROSS,
-        api_key: str | None = None,
-    ) -> Order:
-        """Place an order: an execution report, then the balances. A MARKET order is filled at once.
-
-        Raises:
-            ValueError: the order is not acceptable.
-
-        """
-        uid = self._uid(api_key)
-        trading = self._exchange.trading
-        return self._thread.do(lambda now: trading.place(uid, account, symbol, side, type, quantity, price, now))
-
-    def fill_order(self, order_id: int, quantity: Number | None = None, price: Number | None = None) -> Order:
-        """Fill an order, by default what remains of it at its price.
-
-        Raises:
-            ValueError: no such order, not open, or more than remains.
-
-        """
-        return self._thread.do(lambda now: self._exchange.trading.fill(order_id, quantity, price, now))
-
-    def cancel_order(self, order_id: int) -> Order:
-        """Cancel an order.
-
-        Raises:
-            ValueError: no such order, or not open.
-
-        """
-        return self._thread.do(lambda now: self._exchange.trading.cancel(order_id, now))
-
-    def borrow(self, asset: str, amount: Number, account: str = CROSS, api_key: str | None = None) -> None:
-        """Borrow: a liability change on the risk stream, then the balance.
-
-        Raises:
-            ValueError: the amount is not above zero.
-
-        """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.borrow(uid, account, asset, amount, now))
-
-    def balance_update(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
-        """Move an asset into the account, or out of it with a negative delta.
-
-        Raises:
-            ValueError: the account has less than that.
-
-        """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.change_balance(uid, account, asset, delta, now))
-
-    def margin_call(self, level: Number, status: str = "MARGIN_CALL", api_key: str | None = None) -> None:
-        """Change the margin level status of the cross account, on the risk stream.
-
-        Raises:
-            ValueError: the level is not a number.
-
-        """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.margin_call(uid, level, status, now))
-
     def revoke_api_key(self, api_key: str | None = None) -> None:
         """Take an API key away, by default that of the account that is there from the start.
 
@@ -310,9 +242,6 @@ class Sandbox:
             )
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - shown, not bound
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
-
-    def _uid(self, api_key: str | None) -> int:
-        return self._account.uid if api_key is None else self._exchange.account(api_key).uid
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,8 +9,11 @@ from .accounts import Accounts
 from .connections import Connections
 from .counts import Tally
 from .faults import Faults
+from .ledger import Ledger
 from .limits import Limits
 from .listen_keys import ListenKeys, ListenTokens
+from .orders import Orders
+from .prices import Prices
 from .rules import Rules
 from .timers import Timers
 
@@ -31,12 +34,16 @@ class State:
     faults: Faults
     tally: Tally
     retired: set[str]
+    ledger: Ledger
+    orders: Orders
+    prices: Prices
 
     @classmethod
     def fresh(cls, rules: Rules, source: random.Random) -> State:
         """The books of an exchange that has just opened."""
         timers = Timers()
         tally = Tally(rules.log_size)
+        ledger = Ledger(rules.opening_balance)
         return cls(
             rules=rules,
             accounts=Accounts(source),
@@ -48,4 +55,7 @@ class State:
             faults=Faults(),
             tally=tally,
             retired=set(rules.retired_from_the_start()),
+            ledger=ledger,
+            orders=Orders(rules, ledger),
+            prices=Prices(rules),
         )

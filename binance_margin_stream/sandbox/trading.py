@@ -1,36 +1,28 @@
-"""What happens in an account when somebody trades, borrows or comes near liquidation."""
+"""The market as it is played from outside: orders, balances, debt and prices, each with all that follows from it."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from . import executing, lending
 from .accounts import CROSS
-from .events import (
-    account_position,
-    balance_update,
-    execution_report,
-    liability_change,
-    margin_level_change,
-)
-from .orders import Number, Order, Orders, decimal
-from .publishing import publish
+from .ledger import Balance
+from .liquidation import tell_level, watch
+from .margin import margin_level
+from .money import Number, decimal, positive
+from .orders import Order
+from .rules import HOUR_MS
 from .state import State
 
 __all__ = ["Trading"]
 
-_NAMES = {
-    "upper": ("MARGIN_LEVEL_STATUS_CHANGE", "USER_LIABILITY_CHANGE"),
-    "camel": ("marginLevelStatusChange", "userLiabilityChange"),
-}
-
 
 class Trading:
-    """The market as played from outside; every action sends its events in the exchange's order."""
+    """Every action sends its events in the exchange's order, and then looks at the account's margin level."""
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._orders = Orders(state.rules)
-        self._level_name, self._liability_name = _NAMES[state.rules.margin_event_names]
+        self._charging = False
 
     def place(
         self,
@@ -42,48 +34,63 @@ class Trading:
         quantity: Number,
         price: Number | None,
         now: int,
+        *,
+        stop_price: Number = 0,
+        time_in_force: str = "GTC",
     ) -> Order:
-        """Place an order; a MARKET order is filled at once.
+        """Place an order; a MARKET order is filled at once. Without a price it takes the symbol's.
+
+        An order that the account cannot pay is not an error: it is rejected, with a report that says so.
 
         Raises:
-            ValueError: the order is not acceptable.
+            ValueError: no such order is possible.
 
         """
-        draft = Order(
-            order_id=0,
-            client_order_id="",
-            uid=uid,
-            account=account,
-            symbol=symbol,
-            side=side,
-            type=order_type,
-            quantity=decimal(quantity),
-            price=decimal(0 if price is None else price),
-            created_at=now,
-        )
-        order = self._orders.place(draft)
-        self._report(order, "NEW", now)
-        if order.type == "MARKET":
-            return self.fill(order.order_id, None, None, now)
-        self._position(order, now)
+        order = self._draft(uid, account, symbol, side, order_type, quantity, price, now, stop_price, time_in_force)
+        order = executing.place(self._state, order, now)
+        watch(self._state, uid, account, now)
         return order
+
+    def reject(
+        self,
+        uid: int,
+        account: str,
+        symbol: str,
+        side: str,
+        order_type: str,
+        quantity: Number,
+        price: Number | None,
+        reason: str,
+        now: int,
+        *,
+        stop_price: Number = 0,
+    ) -> Order:
+        """Refuse an order for a reason such as ``INSUFFICIENT_BALANCES``.
+
+        Raises:
+            ValueError: no such order is possible.
+
+        """
+        order = self._draft(uid, account, symbol, side, order_type, quantity, price, now, stop_price, "GTC")
+        return executing.reject(self._state, order, reason, now)
 
     def fill(self, order_id: int, quantity: Number | None, price: Number | None, now: int) -> Order:
         """Fill an order: what remains of it unless a quantity is given, at its price unless one is given.
 
         Raises:
-            ValueError: no such order, not open, or more than remains.
+            ValueError: no such order, not open, more than remains, worse than its limit, or too expensive.
 
         """
-        order = self._orders.find(order_id)
-        order, fill = self._orders.fill(
+        order = self._state.orders.find(order_id)
+        order = executing.fill(
+            self._state,
             order,
-            order.remaining if quantity is None else decimal(quantity),
-            order.price if price is None else decimal(price),
+            order.remaining if quantity is None else quantity,
+            order.price if price is None else price,
+            now,
+            maker=order.on_book,
         )
-        report = execution_report(order, "TRADE", self._orders.next_execution_id(), now, fill)
-        publish(self._state, order.uid, order.account, report)
-        self._position(order, now)
+        watch(self._state, order.uid, order.account, now)
         return order
 
     def cancel(self, order_id: int, now: int) -> Order:
@@ -93,60 +100,164 @@ class Trading:
             ValueError: no such order, or not open.
 
         """
-        order = self._orders.cancel(self._orders.find(order_id))
-        self._report(order, "CANCELED", now)
-        self._position(order, now)
-        return order
+        return executing.end(self._state, self._state.orders.find(order_id), "CANCELED", now)
+
+    def expire(self, order_id: int, now: int) -> Order:
+        """Let an order expire.
+
+        Raises:
+            ValueError: no such order, or not open.
+
+        """
+        return executing.end(self._state, self._state.orders.find(order_id), "EXPIRED", now)
+
+    def set_price(self, symbol: str, price: Number, now: int) -> None:
+        """Let a symbol trade at a price: orders that it reaches wake up and fill, margin levels follow.
+
+        Raises:
+            ValueError: no such symbol, or no price.
+
+        """
+        self._state.orders.assets(symbol)
+        mark = positive(price)
+        self._state.prices.set(symbol, mark)
+        for order in self._state.orders.open():
+            if order.symbol == symbol and self._state.orders.find(order.order_id).open:
+                executing.react(self._state, order, mark, now)
+        for uid, account in self._state.ledger.debtors():
+            watch(self._state, uid, account, now)
 
     def borrow(self, uid: int, account: str, asset: str, amount: Number, now: int) -> None:
         """Borrow an asset: a liability on the risk stream, and the balance that it brings.
 
         Raises:
-            ValueError: nothing to borrow.
+            ValueError: nothing to borrow, or no such account.
 
         """
-        principal = _positive(amount)
-        change = liability_change(asset, "BORROW", principal, self._liability_name, now)
-        publish(self._state, uid, account, change)
-        self.change_balance(uid, account, asset, principal, now)
+        self._check_account(account, asset)
+        lending.borrow(self._state, uid, account, asset, positive(amount), now)
+        self._charge_from_the_next_hour(now)
+        watch(self._state, uid, account, now)
+
+    def repay(self, uid: int, account: str, asset: str, amount: Number | None, now: int) -> None:
+        """Repay debt, interest first; without an amount, all that is owed of the asset.
+
+        Raises:
+            ValueError: nothing is owed, or less than that, or the account has not enough of it.
+
+        """
+        self._check_account(account, asset)
+        owed = self._state.ledger.balance(uid, account, asset).debt
+        if not owed:
+            raise ValueError(f"the account owes no {asset}")
+        lending.repay(self._state, uid, account, asset, owed if amount is None else positive(amount), now)
+        watch(self._state, uid, account, now)
+
+    def charge_interest(self, uid: int, account: str, rate: Number, now: int) -> None:
+        """Charge interest now: a part of each asset's borrowed amount.
+
+        Raises:
+            ValueError: the rate is not above zero, or there is no such account.
+
+        """
+        self._check_account(account)
+        lending.charge(self._state, uid, account, positive(rate), now)
+        watch(self._state, uid, account, now)
 
     def change_balance(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Move an asset into or out of an account.
 
         Raises:
-            ValueError: the account has less than that.
+            ValueError: the account has less than that, or there is no such account.
 
         """
-        amount = decimal(delta)
-        balance = self._orders.balance(uid, account, asset)
-        if balance.free + amount < 0:
-            raise ValueError(f"not enough {asset}: {balance.free} free")
-        balance.free += amount
-        publish(self._state, uid, account, balance_update(asset, amount, now))
-        publish(self._state, uid, account, account_position([(asset, balance)], now))
+        self._check_account(account, asset)
+        lending.move(self._state, uid, account, asset, decimal(delta), now)
+        watch(self._state, uid, account, now)
 
     def margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
-        """Change the margin level of the cross account, with a status such as ``MARGIN_CALL``.
+        """Tell a margin level of the cross account with a status such as ``MARGIN_CALL``, whatever it owes.
 
         Raises:
             ValueError: the level is not a number.
 
         """
-        change = margin_level_change(decimal(level), status, self._level_name, now)
-        publish(self._state, uid, CROSS, change)
+        tell_level(self._state, uid, decimal(level), status, now)
 
-    def _report(self, order: Order, execution: str, now: int) -> None:
-        report = execution_report(order, execution, self._orders.next_execution_id(), now)
-        publish(self._state, order.uid, order.account, report)
+    def balances(self, uid: int, account: str) -> dict[str, Balance]:
+        """What an account holds and owes, by asset; those that it had to do with."""
+        self._check_account(account)
+        return self._state.ledger.snapshot(uid, account)
 
-    def _position(self, order: Order, now: int) -> None:
-        assets = self._orders.assets(order.symbol)
-        balances = [(asset, self._orders.balance(order.uid, order.account, asset)) for asset in assets]
-        publish(self._state, order.uid, order.account, account_position(balances, now))
+    def open_orders(self, uid: int, account: str) -> list[Order]:
+        """The open orders of an account, oldest first."""
+        self._check_account(account)
+        return [order for order in self._state.orders.open() if (order.uid, order.account) == (uid, account)]
 
+    def margin_level(self, uid: int, account: str) -> Decimal:
+        """What an account holds, divided by what it owes; 999 at most, as for one without debt."""
+        self._check_account(account)
+        return margin_level(self._state.ledger, self._state.prices, uid, account)
 
-def _positive(amount: Number) -> Decimal:
-    number = decimal(amount)
-    if number <= 0:
-        raise ValueError("the amount has to be above zero")
-    return number
+    def price(self, symbol: str) -> Decimal:
+        """What a symbol trades at.
+
+        Raises:
+            ValueError: no such symbol.
+
+        """
+        self._state.orders.assets(symbol)
+        return self._state.prices.of(symbol)
+
+    def _draft(
+        self,
+        uid: int,
+        account: str,
+        symbol: str,
+        side: str,
+        order_type: str,
+        quantity: Number,
+        price: Number | None,
+        now: int,
+        stop_price: Number,
+        time_in_force: str,
+    ) -> Order:
+        self._check_account(account)
+        if account not in (CROSS, symbol):
+            raise ValueError(f"the isolated account {account} trades {account} and nothing else")
+        stop = decimal(stop_price)
+        # At market after a stop, the order reckons with the stop price.
+        usual = stop if stop and order_type in ("STOP_LOSS", "TAKE_PROFIT") else self.price(symbol)
+        return Order(
+            order_id=0,
+            client_order_id="",
+            uid=uid,
+            account=account,
+            symbol=symbol,
+            side=side,
+            type=order_type,
+            quantity=decimal(quantity),
+            price=usual if price is None else decimal(price),
+            created_at=now,
+            stop_price=stop,
+            time_in_force=time_in_force,
+        )
+
+    def _check_account(self, account: str, asset: str | None = None) -> None:
+        assets = None if account == CROSS else self._state.orders.assets(account)
+        if assets is not None and asset is not None and asset not in assets:
+            raise ValueError(f"the isolated account {account} holds {' and '.join(assets)}, not {asset}")
+
+    def _charge_from_the_next_hour(self, now: int) -> None:
+        if self._state.rules.hourly_interest and not self._charging:
+            self._charging = True
+            self._state.timers.at((now // HOUR_MS + 1) * HOUR_MS, self._charge_all)
+
+    def _charge_all(self, due: int, _: int) -> None:
+        debtors = self._state.ledger.debtors()
+        for uid, account in debtors:
+            lending.charge(self._state, uid, account, self._state.rules.hourly_interest, due)
+            watch(self._state, uid, account, due)
+        self._charging = False
+        if self._state.ledger.debtors():
+            self._charge_from_the_next_hour(due)

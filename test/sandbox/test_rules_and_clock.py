@@ -77,7 +77,7 @@ def test_the_sandbox_reads_the_facts_for_itself() -> None:
 
 
 def test_public_names() -> None:
-    assert sandbox.__all__ == ["ApiAccount", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
+    assert sandbox.__all__ == ["ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
     for name in sandbox.__all__:
         assert getattr(sandbox, name) is not None
     with pytest.raises(AttributeError):

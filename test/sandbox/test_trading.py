@@ -22,7 +22,8 @@ def desk() -> Desk:
 def place(desk: Desk, side: str = "BUY", kind: str = "LIMIT", price: str | None = "100", **more: str) -> Order:
     account, symbol = more.get("account", "cross"), more.get("symbol", "BTCUSDT")
     quantity = more.get("quantity", "2")
-    return desk.exchange.trading.place(desk.user.uid, account, symbol, side, kind, quantity, price, desk.now)
+    how = {name: more[name] for name in ("stop_price", "time_in_force") if name in more}
+    return desk.exchange.trading.place(desk.user.uid, account, symbol, side, kind, quantity, price, desk.now, **how)
 
 
 def test_an_order_reports_and_then_the_balances_follow(desk: Desk) -> None:
@@ -98,7 +99,7 @@ def test_isolated_accounts_have_their_own_balances(desk: Desk) -> None:
     [
         {"side": "HOLD"},
         {"kind": "WISH"},
-        {"price": None},
+        {"price": "0"},
         {"price": "-1"},
         {"price": "dear"},
         {"price": "NaN"},
@@ -106,7 +107,11 @@ def test_isolated_accounts_have_their_own_balances(desk: Desk) -> None:
         {"price": 1.5},
         {"price": True},
         {"quantity": "0"},
-        {"quantity": "100001"},
+        {"stop_price": "1"},
+        {"kind": "STOP_LOSS"},
+        {"time_in_force": "GTX"},
+        {"account": "ETHUSDT"},
+        {"account": "NOSUCH"},
         {"symbol": "NOSUCH"},
     ],
 )

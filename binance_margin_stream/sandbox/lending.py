@@ -1,0 +1,76 @@
+"""Debt: borrowed, repaid, and charged with interest."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .events import balance_update, liability_change
+from .executing import position
+from .money import ZERO, rounded_up
+from .publishing import publish
+from .state import State
+
+__all__ = ["MARGIN_EVENT_NAMES", "borrow", "charge", "move", "repay"]
+
+MARGIN_EVENT_NAMES = {
+    "upper": ("MARGIN_LEVEL_STATUS_CHANGE", "USER_LIABILITY_CHANGE"),
+    "camel": ("marginLevelStatusChange", "userLiabilityChange"),
+}
+"""The names of the margin events by `Rules.margin_event_names`: of a level, and of a debt."""
+
+
+def borrow(state: State, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
+    """Borrow an asset: a liability change, then the balance that it brings."""
+    state.ledger.balance(uid, account, asset).borrowed += amount
+    _tell_liability(state, uid, account, asset, "BORROW", amount, ZERO, now)
+    move(state, uid, account, asset, amount, now)
+
+
+def repay(state: State, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
+    """Repay debt from the free balance, the interest first: a liability change, then the balance.
+
+    Raises:
+        ValueError: more than is owed, or than is free.
+
+    """
+    balance = state.ledger.balance(uid, account, asset)
+    if amount > balance.debt:
+        raise ValueError(f"the account owes {balance.debt} {asset}, not {amount}")
+    if amount > balance.free:
+        raise ValueError(f"not enough {asset}: {balance.free} free")
+    interest = min(amount, balance.interest)
+    balance.interest -= interest
+    balance.borrowed -= amount - interest
+    _tell_liability(state, uid, account, asset, "REPAY", amount - interest, interest, now)
+    move(state, uid, account, asset, -amount, now)
+
+
+def charge(state: State, uid: int, account: str, rate: Decimal, now: int) -> None:
+    """Charge interest on everything that an account has borrowed: a liability change for each asset."""
+    for asset, balance in state.ledger.of_account(uid, account).items():
+        interest = rounded_up(balance.borrowed * rate)
+        if interest:
+            balance.interest += interest
+            _tell_liability(state, uid, account, asset, "INTEREST", ZERO, interest, now)
+
+
+def move(state: State, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
+    """Move an asset into or out of an account.
+
+    Raises:
+        ValueError: the account has less than that.
+
+    """
+    balance = state.ledger.balance(uid, account, asset)
+    if balance.free + delta < ZERO:
+        raise ValueError(f"not enough {asset}: {balance.free} free")
+    balance.free += delta
+    publish(state, uid, account, balance_update(asset, delta, now))
+    position(state, uid, account, (asset,), now)
+
+
+def _tell_liability(
+    state: State, uid: int, account: str, asset: str, kind: str, principal: Decimal, interest: Decimal, now: int
+) -> None:
+    _, name = MARGIN_EVENT_NAMES[state.rules.margin_event_names]
+    publish(state, uid, account, liability_change(asset, kind, principal, interest, name, now))
