@@ -12,13 +12,14 @@ from . import faults
 from .accounts import ApiAccount
 from .counts import Counts, RestCall
 from .ledger import Balance
+from .named_faults import NAMED, named
 from .orders import Order
 from .rules import Rules
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
 
-__all__ = ["ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
+__all__ = ["NAMED", "ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults", "named"]
 
 
 def __getattr__(name: str) -> object:

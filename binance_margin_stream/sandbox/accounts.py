@@ -61,16 +61,9 @@ class Accounts:
             raise KeyError("no account has this API key")
         return account
 
-    def revoke(self, api_key: str) -> ApiAccount:
-        """Take a key away; its account stays.
-
-        Raises:
-            KeyError: no such key; the message does not show it.
-
-        """
-        account = self.opened(api_key)
-        self._revoked.add(api_key)
-        return account
+    def revoke(self, uid: int) -> None:
+        """Take a user's key away; the account stays."""
+        self._revoked.update(key for key, account in self._by_key.items() if account.uid == uid)
 
     def _text(self, prefix: str) -> str:
         alphabet = string.ascii_letters + string.digits

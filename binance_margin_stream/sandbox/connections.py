@@ -41,11 +41,16 @@ class Connection:
     rate: MessageRate | None
     show_rate_limits: bool = True
     frozen: bool = False
+    delay_ms: int = 0
+    """How late every frame is sent."""
     unanswered_pings: list[int] = field(default_factory=list)
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
     next_subscription_id: int = 0
     streams: dict[str, None] = field(default_factory=dict, repr=False)
     held_answers: list[Frame] = field(default_factory=list, repr=False)
+    held_event: Frame | None = field(default=None, repr=False)
+    """An event that a fault sends after the next one, of `held_label`."""
+    held_label: int | str = 0
 
 
 class Connections:
@@ -56,6 +61,7 @@ class Connections:
         self._timers = timers
         self._tally = tally
         self._open: dict[int, Connection] = {}
+        self._half_open: set[int] = set()
         self._last_id = 0
         self._outputs: list[Output] = []
         self.by_account: dict[tuple[int, str], dict[tuple[Connection, int], None]] = {}
@@ -88,9 +94,25 @@ class Connections:
         if connection.frozen or connection.id not in self._open:
             self._tally.frames_lost += 1
             return False
+        self.let_go(connection)
+        if connection.delay_ms:
+            self._timers.at(self._timers.now + connection.delay_ms, lambda _, __: self._put(connection, frame))
+        else:
+            self._put(connection, frame)
+        return True
+
+    def let_go(self, connection: Connection) -> None:
+        """Send the event that a fault holds back, if there is one."""
+        held, connection.held_event = connection.held_event, None
+        if held is not None:
+            self.send(connection, held)
+
+    def _put(self, connection: Connection, frame: Frame) -> None:
+        if connection.frozen or connection.id not in self._open:
+            self._tally.frames_lost += 1
+            return
         self._tally.frames_sent += 1
         self._outputs.append((connection.id, frame))
-        return True
 
     def end(self, connection: Connection, frame: Close | Cut) -> None:
         """End a connection; a frozen one stays as it is, unless it is cut off."""
@@ -98,6 +120,23 @@ class Connections:
             return
         self._outputs.append((connection.id, frame))
         self.forget(connection)
+
+    def lose(self, connection: Connection) -> None:
+        """End a connection without a word to the client, whose socket stays open."""
+        self._half_open.add(connection.id)
+        self.forget(connection)
+
+    def is_silent(self, number: int) -> bool:
+        """Whether nothing is sent on a connection, and nothing read, while its socket is open."""
+        connection = self._open.get(number)
+        return number in self._half_open or (connection is not None and connection.frozen)
+
+    def left(self, number: int) -> None:
+        """Note that a client is gone."""
+        self._half_open.discard(number)
+        connection = self._open.get(number)
+        if connection is not None:
+            self.forget(connection)
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that is over, and everything it listened to."""
@@ -122,6 +161,7 @@ class Connections:
 
     def unsubscribe(self, connection: Connection, subscription: Subscription) -> None:
         """Stop sending an account's events to a WebSocket API connection."""
+        self.let_go(connection)
         connection.subscriptions.pop(subscription.id, None)
         account = (subscription.uid, subscription.account)
         listeners = self.by_account.get(account, {})

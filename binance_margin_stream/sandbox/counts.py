@@ -35,6 +35,8 @@ class Counts:
     """Frames that a frozen connection swallowed."""
     events: Mapping[tuple[int, int | str], int]
     """Events sent, by connection and subscription id; on stream hosts by kind of listen key and account."""
+    faults: Mapping[str, int]
+    """Faults that struck, by the name of their class."""
 
     @property
     def rest_calls(self) -> int:
@@ -62,6 +64,7 @@ class Tally:
         self.rest: Counter[tuple[str, str, int]] = Counter()
         self.rest_log: deque[RestCall] = deque(maxlen=log_size)
         self.events: Counter[tuple[int, int | str]] = Counter()
+        self.faults: Counter[str] = Counter()
         self.handshakes_refused = 0
         self.connections_opened = 0
         self.frames_received = 0
@@ -72,6 +75,10 @@ class Tally:
         """Note a REST call."""
         self.rest[call.method, call.path, call.status] += 1
         self.rest_log.append(call)
+
+    def struck(self, fault: object) -> None:
+        """Note that a fault found its occasion."""
+        self.faults[type(fault).__name__] += 1
 
     def snapshot(self, connections_open: int) -> Counts:
         """The figures of this moment."""
@@ -84,4 +91,5 @@ class Tally:
             frames_sent=self.frames_sent,
             frames_lost=self.frames_lost,
             events=dict(self.events),
+            faults=dict(self.faults),
         )

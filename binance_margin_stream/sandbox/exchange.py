@@ -9,18 +9,22 @@ the same random source give the same results.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Sequence
 
 from . import handshakes, rest, streams, websocket_api
 from .accounts import ApiAccount
 from .connections import Connection
 from .counts import Counts, RestCall
-from .faults import ArmedFault, Fault
+from .faults import ArmedFault, Fault, WrongCertificate
 from .listen_keys import KeyKind
+from .named_faults import NAMED, named
 from .publishing import Event, publish
+from .revoking import delete_listen_keys, revoke
 from .rules import Rules
 from .state import State
 from .striking import strike
 from .trading import Trading
+from .trouble import Strike, strikes
 from .wire import Answer, Binary, Close, Frame, Opened, Output, Ping, Pong, Request, Text
 
 __all__ = ["Exchange"]
@@ -31,6 +35,7 @@ class Exchange:
 
     def __init__(self, rules: Rules, source: random.Random) -> None:
         self._state = State.fresh(rules, source)
+        self._trouble: Iterator[Strike] | None = None
         self.trading = Trading(self._state)
         """Orders, balances, debt: the market, played from outside."""
 
@@ -57,9 +62,7 @@ class Exchange:
     def disconnected(self, number: int, now: int) -> None:
         """Note that a client is gone; doing so twice is fine."""
         self.advance(now)
-        connection = self._state.connections.find(number)
-        if connection is not None:
-            self._state.connections.forget(connection)
+        self._state.connections.left(number)
 
     def advance(self, now: int) -> None:
         """Let everything happen that is due by now, in the order of its time."""
@@ -94,13 +97,7 @@ class Exchange:
 
         """
         self.advance(now)
-        account = self._state.accounts.revoke(api_key)
-        for key in self._state.keys.of_uid(account.uid):
-            self._state.keys.end(key)
-        for token in self._state.tokens.live():
-            if token.uid == account.uid:
-                self._state.tokens.end(token)
-        websocket_api.revoked(self._state, account.uid, now)
+        revoke(self._state, self._state.accounts.opened(api_key).uid, now)
 
     def delete_listen_key(self, uid: int, account: str, kind: KeyKind | None, now: int) -> bool:
         """Close an account's listen key as another client's DELETE would; None closes every kind.
@@ -108,10 +105,7 @@ class Exchange:
         Returns False where there was none.
         """
         self.advance(now)
-        keys = [key for key in self._state.keys.of_uid(uid) if key.account == account and kind in (None, key.kind)]
-        for key in keys:
-            self._state.keys.end(key)
-        return bool(keys)
+        return delete_listen_keys(self._state, kind, uid, account)
 
     def delete_named_listen_key(self, listen_key: str, now: int) -> bool:
         """Close the listen key with this text; False where there is none."""
@@ -137,29 +131,93 @@ class Exchange:
 
     def fail(
         self,
-        fault: Fault,
+        fault: Fault | str,
         now: int,
         *,
         path: str | None = None,
         times: int | None = 1,
         connection: int | None = None,
+        at: int | None = None,
+        probability: float = 1.0,
     ) -> None:
-        """Arm a fault, or let it strike at once: on one open connection, or on all.
+        """Arm a fault, or let it strike: on one open connection, or on all; now, or at a later time (ms).
+
+        With a probability, an armed fault passes over occasions; any other fault passes as a whole.
 
         Raises:
-            ValueError: times below 1.
+            ValueError: no such fault, times below 1, or a probability outside 0 to 1.
 
         """
         self.advance(now)
-        if isinstance(fault, ArmedFault):
-            self._state.faults.arm(fault, path, times)
-            return
-        targets = [c for c in self._state.connections.all() if connection in (None, c.id)]
-        strike(self._state, fault, targets, now)
+        fault = named(fault) if isinstance(fault, str) else fault
+        if times is not None and times < 1:
+            raise ValueError("times takes a whole number from 1, or None for: until cleared")
+        if not 0 < probability <= 1:
+            raise ValueError("probability takes a number above 0, up to 1")
+        generation = self._state.faults.generation
+
+        def let_loose(_: int, then: int) -> None:
+            if generation == self._state.faults.generation:
+                self._let_loose(fault, then, path, times, connection, probability)
+
+        if at is None or at <= now:
+            let_loose(now, now)
+        else:
+            self._state.timers.at(at, let_loose)
+
+    def trouble(self, seed: int, every_seconds: float, now: int, only: Sequence[str] | None = None) -> None:
+        """Let faults strike at random times until `stop_trouble`, in place of any trouble before.
+
+        Raises:
+            ValueError: no time between faults, or a name that no fault has.
+
+        """
+        self.advance(now)
+        self._trouble = strikes(seed, every_seconds, only)
+        self._plan_trouble(self._trouble, now)
+
+    def stop_trouble(self) -> None:
+        """Let no more faults strike at random; those that are armed stay so."""
+        self._trouble = None
 
     def clear_faults(self) -> None:
-        """Disarm every fault. Connections that are frozen stay so."""
+        """Disarm every fault and stop all trouble. Connections that are frozen, slow or half open stay so."""
         self._state.faults.clear()
+        self.stop_trouble()
+
+    def certificate_fault(self, now: int) -> WrongCertificate | None:
+        """What is wrong with the certificate of a TLS handshake that begins now, or None."""
+        self.advance(now)
+        return self._state.faults.take((WrongCertificate,), "")
+
+    def _let_loose(
+        self,
+        fault: Fault,
+        now: int,
+        path: str | None,
+        times: int | None,
+        connection: int | None,
+        probability: float,
+    ) -> None:
+        if isinstance(fault, ArmedFault):
+            self._state.faults.arm(fault, path, times, probability)
+        elif self._state.faults.chance(probability):
+            targets = [c for c in self._state.connections.all() if connection in (None, c.id)]
+            strike(self._state, fault, targets, now)
+
+    def _plan_trouble(self, plan: Iterator[Strike], since: int) -> None:
+        planned = next(plan)
+
+        def strike_next(due: int, now: int) -> None:
+            if plan is not self._trouble:
+                return
+            fault = NAMED[planned.name]()
+            # What found no occasion yet does not pile up.
+            if not self._state.faults.waits(fault):
+                self._let_loose(fault, now, None, 1, None, 1.0)
+            self._plan_trouble(plan, due)
+
+        self._state.timers.at(since + planned.after_ms, strike_next)
 
     def counts(self) -> Counts:
         """Figures since the start."""
@@ -170,9 +228,8 @@ class Exchange:
         return list(self._state.tally.rest_log)
 
     def is_frozen(self, number: int) -> bool:
-        """Whether a connection was frozen by a fault: nothing is sent on it and nothing read."""
-        connection = self._state.connections.find(number)
-        return connection is not None and connection.frozen
+        """Whether a fault made a connection silent: nothing is sent on it, nothing read, and its socket stays."""
+        return self._state.connections.is_silent(number)
 
     def awaits_pong(self) -> bool:
         """Whether a connection that still talks has not answered its last ping."""

@@ -1,45 +1,54 @@
 """What can go wrong with the exchange, as values: pass one to `fail`.
 
-Three kinds. Faults of REST calls, of handshakes, of subscribes and of event frames are *armed*: they
-strike the next calls that they fit, once, several times, or until cleared. The others strike at once, on
-the connections that are open.
+Faults of REST calls, of handshakes, of subscribes and of event frames are *armed*: they strike the next
+occasions that they fit, once, several times, or until cleared. The others strike at once, on the connections
+that are open or on the credentials that there are. `named_faults` has a plain name for each.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
+from .listen_keys import KeyKind
 from .pages import page
 from .wire import Answer, CutHow, Headers
 
 __all__ = [
     "AcceptThenNothing",
     "AnswerWith",
-    "Armed",
     "ArmedFault",
     "BinaryFrame",
+    "ConnectionFault",
+    "CredentialFault",
     "DelayAnswer",
+    "DelayFrames",
     "DelaySubscribeAnswer",
+    "DeleteListenKeys",
     "DropConnections",
+    "EventFault",
     "ExpireCredentials",
     "Fault",
-    "Faults",
     "FreezeConnections",
     "HalfAnswer",
+    "HalfOpenConnections",
     "Hang",
     "LoseSubscribeAnswer",
     "MalformedFrame",
     "PromptFault",
     "RefuseHandshake",
     "RefuseSubscribe",
+    "ReorderEvents",
     "RepeatEvent",
     "RepeatSubscribeAnswer",
     "ResetConnection",
     "RestFault",
+    "RevokeApiKey",
     "ServerShutdown",
     "SlowHandshake",
+    "TruncateEvent",
+    "WrongCertificate",
     "banned",
     "forbidden",
     "server_error",
@@ -130,6 +139,26 @@ class RepeatEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TruncateEvent:
+    """Send the first half of an event frame as if it were all."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReorderEvents:
+    """Send an event after the next one, if that is another account's and comes within a second.
+
+    The events of one account keep their order, as they do on the exchange.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCertificate:
+    """Show a certificate in the TLS handshake that must not be trusted; without TLS there is no occasion."""
+
+    how: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca"
+
+
+@dataclass(frozen=True, slots=True)
 class DropConnections:
     """End open WebSocket connections: with a close frame, a TCP reset, or a plain end of stream."""
 
@@ -140,6 +169,21 @@ class DropConnections:
 @dataclass(frozen=True, slots=True)
 class FreezeConnections:
     """Send nothing more on open WebSocket connections, pings included, and keep the sockets open."""
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpenConnections:
+    """End open WebSocket connections without a word to the client: its socket stays, and its bytes go nowhere.
+
+    A frozen connection still counts as open and subscribed; one that is half open does not.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class DelayFrames:
+    """Send every frame on the connections that are open late, by this many seconds of exchange time."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,60 +217,37 @@ class ExpireCredentials:
     which: Literal["all", "listen_tokens", "listen_keys"] = "all"
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteListenKeys:
+    """Close the listen keys of one kind, or all, as another client's DELETE would: their streams go quiet."""
+
+    kind: KeyKind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeApiKey:
+    """Take a user's API key away; the first user is there from the start."""
+
+    uid: int = 1
+
+
 RestFault = AnswerWith | ResetConnection | Hang | HalfAnswer | DelayAnswer
 HandshakeFault = RefuseHandshake | SlowHandshake | AcceptThenNothing
 SubscribeFault = LoseSubscribeAnswer | DelaySubscribeAnswer | RepeatSubscribeAnswer | RefuseSubscribe
-ArmedFault = RestFault | HandshakeFault | SubscribeFault | RepeatEvent
-PromptFault = DropConnections | FreezeConnections | MalformedFrame | BinaryFrame | ServerShutdown | ExpireCredentials
+EventFault = RepeatEvent | TruncateEvent | ReorderEvents
+ArmedFault = RestFault | HandshakeFault | SubscribeFault | EventFault | WrongCertificate
+ConnectionFault = (
+    DropConnections
+    | FreezeConnections
+    | HalfOpenConnections
+    | DelayFrames
+    | MalformedFrame
+    | BinaryFrame
+    | ServerShutdown
+)
+CredentialFault = ExpireCredentials | DeleteListenKeys | RevokeApiKey
+PromptFault = ConnectionFault | CredentialFault
 Fault = ArmedFault | PromptFault
-
-_F = TypeVar("_F")
-
-
-@dataclass(slots=True)
-class Armed:
-    """A fault that waits for its occasion."""
-
-    fault: ArmedFault
-    path: str | None
-    left: int | None
-
-
-class Faults:
-    """The armed faults, oldest first."""
-
-    def __init__(self) -> None:
-        self._armed: list[Armed] = []
-
-    def arm(self, fault: ArmedFault, path: str | None, times: int | None) -> None:
-        """Let a fault strike `times` times, or until cleared, on one path or on any.
-
-        Raises:
-            ValueError: times below 1.
-
-        """
-        if times is not None and times < 1:
-            raise ValueError("times takes a whole number from 1, or None for: until cleared")
-        self._armed.append(Armed(fault, path, times))
-
-    def take(self, kinds: tuple[type[_F], ...], path: str) -> _F | None:
-        """The oldest fault of these kinds that fits the path; each taking uses it up by one."""
-        for armed in self._armed:
-            if isinstance(armed.fault, kinds) and armed.path in (None, path):
-                self._use(armed)
-                return armed.fault
-        return None
-
-    def clear(self) -> None:
-        """Disarm every fault."""
-        self._armed.clear()
-
-    def _use(self, armed: Armed) -> None:
-        if armed.left is None:
-            return
-        armed.left -= 1
-        if armed.left == 0:
-            self._armed.remove(armed)
 
 
 def forbidden() -> AnswerWith:

@@ -8,7 +8,7 @@ from typing import get_args
 
 from .accounts import CROSS
 from .connections import Connection, Subscription
-from .faults import RepeatEvent
+from .faults import EventFault, ReorderEvents, RepeatEvent, TruncateEvent
 from .listen_keys import KeyKind, ListenKey, ListenToken
 from .state import State
 from .wire import Text
@@ -26,33 +26,57 @@ _RISK = frozenset(
     }
 )
 _CONTROL = frozenset({"listenKeyExpired", "eventStreamTerminated", "serverShutdown"})
+_EVENT_FAULTS: tuple[type[EventFault], ...] = (RepeatEvent, TruncateEvent, ReorderEvents)
+_HELD_MS = 1000
 _KINDS: tuple[KeyKind, ...] = get_args(KeyKind)
 
 
 def publish(state: State, uid: int, account: str, event: Event) -> int:
     """Send an event to all who are subscribed to an account; returns how many frames went out."""
     text = _json(event)
-    copies = 2 if state.faults.take((RepeatEvent,), "") else 1
+    fault = state.faults.take(_EVENT_FAULTS, "") if _is_heard(state, uid, account) else None
+    copies = 2 if isinstance(fault, RepeatEvent) else 1
     name = event.get("e")
     sent = 0
     for _ in range(copies):
         if name not in _RISK:
-            sent += _to_subscriptions(state, uid, account, text)
+            sent += _to_subscriptions(state, uid, account, text, fault)
         for kind in _KINDS:
             key = state.keys.of_account(kind, uid, account)
             if key is not None and _carries(kind, name):
-                sent += _to_listeners(state, key, text)
+                sent += _to_listeners(state, key, text, fault)
     return sent
 
 
-def send_event(state: State, connection: Connection, label: int | str, text: str) -> bool:
+def send_event(
+    state: State, connection: Connection, label: int | str, text: str, fault: EventFault | None = None
+) -> bool:
     """Send an event frame, count it, and let go of an answer that a fault has held back until now."""
-    sent = state.connections.send(connection, Text(text))
+    if isinstance(fault, TruncateEvent):
+        text = text[: len(text) // 2]
+    if isinstance(fault, ReorderEvents) and not state.connections.is_silent(connection.id):
+        state.connections.let_go(connection)
+        connection.held_event, connection.held_label = Text(text), label
+        state.timers.at(state.timers.now + _HELD_MS, lambda _, __: state.connections.let_go(connection))
+        sent = True
+    else:
+        sent = _send_past(state, connection, label, Text(text))
     if sent:
         state.tally.events[connection.id, label] += 1
     held, connection.held_answers = connection.held_answers, []
     for answer in held:
         state.connections.send(connection, answer)
+    return sent
+
+
+def _send_past(state: State, connection: Connection, label: int | str, frame: Text) -> bool:
+    """Send an event before one of another account that is held back."""
+    held = connection.held_event
+    if held is None or connection.held_label == label:
+        return state.connections.send(connection, frame)
+    connection.held_event = None
+    sent = state.connections.send(connection, frame)
+    state.connections.send(connection, held)
     return sent
 
 
@@ -101,24 +125,31 @@ def expire_subscription(state: State, connection: Connection, subscription: Subs
     send_event(state, connection, subscription.id, text)
 
 
+def _is_heard(state: State, uid: int, account: str) -> bool:
+    """Whether anybody listens to an account: an event that goes nowhere uses up no fault."""
+    keys = (state.keys.of_account(kind, uid, account) for kind in _KINDS)
+    listened_to = any(key is not None and key.text in state.connections.by_stream for key in keys)
+    return listened_to or (uid, account) in state.connections.by_account
+
+
 def _carries(kind: KeyKind, name: object) -> bool:
     if kind == "listen_key_v2" or name in _CONTROL:
         return True
     return (name in _RISK) == (kind == "risk_listen_key")
 
 
-def _to_subscriptions(state: State, uid: int, account: str, text: str) -> int:
+def _to_subscriptions(state: State, uid: int, account: str, text: str, fault: EventFault | None) -> int:
     listeners = state.connections.by_account.get((uid, account), {})
     return sum(
-        send_event(state, connection, number, _enveloped(number, text)) for connection, number in list(listeners)
+        send_event(state, connection, number, _enveloped(number, text), fault) for connection, number in list(listeners)
     )
 
 
-def _to_listeners(state: State, key: ListenKey, text: str) -> int:
+def _to_listeners(state: State, key: ListenKey, text: str, fault: EventFault | None = None) -> int:
     label = key.kind if key.account == CROSS else f"{key.kind} {key.account}"
     combined = f'{{"stream":{json.dumps(key.text)},"data":{text}}}'
     return sum(
-        send_event(state, connection, label, combined if connection.combined else text)
+        send_event(state, connection, label, combined if connection.combined else text, fault)
         for connection in list(state.connections.by_stream.get(key.text, {}))
         if hears(state, connection, key)
     )

@@ -6,6 +6,7 @@ import ipaddress
 import random
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -201,25 +202,54 @@ class Sandbox(Market):
 
     def fail(
         self,
-        fault: Fault,
+        fault: Fault | str,
         *,
         path: str | None = None,
         times: int | None = 1,
         connection: int | None = None,
+        in_seconds: float = 0.0,
+        at_ms: int | None = None,
+        probability: float = 1.0,
     ) -> None:
-        """Let something go wrong; the faults are in `binance_margin_stream.sandbox.faults`.
+        """Let something go wrong: a name such as ``"half-open"``, or a value of `binance_margin_stream.sandbox.faults`.
 
-        Faults of calls strike the next `times` of them, or all until `clear_faults` with None, on one path or
-        on any. Faults of open connections strike at once, one connection or all of them.
+        The names are those of `named_faults`, whose ``named("drop", code=1011)`` takes parameters, too. Faults
+        of calls, handshakes, subscribes and events strike the next `times` of them, or all until `clear_faults`
+        with None, on one path or on any; with a `probability`, each occasion may pass. The others strike once:
+        one open connection, or all of them. All that can wait: `in_seconds` from now, or until `at_ms`, both in
+        exchange time.
 
         Raises:
-            ValueError: times below 1.
+            ValueError: no such fault, times below 1, or a probability outside 0 to 1.
 
         """
-        self._thread.do(lambda now: self._exchange.fail(fault, now, path=path, times=times, connection=connection))
+
+        def fail(now: int) -> None:
+            at = now + round(in_seconds * 1000) if at_ms is None else at_ms
+            self._exchange.fail(
+                fault, now, path=path, times=times, connection=connection, at=at, probability=probability
+            )
+
+        self._thread.do(fail)
+
+    def trouble(self, seed: int, every_seconds: float = 60.0, only: Sequence[str] | None = None) -> None:
+        """Let faults strike at random until `stop_trouble`: one in `every_seconds` of exchange time, on average.
+
+        `only` names those to choose from; by default all but those that nothing recovers from by itself. The
+        same seed gives the same faults at the same distances.
+
+        Raises:
+            ValueError: no time between faults, or a name that no fault has.
+
+        """
+        self._thread.do(lambda now: self._exchange.trouble(seed, every_seconds, now, only))
+
+    def stop_trouble(self) -> None:
+        """Let no more faults strike at random; those that are armed stay so."""
+        self._thread.look(self._exchange.stop_trouble)
 
     def clear_faults(self) -> None:
-        """Let nothing more go wrong. Connections that are frozen stay so."""
+        """Let nothing more go wrong. Connections that are frozen, slow or half open stay so."""
         self._thread.look(self._exchange.clear_faults)
 
     def advance(self, seconds: float) -> None:

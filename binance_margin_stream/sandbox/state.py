@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 
 from .accounts import Accounts
+from .armed import ArmedFaults
 from .connections import Connections
 from .counts import Tally
-from .faults import Faults
 from .ledger import Ledger
 from .limits import Limits
 from .listen_keys import ListenKeys, ListenTokens
@@ -31,7 +31,7 @@ class State:
     limits: Limits
     timers: Timers
     connections: Connections
-    faults: Faults
+    faults: ArmedFaults
     tally: Tally
     retired: set[str]
     ledger: Ledger
@@ -52,7 +52,7 @@ class State:
             limits=Limits(rules),
             timers=timers,
             connections=Connections(rules, timers, tally),
-            faults=Faults(),
+            faults=ArmedFaults(source, tally),
             tally=tally,
             retired=set(rules.retired_from_the_start()),
             ledger=ledger,

@@ -7,14 +7,20 @@ import json
 from .connections import Connection
 from .faults import (
     BinaryFrame,
+    ConnectionFault,
+    DelayFrames,
+    DeleteListenKeys,
     DropConnections,
     ExpireCredentials,
     FreezeConnections,
+    HalfOpenConnections,
     MalformedFrame,
     PromptFault,
+    RevokeApiKey,
     ServerShutdown,
 )
 from .publishing import expire_key, expire_subscription
+from .revoking import delete_listen_keys, revoke
 from .state import State
 from .wire import Binary, Close, Cut, Text
 
@@ -22,20 +28,21 @@ __all__ = ["strike"]
 
 
 def strike(state: State, fault: PromptFault, targets: list[Connection], now: int) -> None:
-    """Let a fault strike the given connections; expiry strikes every credential, whoever holds it."""
-    if isinstance(fault, ExpireCredentials):
-        _expire(state, fault, now)
-        return
-    for connection in targets:
-        _strike_connection(state, fault, connection, now)
+    """Let a fault strike: the given connections, or credentials, whoever holds them."""
+    state.tally.struck(fault)
+    match fault:
+        case ExpireCredentials():
+            _expire(state, fault, now)
+        case DeleteListenKeys(kind=kind):
+            delete_listen_keys(state, kind)
+        case RevokeApiKey(uid=uid):
+            revoke(state, uid, now)
+        case _:
+            for connection in targets:
+                _strike_connection(state, fault, connection, now)
 
 
-def _strike_connection(
-    state: State,
-    fault: DropConnections | FreezeConnections | MalformedFrame | BinaryFrame | ServerShutdown,
-    connection: Connection,
-    now: int,
-) -> None:
+def _strike_connection(state: State, fault: ConnectionFault, connection: Connection, now: int) -> None:
     match fault:
         case DropConnections(how="close", code=code):
             state.connections.end(connection, Close(code))
@@ -43,6 +50,10 @@ def _strike_connection(
             state.connections.end(connection, Cut(how))
         case FreezeConnections():
             connection.frozen = True
+        case HalfOpenConnections():
+            state.connections.lose(connection)
+        case DelayFrames(seconds=seconds):
+            connection.delay_ms = round(seconds * 1000)
         case MalformedFrame(text=text):
             state.connections.send(connection, Text(text))
         case BinaryFrame(data=data):

@@ -18,6 +18,8 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Action]] = []
         self._order = count()
+        self.now = 0
+        """The time of the last `run`."""
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -32,6 +34,7 @@ class Timers:
 
     def run(self, now: int) -> None:
         """Run what is due by now, earliest first, and what it sets for a time that has come too."""
+        self.now = now
         while self._heap and self._heap[0][0] <= now:
             due, _, action = heapq.heappop(self._heap)
             action(due, now)

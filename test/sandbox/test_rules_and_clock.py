@@ -77,7 +77,18 @@ def test_the_sandbox_reads_the_facts_for_itself() -> None:
 
 
 def test_public_names() -> None:
-    assert sandbox.__all__ == ["ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults"]
+    assert sorted(sandbox.__all__) == [
+        "ApiAccount",
+        "Balance",
+        "Counts",
+        "NAMED",
+        "Order",
+        "RestCall",
+        "Rules",
+        "Sandbox",
+        "faults",
+        "named",
+    ]
     for name in sandbox.__all__:
         assert getattr(sandbox, name) is not None
     with pytest.raises(AttributeError):
