@@ -198,6 +198,10 @@ def _ban_end(retry_after: float | None, msg: str | None, now: datetime) -> datet
 def _not_json(answer: Answer) -> str:
     if not answer.body.strip():
         return "the answer is empty"
+    if (coding := answer.headers.get("Content-Encoding", "identity").strip().lower()) != "identity":
+        return (
+            f"the answer is compressed ({shortened(redacted(coding, answer.secrets), 30)!r}), which was not asked for"
+        )
     start = answer.body.lstrip()[:200].lower()
     if start.startswith(b"<"):
         return "the answer is an HTML page" + (f" titled {answer.title!r}" if answer.title else "")

@@ -12,11 +12,12 @@ from typing import Any, Literal, Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
 from binance_margin_stream.endpoints import is_loopback
+from binance_margin_stream.redaction import redacted, shortened
 from binance_margin_stream.stream.actions import Failure, Trouble
 from binance_margin_stream.stream.refusals import failure_of_status
 
@@ -24,8 +25,11 @@ __all__ = ["Connection", "Listener"]
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes. The longest that the exchange sends, a list of a thousand subscriptions, has some 25 000."""
+LARGEST_BACKLOG = 1 << 18
+"""Bytes that may wait for a host that does not read: far more than a burst of requests, far less than harm."""
 _GOODBYE = 1.0
 _PROBE = b"probe"
+_UNREAD = "the other side does not read what it is sent"
 
 
 def _silent_logger() -> logging.Logger:
@@ -67,8 +71,25 @@ class _Wire(ClientConnection):
         super().__init__(protocol, **settings)
         self._listener = listener
         self._number = number
-        self._begun: list[bytes] = []
+        self._begun = bytearray()
         self._binary = False
+        self._leaving = False
+        self.given_up: str | None = None
+        """Why this side cut the connection off, if it did."""
+
+    def data_received(self, data: bytes) -> None:
+        """Let a host that has broken the protocol, or has said goodbye, not keep the connection open for long."""
+        super().data_received(data)
+        if self.close_deadline is not None and not self._leaving:
+            self._leaving = True
+            goodbye = _GOODBYE if self.protocol.handshake_exc is None else 0.0
+            self.loop.call_later(goodbye, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """Cut off a host that sends pings and reads no pongs: they would pile up here without end."""
+        super().pause_writing()
+        self.given_up = _UNREAD
+        self.transport.abort()
 
     def process_event(self, event: Event) -> None:
         """Tell the listener about messages, pings and pongs."""
@@ -87,15 +108,31 @@ class _Wire(ClientConnection):
     def _fragment(self, event: Frame) -> None:
         """Part of a message; the protocol has checked the order of the parts, and their size together."""
         if event.opcode is not Opcode.CONT:
-            self._begun, self._binary = [], event.opcode is Opcode.BINARY
-        self._begun.append(bytes(event.data))
+            self._begun, self._binary = bytearray(), event.opcode is Opcode.BINARY
+        self._begun += event.data
         if not event.fin:
             return
-        whole, self._begun = b"".join(self._begun), []
+        whole, self._begun = bytes(self._begun), bytearray()
         if self._binary:
             self._listener.binary(self._number)
         else:
             self._listener.frame(self._number, whole)
+
+    @property
+    def ending(self) -> str:
+        """How the connection ended, in words that may be shown."""
+        theirs, ours = self.protocol.close_rcvd, self.protocol.close_sent
+        if self.given_up is not None:
+            return self.given_up
+        if (
+            self.protocol.parser_exc is not None
+            and ours is not None
+            and not isinstance(self.protocol.parser_exc, EOFError)
+        ):
+            return f"the other side broke the protocol: {ours.reason} (code {ours.code})"
+        if theirs is not None:
+            return f"closed by the other side with code {theirs.code} {shortened(redacted(theirs.reason))}".rstrip()
+        return "cut off without a goodbye"
 
 
 class _Connect(connect):
@@ -125,7 +162,7 @@ class Connection:
         self._open_timeout = open_timeout
         self._tls = tls
         self._proxy: str | Literal[True] = proxy or True  # True stands for the environment's
-        self._wire: ClientConnection | None = None
+        self._wire: _Wire | None = None
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> asyncio.Task[None]:
@@ -171,27 +208,28 @@ class Connection:
             return _failure(error)
         self._listener.opened(self._number)
         await wire.wait_closed()
-        code, reason = wire.close_code, wire.close_reason
-        return Failure(Trouble.TRANSPORT, f"closed by the other side with code {code} {reason or ''}".rstrip())
+        return Failure(Trouble.TRANSPORT, wire.ending)
 
-    async def _connected(self) -> ClientConnection:
+    async def _connected(self) -> _Wire:
         make = partial(_Wire, self._listener, self._number)
         secure = self._address.startswith("wss:")
         settings: dict[str, Any] = {"ssl": self._tls, "ssl_shutdown_timeout": _GOODBYE} if secure else {}
         if secure and self._tls is None:
             del settings["ssl"]
-        return await _Connect(
+        wire = await _Connect(
             self._address,
             compression=None,
             open_timeout=self._open_timeout,
             ping_interval=None,
             close_timeout=_GOODBYE,
             max_size=LARGEST_MESSAGE,
+            write_limit=LARGEST_BACKLOG,
             logger=_SILENT,
             create_connection=cast("type[ClientConnection]", make),
             proxy=None if is_loopback(self._address) else self._proxy,
             **settings,
         )
+        return cast(_Wire, wire)
 
     async def _say_goodbye(self) -> None:
         wire = self._wire
@@ -219,13 +257,15 @@ def _cause(error: Exception) -> str:
         (ssl.SSLError, "TLS failed"),
         (ConnectionRefusedError, "refused"),
         (ConnectionResetError, "reset"),
+        (InvalidHandshake, "what answers there speaks no WebSocket"),
     )
     told = next((text for kind, text in kinds if isinstance(error, kind)), "no connection")
     return f"{told} ({type(error).__name__})"
 
 
 def _retry_after(error: InvalidStatus) -> float | None:
+    said = error.response.headers.get_all("Retry-After")
     try:
-        return max(0.0, float(error.response.headers.get("Retry-After", "")))
+        return float(said[0]) if said else None
     except ValueError:
         return None

@@ -123,9 +123,9 @@ class Credentials:
         most = self._validity(source)
         if expires is None:
             return most
-        milliseconds = expires / 1000 if expires > _MICROSECONDS else expires
-        told = milliseconds / 1000 - self._core.wall(now) / 1000
-        return told if 0 < told < most else most
+        milliseconds = expires // 1000 if expires > _MICROSECONDS else expires
+        told = milliseconds - self._core.wall(now)  # of any size: a float only where it is believed
+        return told / 1000 if 0 < told < most * 1000 else most
 
     def _renew_at(self, feed: Feed, credential: Credential) -> float:
         rules = self._core.rules

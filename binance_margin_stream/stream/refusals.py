@@ -57,6 +57,9 @@ _BY_ERROR: tuple[tuple[type[OpenApiException], Trouble], ...] = (
     (ServerError, Trouble.SERVER),
 )
 
+_LONGEST_BAN = 3 * 86_400
+"""Seconds, by the exchange's documentation; a longer wait is not believed, so that none is for ever."""
+
 
 def failure_of(error: BaseException) -> Failure:
     """What an error of the REST client means."""
@@ -74,7 +77,7 @@ def _wait(error: BaseException) -> float | None:
     waits = [error.retry_after] if isinstance(error, ApiException) and error.retry_after is not None else []
     if isinstance(error, BannedError) and error.until is not None:
         waits.append((error.until - datetime.now(UTC)).total_seconds())
-    return max(0.0, *waits) if waits else None
+    return max(0.0, min(max(waits), _LONGEST_BAN)) if waits else None
 
 
 def _line(error: BaseException) -> str:
@@ -85,7 +88,8 @@ def failure_of_status(status: int, retry_after: float | None) -> Failure:
     """What a refused WebSocket handshake means; a host that refuses so says nothing about the API key."""
     trouble = _BY_STATUS.get(status, Trouble.SERVER)
     trouble = Trouble.TRANSPORT if trouble is Trouble.REJECTED else trouble
-    return Failure(trouble, f"the handshake was answered with HTTP {status}", retry_after)
+    wait = None if retry_after is None else max(0.0, min(retry_after, _LONGEST_BAN))
+    return Failure(trouble, f"the handshake was answered with HTTP {status}", wait)
 
 
 def failure_of_answer(answer: AnswerFrame, wall: int) -> Failure:
@@ -93,7 +97,7 @@ def failure_of_answer(answer: AnswerFrame, wall: int) -> Failure:
     trouble = _BY_CODE.get(answer.error_code or 0)
     if trouble is None or (trouble is Trouble.LIMITED and answer.status == 418):
         trouble = _BY_STATUS.get(answer.status or 0, Trouble.SERVER)
-    wait = None if answer.retry_after is None else max(0.0, (answer.retry_after - wall) / 1000)
+    wait = None if answer.retry_after is None else max(0, min(answer.retry_after - wall, _LONGEST_BAN * 1000)) / 1000
     said = shortened(redacted(answer.error_message or "no reason given"))
     return Failure(trouble, f"code {answer.error_code}: {said}", wait, _error_of(trouble, answer, said))
 

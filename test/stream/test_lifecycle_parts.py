@@ -12,7 +12,7 @@ from lifecycle_world import Ev, World
 
 from binance_margin_stream import exceptions
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.actions import Trouble
+from binance_margin_stream.stream.actions import Request, Trouble
 from binance_margin_stream.stream.answers import AnswerFrame
 from binance_margin_stream.stream.buffer import EventBuffer
 from binance_margin_stream.stream.items import StreamGap
@@ -209,10 +209,31 @@ class TestRefusals:
         answer = AnswerFrame(1, 429, None, -1003, "m", retry_after=61_000)
         assert failure_of_answer(answer, 1_000).wait == 60.0
 
+    @pytest.mark.parametrize("told", [10**400, 10**16, 10**14])
+    def test_no_wait_is_longer_than_the_longest_ban(self, told):
+        longest = 3 * 86_400
+        assert failure_of_answer(AnswerFrame(1, 418, None, -1003, "m", retry_after=told), 1_000).wait == longest
+        assert failure_of_answer(AnswerFrame(1, 418, None, -1003, "m", retry_after=-told), 1_000).wait == 0
+        assert failure_of_status(418, float("inf")).wait == longest
+        assert failure_of_status(418, float("nan")).wait == 0
+        for_centuries = datetime(2286, 1, 1, tzinfo=UTC)
+        assert failure_of(exceptions.BannedError(418, until=for_centuries)).wait == longest
+
     def test_a_refused_handshake_never_speaks_about_the_key(self):
         assert failure_of_status(401, None).trouble is Trouble.TRANSPORT
         assert failure_of_status(429, 3.0).wait == 3.0
         assert failure_of_status(410, None).trouble is Trouble.RETIRED
+
+
+class TestCredentials:
+    @pytest.mark.parametrize("expires", [0, -(10**400), 10**400, 10**17, 1])
+    def test_an_expiry_that_cannot_be_is_not_believed(self, expires):
+        world = World([CROSS])
+        world.life.start(world.now)
+        (request,) = [action for action in world.life.take_actions() if isinstance(action, Request)]
+        world.life.obtained(request.number, "a token", expires, world.now)
+        credential = world.life._middle.feeds[0].credential
+        assert credential.expires_at == world.now + world.rules.token_validity
 
 
 class TestRules:
