@@ -90,10 +90,10 @@ class Answer:
 def json_of(answer: Answer) -> object:
     """The JSON value of the body; raises `ValueError` with the reason when it holds none."""
     charset = _CHARSET.search(answer.headers.get("Content-Type", ""))
-    if charset and _codec(charset[1]) not in ("utf-8", "ascii"):
+    if charset and charset[1] != "UTF-8" and _codec(charset[1]) not in ("utf-8", "ascii"):
         raise ValueError(f"its charset is {shortened(charset[1], 30)!r}, not UTF-8")
     try:
-        return json.loads(answer.body.decode("utf-8-sig"), parse_constant=_no_constant)
+        return _JSON.decode(answer.body.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         pass
     raise ValueError(_not_json(answer))  # out here, so that it drags along no exception that holds the body
@@ -217,3 +217,6 @@ def _codec(charset: str) -> str:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)

@@ -35,7 +35,7 @@ from binance_margin_stream.exceptions import (
 from binance_margin_stream.redaction import redacted, shortened
 from binance_margin_stream.rest import RESTResponse
 from binance_margin_stream.retry import RetryPolicy
-from binance_margin_stream.transport import Received, Timeout, bound, ended, sent
+from binance_margin_stream.transport import Received, Timeout, Transport
 
 __all__ = ["ApiClient"]
 
@@ -80,7 +80,7 @@ class ApiClient(api_client.ApiClient):
             super().__init__(configuration)
         except (urllib3.exceptions.HTTPError, AssertionError, ImportError, ValueError) as error:
             raise ApiValueError(f"the configuration's proxy cannot be used: {type(error).__name__}") from None
-        bound(self.rest_client.pool_manager)
+        self._transport = Transport(self.rest_client.pool_manager)
         self.user_agent = f"binance-margin-stream/{__version__}"
         self._auth = auth
         self._timeout = timeout or Timeout()
@@ -92,15 +92,17 @@ class ApiClient(api_client.ApiClient):
     def close(self) -> None:
         """End pauses, connections and the calls that wait on them; may be called twice."""
         self._closed.set()
-        ended(self.rest_client.pool_manager)
+        self._transport.end()
 
     def param_serialize(self, *args: Any, **kwargs: Any) -> Any:
         """Build the request of a generated method: parameters in the body, the headers of this call on top."""
         _check_call(kwargs)
+        own_headers = kwargs.pop("header_params", None) or {}
         if kwargs["method"] in _FORM_METHODS:
-            kwargs["post_params"] = [(name, _spelled(value)) for name, value in kwargs.pop("query_params") or ()]
-        own_headers = dict(kwargs.get("header_params") or {})
-        method, url, headers, body, parameters = super().param_serialize(*args, **kwargs)
+            parameters = [(name, _spelled(value)) for name, value in kwargs.pop("query_params", None) or ()]
+        else:
+            parameters = []
+        method, url, headers, body, _ = super().param_serialize(*args, **kwargs)
         headers = _merged(headers, own_headers)
         _check_headers(headers)
         return method, url, headers, body, parameters
@@ -148,8 +150,7 @@ class ApiClient(api_client.ApiClient):
     def _attempt(self, request: _Request, timeout: Timeout) -> RESTResponse:
         self._check_usable()
         parameters = self._signed(request)
-        received = sent(
-            self.rest_client.pool_manager,
+        received = self._transport.send(
             request.method,
             request.url,
             headers={**request.headers, "Content-Type": _FORM} if parameters else request.headers,
@@ -169,7 +170,7 @@ class ApiClient(api_client.ApiClient):
             raise TransportError("this client is closed: make a new one", kind="closed")
         if self._process != os.getpid():
             # A forked child must not read answers from connections that it shares with its parent.
-            self.rest_client.pool_manager.clear()
+            self._transport.forget()
             self._process = os.getpid()
 
     def _signed(self, request: _Request) -> Parameters:
@@ -194,7 +195,7 @@ class _Request:
     method: str
     url: str
     path: str
-    headers: Mapping[str, str] = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
     parameters: Parameters = field(repr=False)
     body: object = field(repr=False)
 

@@ -12,7 +12,7 @@ import io
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,7 +32,7 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from binance_margin_stream.exceptions import ApiValueError, TransportError
 
-__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "bound", "ended", "sent"]
+__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "Transport"]
 
 LARGEST_ANSWER = 1 << 20
 """Bytes. The exchange's answers to these calls have some hundred."""
@@ -58,23 +58,7 @@ class Timeout:
         return Timeout(*by) if isinstance(by, tuple) else Timeout(by, by)
 
 
-def ended(manager: urllib3.PoolManager) -> None:
-    """End all connections of `manager`: idle ones, and those on which a call waits, which fails at once."""
-    for key in manager.pools.keys():  # noqa: SIM118  # this mapping refuses to be iterated
-        pool = manager.pools.get(key)
-        for connection in list(pool.out) if isinstance(pool, _Tracking) else ():
-            with contextlib.suppress(OSError, TypeError):
-                # Past a TLS socket's own shutdown, which is not made for two threads.
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-    manager.clear()
-
-
 _ONCE = urllib3.Retry(total=False, redirect=False)
-
-
-def bound(pool: urllib3.PoolManager) -> None:
-    """Give the connections that `pool` opens from now on a deadline for the whole answer."""
-    pool.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,48 +82,81 @@ class Received:
         )
 
 
-def sent(
-    pool: urllib3.PoolManager,
-    method: str,
-    url: str,
-    *,
-    headers: Mapping[str, str],
-    body: str | None,
-    timeout: Timeout,
-) -> Received:
-    """Send one request and read the whole answer.
+class Transport:
+    """The connections of one client, over which each request is sent once; safe to share between threads."""
 
-    Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
-    in it, and `ApiValueError` for an address or a header that cannot be sent.
-    """
-    failure: ApiValueError | TransportError
-    try:
-        response = pool.urlopen(
-            method,
-            url,
-            body=body,
-            headers=headers,
-            timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
-            redirect=False,
-            retries=_ONCE,
-            preload_content=False,
-            decode_content=False,
-        )
-        return _whole(response)
-    except LocationValueError:
-        failure = ApiValueError("the address of the exchange is not a URL; see Endpoints")
-    except (HTTPError, http.client.HTTPException, OSError) as error:
-        failure = TransportError(_message(kind := _kind(error), method, url), kind=kind)
-    except (ValueError, TypeError):
-        failure = ApiValueError("a header, the address or a socket option is none that HTTP can carry")
-    raise failure  # out here, so that it drags along no exception that holds the request
+    def __init__(self, manager: urllib3.PoolManager) -> None:
+        """Give the connections that `manager` opens from now on a deadline for the whole answer."""
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self._manager = manager
+        self._latest: tuple[str, Any] = ("", None)
+
+    def send(self, method: str, url: str, *, headers: dict[str, str], body: str | None, timeout: Timeout) -> Received:
+        """Send one request and read the whole answer.
+
+        Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
+        in it, and `ApiValueError` for an address or a header that cannot be sent.
+        """
+        failure: ApiValueError | TransportError
+        try:
+            pool, target = self._route(url)
+            response = pool.urlopen(
+                method,
+                target,
+                body=body,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
+                redirect=False,
+                retries=_ONCE,
+                preload_content=False,
+                decode_content=False,
+            )
+            return _whole(response)
+        except LocationValueError:
+            failure = ApiValueError("the address of the exchange is not a URL; see Endpoints")
+        except (HTTPError, http.client.HTTPException, OSError) as error:
+            failure = TransportError(_message(kind := _kind(error), method, url), kind=kind)
+        except (ValueError, TypeError):
+            failure = ApiValueError("a header, the address or a socket option is none that HTTP can carry")
+        raise failure  # out here, so that it drags along no exception that holds the request
+
+    def forget(self) -> None:
+        """Open new connections from now on."""
+        self._latest = ("", None)
+        self._manager.clear()
+
+    def end(self) -> None:
+        """End all connections: idle ones, and those on which a call waits, which fails at once."""
+        for key in self._manager.pools.keys():  # noqa: SIM118  # this mapping refuses to be iterated
+            pool = self._manager.pools.get(key)
+            for connection in list(pool.out) if isinstance(pool, _Tracking) else ():
+                with contextlib.suppress(OSError, TypeError):
+                    # Past a TLS socket's own shutdown, which is not made for two threads.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        self._manager.clear()
+
+    def _route(self, url: str) -> tuple[Any, str]:
+        """What sends to `url`, and what to ask it for: the pool of the host, which is looked for once.
+
+        Looking for it takes urllib3 a fifth of a call. A proxy may need the whole address, which its manager knows.
+        """
+        if self._manager.proxy is not None:
+            return self._manager, url
+        scheme, host, path, query, _ = urlsplit(url)
+        origin, pool = self._latest
+        if origin != f"{scheme}://{host}":
+            origin = f"{scheme}://{host}"
+            pool = self._manager.connection_from_url(origin)
+            self._latest = (origin, pool)
+        return pool, f"{path or '/'}?{query}" if query else path or "/"
 
 
 def _whole(response: Any) -> Received:
     """`response` with its body in memory, and its connection back in the pool."""
     try:
         body = response.read(LARGEST_ANSWER + 1)
-        if len(body) > LARGEST_ANSWER or response.read(1):  # the second read finds a body that was cut off
+        # The second read finds a body that was cut off; the first has it all when nothing of its length is left.
+        if len(body) > LARGEST_ANSWER or (response.length_remaining != 0 and response.read(1)):
             raise http.client.HTTPException("the answer does not end")
         response.release_conn()
     except ValueError:
@@ -244,8 +261,8 @@ class _DeadlineResponse(http.client.HTTPResponse):
         while 101 < self.status < 200:
             self.headers = None  # type: ignore[assignment]  # begin reads on only when there are none
             super().begin()
-        lengths = ",".join(self.msg.get_all("Content-Length", [])).split(",")
-        if len({length.strip() for length in lengths}) > 1:
+        length = ",".join(self.msg.get_all("Content-Length", []))
+        if "," in length and len({one.strip() for one in length.split(",")}) > 1:
             raise http.client.HTTPException("contradicting lengths")
         self.msg.defects.clear()
         self.msg.set_payload("")
