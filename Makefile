@@ -19,7 +19,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@echo "setting up $(VENV)"
-	@$(PIP) --editable '.[sandbox]'
+	@$(PIP) --editable '.[cli,sandbox]'
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

@@ -18,18 +18,15 @@ from binance_margin_stream import (
     ApiKeyAuth,
     BalanceUpdate,
     Change,
-    Event,
-    ExecutionReport,
     ListenKeyUnknownError,
     MarginLevelStatusChange,
     MarginStream,
     MarginStreamApi,
-    OutboundAccountPosition,
     StreamGap,
     StreamRules,
-    UserLiabilityChange,
     isolated,
 )
+from binance_margin_stream.stream.wording import words
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox import Sandbox
@@ -216,29 +213,10 @@ def _read_until(stream: MarginStream, kind: type[T]) -> T:
     """Print what comes until one of a kind does."""
     with _bounded(stream):
         for item in stream:
-            _say("gap" if isinstance(item, StreamGap) else "event", _words(item))
+            _say("gap" if isinstance(item, StreamGap) else "event", f"{item.account}: {words(item)}")
             if isinstance(item, kind):
                 return item
     raise DemoError(f"no {kind.__name__} came in 10 seconds")
-
-
-def _words(item: Event | StreamGap) -> str:
-    match item:
-        case StreamGap(since=since, until=until, reason=reason):
-            return f"{item.account}: events of {until - since} ms may be missing ({reason}): reconcile"
-        case ExecutionReport(side=side, quantity=quantity, symbol=symbol, order_status=status):
-            return (
-                f"{item.account}: {side} {quantity:f} {symbol} is {status}, {item.cumulative_filled_quantity:f} filled"
-            )
-        case OutboundAccountPosition(balances=balances):
-            return f"{item.account}: " + ", ".join(f"{balance.free} {balance.asset} free" for balance in balances)
-        case BalanceUpdate(asset=asset, delta=delta):
-            return f"{item.account}: {delta} {asset}"
-        case UserLiabilityChange(asset=asset, principal=principal):
-            return f"{item.account}: {principal} {asset} owed"
-        case MarginLevelStatusChange(margin_level=level, status=status):
-            return f"{item.account}: margin level {level}: {status}"
-    return repr(item)
 
 
 def _title(text: str) -> None:

@@ -1,0 +1,25 @@
+"""The command line ``binance-margin-stream``, also as ``python -m binance_margin_stream``.
+
+It needs the extra: ``pip install 'binance-margin-stream[cli]'``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_EXTRA = ("typer", "rich")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; answers the exit code, which `binance_margin_stream.cli.exits` explains."""
+    try:
+        from binance_margin_stream.cli.running import run
+    except ModuleNotFoundError as missing:
+        if missing.name not in _EXTRA:
+            raise
+        print(f"error: {missing.name} is missing: pip install 'binance-margin-stream[cli]'", file=sys.stderr)
+        return 1
+    return run(sys.argv[1:] if arguments is None else list(arguments))

@@ -1,0 +1,166 @@
+"""The commands and their options. What a command does is imported when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+import binance_margin_stream
+from binance_margin_stream.cli import options
+from binance_margin_stream.cli.calls import keys, tokens
+from binance_margin_stream.cli.examples import examples_of
+from binance_margin_stream.cli.exchange import chosen
+from binance_margin_stream.cli.exits import ExitCode
+from binance_margin_stream.cli.failing import needing
+from binance_margin_stream.cli.secrets import api_key
+
+__all__ = ["app"]
+
+Retired = Literal["gone", "served"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.add_typer(keys, name="key")
+app.add_typer(tokens, name="token")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"binance-margin-stream {binance_margin_stream.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=examples_of(""))
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Follow the events of Binance margin accounts, and see what is wrong before money is at stake.
+
+    Keys come from the environment or from files, never from the command line.
+    """
+
+
+_CODES = "\n".join(f"  {code.value:>2}  {code.meaning:<55}{code.again}" for code in ExitCode)
+
+
+@app.command(epilog=f"{examples_of('listen')}\n\n[bold]Exit codes[/bold], and when to start again\n{_CODES}")
+def listen(
+    production: options.Production = False,
+    sandbox: options.SandboxUrl = None,
+    endpoint: options.EndpointUrls = None,
+    api_key_file: options.KeyFile = None,
+    api_secret_file: options.SecretFile = None,
+    cross: Annotated[bool, typer.Option("--cross/--no-cross", metavar="", help="Follow the cross account.")] = True,
+    isolated: Annotated[
+        list[str] | None,
+        typer.Option("--isolated", "-i", metavar="SYMBOL", help="Follow an isolated account, too. Repeatable."),
+    ] = None,
+    risk: Annotated[
+        bool, typer.Option("--risk", metavar="", help="Margin calls and liability changes of the cross account.")
+    ] = False,
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="WAY", help="The way in: auto takes the first that is not retired of token, listen-key-v2."
+        ),
+    ] = "auto",
+    json: options.Json = False,
+    since_gap_exit: Annotated[
+        bool,
+        typer.Option(
+            "--since-gap-exit",
+            metavar="",
+            help="End with exit code 80 at the first gap, after printing it: events since its 'since' may be missing, "
+            "so compare with a snapshot, and start again.",
+        ),
+    ] = False,
+    give_up_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=1,
+            help="End when the accounts could not be followed for so long. Without it, it tries for ever.",
+        ),
+    ] = None,
+    verbose: options.Verbose = False,
+) -> int:
+    """Follow accounts until told to stop: a live table, or one JSON object a line when piped.
+
+    There is no default exchange: nobody follows the real account by mistake, or only believes to.
+
+    Ctrl-C and SIGTERM end it within five seconds. Listen keys are left to expire, as others may use them.
+    """
+    exchange = chosen(production, sandbox, endpoint or ())
+    auth = api_key(api_key_file, api_secret_file)
+    from binance_margin_stream.cli.listen import Wish, follow
+
+    wish = Wish(
+        cross=cross,
+        symbols=tuple(isolated or ()),
+        risk=risk,
+        source=source,
+        json=json,
+        since_gap_exit=since_gap_exit,
+        give_up_after=give_up_after,
+    )
+    return follow(wish, auth, exchange)
+
+
+@app.command(epilog=examples_of("doctor"))
+def doctor(
+    production: options.Production = False,
+    sandbox: options.SandboxUrl = None,
+    endpoint: options.EndpointUrls = None,
+    api_key_file: options.KeyFile = None,
+    api_secret_file: options.SecretFile = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="The longest wait for each answer.")
+    ] = 5.0,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Say what is wrong, and what to do: key, clock, DNS, TLS, proxy, blocks, ways in, permissions, limits.
+
+    It makes a token for a minute, and has the account's listen keys live for an hour. It deletes nothing.
+
+    Exit code 0: all is well. 1: there is something to do.
+    """
+    exchange = chosen(production, sandbox, endpoint or ())
+    from binance_margin_stream.cli.doctor import examine
+
+    return examine(exchange, api_key_file, api_secret_file, timeout=timeout, json=json)
+
+
+@app.command(epilog=examples_of("sandbox"))
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 lets the system choose.")] = 0,
+    speed: Annotated[float, typer.Option(min=0, help="How much faster than real time it runs.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Makes keys and tokens the same every time.")] = None,
+    retired_calls: Annotated[
+        Retired, typer.Option(help="Whether the calls that production no longer has answer 410, or work.")
+    ] = "gone",
+    verbose: options.Verbose = False,
+) -> int:
+    """Run an exchange of your own on this machine, until Ctrl-C. It prints what to paste.
+
+    It listens on loopback alone. It is not an exchange: no orders, no money.
+    """
+    with needing("sandbox"):
+        from binance_margin_stream.sandbox.command import main
+    arguments = ["--port", str(port), "--speed", str(speed), "--retired-calls", retired_calls]
+    return main([*arguments, *([] if seed is None else ["--seed", str(seed)])])
+
+
+@app.command(epilog=examples_of("demo"))
+def demo(verbose: options.Verbose = False) -> int:
+    """See all of it work in half a minute, against a sandbox inside: what `make demo` runs."""
+    from binance_margin_stream.demo import main
+
+    return main()

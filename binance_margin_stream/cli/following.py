@@ -1,0 +1,74 @@
+"""A stream at work in a thread of its own, so that the main thread is free for signals and the screen."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from binance_margin_stream import Event, MarginStream, StreamGap
+
+__all__ = ["EndedOnRequest", "Following", "ending_on_signals"]
+
+_FAREWELL = 0.2
+
+
+class EndedOnRequest(BaseException):
+    """Ctrl-C or SIGTERM; raised in the main thread."""
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM raise `EndedOnRequest`, once: what comes later does not disturb the end."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in former:
+            signal.signal(number, signal.SIG_IGN)
+        raise EndedOnRequest
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class Following:
+    """Enters a stream and hands over each item, until it ends, fails, or `take` raises."""
+
+    def __init__(self, stream: MarginStream, take: Callable[[Event | StreamGap], None]) -> None:
+        self._stream = stream
+        self._take = take
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+        # A daemon, since it may be stuck in writing to a pipe that nobody reads.
+        self._thread = threading.Thread(target=self._run, name="following", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at most; answers whether it is over. Raises what ended it, if that was not on request."""
+        over = self._done.wait(seconds)
+        if over and self._error is not None:
+            raise self._error
+        return over
+
+    def close(self) -> None:
+        """End it, within five seconds; what arrived before is still handed over if that takes no time."""
+        self._stream.close()
+        self._thread.join(_FAREWELL)
+
+    def _run(self) -> None:
+        try:
+            with self._stream:
+                for item in self._stream:
+                    self._take(item)
+        except BaseException as error:  # whatever it is, the main thread raises it again
+            self._error = error
+        finally:
+            self._done.set()
