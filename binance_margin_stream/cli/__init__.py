@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 __all__ = ["main"]
 
@@ -16,10 +17,11 @@ _EXTRA = ("typer", "rich")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit code, which `binance_margin_stream.cli.exits` explains."""
     try:
-        from binance_margin_stream.cli.running import run
+        for name in _EXTRA:
+            import_module(name)
     except ModuleNotFoundError as missing:
-        if missing.name not in _EXTRA:
-            raise
         print(f"error: {missing.name} is missing: pip install 'binance-margin-stream[cli]'", file=sys.stderr)
         return 1
+    from binance_margin_stream.cli.running import run
+
     return run(sys.argv[1:] if arguments is None else list(arguments))

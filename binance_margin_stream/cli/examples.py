@@ -32,7 +32,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "key close": (("for every client of the account", "key close --production"),),
     "token create": (
         ("of the cross account, masked", "token create --production"),
-        ("of an isolated account, for an hour", "token create --production -i BTCUSDT --validity 3600 --json --show"),
+        ("of an isolated account, for an hour", "token create --production -i BTCUSDT --validity 3600"),
     ),
     "doctor": (
         ("before money is at stake", "doctor --production"),

@@ -78,7 +78,7 @@ def _words_of(error: typer.TyperException) -> str:
     said = format_message() if callable(format_message) else str(error)
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else NAME
-    return f"{said} See: {command} --help"
+    return f"{said if said.endswith(('.', '?')) else f'{said}.'} See: {command} --help"
 
 
 def _fail(message: str, code: ExitCode) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +24,7 @@ _STATE_STYLES = {
     State.FAILED: "bold red",
 }
 _ENTRY_STYLES = {"event": "", "gap": "bold yellow", "stream": "dim"}
-_LINES_AROUND = 12
+_LINES_AROUND = 9
 _MOST_RECENT = 12
 _LEAST_RECENT = 3
 
@@ -44,7 +45,7 @@ def _title(exchange: str, health: Health) -> Text:
 
 
 def _accounts(health: Health, board: Board, now: float) -> Table:
-    table = Table(expand=True, pad_edge=False, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold")
     table.add_column("account", no_wrap=True)
     table.add_column("way in", no_wrap=True)
     table.add_column("state", no_wrap=True)

@@ -1,0 +1,120 @@
+"""Runs the command line as users do: as a program of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from binance_margin_stream.sandbox import Sandbox
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "binance_margin_stream"]
+DEADLINE = 20.0
+_OURS = ("BINANCE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "COLUMNS", "LINES", "TERM", "FORCE_COLOR", "NO_COLOR")
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+Done = subprocess.CompletedProcess[str]
+
+
+def environment(exchange: Sandbox | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the program sees: nothing of the developer's own keys and terminal, and the sandbox if there is one."""
+    clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_OURS)}
+    if exchange is not None:
+        clean |= {"BINANCE_API_KEY": exchange.api_key, "BINANCE_MARGIN_STREAM_EXCHANGE": exchange.url}
+    return clean | {"PYTHONUNBUFFERED": "1"} | dict(more or {})
+
+
+def run(*arguments: str, exchange: Sandbox | None = None, stdin: str = "", **more: str) -> Done:
+    """Run it to its end."""
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        env=environment(exchange, more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+@contextmanager
+def running(*arguments: str, exchange: Sandbox, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+    """A program under way, its output in pipes; it is gone afterwards."""
+    command = [*PROGRAM, *arguments]
+    with subprocess.Popen(
+        command, env=environment(exchange), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, not for luck."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.02)
+
+
+def subscribers(exchange: Sandbox) -> int:
+    """How many subscriptions hear the cross account."""
+    return exchange.emit({"e": "unheardOf", "E": 1})
+
+
+class Terminal:
+    """A program in a terminal of its own."""
+
+    def __init__(self, *arguments: str, exchange: Sandbox | None = None, columns: int = 80, **more: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+        self.raw = ""
+        self.process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            env=environment(exchange, {"TERM": "xterm-256color", **more}),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE)
+        os.close(self._master)
+
+    @property
+    def text(self) -> str:
+        """All that it wrote so far, without colours."""
+        while select.select([self._master], [], [], 0)[0]:
+            try:
+                data = os.read(self._master, 65_536)
+            except OSError:  # the program has ended
+                break
+            if not data:
+                break
+            self.raw += data.decode()
+        return _ESCAPE.sub("", self.raw)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until it has written this."""
+        wait_until(lambda: text in self.text, text)
+
+    def ended(self) -> int:
+        """Its exit code; what it writes until then is read, so that it cannot be held up."""
+        wait_until(lambda: bool(self.text) and self.process.poll() is not None, "the end")
+        return self.process.returncode
