@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples scripts test
 
-.PHONY: help demo test coverage lint format generate check-generated bench endure dist clean
+.PHONY: help demo test coverage lint format generate check-generated bench endure docs dist clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -64,11 +64,14 @@ bench: $(VENV)/installed-dev .venv-peers/installed  ## Measure decoding and the 
 endure: $(VENV)/installed-dev  ## Follow accounts of the sandbox through half an hour of random faults
 	@$(BIN)/python scripts/endure.py --minutes 30
 
+docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+
 dist: $(VENV)/installed-dev  ## Build wheel and sdist, and check them
 	@rm -rf build dist
 	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 	@$(BIN)/python -m twine check --strict dist/*
 
 clean:  ## Remove what can be made again
-	@rm -rf $(VENV) .venv-peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .venv-peers build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

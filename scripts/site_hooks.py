@@ -1,0 +1,91 @@
+"""What the site needs beyond MkDocs: the pages that live outside docs/, and links that work here and on the repository.
+
+In the repository, pages link to files: `../README.md#errors` from docs/, `docs/gaps.md` from the README. On the site,
+those files are pages beside the others; `PAGES` says which. Every link is followed as the repository has it and led to
+where its target stands on the site, so that nobody writes a link twice, generated pages included.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "LICENSE": "license.md",
+    "examples": "examples.md",
+}
+"""Where a file of the repository stands on the site."""
+_SOURCES = {page: source for source, page in PAGES.items()}
+_LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
+_DEFAULT = re.compile(r"\[default to ([^\]]*)\]")  # of generated pages; looks like a link to mkdocstrings
+_FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages from outside docs/."""
+    for source, page in PAGES.items():
+        files.append(File.generated(config, page, content=_content(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links between files of the repository to the pages of the site. Programs are left alone."""
+    here = page.file.src_uri
+    markdown = _DEFAULT.sub(r"(default to \1)", markdown)
+    parts = _FENCE.split(markdown)
+    return "".join(part if part.startswith("```") else site_links(part, here) for part in parts)
+
+
+def site_links(markdown: str, page: str) -> str:
+    """`markdown` of a page, with every link to a file of the repository led to its page on the site."""
+    source = _SOURCES.get(page, f"docs/{page}")
+
+    def led(link: re.Match[str]) -> str:
+        target, anchor = link[1], link[2] or ""
+        if "://" in target or target.startswith("mailto:"):
+            return link[0]
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
+        place, anchor = _place(file, anchor)
+        return f"]({posixpath.relpath(place, posixpath.dirname(page) or '.')}{anchor})"
+
+    return _LINK.sub(led, markdown)
+
+
+def _place(file: str, anchor: str) -> tuple[str, str]:
+    if file.startswith("examples/"):
+        return PAGES["examples"], f"#{posixpath.basename(file)}".replace(".", "")
+    return PAGES.get(file, file.removeprefix("docs/")), anchor
+
+
+def _content(source: Path) -> str:
+    if source.is_dir():
+        return "# Examples\n\nThey run as they stand, against a sandbox.\n" + "".join(
+            _example(file) for file in sorted(source.glob("*.py"))
+        )
+    text = source.read_text(encoding="utf-8")
+    return text if source.suffix == ".md" else f"# License\n\n```text\n{text}```\n"
+
+
+def _example(file: Path) -> str:
+    return f"\n## {file.name}\n\n```python\n{file.read_text(encoding='utf-8')}```\n"
+
+
+class Docstrings(griffe.Extension):
+    """Docstrings announce a program with `::`; in Markdown its indentation says so alone."""
+
+    def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        """Take the announcement away."""
+        if obj.docstring is not None:
+            obj.docstring.value = re.sub(r"(?m)^::\n", "", obj.docstring.value)
