@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples scripts test
 
-.PHONY: help demo test coverage lint format generate check-generated bench endure docs dist clean
+.PHONY: help demo test coverage lint format generate check-generated bench endure docs dist sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -67,11 +67,20 @@ endure: $(VENV)/installed-dev  ## Follow accounts of the sandbox through half an
 docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
-dist: $(VENV)/installed-dev  ## Build wheel and sdist, and check them
-	@rm -rf build dist
-	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, see that they are the same, and check them
+	@rm -rf dist
+	@$(BIN)/python scripts/dist.py
 	@$(BIN)/python -m twine check --strict dist/*
 
+sbom: $(VENV)/installed-dev  ## Write down what comes with the wheel of `make dist`, as CycloneDX
+	@mkdir -p build
+	@$(BIN)/python scripts/sbom.py dist/*.whl build/sbom.cdx.json
+
+audit: sbom  ## Ask for known vulnerabilities in what comes with the wheel; needs the network
+	@$(BIN)/python -m pip --disable-pip-version-check --python .venv-sbom freeze --exclude binance-margin-stream \
+		> build/requirements.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/requirements.txt
+
 clean:  ## Remove what can be made again
-	@rm -rf $(VENV) .venv-peers build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .venv-peers .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

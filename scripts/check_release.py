@@ -1,0 +1,82 @@
+"""Say whether version, changelog, citation and tag agree; each of them is written by hand.
+
+Without a tag, before any commit: the version is a semantic one, the citation repeats it, and the changelog begins with
+what is unreleased or with that version. With a tag, such as `v1.2.0`, before a release: the tag is that of the version,
+and the changelog begins with the version and the day. Prints every disagreement and exits with 1, or prints nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "binance_margin_stream"
+_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)((a|b|rc)[1-9]\d*)?")
+_RELEASE = re.compile(r"(\S+) - (\d{4}-\d{2}-\d{2})")
+
+
+def version_of(root: Path) -> str:
+    source = (root / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def sections_of(root: Path) -> dict[str, str]:
+    """What the changelog says, by its second-level headings, newest first."""
+    parts = re.split(r"^## (.+)$", (root / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True))
+
+
+def problems(root: Path, tag: str | None, today: date) -> list[str]:
+    """What does not agree in the tree at `root`."""
+    version, sections = version_of(root), sections_of(root)
+    citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    first = next(iter(sections), "")
+    found = []
+    if not _VERSION.fullmatch(version):
+        found.append(f"{PACKAGE}/__init__.py: {version!r} is no version such as 1.2.0 or 1.2.0rc1")
+    if str(citation.get("version")) != version:
+        found.append(f"CITATION.cff: version is {citation.get('version')}, not {version}")
+    if first != "Unreleased" and not first.startswith(f"{version} - "):
+        found.append(f"CHANGELOG.md: begins with {first!r}, neither with 'Unreleased' nor with {version} and its day")
+    found += [
+        f"CHANGELOG.md: nothing under {heading!r}" for heading, text in sections.items() if not text.strip()
+    ]
+    return found if tag is None else found + _of_the_tag(tag, version, first, today)
+
+
+def _of_the_tag(tag: str, version: str, first: str, today: date) -> list[str]:
+    if tag != f"v{version}":
+        return [f"the tag is {tag}, the version is {version}: tag v{version}"]
+    release = _RELEASE.fullmatch(first)
+    if release is None or release[1] != version:
+        return [f"CHANGELOG.md: begins with {first!r}; a release begins with '{version} - {today}'"]
+    try:
+        day = date.fromisoformat(release[2])
+    except ValueError:
+        return [f"CHANGELOG.md: {release[2]} is no day"]
+    return [f"CHANGELOG.md: {day} has not come yet"] if day > today else []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("tag", nargs="?", help="the tag of the release, such as v1.2.0")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the tree to look at (default: this one)")
+    parser.add_argument("--notes", action="store_true", help="print what the changelog says of this release")
+    arguments = parser.parse_args()
+    found = problems(arguments.root, arguments.tag, datetime.now(UTC).date())
+    for problem in found:
+        print(problem, file=sys.stderr)
+    if arguments.notes and not found:
+        print(next(iter(sections_of(arguments.root).values())).strip())
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

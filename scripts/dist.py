@@ -1,0 +1,105 @@
+"""Build wheel and sdist so that the same commit yields the same bytes, and prove it by building twice.
+
+What is built is what git knows of the tree, in a copy whose modes and times do not depend on this machine; every time
+in the archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build is given another folder and time zone. Exit status 1 says that the two differ, and in which file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def git(*arguments: str, root: Path) -> str:
+    return subprocess.run(("git", *arguments), cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def epoch_of(root: Path) -> int:
+    """Seconds since 1970 UTC that all files are dated with."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--pretty=%ct", root=root))
+
+
+def copied(root: Path, tree: Path, epoch: int) -> None:
+    """Copy what git knows of `root`, as it stands in the tree."""
+    for name in git("ls-files", "-z", root=root).split("\0"):
+        source, target = root / name, tree / name
+        if name and source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+            os.utime(target, (epoch, epoch))
+
+
+def built(tree: Path, folder: Path, epoch: int, zone: str) -> None:
+    """Wheel and sdist of `tree` in `folder`."""
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "TZ": zone}
+    run = subprocess.run(
+        command, env=environment, umask=0o022, capture_output=True, text=True, timeout=300, check=False
+    )
+    if run.returncode:
+        sys.exit(f"dist: the build failed\n{run.stdout}{run.stderr}")
+    (sdist,) = folder.glob("*.tar.gz")
+    repack(sdist, epoch)
+
+
+def repack(sdist: Path, epoch: int) -> None:
+    """Write the archive anew: sorted, dated, and owned by nobody."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(scratch, filter="data")
+        with (
+            open(sdist, "wb") as file,
+            gzip.GzipFile("", "wb", 9, file, mtime=epoch) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            for path in sorted(Path(scratch).rglob("*")):
+                member = archive.gettarinfo(path, path.relative_to(scratch).as_posix())
+                member.mtime, member.uid, member.gid, member.uname, member.gname = epoch, 0, 0, "", ""
+                member.mode = 0o755 if path.is_dir() or member.mode & 0o100 else 0o644
+                archive.addfile(member, open(path, "rb") if path.is_file() else None)  # noqa: SIM115
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """The names of the files that are not the same in both."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where they go (default: dist)")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the tree to build (default: this one)")
+    arguments = parser.parse_args()
+    epoch = epoch_of(arguments.root)
+    with tempfile.TemporaryDirectory() as folder:
+        results = []
+        for name, zone in (("first", "UTC"), ("second", "Asia/Kolkata")):
+            copied(arguments.root, Path(folder, name, "tree"), epoch)
+            built(Path(folder, name, "tree"), Path(folder, name, "dist"), epoch, zone)
+            results.append(digests(Path(folder, name, "dist")))
+        if different := differences(*results):
+            print(f"dist: two builds differ in {', '.join(different)}", file=sys.stderr)
+            return 1
+        arguments.outdir.mkdir(parents=True, exist_ok=True)
+        for name, digest in results[0].items():
+            shutil.copyfile(Path(folder, "first", "dist", name), arguments.outdir / name)
+            print(f"{digest}  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Write down what comes with a wheel, as CycloneDX: `scripts/sbom.py WHEEL OUTPUT`.
+
+The wheel is installed with all its extras into `.venv-sbom`, which is made anew, and what is there then is listed.
+"""
+
+from __future__ import annotations
+
+import email
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+PLACE = Path(__file__).resolve().parent.parent / ".venv-sbom"
+
+
+def metadata_of(wheel: Path) -> email.message.Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(archive.read(name))
+
+
+def main() -> None:
+    wheel, output = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    metadata = metadata_of(wheel)
+    extras = ",".join(metadata.get_all("Provides-Extra", []))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(PLACE), "--quiet"]
+    shutil.rmtree(PLACE, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(PLACE)], check=True)
+    subprocess.run([*pip, "install", f"{wheel}[{extras}]"], check=True)
+    cyclonedx = [str(Path(sys.executable).with_name("cyclonedx-py")), "environment", "--output-reproducible"]
+    subprocess.run([*cyclonedx, "--output-format", "JSON", "--output-file", str(output), str(PLACE)], check=True)
+    parts = {part["name"]: part["version"] for part in json.loads(output.read_text(encoding="utf-8"))["components"]}
+    if parts.get(metadata["Name"]) != metadata["Version"]:
+        sys.exit(f"sbom: {output.name} does not hold {metadata['Name']} {metadata['Version']}")
+    print(f"{len(parts)} packages, {metadata['Name']} with {extras} among them")
+
+
+if __name__ == "__main__":
+    main()
