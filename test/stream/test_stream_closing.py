@@ -113,6 +113,7 @@ class TestConnection:
 
     def test_one_whose_peer_reads_nothing_is_cut_off_with_what_it_still_had_to_send(self, monkeypatch):
         monkeypatch.setattr(connection_module, "_GOODBYE", 0.2)
+        monkeypatch.setattr(connection_module, "LARGEST_BACKLOG", 1 << 26)
 
         async def main():
             async with self.connected(Peer(reads=False)) as (connection, task):
