@@ -65,6 +65,14 @@ class Accounts:
         """Take a user's key away; the account stays."""
         self._revoked.update(key for key, account in self._by_key.items() if account.uid == uid)
 
+    def all(self) -> list[ApiAccount]:
+        """Every user, in the order they came."""
+        return list(self._by_key.values())
+
+    def is_revoked(self, api_key: str) -> bool:
+        """Whether a key was taken away."""
+        return api_key in self._revoked
+
     def _text(self, prefix: str) -> str:
         alphabet = string.ascii_letters + string.digits
         return prefix + random_text(self._source, alphabet, _LENGTH - len(prefix))

@@ -38,6 +38,10 @@ class ArmedFaults:
         """Let a fault strike `times` times, or until cleared, on one path or on any."""
         self._armed.append(Armed(fault, path, times, probability))
 
+    def all(self) -> list[Armed]:
+        """Those that wait, oldest first."""
+        return list(self._armed)
+
     def waits(self, fault: object) -> bool:
         """Whether a fault like this one still waits for its occasion."""
         return any(armed.fault == fault for armed in self._armed)

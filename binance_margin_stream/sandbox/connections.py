@@ -38,6 +38,7 @@ class Connection:
     host: Host
     ip: str
     combined: bool
+    opened_at: int
     rate: MessageRate | None
     show_rate_limits: bool = True
     frozen: bool = False
@@ -74,7 +75,7 @@ class Connections:
         """Add a connection, with its pings and its end after 24 hours."""
         self._last_id += 1
         rate = None if host == "websocket_api" else MessageRate(self._rules.stream_messages_per_second)
-        connection = Connection(self._last_id, host, ip, combined, rate)
+        connection = Connection(self._last_id, host, ip, combined, now, rate)
         self._open[connection.id] = connection
         self._tally.connections_opened += 1
         self._timers.at(now + self._rules.ping_interval_ms, lambda _, at: self._heartbeat(connection, at))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Counts", "RestCall", "Tally"]
+__all__ = ["Counts", "RestCall", "SentEvent", "Tally"]
+
+
+_EVENTS = 50
+"""How many events the log keeps: enough to look at, whatever a client has to do with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,18 @@ class RestCall:
     method: str
     path: str
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """One event: the how many-th, when (ms of exchange time), whose, in how many frames, and what."""
+
+    number: int
+    time: int
+    uid: int
+    account: str
+    frames: int
+    event: Mapping[str, object] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,8 @@ class Tally:
         self.rest_log: deque[RestCall] = deque(maxlen=log_size)
         self.events: Counter[tuple[int, int | str]] = Counter()
         self.faults: Counter[str] = Counter()
+        self.event_log: deque[SentEvent] = deque(maxlen=_EVENTS)
+        self._last_event = 0
         self.handshakes_refused = 0
         self.connections_opened = 0
         self.frames_received = 0
@@ -79,6 +97,11 @@ class Tally:
     def struck(self, fault: object) -> None:
         """Note that a fault found its occasion."""
         self.faults[type(fault).__name__] += 1
+
+    def happened(self, time: int, uid: int, account: str, frames: int, event: Mapping[str, object]) -> None:
+        """Note an event, whether or not anybody listened."""
+        self._last_event += 1
+        self.event_log.append(SentEvent(self._last_event, time, uid, account, frames, event))
 
     def snapshot(self, connections_open: int) -> Counts:
         """The figures of this moment."""

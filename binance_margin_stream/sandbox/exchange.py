@@ -18,6 +18,7 @@ from .counts import Counts, RestCall
 from .faults import ArmedFault, Fault, WrongCertificate
 from .listen_keys import KeyKind
 from .named_faults import NAMED, named
+from .overview import overview
 from .publishing import Event, publish
 from .revoking import delete_listen_keys, revoke
 from .rules import Rules
@@ -88,6 +89,10 @@ class Exchange:
 
         """
         return self._state.accounts.opened(api_key)
+
+    def accounts(self) -> list[ApiAccount]:
+        """Every account that was opened, oldest first."""
+        return self._state.accounts.all()
 
     def revoke_api_key(self, api_key: str, now: int) -> None:
         """Take an API key away: its listen keys fall silent, the WebSocket API answers 401 unasked.
@@ -226,6 +231,11 @@ class Exchange:
     def rest_log(self) -> list[RestCall]:
         """The last REST calls, oldest first."""
         return list(self._state.tally.rest_log)
+
+    def overview(self, now: int) -> dict[str, object]:
+        """Everything at a glance, without secrets."""
+        self.advance(now)
+        return overview(self._state, now)
 
     def is_frozen(self, number: int) -> bool:
         """Whether a fault made a connection silent: nothing is sent on it, nothing read, and its socket stays."""

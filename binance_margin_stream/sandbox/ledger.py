@@ -50,6 +50,10 @@ class Ledger:
         """The balances of the assets that an account had to do with."""
         return self._balances.get((uid, account), {})
 
+    def accounts(self) -> set[tuple[int, str]]:
+        """The accounts that had to do with an asset, by user and margin account."""
+        return set(self._balances)
+
     def snapshot(self, uid: int, account: str) -> dict[str, Balance]:
         """Copies of an account's balances, for those who look on from outside."""
         return {asset: replace(balance) for asset, balance in self.of_account(uid, account).items()}

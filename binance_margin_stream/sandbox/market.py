@@ -87,8 +87,10 @@ class Market:
             lambda now: trading.reject(uid, account, symbol, side, type, quantity, price, reason, now)
         )
 
-    def fill_order(self, order_id: int, quantity: Number | None = None, price: Number | None = None) -> Order:
-        """Fill an order, by default what remains of it at its price.
+    def fill_order(
+        self, order_id: int | None = None, quantity: Number | None = None, price: Number | None = None
+    ) -> Order:
+        """Fill an order, by default what remains of the youngest open one at its price.
 
         Raises:
             ValueError: no such order, not open, more than remains, worse than its limit, or too expensive.
@@ -96,8 +98,8 @@ class Market:
         """
         return self._thread.do(lambda now: self._exchange.trading.fill(order_id, quantity, price, now))
 
-    def cancel_order(self, order_id: int) -> Order:
-        """Cancel an order.
+    def cancel_order(self, order_id: int | None = None) -> Order:
+        """Cancel an order, by default the youngest open one.
 
         Raises:
             ValueError: no such order, or not open.
@@ -105,8 +107,8 @@ class Market:
         """
         return self._thread.do(lambda now: self._exchange.trading.cancel(order_id, now))
 
-    def expire_order(self, order_id: int) -> Order:
-        """Let an order expire.
+    def expire_order(self, order_id: int | None = None) -> Order:
+        """Let an order expire, by default the youngest open one.
 
         Raises:
             ValueError: no such order, or not open.

@@ -122,16 +122,17 @@ class Orders:
         self._last_trade = 0
         self._last_execution = 0
 
-    def find(self, order_id: int) -> Order:
-        """The order with this id; those that ended long ago are forgotten.
+    def find(self, order_id: int | None) -> Order:
+        """The order with this id, with None the youngest that is open; those that ended long ago are forgotten.
 
         Raises:
             ValueError: there is none.
 
         """
-        order = self._orders.get(order_id)
+        number = next(reversed(self._open), None) if order_id is None else order_id
+        order = None if number is None else self._orders.get(number)
         if order is None:
-            raise ValueError(f"no order {order_id}")
+            raise ValueError("no order is open" if order_id is None else f"no order {order_id}")
         return order
 
     def open(self) -> list[Order]:

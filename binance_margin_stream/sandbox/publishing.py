@@ -45,6 +45,7 @@ def publish(state: State, uid: int, account: str, event: Event) -> int:
             key = state.keys.of_account(kind, uid, account)
             if key is not None and _carries(kind, name):
                 sent += _to_listeners(state, key, text, fault)
+    state.tally.happened(state.timers.now, uid, account, sent, event)
     return sent
 
 
@@ -109,7 +110,8 @@ def watch_key(state: State, key: ListenKey) -> None:
 def expire_key(state: State, key: ListenKey, at: int) -> None:
     """End a key and say so to those who listen; nothing follows on it."""
     time: int | str = str(at) if state.rules.listen_key_expired_time == "string" else at
-    _to_listeners(state, key, _json({"e": "listenKeyExpired", "E": time, "listenKey": key.text}))
+    event = {"e": "listenKeyExpired", "E": time, "listenKey": key.text}
+    state.tally.happened(at, key.uid, key.account, _to_listeners(state, key, _json(event)), event)
     state.keys.end(key)
 
 
@@ -121,8 +123,9 @@ def watch_token(state: State, token: ListenToken) -> None:
 def expire_subscription(state: State, connection: Connection, subscription: Subscription, at: int) -> None:
     """End a subscription and say so, as after expiry and after the client's own unsubscribe."""
     state.connections.unsubscribe(connection, subscription)
-    text = _enveloped(subscription.id, _json({"e": "eventStreamTerminated", "E": at}))
-    send_event(state, connection, subscription.id, text)
+    event: Event = {"e": "eventStreamTerminated", "E": at}
+    sent = send_event(state, connection, subscription.id, _enveloped(subscription.id, _json(event)))
+    state.tally.happened(at, subscription.uid, subscription.account, int(sent), event)
 
 
 def _is_heard(state: State, uid: int, account: str) -> bool:

@@ -14,6 +14,8 @@ from typing import Self
 from ..endpoints import Endpoints
 from .accounts import CROSS, ApiAccount
 from .clock import Clock
+from .control import JSON
+from .control_http import Work
 from .counts import Counts, RestCall
 from .exchange import Exchange
 from .faults import Fault
@@ -80,7 +82,7 @@ class Sandbox(Market):
         source = secrets.SystemRandom() if seed is None else random.Random(seed)
         self._exchange = Exchange(self._rules, source)
         self._account = self._exchange.add_account()
-        self._thread = ServerThread(self._exchange, self._rules, start, speed)
+        self._thread = ServerThread(self._exchange, self._rules, start, speed, self._carry_out)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._host}:{self._port} {self._thread.state}>"
@@ -152,6 +154,11 @@ class Sandbox(Market):
     def rest_log(self) -> list[RestCall]:
         """The last REST calls, oldest first, without their parameters."""
         return self._thread.look(self._exchange.rest_log)
+
+    @property
+    def accounts(self) -> list[ApiAccount]:
+        """Every account, the one that is there from the start first."""
+        return self._thread.look(self._exchange.accounts)
 
     def add_account(self) -> ApiAccount:
         """Open another account; the answer holds its `api_key` and `api_secret`."""
@@ -272,6 +279,9 @@ class Sandbox(Market):
             )
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - shown, not bound
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
+
+    def _carry_out(self, work: Work) -> JSON:
+        return work.operation.run(self, work.arguments)
 
 
 def _is_loopback(host: str) -> bool:

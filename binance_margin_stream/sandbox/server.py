@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
+from collections.abc import Callable
 from email.utils import formatdate
 
 from aiohttp import ClientPayloadError, web
@@ -13,6 +14,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from .clock import Clock
+from .control import JSON
+from .control_http import ControlError, Work, failed, is_control_path, result, route
 from .exchange import Exchange
 from .handshakes import is_websocket_path
 from .pages import page
@@ -63,8 +66,11 @@ class _Listener(web.Server):
 class Server:
     """Listens on one port, hands everything to the exchange and sends what it says."""
 
-    def __init__(self, exchange: Exchange, rules: Rules, clock: Clock) -> None:
+    def __init__(self, exchange: Exchange, rules: Rules, clock: Clock, carry_out: Callable[[Work], JSON]) -> None:
+        """`carry_out` does the work of an operation; it is called in a thread of its own and may block."""
         self._exchange = exchange
+        self._carry_out = carry_out
+        self._host = ""
         self._rules = rules
         self._clock = clock
         self._links: dict[int, Link] = {}
@@ -81,6 +87,7 @@ class Server:
             OSError: the address cannot be used.
 
         """
+        self._host = host
         loop = asyncio.get_running_loop()
         self._socket = await loop.create_server(self._listener, host, port)
         number: int = self._socket.sockets[0].getsockname()[1]
@@ -146,9 +153,25 @@ class Server:
             return self._response(page(408))
         except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError):
             return self._response(page(400))
+        if is_control_path(request.raw_path):
+            return self._response(await self._control(_plain(request, body)))
         answer = self._exchange.rest(_plain(request, body), self.now())
         self.pump()
         return await self._deliver(request, answer)
+
+    async def _control(self, request: Request) -> Answer:
+        try:
+            routed = route(request, self._host, self._rules.body_limit, lambda: self._exchange.overview(self.now()))
+            self.pump()
+            if isinstance(routed, Answer):
+                return routed
+            return result({"result": await asyncio.to_thread(self._carry_out, routed)})
+        except ControlError as error:
+            return failed(error)
+        except ValueError as error:
+            return failed(ControlError(400, str(error)))
+        except (RuntimeError, TimeoutError):
+            return failed(ControlError(503, "the sandbox is closing"))
 
     async def _deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         if answer.delay_ms:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from .clock import Clock
+from .control import JSON
+from .control_http import Work
 from .exchange import Exchange
 from .rules import Rules
 from .server import Server
@@ -24,11 +26,14 @@ _SECONDS = 5.0
 class ServerThread:
     """A server with its exchange; only its own thread touches either while it runs."""
 
-    def __init__(self, exchange: Exchange, rules: Rules, start_ms: int, speed: float) -> None:
+    def __init__(
+        self, exchange: Exchange, rules: Rules, start_ms: int, speed: float, carry_out: Callable[[Work], JSON]
+    ) -> None:
         self._exchange = exchange
         self._rules = rules
         self._start_ms = start_ms
         self._speed = speed
+        self._carry_out = carry_out
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -143,5 +148,5 @@ class ServerThread:
 
     async def _listen(self, host: str, port: int) -> int:
         clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
-        self._server = Server(self._exchange, self._rules, clock)
+        self._server = Server(self._exchange, self._rules, clock, self._carry_out)
         return await self._server.start(host, port)

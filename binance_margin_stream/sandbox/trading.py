@@ -74,7 +74,7 @@ class Trading:
         order = self._draft(uid, account, symbol, side, order_type, quantity, price, now, stop_price, "GTC")
         return executing.reject(self._state, order, reason, now)
 
-    def fill(self, order_id: int, quantity: Number | None, price: Number | None, now: int) -> Order:
+    def fill(self, order_id: int | None, quantity: Number | None, price: Number | None, now: int) -> Order:
         """Fill an order: what remains of it unless a quantity is given, at its price unless one is given.
 
         Raises:
@@ -93,7 +93,7 @@ class Trading:
         watch(self._state, order.uid, order.account, now)
         return order
 
-    def cancel(self, order_id: int, now: int) -> Order:
+    def cancel(self, order_id: int | None, now: int) -> Order:
         """Cancel an order.
 
         Raises:
@@ -102,7 +102,7 @@ class Trading:
         """
         return executing.end(self._state, self._state.orders.find(order_id), "CANCELED", now)
 
-    def expire(self, order_id: int, now: int) -> Order:
+    def expire(self, order_id: int | None, now: int) -> Order:
         """Let an order expire.
 
         Raises:

@@ -40,7 +40,7 @@ def test_an_empty_answer_is_empty(client: Client) -> None:
 
 
 def test_a_page_is_html(client: Client) -> None:
-    status, headers, body = client.call("GET", "/")
+    status, headers, body = client.call("GET", "/nothing")
     assert (status, headers["Content-Type"]) == (404, "text/html")
     assert body.startswith(b"<html>\r\n<head><title>404 Not Found</title>")
 
