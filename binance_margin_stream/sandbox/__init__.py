@@ -28,7 +28,9 @@ def __getattr__(name: str) -> object:
     try:
         from .sandbox import Sandbox
     except ModuleNotFoundError as missing:
-        if missing.name not in ("aiohttp", "multidict"):
+        if missing.name not in ("aiohttp", "multidict", "yaml"):
             raise
-        raise ImportError("the sandbox server needs aiohttp: pip install 'binance-margin-stream[sandbox]'") from missing
+        raise ImportError(
+            "the sandbox server needs aiohttp and pyyaml: pip install 'binance-margin-stream[sandbox]'"
+        ) from missing
     return Sandbox

@@ -142,10 +142,11 @@ def _operation(method: str) -> Operation:
 
 
 def _api_key(sandbox: Sandbox, uid: object) -> str:
-    keys = {account.uid: account.api_key for account in sandbox.accounts}
-    if uid not in keys:
-        raise ValueError(f"uid takes the number of a user: {', '.join(map(str, keys))}")
-    return keys[uid]  # type: ignore[index]  # it was found there
+    users = sandbox.accounts
+    for user in users:
+        if user.uid == uid:
+            return user.api_key
+    raise ValueError(f"uid takes the number of a user: {', '.join(str(user.uid) for user in users)}")
 
 
 def _plain(value: object) -> JSON:

@@ -24,7 +24,9 @@ from .listen_keys import KeyKind
 from .market import Market
 from .publishing import Event
 from .rules import Rules
+from .script import Script, read_script
 from .server_thread import ServerThread
+from .timetable import timetable
 from .websocket_api import WEBSOCKET_API_PATH
 
 __all__ = ["Sandbox"]
@@ -270,6 +272,23 @@ class Sandbox(Market):
 
         """
         self._thread.step(seconds)
+
+    def play(self, script: Script) -> None:
+        """Play a script, a YAML file or a list of its steps, and return when its last step is done.
+
+        Every step has `at`, a time of day in UTC, or `after`, a time since the step before; `every` and `times`
+        repeat it. It is all exchange time: this waits for it, or steps to it where time stands still. All steps
+        are checked before the first one is done.
+
+        Raises:
+            ScriptError: a step is wrong, or could not be done; a `ValueError` that names it.
+            OSError: the file cannot be read.
+            RuntimeError: the sandbox is not running, or was closed meanwhile.
+
+        """
+        for due, step in timetable(read_script(script), self.now):
+            self._thread.wait_until(due)
+            step.run(self)
 
     @property
     def _authority(self) -> str:

@@ -21,6 +21,8 @@ __all__ = ["ServerThread"]
 _T = TypeVar("_T")
 
 _SECONDS = 5.0
+_LOOK_SECONDS = 0.25
+"""How long to wait at most before looking at the clock again, which somebody may have stepped."""
 
 
 class ServerThread:
@@ -38,12 +40,12 @@ class ServerThread:
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self._ends = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
 
     @property
     def state(self) -> str:
         """In words: not started, running or closed."""
-        return "closed" if self._closed else "running" if self._thread else "not started"
+        return "closed" if self._closed.is_set() else "running" if self._thread else "not started"
 
     def start(self, host: str, port: int) -> int | None:
         """Listen; returns the port, or None where it listens already.
@@ -54,14 +56,15 @@ class ServerThread:
 
         """
         with self._ends:
-            if self._closed:
+            if self._closed.is_set():
                 raise RuntimeError("this sandbox is closed; make another one")
             return None if self._thread else self._start(host, port)
 
     def close(self) -> None:
         """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
         with self._ends:
-            thread, self._thread, self._closed = self._thread, None, True
+            self._closed.set()
+            thread, self._thread = self._thread, None
             if thread is None or self._loop is None:
                 return
             with contextlib.suppress(RuntimeError):
@@ -101,6 +104,19 @@ class ServerThread:
         """
         self._await(self._running()[1].step(seconds))
 
+    def wait_until(self, due: int) -> None:
+        """Return when a moment of exchange time (ms) has come: wait for it, or step to it where time stands still.
+
+        Raises:
+            RuntimeError: it is not running, or was closed meanwhile.
+
+        """
+        while (left_ms := due - self.do(lambda now: now)) > 0:
+            if not self._speed:
+                self.step(left_ms / 1000)
+            elif self._closed.wait(min(left_ms / 1000 / self._speed, _LOOK_SECONDS)):
+                raise RuntimeError("the sandbox was closed meanwhile")
+
     def _running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
         if self._thread is None or self._loop is None or self._server is None:
             raise RuntimeError("the sandbox is not running; use it inside `with Sandbox() as exchange:`")
@@ -126,7 +142,7 @@ class ServerThread:
         try:
             number = started.result(_SECONDS)
         except BaseException:
-            self._closed = True
+            self._closed.set()
             thread.join(_SECONDS)
             raise
         self._thread = thread
