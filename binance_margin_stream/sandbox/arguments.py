@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import NoneType, UnionType
@@ -14,7 +14,7 @@ from .money import decimal
 
 __all__ = ["Kind", "Parameter", "check", "parameters_of"]
 
-Kind = Literal["text", "integer", "number", "seconds", "flag", "choice", "object"]
+Kind = Literal["text", "integer", "number", "real", "flag", "choice", "names", "object"]
 
 _LONGEST_SHOWN = 40
 _FLAGS: dict[object, bool] = {"true": True, "false": False}
@@ -39,7 +39,7 @@ class Parameter:
             ValueError: naming the parameter and what it takes.
 
         """
-        if value is None and self.nullable:
+        if self.nullable and value in (None, "null"):
             return None
         try:
             return self._read(value)
@@ -53,9 +53,10 @@ class Parameter:
             "text": "a text",
             "integer": "a whole number",
             "number": 'a number such as 12 or "0.5"',
-            "seconds": "a number of seconds",
+            "real": "a number from 0",
             "flag": "true or false",
             "choice": f"one of {', '.join(self.choices)}",
+            "names": "a list of names, or names with commas between them",
             "object": 'a JSON object such as {"e": "balanceUpdate"}',
         }
         return words[self.kind]
@@ -81,13 +82,17 @@ class Parameter:
                 return value
             case "integer", int() | str():
                 return int(value)
-            case "seconds", int() | float() | str():
-                return _seconds(float(value))
+            case "real", int() | float() | str():
+                return _real(float(value))
             case "number", float():
                 # The shortest text that reads as this float is what was written: 0.1 is a tenth.
                 return decimal(repr(value))
             case "number", int() | str() | Decimal():
                 return decimal(value)
+            case "names", str():
+                return value.split(",")
+            case "names", list() if all(isinstance(each, str) for each in value):
+                return value
             case "object", Mapping():
                 return dict(value)
             case "object", str() if isinstance(read := json.loads(value), dict):
@@ -96,8 +101,10 @@ class Parameter:
                 return _refuse()
 
 
-def parameters_of(method: Callable[..., object], about: Mapping[str, str]) -> tuple[Parameter, ...]:
-    """The parameters of a method by its signature and annotations; `about` describes each name.
+def parameters_of(
+    method: Callable[..., object], about: Mapping[str, str], known: Mapping[str, Parameter]
+) -> tuple[Parameter, ...]:
+    """The parameters of a method by its signature and annotations; `about` describes each that is not `known`.
 
     Raises:
         TypeError: an annotation that no JSON value stands for, or a name that `about` does not hold.
@@ -105,7 +112,7 @@ def parameters_of(method: Callable[..., object], about: Mapping[str, str]) -> tu
     """
     hints = get_type_hints(method)
     return tuple(
-        _parameter(given, hints[name], about)
+        known.get(name) or _parameter(given, hints[name], about)
         for name, given in inspect.signature(method).parameters.items()
         if name != "self"
     )
@@ -139,7 +146,7 @@ def _parameter(given: inspect.Parameter, hint: object, about: Mapping[str, str])
 
 
 def _kind(options: list[object]) -> tuple[Kind, tuple[str, ...]]:
-    simple: dict[object, Kind] = {str: "text", int: "integer", float: "seconds", bool: "flag"}
+    simple: dict[object, Kind] = {str: "text", int: "integer", float: "real", bool: "flag"}
     match options:
         case [option] if option in simple:
             return simple[option], ()
@@ -147,13 +154,15 @@ def _kind(options: list[object]) -> tuple[Kind, tuple[str, ...]]:
             return "choice", get_args(option)
         case [option] if get_origin(option) is Mapping:
             return "object", ()
+        case [option] if option == Sequence[str]:
+            return "names", ()
         case _ if set(options) == {Decimal, int, str}:
             return "number", ()
         case _:
             raise TypeError(f"no JSON value stands for {options}")
 
 
-def _seconds(value: float) -> float:
+def _real(value: float) -> float:
     return value if 0 <= value < float("inf") else _refuse()
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from .arguments import Parameter, check, parameters_of
+from .arguments import Kind, Parameter, check, parameters_of
+from .named_faults import NAMED, named
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -37,6 +38,9 @@ _METHODS = (
     "delete_listen_key",
     "retire",
     "reinstate",
+    "fail",
+    "trouble",
+    "stop_trouble",
     "clear_faults",
     "advance",
 )
@@ -46,28 +50,39 @@ _ABOUT = {
     "account": "cross, or the symbol of an isolated account",
     "amount": "how much of it",
     "asset": "such as USDT",
+    "connection": "number of the one that it strikes; all if none is named",
     "delta": "what comes in, or below zero what goes out",
     "event": "sent as it is",
+    "every_seconds": "between two faults on average, of exchange time",
+    "in_seconds": "of exchange time",
     "kind": "which listen key; all of the account's if none is named",
     "level": "margin level, such as 1.1",
-    "order_id": "as the order's events say it; the last open order if none is named",
+    "only": "faults to choose from",
+    "order_id": "as the order's events say it; the youngest open order if none is named",
     "path": "such as /sapi/v1/userListenToken",
     "price": "in the quote asset",
+    "probability": "with which each occasion is taken, up to 1",
+    "quantity": "in the base asset",
     "rate": "part of what was borrowed, such as 0.0001",
     "reason": "as the report tells it",
-    "quantity": "in the base asset",
     "seconds": "of exchange time",
+    "seed": "the same one gives the same faults",
     "side": "BUY or SELL",
     "status": "such as MARGIN_CALL",
     "stop_price": "what wakes a stop order up",
     "symbol": "such as BTCUSDT",
     "time_in_force": "GTC, IOC or FOK",
+    "times": "how many occasions it takes; null for all until clear-faults",
     "type": "such as LIMIT or MARKET",
 }
 
 _USER = Parameter("uid", "integer", "user that it happens to, by number; 1 is there from the start", False, 1)
-_LEFT_OUT = ("api_key", "listen_key")
-"""Secrets have no place on a command line or in a file: a user is named by number, a listen key by its account."""
+_FAULT = Parameter("fault", "choice", "what goes wrong", choices=tuple(NAMED))
+_LEFT_OUT = {
+    "api_key": "a secret has no place on a command line or in a file: users go by number",
+    "listen_key": "a secret, too: listen keys go by their account",
+    "at_ms": "in_seconds says it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,8 @@ class Operation:
     summary: str
     method: str
     parameters: tuple[Parameter, ...]
+    prepare: Callable[[dict[str, object]], dict[str, object]] = dict
+    """Makes the method's arguments from those that were given, each of which is right by itself."""
 
     def check(self, given: Mapping[str, object]) -> dict[str, object]:
         """The arguments for `run`.
@@ -86,7 +103,7 @@ class Operation:
             ValueError: a parameter that is unknown, missing, or not what it should be.
 
         """
-        return check(self.parameters, given)
+        return self.prepare(check(self.parameters, given))
 
     def run(self, sandbox: Sandbox, arguments: Mapping[str, object]) -> JSON:
         """Do it with checked arguments; returns what the Python method returns, as JSON.
@@ -134,11 +151,36 @@ def _operation(method: str) -> Operation:
 
     function = getattr(Sandbox, method)
     summary = (inspect.getdoc(function) or "").partition("\n")[0]
-    everything = parameters_of(function, {**_ABOUT, **dict.fromkeys(_LEFT_OUT, "")})
+    everything = parameters_of(function, {**_ABOUT, **_LEFT_OUT}, {"fault": _FAULT})
     parameters = tuple(each for each in everything if each.name not in _LEFT_OUT)
+    name = method.replace("_", "-")
+    if _FAULT in parameters:
+        return Operation(name, summary, method, (*parameters, *_of_faults().values()), _with_fault)
     if any(each.name == "api_key" for each in everything):
         parameters = (*parameters, _USER)
-    return Operation(method.replace("_", "-"), summary, method, parameters)
+    return Operation(name, summary, method, parameters)
+
+
+@functools.cache
+def _of_faults() -> Mapping[str, Parameter]:
+    """The parameters that faults of their own take."""
+    kinds: dict[type, Kind] = {int: "integer", float: "real", str: "text"}
+    takers: dict[str, list[str]] = {}
+    found: dict[str, Parameter] = {}
+    for fault in NAMED.values():
+        for each in fault.parameters:
+            takers.setdefault(each.name, []).append(fault.name)
+            kind: Kind = "choice" if each.choices else kinds[type(each.default)]
+            about = f"of {', '.join(takers[each.name])}"
+            found[each.name] = Parameter(each.name, kind, about, required=False, choices=each.choices)
+    return found
+
+
+def _with_fault(given: dict[str, object]) -> dict[str, object]:
+    """The fault as a value, made from its name and the parameters that are its own."""
+    own = {name: value for name, value in given.items() if name in _of_faults()}
+    rest = {name: value for name, value in given.items() if name not in own}
+    return {**rest, "fault": named(str(given["fault"]), **own)}  # type: ignore[arg-type]  # each was read as its kind
 
 
 def _api_key(sandbox: Sandbox, uid: object) -> str:

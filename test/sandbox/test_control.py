@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.sandbox.control import operations
@@ -167,6 +168,32 @@ def test_faults_strike_the_exchange_and_not_its_controls(client: Client) -> None
     assert client.exchange.counts.rest_calls == 2
 
 
+def test_faults_go_by_name(client: Client) -> None:
+    do(client, "fail", fault="server-error", status=502, times=2, path=TOKEN)
+    assert [client.call("POST", path)[0] for path in (RISK, TOKEN, TOKEN, TOKEN)] == [200, 502, 502, 200]
+    do(client, "fail", fault="418", times="null", retry_after="60")
+    status, headers, _ = client.call("POST", TOKEN)
+    assert (status, headers["Retry-After"]) == (418, "60")
+    assert state(client)["faults"][0]["left"] is None
+    do(client, "clear-faults")
+    with client.subscribed() as websocket:
+        do(client, "fail", fault="drop", code=1012, connection=1)
+        with pytest.raises(ConnectionClosed, match="1012"):
+            read(websocket)
+
+
+def test_trouble_comes_until_it_is_stopped(standing: Client) -> None:
+    with standing.subscribed() as websocket:
+        do(standing, "trouble", seed=1, every_seconds=1, only="malformed,binary")
+        do(standing, "advance", seconds=10)
+        assert websocket.recv(timeout=SECONDS)
+        do(standing, "stop-trouble")
+        before = standing.exchange.counts.faults
+        assert set(before) == {"MalformedFrame", "BinaryFrame"}
+        do(standing, "advance", seconds=10)
+        assert standing.exchange.counts.faults == before
+
+
 @pytest.mark.parametrize(
     ("name", "body", "error"),
     [
@@ -180,8 +207,14 @@ def test_faults_strike_the_exchange_and_not_its_controls(client: Client) -> None
         ("fill-order", {"order_id": "9" * 5000}, "order_id takes a whole number"),
         ("fill-order", {"order_id": 9}, "no order 9"),
         ("add-account", {"name": "x"}, "no parameter 'name'; there are none"),
-        ("advance", {"seconds": -1}, "seconds takes a number of seconds"),
-        ("advance", {"seconds": "inf"}, "seconds takes a number of seconds"),
+        ("advance", {"seconds": -1}, "seconds takes a number from 0"),
+        ("advance", {"seconds": "inf"}, "seconds takes a number from 0"),
+        ("fail", {"fault": "fire"}, "fault takes one of drop, reset"),
+        ("fail", {"fault": "drop", "status": 503}, "the fault drop takes code, not status"),
+        ("fail", {"fault": "server-error", "status": 200}, "status takes an HTTP status from 400"),
+        ("fail", {"fault": "server-error", "times": 0}, "times takes a whole number from 1"),
+        ("fail", {"fault": "server-error", "probability": 2}, "probability takes a number above 0"),
+        ("trouble", {"seed": 1, "only": "drop,fire"}, "only takes names of faults"),
         ("delete-listen-key", {"kind": "old"}, "kind takes one of listen_key, listen_key_v2, risk_listen_key"),
         ("emit", {"event": [1]}, "event takes a JSON object"),
         ("emit", {"event": "[1]"}, "event takes a JSON object"),

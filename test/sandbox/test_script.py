@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -205,3 +207,29 @@ def test_a_step_that_cannot_be_done_ends_the_script(standing: Client) -> None:
     with pytest.raises(ScriptError, match=r"^step 1: fill-order: no order is open$"):
         standing.exchange.play([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
     assert standing.exchange.open_orders() == []
+
+
+def test_the_example_plays_a_day() -> None:
+    with Sandbox(speed=0, start_ms=NINE) as exchange, Client(exchange).subscribed() as websocket:
+        with ThreadPoolExecutor() as threads:
+            playing = threads.submit(exchange.play, ROOT / "examples" / "day.yaml")
+            events = [json.loads(frame)["event"] for frame in websocket]
+            playing.result(SECONDS)
+        assert websocket.protocol.close_code == 1001
+        assert exchange.now == MIDNIGHT + 17 * 3_600_000
+        assert exchange.open_orders() == []
+        struck = exchange.counts.faults
+        held = exchange.balances()
+    reports = [event for event in events if event["e"] == "executionReport"]
+    assert [(report["x"], report["X"]) for report in reports[:3]] == [
+        ("NEW", "NEW"),
+        ("TRADE", "PARTIALLY_FILLED"),
+        ("TRADE", "FILLED"),
+    ]
+    assert reports[0]["E"] == MIDNIGHT + 9.5 * 3_600_000
+    sold = [report["E"] for report in reports if (report["o"], report["X"]) == ("MARKET", "FILLED")]
+    assert [(at - MIDNIGHT) / 3_600_000 for at in sold] == [10, 11, 12, 13, 14]
+    assert [report["X"] for report in reports if report["s"] == "ETHUSDT"] == ["NEW", "CANCELED"]
+    assert struck["DropConnections"] == 1
+    assert held["BTC"].debt == 0
+    assert held["USDT"].free < 1_000_000
