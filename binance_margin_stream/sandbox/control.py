@@ -150,7 +150,7 @@ def _operation(method: str) -> Operation:
     from .sandbox import Sandbox
 
     function = getattr(Sandbox, method)
-    summary = (inspect.getdoc(function) or "").partition("\n")[0]
+    summary = (inspect.getdoc(function) or "").partition("\n")[0].replace("`", "")
     everything = parameters_of(function, {**_ABOUT, **_LEFT_OUT}, {"fault": _FAULT})
     parameters = tuple(each for each in everything if each.name not in _LEFT_OUT)
     name = method.replace("_", "-")

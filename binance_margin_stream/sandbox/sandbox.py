@@ -220,13 +220,14 @@ class Sandbox(Market):
         at_ms: int | None = None,
         probability: float = 1.0,
     ) -> None:
-        """Let something go wrong: a name such as ``"half-open"``, or a value of `binance_margin_stream.sandbox.faults`.
+        """Let something go wrong.
 
-        The names are those of `named_faults`, whose ``named("drop", code=1011)`` takes parameters, too. Faults
-        of calls, handshakes, subscribes and events strike the next `times` of them, or all until `clear_faults`
-        with None, on one path or on any; with a `probability`, each occasion may pass. The others strike once:
-        one open connection, or all of them. All that can wait: `in_seconds` from now, or until `at_ms`, both in
-        exchange time.
+        A fault is a name such as ``"half-open"``, or a value of `binance_margin_stream.sandbox.faults`. The names
+        are those of `named_faults`, whose ``named("drop", code=1011)`` takes parameters, too. Faults of calls,
+        handshakes, subscribes and events strike the next `times` of them, or all until `clear_faults` with None,
+        on one path or on any; with a `probability`, each occasion may pass. The others strike once: one open
+        connection, or all of them. All that can wait: `in_seconds` from now, or until `at_ms`, both in exchange
+        time.
 
         Raises:
             ValueError: no such fault, times below 1, or a probability outside 0 to 1.

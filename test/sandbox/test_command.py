@@ -1,40 +1,113 @@
-"""The sandbox in a terminal."""
+"""The sandbox in a terminal, and driven from another one."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from binance_margin_stream.sandbox import Sandbox
 from binance_margin_stream.sandbox.command import main
+from binance_margin_stream.sandbox.drive import URL_VARIABLE
+
+from .conftest import SECONDS
 
 COMMAND = [sys.executable, "-m", "binance_margin_stream.sandbox"]
 
 
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A sandbox in a process of its own, and what it said until it was ready."""
+    command = [*COMMAND, "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = ""
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield process, said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+    """Exit status, further output and errors of a process that is told to end."""
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=10)
+    return process.returncode, output, errors
+
+
+def state(url: str) -> dict[str, object]:
+    with urllib.request.urlopen(f"{url}/sandbox/state", timeout=SECONDS) as answer:
+        read: dict[str, object] = json.load(answer)
+    return read
+
+
+def url_of(said: str) -> str:
+    (url,) = re.findall(r"REST +(\S+)", said)
+    return str(url)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_to_paste_and_ends_cleanly(number: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, "--retired-calls", "served"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    said = ""
-    while "Ctrl-C" not in said:
-        line = process.stdout.readline()
-        assert line, said
-        said += line
-    assert "This is not an exchange" in said
-    (url,) = re.findall(r"REST +(\S+)", said)
-    (key,) = re.findall(r"BINANCE_API_KEY=(\S+)", said)
-    request = urllib.request.Request(f"{url}/sapi/v1/userDataStream", method="POST", headers={"X-MBX-APIKEY": key})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
-    process.send_signal(number)
-    rest, errors = process.communicate(timeout=10)
-    assert (process.returncode, rest, errors) == (0, "The sandbox is closed.\n", "")
+    with running("--retired-calls", "served") as (process, said):
+        assert "This is not an exchange" in said
+        url = url_of(said)
+        (key,) = re.findall(r"BINANCE_API_KEY=(\S+)", said)
+        assert f"export {URL_VARIABLE}={url}\n" in said
+        assert f"page            {url}/\n" in said
+        request = urllib.request.Request(f"{url}/sapi/v1/userDataStream", method="POST", headers={"X-MBX-APIKEY": key})
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            assert answer.status == 200
+        assert ended(process, number) == (0, "The sandbox is closed.\n", "")
+
+
+def test_it_plays_a_script_from_a_time_of_day_and_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text('- at: "09:30"\n  place-order: {symbol: ETHUSDT}\n')
+    with running("--script", str(script), "--start", "09:00", "--speed", "100000") as (process, said):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "The script is over; the sandbox goes on.\n"
+        (order,) = state(url_of(said))["orders"]  # type: ignore[misc]  # JSON
+        assert order["symbol"] == "ETHUSDT"
+        assert ended(process) == (0, "The sandbox is closed.\n", "")
+
+
+def test_it_ends_while_a_script_is_playing(tmp_path: Path) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text("- after: 1h\n  place-order:\n")
+    with running("--script", str(script)) as (process, _):
+        assert ended(process) == (0, "The sandbox is closed.\n", "")
+
+
+def test_a_script_that_fails_says_so_and_the_sandbox_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text("- after: 0s\n  fill-order:\n")
+    with running("--script", str(script)) as (process, said):
+        assert process.stderr is not None
+        assert process.stderr.readline() == "error: line 1: fill-order: no order is open\n"
+        assert state(url_of(said))["orders"] == []
+        assert ended(process)[0] == 0
+
+
+def test_it_lets_faults_loose() -> None:
+    with running("--faults", "server-error:0.25, drop,freeze", "--every", "30", "--seed", "7") as (_, said):
+        assert "Fault server-error, with probability 0.25." in said
+        assert "Random faults about every 30 s, from seed 7: drop, freeze." in said
+        (armed,) = state(url_of(said))["faults"]  # type: ignore[misc]  # JSON
+        assert (armed["left"], armed["probability"]) == (None, 0.25)
 
 
 def test_it_listens_on_loopback_only(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,12 +115,91 @@ def test_it_listens_on_loopback_only(capsys: pytest.CaptureFixture[str]) -> None
     assert "loopback only" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", [["--port", "70000"], ["--port", "x"], ["--retired-calls", "perhaps"]])
+def test_a_script_is_checked_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text("- after: 5s\n  deposit: {}\n")
+    assert main(["--script", str(script)]) == 1
+    assert capsys.readouterr().err.startswith("error: line 1: no such operation; there are place-order")
+    assert main(["--script", str(tmp_path / "none.yaml")]) == 1
+    assert "none.yaml" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with Sandbox() as exchange:
+        assert main(["--port", exchange.url.rpartition(":")[2]]) == 1
+    assert "address already in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--port", "70000"],
+        ["--port", "x"],
+        ["--retired-calls", "perhaps"],
+        ["--start", "9"],
+        ["--start", "25:00"],
+        ["--every", "0"],
+        ["--faults", "fire"],
+        ["--faults", "drop:2"],
+        ["--faults", "drop:often"],
+        ["do"],
+        ["do", "deposit"],
+        ["do", "borrow"],
+    ],
+)
 def test_wrong_options_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(wrong)
     assert caught.value.code == 2
     assert "error" in capsys.readouterr().err
+
+
+def test_a_running_sandbox_is_driven(
+    exchange: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, exchange.url)
+    assert main(["do", "place-order", "--symbol", "ETHUSDT", "--side", "SELL", "--quantity", "0.5"]) == 0
+    placed = json.loads(capsys.readouterr().out)
+    assert (placed["order_id"], placed["symbol"], placed["quantity"]) == (1, "ETHUSDT", "0.5")
+    assert main(["do", "balance-update", "--asset", "USDT", "--delta", "-5"]) == 0
+    assert json.loads(capsys.readouterr().out) is None
+    assert exchange.balances()["USDT"].free == 999_995
+    assert main(["do", "emit", "--event", '{"e": "news"}']) == 0
+    assert main(["do", "fail", "--fault", "server-error", "--times", "null"]) == 0
+    capsys.readouterr()
+    assert main(["do", "state"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [order["order_id"] for order in shown["orders"]] == [1]
+    assert shown["faults"][0]["left"] is None
+
+
+def test_what_cannot_be_done_is_said(exchange: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["do", "--url", exchange.url, "fill-order"]) == 1
+    assert capsys.readouterr() == ("", "error: no order is open\n")
+    assert main(["do", "--url", exchange.url, "borrow", "--asset", "BTC", "--amount", "x"]) == 1
+    assert capsys.readouterr().err.startswith("error: amount takes a number")
+    assert main(["do", "--url", f"{exchange.url}/elsewhere", "state"]) == 1
+    assert capsys.readouterr().err == f"error: what answers at {exchange.url}/elsewhere is no sandbox\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}", "nonsense://", "http://[::1"):
+        assert main(["do", "--url", url, "state"]) == 1
+        assert (
+            capsys.readouterr().err
+            == f"error: no sandbox answers at {url.rstrip('/')}; --url or {URL_VARIABLE} names another place\n"
+        )
+
+
+def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, example in (
+        (["--help"], "--faults server-error:0.1,429:0.05"),
+        (["do", "--help"], "do place-order --symbol ETHUSDT"),
+        (["do", "fail", "--help"], "half-open"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        assert example in capsys.readouterr().out
 
 
 def test_without_aiohttp_it_says_what_to_install() -> None:
