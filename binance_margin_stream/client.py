@@ -35,7 +35,7 @@ from binance_margin_stream.exceptions import (
 from binance_margin_stream.redaction import redacted, shortened
 from binance_margin_stream.rest import RESTResponse
 from binance_margin_stream.retry import RetryPolicy
-from binance_margin_stream.transport import Received, Timeout, Transport
+from binance_margin_stream.transport import Received, Timeout, Transport, trusting
 
 __all__ = ["ApiClient"]
 
@@ -289,9 +289,10 @@ def _check_types(configuration: object, **settings: object) -> None:
 def _own(configuration: Configuration | None, endpoints: Endpoints | None) -> Configuration:
     """A configuration that no other client shares, with an address that was looked at."""
     if configuration is None:
-        host = (endpoints or Endpoints.production()).rest
-        _check_address(host)
-        own = Configuration(host=host, connection_pool_maxsize=32)
+        endpoints = endpoints or Endpoints.production()
+        _check_address(endpoints.rest)
+        trusting(endpoints.ca_file)  # raises for what is no such file, before the first call does
+        own = Configuration(host=endpoints.rest, connection_pool_maxsize=32, ssl_ca_cert=endpoints.ca_file)
     else:
         _check_configuration(configuration)
         own = copy.deepcopy(configuration)

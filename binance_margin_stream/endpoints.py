@@ -34,6 +34,12 @@ class Endpoints:
     The exchange does not document it. Where no events come, try the address of `stream`.
     """
 
+    ca_file: str | None = None
+    """Path of a PEM file with the certificates to trust in place of the system's, for REST and WebSocket alike.
+
+    For an exchange with a certificate of its own, such as a sandbox with TLS.
+    """
+
     @classmethod
     def production(cls) -> Endpoints:
         """The real exchange, where orders cost money."""

@@ -32,7 +32,7 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from binance_margin_stream.exceptions import ApiValueError, TransportError
 
-__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "Transport"]
+__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "Transport", "trusting"]
 
 LARGEST_ANSWER = 1 << 20
 """Bytes. The exchange's answers to these calls have some hundred."""
@@ -56,6 +56,17 @@ class Timeout:
         if by is None:
             return self
         return Timeout(*by) if isinstance(by, tuple) else Timeout(by, by)
+
+
+def trusting(ca_file: str | None) -> ssl.SSLContext | None:
+    """TLS that trusts the certificates in a PEM file; None where none is named. Raises `ApiValueError`."""
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        problem = "not a PEM file" if isinstance(error, ssl.SSLError) else error.strerror
+    raise ApiValueError(f"the endpoints' ca_file holds no certificates: {problem}")
 
 
 _ONCE = urllib3.Retry(total=False, redirect=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from . import handshakes, rest, streams, websocket_api
 from .accounts import ApiAccount
@@ -190,10 +191,11 @@ class Exchange:
         self._state.faults.clear()
         self.stop_trouble()
 
-    def certificate_fault(self, now: int) -> WrongCertificate | None:
+    def certificate_fault(self, now: int) -> Literal["unknown_ca", "wrong_host", "expired"] | None:
         """What is wrong with the certificate of a TLS handshake that begins now, or None."""
         self.advance(now)
-        return self._state.faults.take((WrongCertificate,), "")
+        fault = self._state.faults.take((WrongCertificate,), "")
+        return None if fault is None else fault.how
 
     def _let_loose(
         self,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ..endpoints import Endpoints
 from .accounts import CROSS, ApiAccount
@@ -28,6 +28,9 @@ from .script import Script, read_script
 from .server_thread import ServerThread
 from .timetable import timetable
 from .websocket_api import WEBSOCKET_API_PATH
+
+if TYPE_CHECKING:
+    from .certificates import Certificates
 
 __all__ = ["Sandbox"]
 
@@ -54,12 +57,14 @@ class Sandbox(Market):
         speed: float = 1.0,
         seed: int | None = None,
         start_ms: int | None = None,
+        tls: bool = False,
         i_understand_that_this_listens_beyond_loopback: bool = False,
     ) -> None:
         """Prepare an exchange; it listens from `start` on.
 
         Port 0 lets the system choose. A seed makes keys and tokens the same every time. `start_ms` is the
-        exchange time to start at, in milliseconds since 1970 UTC; the present by default.
+        exchange time to start at, in milliseconds since 1970 UTC; the present by default. With `tls` it speaks
+        ``https`` and ``wss`` with a certificate made for it alone; its `endpoints` tell clients to trust that.
 
         Raises:
             ValueError: the host is not loopback and nobody said that this is meant, the port is none, or speed
@@ -84,7 +89,8 @@ class Sandbox(Market):
         source = secrets.SystemRandom() if seed is None else random.Random(seed)
         self._exchange = Exchange(self._rules, source)
         self._account = self._exchange.add_account()
-        self._thread = ServerThread(self._exchange, self._rules, start, speed, self._carry_out)
+        self._certificates = _certificates(self._host) if tls else None
+        self._thread = ServerThread(self._exchange, self._rules, start, speed, self._carry_out, self._certificates)
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._host}:{self._port} {self._thread.state}>"
@@ -114,23 +120,36 @@ class Sandbox(Market):
     def close(self) -> None:
         """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
         self._thread.close()
+        if self._certificates is not None:
+            self._certificates.close()
 
     @property
     def url(self) -> str:
         """Address of the REST calls. Raises `RuntimeError` before the start, where the system chooses the port."""
-        return f"http://{self._authority}"
+        return f"http{self._s}://{self._authority}"
 
     @property
     def endpoints(self) -> Endpoints:
         """All addresses; they share one port."""
-        websocket = f"ws://{self._authority}"
+        websocket = f"ws{self._s}://{self._authority}"
         return Endpoints(
             rest=self.url,
             websocket_api=websocket + WEBSOCKET_API_PATH,
             stream=websocket,
             margin_stream=websocket + margin_stream_prefix(self._rules),
             listen_key_v2=websocket if self._rules.listen_key_v2_host == "stream" else None,
+            ca_file=self.ca_file,
         )
+
+    @property
+    def ca_file(self) -> str | None:
+        """Path of the certificate that clients have to trust, until the sandbox is closed; None without TLS."""
+        return None if self._certificates is None else self._certificates.ca_file
+
+    @property
+    def ca_pem(self) -> str | None:
+        """The certificate that clients have to trust, as PEM text; None without TLS."""
+        return None if self._certificates is None else self._certificates.ca_pem
 
     @property
     def api_key(self) -> str:
@@ -292,6 +311,10 @@ class Sandbox(Market):
             step.run(self)
 
     @property
+    def _s(self) -> str:
+        return "" if self._certificates is None else "s"
+
+    @property
     def _authority(self) -> str:
         if not self._port:
             raise RuntimeError(
@@ -302,6 +325,14 @@ class Sandbox(Market):
 
     def _carry_out(self, work: Work) -> JSON:
         return work.operation.run(self, work.arguments)
+
+
+def _certificates(host: str) -> Certificates:
+    try:
+        from .certificates import Certificates
+    except ModuleNotFoundError as missing:
+        raise ImportError("TLS needs trustme: pip install 'binance-margin-stream[sandbox]'") from missing
+    return Certificates(host)
 
 
 def _is_loopback(host: str) -> bool:

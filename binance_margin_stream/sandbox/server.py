@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -23,12 +24,16 @@ from .rules import Rules
 from .websocket_link import CLOSE_SECONDS, Link, frame_of, reset, write
 from .wire import Answer, Pong, Request
 
+if TYPE_CHECKING:
+    from .certificates import Certificates
+
 __all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
 
 _LARGEST_FRAME = 1_048_576
 _BODY_SECONDS = 10.0
+_HANDSHAKE_SECONDS = 10.0
 _PONG_SECONDS = 0.25
 
 
@@ -66,10 +71,18 @@ class _Listener(web.Server):
 class Server:
     """Listens on one port, hands everything to the exchange and sends what it says."""
 
-    def __init__(self, exchange: Exchange, rules: Rules, clock: Clock, carry_out: Callable[[Work], JSON]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        rules: Rules,
+        clock: Clock,
+        carry_out: Callable[[Work], JSON],
+        certificates: Certificates | None,
+    ) -> None:
         """`carry_out` does the work of an operation; it is called in a thread of its own and may block."""
         self._exchange = exchange
         self._carry_out = carry_out
+        self._certificates = certificates
         self._host = ""
         self._rules = rules
         self._clock = clock
@@ -89,9 +102,15 @@ class Server:
         """
         self._host = host
         loop = asyncio.get_running_loop()
-        self._socket = await loop.create_server(self._listener, host, port)
+        self._socket = await loop.create_server(self._listener, host, port, **self._tls())
         number: int = self._socket.sockets[0].getsockname()[1]
         return number
+
+    def _tls(self) -> dict[str, Any]:
+        if self._certificates is None:
+            return {}
+        context = self._certificates.context(lambda: self._exchange.certificate_fault(self.now()))
+        return {"ssl": context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS, "ssl_shutdown_timeout": CLOSE_SECONDS}
 
     async def stop(self) -> None:
         """End every connection at once and stop listening."""

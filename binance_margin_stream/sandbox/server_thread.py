@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from .clock import Clock
 from .control import JSON
@@ -15,6 +15,9 @@ from .control_http import Work
 from .exchange import Exchange
 from .rules import Rules
 from .server import Server
+
+if TYPE_CHECKING:
+    from .certificates import Certificates
 
 __all__ = ["ServerThread"]
 
@@ -29,9 +32,16 @@ class ServerThread:
     """A server with its exchange; only its own thread touches either while it runs."""
 
     def __init__(
-        self, exchange: Exchange, rules: Rules, start_ms: int, speed: float, carry_out: Callable[[Work], JSON]
+        self,
+        exchange: Exchange,
+        rules: Rules,
+        start_ms: int,
+        speed: float,
+        carry_out: Callable[[Work], JSON],
+        certificates: Certificates | None,
     ) -> None:
         self._exchange = exchange
+        self._certificates = certificates
         self._rules = rules
         self._start_ms = start_ms
         self._speed = speed
@@ -164,5 +174,5 @@ class ServerThread:
 
     async def _listen(self, host: str, port: int) -> int:
         clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
-        self._server = Server(self._exchange, self._rules, clock, self._carry_out)
+        self._server = Server(self._exchange, self._rules, clock, self._carry_out, self._certificates)
         return await self._server.start(host, port)

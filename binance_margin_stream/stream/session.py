@@ -20,7 +20,7 @@ from binance_margin_stream.stream.engine import Engine, Item, Settings
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.rules import StreamRules
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, sources_for
-from binance_margin_stream.transport import Timeout
+from binance_margin_stream.transport import Timeout, trusting
 
 __all__ = ["AsyncMarginStream", "settings_of"]
 
@@ -44,7 +44,8 @@ class AsyncMarginStream:
     margin calls and liability changes of the cross account. `on_change` is called with every `Change`, in the
     event loop. Listen keys are left to expire when the stream closes, since they belong to the account and
     others may use them, too; `give_up_keys` ends them. A `configuration` of the REST client takes the place of
-    the endpoints' REST address; `tls` is for certificates of one's own on ``wss://``.
+    the endpoints' REST address; `tls` is for certificates of one's own on ``wss://``, where the endpoints' `ca_file`
+    does not say enough.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ def settings_of(
         feeds=_feeds(accounts, source, risk),
         endpoints=endpoints,
         rules=rules,
-        tls=tls,
+        tls=tls or trusting(endpoints.ca_file),
         proxy=configuration.proxy if configuration is not None else None,
         make_calls=partial(Calls, auth, configuration or endpoints, timeout),
         on_change=on_change,

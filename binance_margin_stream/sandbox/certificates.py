@@ -1,0 +1,63 @@
+"""TLS for the sandbox: an authority that nobody else has, and the certificates that it signs, good and bad."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import ssl
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import trustme
+
+__all__ = ["Certificates"]
+
+How = Literal["unknown_ca", "wrong_host", "expired"]
+Choose = Callable[[], How | None]
+
+_OURS = "sandbox, not an exchange"
+_LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+class Certificates:
+    """Made anew for each sandbox; the authority's certificate lies in a file until `close`."""
+
+    def __init__(self, host: str) -> None:
+        """Sign for an address to listen on, besides the usual names of loopback."""
+        self._names = tuple(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
+        self._authority = trustme.CA(organization_name=_OURS)
+        self.ca_pem = self._authority.cert_pem.bytes().decode()
+        """The authority's certificate, which clients have to trust."""
+        handle, self.ca_file = tempfile.mkstemp(prefix="sandbox-ca-", suffix=".pem")
+        self.close = weakref.finalize(self, Path(self.ca_file).unlink, missing_ok=True)
+        with os.fdopen(handle, "w") as file:
+            file.write(self.ca_pem)
+
+    def context(self, choose: Choose) -> ssl.SSLContext:
+        """For the server: with the good certificate, unless `choose` wants a bad one for a handshake."""
+        good = _context(self._authority.issue_cert(*self._names))
+
+        def begin(handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            how = choose()
+            if how is not None:
+                handshake.context = self._bad(how)
+
+        good.sni_callback = begin
+        return good
+
+    def _bad(self, how: How) -> ssl.SSLContext:
+        if how == "unknown_ca":
+            return _context(trustme.CA(organization_name=_OURS).issue_cert(*self._names))
+        if how == "wrong_host":
+            return _context(self._authority.issue_cert("somebody-else.invalid"))
+        return _context(self._authority.issue_cert(*self._names, not_before=_LONG_AGO, not_after=_LONG_AGO))
+
+
+def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    certificate.configure_cert(context)
+    return context
