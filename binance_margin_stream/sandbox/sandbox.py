@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Sandbox"]
 
 _DEFAULT_RULES = Rules()
-_SHORTEST_PONG_SECONDS = 1.0
+_PATIENCE_SECONDS = 1.0
 
 
 class Sandbox(Market):
@@ -44,8 +44,9 @@ class Sandbox(Market):
     ``with Sandbox() as exchange:`` starts it; the handle may be used from any thread, and every call returns
     when it has taken effect. Times are exchange time: `speed` times faster than real time, or standing still
     with ``speed=0`` until `advance` steps it. However fast it runs, clients have at least one real second to
-    answer a ping. While time stands still all requests fall into the same minute and all messages into the
-    same second, as far as limits are concerned.
+    answer a ping, and may answer all those of a second at once; a stream needs ``StreamRules().faster(speed)``.
+    While time stands still all requests fall into the same minute and all messages into the same second, as far
+    as limits are concerned.
     """
 
     def __init__(
@@ -82,9 +83,7 @@ class Sandbox(Market):
         self._port = port
         start = time.time_ns() // 1_000_000 if start_ms is None else start_ms
         Clock(start, speed, 0.0)
-        self._rules = replace(
-            rules, pong_timeout_ms=max(rules.pong_timeout_ms, int(speed * 1000 * _SHORTEST_PONG_SECONDS))
-        )
+        self._rules = _with_patience(rules, speed)
         # A seed is for tests that must repeat; without one nobody can guess the keys.
         source = secrets.SystemRandom() if seed is None else random.Random(seed)
         self._exchange = Exchange(self._rules, source)
@@ -325,6 +324,16 @@ class Sandbox(Market):
 
     def _carry_out(self, work: Work) -> JSON:
         return work.operation.run(self, work.arguments)
+
+
+def _with_patience(rules: Rules, speed: float) -> Rules:
+    """Rules that forgive a client a real second's silence, whatever that is in exchange time."""
+    patience_ms = int(speed * 1000 * _PATIENCE_SECONDS)
+    return replace(
+        rules,
+        pong_timeout_ms=max(rules.pong_timeout_ms, patience_ms),
+        stream_messages_per_second=rules.stream_messages_per_second + patience_ms // rules.ping_interval_ms,
+    )
 
 
 def _certificates(host: str) -> Certificates:

@@ -81,7 +81,7 @@ class Credentials:
     def _call(self, feed: Feed) -> Call:
         if feed.credential is not None and feed.source.extend is not None:
             return feed.source.extend(feed.account, feed.credential.secret)
-        return feed.source.obtain(feed.account, self._validity(feed.source))
+        return feed.source.obtain(feed.account, self._validity(feed.source) * self._core.rules.exchange_speed)
 
     def _validity(self, source: Source) -> float:
         rules = self._core.rules

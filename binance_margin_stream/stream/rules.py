@@ -9,8 +9,20 @@ __all__ = ["StreamRules"]
 MINUTE = 60.0
 HOUR = 60 * MINUTE
 
-_UNSCALED = frozenset({"renew_at", "renew_spread", "replace_before"})
+_UNSCALED = frozenset({"renew_at", "renew_spread", "replace_before", "exchange_speed"})
 _RATES = frozenset({"rest_rate", "message_speed"})
+_FLOORS = {
+    "expiry_grace": 1.0,
+    "ping_deadline": 2.0,
+    "latency_allowance": 1.0,
+    "open_timeout": 2.0,
+    "request_timeout": 2.0,
+    "drain": 1.0,
+    "stable_after": 1.0,
+    "backoff_first": 0.1,
+    "backoff_most": 1.0,
+}
+"""Seconds that machine and network need, however fast the exchange's time runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +33,8 @@ class StreamRules:
     everything else that runs under the same key or address.
     """
 
+    exchange_speed: float = 1.0
+    """How many times as fast as real time the exchange's runs; only a sandbox's is anything but 1."""
     token_validity: float = 24 * HOUR
     """How long a listen token is asked to live; 24 hours is the exchange's most and its default."""
     key_validity: float = HOUR
@@ -93,10 +107,17 @@ class StreamRules:
     """Events on one connection that wait for the answer that says whose they are."""
 
     def faster(self, factor: float) -> StreamRules:
-        """These rules for an exchange whose time runs `factor` times as fast, such as a sandbox."""
-        changed: dict[str, float] = {}
+        """These rules for an exchange whose time runs `factor` times as fast, such as ``Sandbox(speed=1440)``.
+
+        What waits for this machine or the network keeps a second or two. Waits that the exchange tells, after
+        429 and 418, are taken for real seconds, and gaps are in real time: try limits, and the times of gaps, at
+        speed 1.
+        """
+        changed = {"exchange_speed": self.exchange_speed * factor}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float) and field.name not in _UNSCALED:
-                changed[field.name] = value * factor if field.name in _RATES else value / factor
+            if field.name in _RATES:
+                changed[field.name] = value * factor
+            elif isinstance(value, float) and field.name not in _UNSCALED:
+                changed[field.name] = max(value / factor, min(value, _FLOORS.get(field.name, 0.0)))
         return replace(self, **changed)  # type: ignore[arg-type]  # each by the name of its field

@@ -171,6 +171,15 @@ class TestTime:
                 assert exchange.counts.frames_received > 10
                 assert exchange.counts.connections_open == 1
 
+    def test_a_client_that_answers_many_pings_at_once_is_healthy(self) -> None:
+        with Sandbox(speed=1440.0) as exchange:
+            client = Client(exchange)
+            with client.websocket(f"{exchange.endpoints.stream}/ws") as websocket:
+                for _ in range(40):
+                    websocket.pong(b"")
+                websocket.send('{"id": 1, "method": "LIST_SUBSCRIPTIONS"}')
+                assert read(websocket) == {"result": [], "id": 1}
+
     def test_a_day_passes_in_a_moment(self) -> None:
         with Sandbox(speed=864_000.0) as exchange:
             began = exchange.now

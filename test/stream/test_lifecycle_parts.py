@@ -242,6 +242,19 @@ class TestRules:
         assert (rules.ping_deadline, rules.rest_rate, rules.renew_at) == (4.5, 250.0, 0.5)
         assert rules.buffered == StreamRules().buffered
 
+    def test_faster_rules_leave_machine_and_network_the_time_that_they_need(self):
+        rules = StreamRules(drain=0.5).faster(1440)
+        assert (rules.ping_deadline, rules.request_timeout, rules.drain) == (2.0, 2.0, 0.5)
+        assert rules.faster(1 / 1440).exchange_speed == pytest.approx(1)
+
+    def test_a_token_lives_as_long_on_a_faster_exchange_by_its_own_time(self):
+        rules = StreamRules().faster(1440)
+        world = World([CROSS], rules=rules)
+        world.life.start(world.now)
+        (request,) = [action for action in world.life.take_actions() if isinstance(action, Request)]
+        assert request.call.arguments["validity"] == 86_400_000
+        assert rules.token_validity == 60
+
     def test_they_stay_inside_the_exchanges_limits(self):
         rules = StreamRules()
         assert rules.connects < 300

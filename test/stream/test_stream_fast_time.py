@@ -1,0 +1,60 @@
+"""A stream on a sandbox whose time runs 1440 times as fast as ours: a day in a minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from streaming import BTC, threaded
+
+from binance_margin_stream import MarginStream
+from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.stream.accounts import CROSS, Account
+from binance_margin_stream.stream.rules import HOUR, StreamRules
+
+SPEED = 1440.0
+HOUR_MS = 3_600_000
+TOKEN = "/sapi/v1/userListenToken"
+V2 = "/sapi/v2/margin/listen-key"
+
+# Shorter lives than the real ones, so that renewals and rotations fit into some seconds.
+EXCHANGE = Rules(listen_token_validity_ms=HOUR_MS, connection_life_ms=3 * HOUR_MS // 2)
+STREAM = StreamRules(token_validity=HOUR, connection_life=1.2 * HOUR, connection_spread=0.2 * HOUR)
+
+
+def follow(stream: MarginStream, exchange: Sandbox, accounts: tuple[Account, ...], until: Callable[[], bool]) -> None:
+    """Send numbered events to each account, one at a time, and take each of them: a gap would be something else."""
+    deadline, number = time.monotonic() + 40, 0
+    while not until():
+        assert time.monotonic() < deadline, stream.health
+        number += 1
+        for account in accounts:
+            event = {"e": "balanceUpdate", "E": exchange.now, "a": "USDT", "d": f"{number}", "T": exchange.now}
+            assert exchange.emit(event, account.symbol or "cross") >= 1
+        arrived = [next(stream) for _ in accounts]
+        assert [(item.account, item.delta) for item in arrived] == [(account, number) for account in accounts]
+
+
+@pytest.mark.parametrize(("renewal", "rotations"), [("same_id", 2), ("refused", 1)])
+def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int) -> None:
+    with Sandbox(rules=replace(EXCHANGE, renewal=renewal), speed=SPEED) as exchange:
+        with threaded(exchange, CROSS, BTC, rules=STREAM.faster(SPEED)) as stream:
+
+            def enough() -> bool:
+                return stream.health.rotations >= rotations and exchange.counts.calls(TOKEN, status=200) >= 6
+
+            follow(stream, exchange, (CROSS, BTC), enough)
+            assert stream.health.gaps == 0
+
+
+def test_a_listen_key_is_kept_alive() -> None:
+    with Sandbox(speed=SPEED) as exchange:
+        exchange.retire(TOKEN)
+        with threaded(exchange, CROSS, rules=StreamRules().faster(SPEED)) as stream:
+            began = exchange.now
+            # A key that nobody extends is over after an hour.
+            follow(stream, exchange, (CROSS,), lambda: exchange.now > began + 3 * HOUR_MS // 2)
+            assert stream.health.gaps == 0
+        assert exchange.counts.calls(V2, "PUT", 200) >= 2
