@@ -89,7 +89,10 @@ def failure_of_status(status: int, retry_after: float | None) -> Failure:
     trouble = _BY_STATUS.get(status, Trouble.SERVER)
     trouble = Trouble.TRANSPORT if trouble is Trouble.REJECTED else trouble
     wait = None if retry_after is None else max(0.0, min(retry_after, _LONGEST_BAN))
-    return Failure(trouble, f"the handshake was answered with HTTP {status}", wait)
+    detail = f"the handshake was answered with HTTP {status}"
+    kind = {Trouble.FORBIDDEN: BlockedError, Trouble.RETIRED: EndpointRetiredError}.get(trouble)
+    error = None if kind is None else kind(status, call="WebSocket handshake")
+    return Failure(trouble, detail, wait, error)
 
 
 def failure_of_answer(answer: AnswerFrame, wall: int) -> Failure:
