@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,8 +16,6 @@ from binance_margin_stream.cli.failing import needing
 from binance_margin_stream.cli.secrets import api_key
 
 __all__ = ["app"]
-
-Retired = Literal["gone", "served"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -138,24 +136,12 @@ def doctor(
     return examine(exchange, api_key_file, api_secret_file, timeout=timeout, json=json)
 
 
-@app.command(epilog=examples_of("sandbox"))
-def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 lets the system choose.")] = 0,
-    speed: Annotated[float, typer.Option(min=0, help="How much faster than real time it runs.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Makes keys and tokens the same every time.")] = None,
-    retired_calls: Annotated[
-        Retired, typer.Option(help="Whether the calls that production no longer has answer 410, or work.")
-    ] = "gone",
-    verbose: options.Verbose = False,
-) -> int:
-    """Run an exchange of your own on this machine, until Ctrl-C. It prints what to paste.
-
-    It listens on loopback alone. It is not an exchange: no orders, no money.
-    """
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def sandbox(context: typer.Context) -> int:
+    """Run an exchange of your own on this machine, until Ctrl-C. It prints what to paste."""
     with needing("sandbox"):
         from binance_margin_stream.sandbox.command import main
-    arguments = ["--port", str(port), "--speed", str(speed), "--retired-calls", retired_calls]
-    return main([*arguments, *([] if seed is None else ["--seed", str(seed)])])
+    return main(context.args, context.command_path)
 
 
 @app.command(epilog=examples_of("demo"))

@@ -62,6 +62,9 @@ _ADVICE = {
     Cause.SILENT: "repeat; if it stays so, a proxy or firewall holds back WebSocket frames",
     Cause.NOT_FOUND: "the address is not that of the exchange: check it, and --endpoint",
     Cause.KEY_FORMAT: "copy the API key again, whole and without quotes, from the exchange's API management page",
+    Cause.KEY_UNKNOWN: "at the exchange's API management page, check that the key still exists, that it may read "
+    "margin accounts, and that its list of IP addresses has this one",
+    Cause.RETIRED: "take another --source, and look for an update of this package",
     Cause.SIGNATURE: "the API secret does not belong to this key: copy both again, or leave the secret out",
     Cause.CLOCK: "set this machine's clock, with NTP",
     Cause.BLOCKED: "no API key helps: wait some minutes without sending anything, then try from another network; "
@@ -169,11 +172,7 @@ def _key_rejected(calls: Sequence[Answer]) -> Iterator[Finding]:
         do = "allow the key to do this, at the exchange's API management page: the key itself is known"
         yield Finding("permissions", "problem", _told(rejected), do)
         return
-    do = (
-        "at the exchange's API management page, check that the key still exists, that it may read margin accounts, "
-        "and that its list of IP addresses has this one"
-    )
-    yield Finding("permissions", "problem", _told(rejected), do)
+    yield Finding("permissions", "problem", _told(rejected), _ADVICE[Cause.KEY_UNKNOWN])
 
 
 def _sockets(facts: Facts) -> Iterator[Finding]:
@@ -185,7 +184,7 @@ def _failed(answers: Sequence[Answer], check: str) -> Iterator[Finding]:
     """One finding for each cause, whatever it struck."""
     for cause in dict.fromkeys(answer.cause for answer in answers):
         struck = [answer for answer in answers if answer.cause is cause]
-        yield Finding(check, "problem", _told(struck), _ADVICE.get(cause, _ADVICE[Cause.REJECTED]))
+        yield Finding(check, "problem", _told(struck), _ADVICE[cause])
 
 
 def _limits(facts: Facts) -> Iterator[Finding]:

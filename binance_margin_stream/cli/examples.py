@@ -39,10 +39,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("for a monitor", "doctor --production --json"),
         ("against a sandbox", "doctor --sandbox http://127.0.0.1:8080"),
     ),
-    "sandbox": (
-        ("on a port that the system chooses", "sandbox"),
-        ("24 hours in a minute, on port 8080", "sandbox --port 8080 --speed 1440"),
-    ),
     "demo": (("everything, against a sandbox inside", "demo"),),
 }
 """By command: what for, and the command line; where it begins with the program's name only in parts, it is whole."""

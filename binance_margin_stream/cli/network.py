@@ -17,6 +17,7 @@ from binance_margin_stream.endpoints import Endpoints, is_loopback
 __all__ = ["hosts_of"]
 
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+_SPARE = 0.2
 _SECURE = ("https", "wss")
 
 
@@ -27,12 +28,12 @@ def hosts_of(endpoints: Endpoints, timeout: float) -> tuple[Host, ...]:
     targets = dict.fromkeys(map(_target, addresses))
     found: dict[tuple[str, int, bool, bool], Host] = {}
     threads = [threading.Thread(target=_look, args=(target, timeout, found), daemon=True) for target in targets]
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + 2 * timeout + _SPARE
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = "the name was not resolved, or nothing answered there"
+    late = "its name was not resolved"
     return tuple(found.get(target, Host(_shown(target), Cause.TIMED_OUT, late, None, target[3])) for target in targets)
 
 
@@ -71,8 +72,11 @@ def _look(target: tuple[str, int, bool, bool], timeout: float, found: dict[tuple
 
 
 def _certificate_days(plain: socket.socket, host: str) -> int:
-    with ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure:
-        certificate = secure.getpeercert() or {}
+    try:
+        with ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure:
+            certificate = secure.getpeercert() or {}
+    except TimeoutError:
+        raise ssl.SSLError(0, "that port does not answer in TLS") from None
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     return (ends - datetime.now(UTC)).days
 
@@ -82,7 +86,7 @@ def _why(error: Exception) -> tuple[Cause, str]:
         case ssl.SSLCertVerificationError():
             return Cause.NO_TLS, error.verify_message
         case ssl.SSLError():
-            return Cause.NO_TLS, error.reason or "the handshake failed"
+            return Cause.NO_TLS, getattr(error, "reason", None) or error.strerror or ""
         case socket.gaierror() | UnicodeError():
             return Cause.NO_NAME, ""
         case ConnectionRefusedError():

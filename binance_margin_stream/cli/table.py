@@ -24,7 +24,7 @@ _STATE_STYLES = {
     State.FAILED: "bold red",
 }
 _ENTRY_STYLES = {"event": "", "gap": "bold yellow", "stream": "dim"}
-_LINES_AROUND = 9
+_LINES_AROUND = 10
 _MOST_RECENT = 12
 _LEAST_RECENT = 3
 
@@ -77,15 +77,20 @@ def _line(entry: Entry) -> Text:
 
 
 def _footer(health: Health) -> list[Text]:
-    connections = f"{health.connections} connection{'s' * (health.connections != 1)}"
     counts = (
-        f"{connections}, {health.reconnects} reconnects, {health.rotations} rotations, "
-        f"{health.renewals} renewals, {health.dropped} dropped"
+        (health.connections, "connection"),
+        (health.reconnects, "reconnect"),
+        (health.rotations, "rotation"),
+        (health.renewals, "renewal"),
+        (health.dropped, "dropped event"),
     )
-    ages = f"last frame {_ago(health.frame_age)}, last ping {_ago(health.ping_age)}"
+    lines = [
+        ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in counts),
+        f"last frame {_ago(health.frame_age)}, last ping {_ago(health.ping_age)}",
+    ]
     if health.next_action is not None and health.next_action_in is not None:
-        ages += f", next: {health.next_action} in {duration(health.next_action_in)}"
-    return [Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in (counts, ages, "Ctrl-C ends it")]
+        lines.append(f"next: {health.next_action} in {duration(health.next_action_in)}")
+    return [Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in (*lines, "Ctrl-C ends it")]
 
 
 def _ago(age: float | None) -> str:

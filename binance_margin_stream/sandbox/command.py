@@ -204,6 +204,7 @@ The key below works here and nowhere else. To use it in a shell:
 
   export BINANCE_API_KEY={sandbox.api_key}
   export BINANCE_API_SECRET={sandbox.api_secret}
+  export BINANCE_MARGIN_STREAM_EXCHANGE={endpoints.rest}
   curl -X POST -H "X-MBX-APIKEY: $BINANCE_API_KEY" {endpoints.rest}/sapi/v1/userListenToken
 
 To make something happen, from another terminal:

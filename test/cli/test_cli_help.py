@@ -18,6 +18,7 @@ from binance_margin_stream.cli.app import app
 from binance_margin_stream.cli.examples import EXAMPLES
 from binance_margin_stream.cli.exits import ExitCode
 from binance_margin_stream.cli.running import NAME
+from binance_margin_stream.sandbox import command as command_of_sandbox
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 COMMANDS = [*EXAMPLES, "key", "token"]
@@ -32,6 +33,9 @@ def arguments_of(line: str) -> list[str]:
 
 def parsed(arguments: list[str]) -> str:
     """The command that these arguments choose. Raises what the parser raises."""
+    if arguments[0] == "sandbox":  # which has a parser of its own
+        command_of_sandbox._parser(f"{NAME} sandbox").parse_args(arguments[1:])
+        return f"{NAME} sandbox"
     command, context, path = get_command(app), None, NAME
     while True:
         context = command.make_context(path, list(arguments), parent=context)
@@ -72,6 +76,14 @@ def test_the_exit_codes_are_explained_in_help_and_documentation():
     assert documented == [(str(code.value), code.meaning, code.again) for code in ExitCode]
     for code in ExitCode:
         assert re.search(rf"^ *{code.value} +{re.escape(code.meaning)} +{code.again} *$", page, re.MULTILINE)
+
+
+def test_the_sandbox_explains_itself_under_the_name_that_was_typed():
+    page = run("sandbox", "--help")
+    assert (page.returncode, page.stderr) == (0, "")
+    assert page.stdout.startswith(f"usage: {NAME} sandbox ")
+    wrong = run("sandbox", "--port", "70000")
+    assert (wrong.returncode, "--port" in wrong.stderr) == (ExitCode.USAGE, True)
 
 
 def test_it_says_its_version():
@@ -133,7 +145,6 @@ def test_a_shell_completes_commands(shell):
         (["key", "create", "--sandbox", "http://127.0.0.1:1", "--kind", "isolated"], "--isolated SYMBOL"),
         (["key", "create", "--sandbox", "http://127.0.0.1:1", "--kind", "risk", "-i", "BTCUSDT"], "has no symbol"),
         (["token", "create", "--sandbox", "http://127.0.0.1:1", "--validity", "86401"], "--validity"),
-        (["sandbox", "--port", "70000"], "--port"),
         (["demo", "--speed"], "No such option"),
     ],
 )

@@ -157,7 +157,7 @@ ENDS = {
         ExitCode.UNREACHABLE,
         "the exchange failed",
     ),
-    "unreachable": (GIVE_UP, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "nothing listens there"),
+    "unreachable": (GIVE_UP, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "given up after 1 s: "),
 }
 
 
