@@ -75,7 +75,7 @@ def _message(error: Exception) -> str:
 def _words_of(error: typer.TyperException) -> str:
     """A usage error on one line, with the command whose help explains more."""
     format_message = getattr(error, "format_message", None)
-    said = format_message() if callable(format_message) else str(error)
+    said = str(format_message() if callable(format_message) else error)
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else NAME
     return f"{said if said.endswith(('.', '?')) else f'{said}.'} See: {command} --help"
