@@ -5,9 +5,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
-PATHS := binance_margin_stream bench examples scripts test
+PATHS := binance_margin_stream bench examples fuzz scripts test
 
-.PHONY: help demo test coverage lint format generate check-generated bench endure docs dist sbom audit clean
+.PHONY: help demo test coverage lint format generate check-generated bench endure fuzz curves docs dist sbom audit \
+	clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -63,6 +64,14 @@ bench: $(VENV)/installed-dev .venv-peers/installed  ## Measure decoding and the 
 
 endure: $(VENV)/installed-dev  ## Follow accounts of the sandbox through half an hour of random faults
 	@$(BIN)/python scripts/endure.py --minutes 30
+
+FUZZ_MINUTES ?= 10
+
+fuzz: $(VENV)/installed-dev  ## Fuzz all that reads bytes from the network, for FUZZ_MINUTES (10)
+	@$(BIN)/python fuzz/run.py --minutes $(FUZZ_MINUTES)
+
+curves: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
+	@$(BIN)/python scripts/curves.py --plot docs/reconnects.svg
 
 docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict

@@ -11,6 +11,7 @@ import http.client
 import io
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -256,10 +257,19 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
+class _BoundedReader(io.BufferedReader):
+    """Reads only as much as is asked for: the length of a chunk may be negative, which would mean everything."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= sys.maxsize:
+            raise http.client.HTTPException("a length that is none")
+        return super().read(size)
+
+
 class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock))
+        self.fp = _BoundedReader(_DeadlineReader(self.fp.detach(), sock))
 
     def begin(self) -> None:
         """Read the headers.

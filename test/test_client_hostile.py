@@ -48,6 +48,8 @@ ENDLESS = {
     "chunks": endless(CHUNKED, b"ffff\r\n" + b" " * 65535 + b"\r\n"),
     "small chunks": endless(CHUNKED, b"1\r\n \r\n" * 5000),
     "chunk": endless(CHUNKED + b"ffffffffffff\r\n", b" " * 65536),
+    "chunk of a negative length": endless(CHUNKED + b"-1\r\n", b" " * 65536),
+    "chunk of an absurd length": endless(CHUNKED + b"-" + b"f" * 40 + b"\r\n", b" " * 65536),
     "chunk extension": endless(CHUNKED + b"1;", b"x" * 65536),
     "trailers": endless(CHUNKED + b"0\r\n", b"X-Endless: 1\r\n" * 4000),
     "error page": endless(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"<p>" * 20_000),

@@ -191,6 +191,8 @@ class Attachments:
         if len(nameless) == 1 and len(unknown) == 1:
             self._found(link, nameless[0], unknown[0], at, now)
             suspects.remove(nameless[0])
+        elif len(link.routes) + len(unknown) > self._core.rules.subscriptions_per_connection:
+            self._told.retire(link, "it lists more subscriptions than it can have", now)
         else:
             for route in unknown:
                 self.detach(link, route, now)
