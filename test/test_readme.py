@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from calls import CALLS
+from programs import pointed
 
 import binance_margin_stream as sdk
 from binance_margin_stream.sandbox import Sandbox
@@ -53,13 +54,6 @@ def test_a_program_that_follows_does_so_until_it_is_told_to_stop(program):
             assert "60000" in run.stdout.readline()
             run.send_signal(signal.SIGINT)
             assert "KeyboardInterrupt" in run.communicate(timeout=10)[1]
-
-
-def pointed(program: str) -> str:
-    """The program, pointed at a sandbox."""
-    here = program.replace("ApiKeyAuth.from_env()", "ApiKeyAuth.from_env(), endpoints=exchange.endpoints")
-    assert here != program
-    return here
 
 
 def test_every_call_is_listed_with_its_page():

@@ -162,7 +162,7 @@ class _Worker:
         self.engine = Engine(settings)
         self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()  # a signal's handler may close, too, in the midst of it
         self._last_task: asyncio.Task[None] | None = None
         self.batch: deque[Item] = deque()
         self._thread = threading.Thread(target=self._run, name="margin stream", daemon=True)
