@@ -75,18 +75,25 @@ def run_for_production(program: str, exchange: Sandbox) -> str:
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.PIPE, text=True) as process,
     ):
-        deadline = time.monotonic() + 40
-        while process.poll() is None and os.fstat(said.fileno()).st_size == 0 and time.monotonic() < deadline:
-            for account in ("cross", "BTCUSDT"):
-                order = exchange.place_order(symbol="BTCUSDT", quantity="1", price="60000", account=account)
-                exchange.fill_order(order.order_id)
-                exchange.balance_update("USDT", "1", account=account)
-            time.sleep(0.02)
-        if process.poll() is None:
+        try:
+            deadline = time.monotonic() + 40
+            while process.poll() is None and os.fstat(said.fileno()).st_size == 0 and time.monotonic() < deadline:
+                play(exchange)
+                time.sleep(0.05)
             process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=10)[1]
+            errors = process.communicate(timeout=10)[1]
+        finally:
+            process.kill()
         said.seek(0)
         text = said.read()
     assert text, errors
     assert process.returncode in (0, -signal.SIGINT), errors
     return text
+
+
+def play(exchange: Sandbox) -> None:
+    """Fill an order of each account as soon as somebody listens."""
+    if exchange.emit({"e": "unheardOf", "E": 1}):
+        for account in ("cross", "BTCUSDT"):
+            order = exchange.place_order(symbol="BTCUSDT", quantity="1", price="10", account=account)
+            exchange.fill_order(order.order_id)
