@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Decimal
 
 from .accounts import CROSS
 from .connections import Connection
 from .counts import Counts
+from .faults import ArmedFault
 from .margin import margin_level, status_at
 from .orders import Order
 from .state import State
@@ -38,7 +42,7 @@ def overview(state: State, now: int) -> dict[str, object]:
         "credentials": _credentials(state, now),
         "retired": sorted(state.retired),
         "faults": [
-            {"fault": repr(each.fault), "path": each.path, "left": each.left, "probability": each.probability}
+            {"fault": _fault(each.fault), "path": each.path, "left": each.left, "probability": each.probability}
             for each in state.faults.all()
         ],
         "counts": _counts(state.tally.snapshot(len(state.connections))),
@@ -68,14 +72,14 @@ def _account(state: State, uid: int, account: str) -> dict[str, object]:
     return {
         "uid": uid,
         "account": account,
-        "margin_level": f"{level:f}",
+        "margin_level": _amount(level),
         "status": status_at(level, state.rules),
         "balances": {
             asset: {
-                "free": f"{each.free:f}",
-                "locked": f"{each.locked:f}",
-                "borrowed": f"{each.borrowed:f}",
-                "interest": f"{each.interest:f}",
+                "free": _amount(each.free),
+                "locked": _amount(each.locked),
+                "borrowed": _amount(each.borrowed),
+                "interest": _amount(each.interest),
             }
             for asset, each in balances.items()
         },
@@ -90,9 +94,9 @@ def _order(order: Order) -> dict[str, object]:
         "symbol": order.symbol,
         "side": order.side,
         "type": order.type,
-        "quantity": f"{order.quantity:f}",
-        "filled": f"{order.filled:f}",
-        "price": f"{order.price:f}",
+        "quantity": _amount(order.quantity),
+        "filled": _amount(order.filled),
+        "price": _amount(order.price),
         "status": order.status,
     }
 
@@ -137,6 +141,19 @@ def _counts(counts: Counts) -> dict[str, object]:
 
 def _without_secrets(event: Mapping[str, object]) -> dict[str, object]:
     return {name: masked(str(value)) if name in _SECRET_FIELDS else value for name, value in event.items()}
+
+
+def _fault(fault: ArmedFault) -> str:
+    """Its name and what there is to know of it, in words: ``answer with, status 503``."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fault).__name__).lower()
+    known = {field.name: getattr(fault, field.name) for field in fields(fault)}
+    return ", ".join(
+        [name, *(f"{each} {value}" for each, value in known.items() if isinstance(value, str | int | float))]
+    )
+
+
+def _amount(value: Decimal) -> str:
+    return f"{value.normalize():f}"
 
 
 def _left(expires_at: int, now: int) -> float:
