@@ -128,7 +128,8 @@ def _check_origin(request: Request, host: str) -> None:
     authority = request.header("Host")
     if len(authority) != 1 or not _names_this_host(authority[0], host):
         raise ControlError(403, "address the sandbox as localhost or by its IP address")
-    if any(origin != f"http://{authority[0]}" for origin in request.header("Origin")):
+    own = (f"http://{authority[0]}", f"https://{authority[0]}")
+    if any(origin not in own for origin in request.header("Origin")):
         raise ControlError(403, "pages of another origin may not drive the sandbox")
 
 
