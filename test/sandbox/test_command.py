@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from binance_margin_stream.sandbox.drive import URL_VARIABLE
 
 from .conftest import SECONDS
 
+ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "binance_margin_stream.sandbox"]
 
 
@@ -210,3 +212,12 @@ def test_without_aiohttp_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "pip install 'binance-margin-stream[sandbox]'" in done.stderr
+
+
+def test_the_commands_of_the_guide_work(exchange: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL_VARIABLE, exchange.url)
+    guide = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    commands = re.findall(r"^\$ python -m binance_margin_stream\.sandbox (do .*)$", guide, re.MULTILINE)
+    assert len(commands) >= 6
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command

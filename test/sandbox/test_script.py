@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -233,3 +234,16 @@ def test_the_example_plays_a_day() -> None:
     assert struck["DropConnections"] == 1
     assert held["BTC"].debt == 0
     assert held["USDT"].free < 1_000_000
+
+
+def test_the_script_of_the_guide_is_one(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    (script,) = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "day.yaml"
+    file.write_text(script)
+    assert [step.operation.name for step in read_script(file)] == [
+        "place-order",
+        "fill-order",
+        "balance-update",
+        "fail",
+    ]
