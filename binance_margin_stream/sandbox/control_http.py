@@ -152,7 +152,7 @@ def _is_address(name: str) -> bool:
 
 @cache
 def _page() -> Answer:
-    text = resources.files(__package__).joinpath("page.html").read_text("utf-8")
+    text = resources.files("binance_margin_stream.sandbox").joinpath("page.html").read_text("utf-8")
     policy = (
         f"default-src 'none'; script-src {_hash('script', text)}; style-src {_hash('style', text)}; "
         "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -20,8 +20,8 @@ Script = str | os.PathLike[str] | Iterable[Mapping[str, object]]
 class _Loader(yaml.SafeLoader):
     """Reads what looks like JSON as JSON would; everything else is text, so that 10:30 is no number and NO no flag."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        read: dict[object, object] = super().construct_mapping(node, deep)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        read: dict[Hashable, object] = super().construct_mapping(node, deep)
         if len(read) != len(node.value):
             raise yaml.constructor.ConstructorError(None, None, "a name stands here twice", node.start_mark)
         return read
