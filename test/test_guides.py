@@ -16,6 +16,8 @@ from programs import ROOT, Block, blocks, pages, run, run_for_production
 
 from binance_margin_stream.sandbox import Sandbox
 
+OF_FILES = "docs/testing-your-bot"
+"""Its Python blocks are files that belong together; test_testing_guide.py runs them."""
 BLOCKS = [block for page in pages() for block in blocks(page)]
 SAYS = {
     "follow": "0.50000000 BTCUSDT filled at 60000.00000000",
@@ -33,7 +35,7 @@ def of(*languages: str) -> list[Block]:
     return [block for block in BLOCKS if block.language in languages and not block.title]
 
 
-OURS = [block for block in of("python") if block.page != "README"]  # which has tests of its own
+OURS = [block for block in of("python") if block.page not in ("README", OF_FILES)]  # which have tests of their own
 ALONE = [block for block in OURS if "Sandbox()" in block.text]
 FOR_PRODUCTION = [block for block in OURS if "Sandbox()" not in block.text]
 OTHERS = [block for block in BLOCKS if block.language == "python" and block.title]

@@ -42,7 +42,7 @@ def test_the_wheel_holds_the_package_its_types_and_no_tests(built):
     assert "binance_margin_stream/py.typed" in names
     assert "binance_margin_stream/sandbox/server.py" in names
     assert "binance_margin_stream/sandbox/page.html" in names
-    assert not [name for name in names if "test" in name.lower()]
+    assert [name for name in names if "test" in name.lower()] == ["binance_margin_stream/pytest_plugin.py"]
     assert metadata["Version"] == sdk.__version__
     assert metadata["Requires-Python"] == ">=3.11"
 
