@@ -1,0 +1,43 @@
+"""The spec as schemathesis reads it, and a sandbox that it is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from binance_margin_stream.sandbox import Rules, Sandbox
+
+SPEC = Path(__file__).parents[2] / "openapi" / "margin-stream.yaml"
+
+
+def load(*modes: GenerationMode) -> OpenApiSchema:
+    generation = GenerationConfig(modes=list(modes), deterministic=True, with_security_parameters=False)
+    projects = ProjectsConfig(default=ProjectConfig(generation=generation))
+    return schemathesis.openapi.from_path(SPEC, config=SchemathesisConfig(projects=projects))
+
+
+@dataclass(frozen=True)
+class Target:
+    exchange: Sandbox
+    session: requests.Session
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The header with the key that opens the account."""
+        return {"X-MBX-APIKEY": self.exchange.api_key}
+
+
+@contextmanager
+def running() -> Iterator[Target]:
+    # Without limits: what is tested here are the calls, not how many of them are allowed.
+    rules = Rules(retired_calls="served", ip_weight_limit=10**9, uid_weight_limit=10**9)
+    with Sandbox(rules=rules, seed=7) as exchange, requests.Session() as session:
+        yield Target(exchange, session)
