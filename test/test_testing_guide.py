@@ -24,7 +24,7 @@ def project(tmp_path):
 
 def run(folder, *arguments):
     command = [sys.executable, "-W", "error", "-m", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=55, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -35,7 +35,7 @@ def test_every_block_is_a_file():
 
 @pytest.mark.parametrize("options", [["-n", "2"], ["-p", "no:randomly", "-p", "no:xdist"]], ids=["xdist", "in order"])
 def test_the_guides_tests_pass_under_pytest(project, options):
-    assert "11 passed" in run(project, "pytest", "-q", "-W", "error", "--strict-markers", *options)
+    assert "12 passed" in run(project, "pytest", "-q", "-W", "error", "--strict-markers", *options)
 
 
 def test_the_guides_unittest_passes_without_pytest(project):
