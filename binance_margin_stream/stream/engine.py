@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import random
-import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -32,17 +31,11 @@ from binance_margin_stream.stream.actions import (
 from binance_margin_stream.stream.calls import Calls, Outcome
 from binance_margin_stream.stream.clock import clock, wall
 from binance_margin_stream.stream.connection import Connection
-from binance_margin_stream.stream.decoder import AnswerFrame, EventFrame, Frame, Route, decode
-from binance_margin_stream.stream.events import (
-    Event,
-    EventStreamTerminated,
-    ListenKeyExpired,
-    MalformedFrame,
-    ServerShutdown,
-    StreamGap,
-)
+from binance_margin_stream.stream.decoder import Route
+from binance_margin_stream.stream.events import Event, StreamGap
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.lifecycle import Lifecycle
+from binance_margin_stream.stream.reading import Reading
 from binance_margin_stream.stream.rules import StreamRules
 from binance_margin_stream.stream.sources import Source
 from binance_margin_stream.stream.telling import log, teller
@@ -54,8 +47,6 @@ Item: TypeAlias = Event | StreamGap
 
 P = ParamSpec("P")
 
-_CONTROL = frozenset({ServerShutdown, EventStreamTerminated, ListenKeyExpired})
-_ROUTE = re.compile(rb'\{"subscriptionId":\s*(\d{1,9}),')
 _CLOSING = 4.0
 _NOWHERE: Mapping[Route, Account] = {}
 
@@ -108,7 +99,8 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_task: asyncio.Task[None] | None = None
         self._actions = self._life.actions
-        self._event = self._life.event
+        self._reading = Reading(self._life)
+        self._read = self._reading.frame
         self.take = self._life.take
 
     @property
@@ -201,49 +193,16 @@ class Engine:
             self._crash(error)
 
     def _frame(self, number: int, data: bytes) -> None:
-        now = clock()
-        try:
-            found = decode(data, self._accounts.get(number, _NOWHERE))
-        except MalformedFrame as error:
-            self._malformed(number, data, str(error), now)
-            return
-        if type(found) is not EventFrame:
-            self._answer(number, found, now)
-            return
-        event, route = found
-        if type(event) in _CONTROL:
-            self._control(number, event, route, now)
-            return
-        self._event(number, route, event, now)
-        if self._actions:
+        if not self._read(number, data, self._accounts.get(number, _NOWHERE), clock()) or self._actions:
             self._obey()
         elif self._waiters:
             self._wake()
 
-    def _answer(self, number: int, found: Frame, now: float) -> None:
-        if isinstance(found, AnswerFrame):
-            self._life.answer(number, found, now)
-        self._obey()
-
-    def _control(self, number: int, event: Event, route: Route, now: float) -> None:
-        if isinstance(event, ServerShutdown):
-            self._life.shutdown(number, now)
-        elif isinstance(event, ListenKeyExpired):
-            self._life.key_expired(number, event.listen_key if route is None else route, now)
-        else:
-            self._life.terminated(number, route, now)
-        self._obey()
-
-    def _malformed(self, number: int, data: bytes, why: str, now: float) -> None:
-        log.warning("malformed frame on connection %d: %s", number, why)
-        named = _ROUTE.match(data)
-        self._life.malformed(number, now, int(named[1]) if named else None)
-        self._obey()
-
     @_surfacing
     def binary(self, number: int) -> None:
         """A binary message came, which the exchange never sends."""
-        self._malformed(number, b"", "a binary message", clock())
+        self._reading.binary(number, clock())
+        self._obey()
 
     @_surfacing
     def pinged(self, number: int) -> None:
@@ -322,19 +281,9 @@ class Engine:
 
     @_surfacing
     def _answered(self, request: Request, outcome: Outcome) -> None:
-        now = clock()
-        if self.is_over:
-            return
-        if isinstance(outcome, Failure):
-            self._life.refused(request.number, outcome, now)
-        elif outcome.secret is not None:
-            self._life.obtained(request.number, outcome.secret, outcome.expires, now)
-        elif request.call.operation.endswith("_put"):
-            self._life.extended(request.number, now)
-        else:
-            nothing = Failure(Trouble.SERVER, "the answer holds no credential")
-            self._life.refused(request.number, nothing, now)
-        self._obey()
+        if not self.is_over:
+            self._reading.answered(request, outcome, clock())
+            self._obey()
 
     def _crash(self, error: Exception) -> None:
         name = type(error).__name__
