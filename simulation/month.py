@@ -1,0 +1,441 @@
+"""One month, played: the clock, the strikes, the events, and the checks after every step."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from binance_margin_stream.sandbox import faults
+from binance_margin_stream.sandbox.faults import PromptFault
+from binance_margin_stream.sandbox.wire import Text
+from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.actions import Change, Reason, State
+from binance_margin_stream.stream.events import BalanceUpdate, Event, UserLiabilityChange
+from binance_margin_stream.stream.items import StreamGap
+from binance_margin_stream.stream.lifecycle import Lifecycle
+from simulation.ledger import Figures, Ledger, Sent
+from simulation.limits import Limits, check_memory
+from simulation.network import EPOCH, Network, Pipe
+from simulation.plan import Emission, Plan, Strike
+from simulation.shell import Shell, endpoints_of
+from simulation.violation import Violation
+from simulation.weather import Weather
+
+__all__ = ["Month", "Outcome"]
+
+HOUR = 3600.0
+_PING = 20.0
+_WITHIN = 120.0
+_SETTLED = 30.0
+_FATAL_WITHIN = 60.0
+_PATIENCE = 15 * HOUR
+_CALM_PROOFS = 1800.0
+_SEASON = 2700.0
+_MEMORY_EVERY = 16
+
+PROMPT: dict[str, Callable[[random.Random], PromptFault]] = {
+    "drop": lambda dice: faults.DropConnections(dice.choice(("close", "close", "eof", "reset"))),
+    "freeze": lambda dice: faults.FreezeConnections(),
+    "malformed": lambda dice: faults.MalformedFrame(dice.choice(('{"subscriptionId":0,"event":{"e":', "}{", "[]"))),
+    "binary": lambda dice: faults.BinaryFrame(b"\x00\xff"),
+    "shutdown notice": lambda dice: faults.ServerShutdown(dice.choice((None, 0.5, 5.0, 60.0, 120.0))),
+}
+
+
+@dataclass
+class Outcome:
+    """What came of a month."""
+
+    seed: int
+    figures: Figures
+    struck: Counter[str]
+    steps: int = 0
+    longest_recovery: float = 0.0
+    busiest_minute: int = 0
+    violation: Violation | None = None
+    trace: list[str] = field(default_factory=list)
+
+
+class Month:
+    """Plays a plan. The first violation ends it."""
+
+    def __init__(self, plan: Plan, *, trace: bool = False) -> None:
+        self._plan = plan
+        self._dice = random.Random(plan.seed + 1)
+        self._rules = plan.rules
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._serial = count(1)
+        self._tracing = trace
+        self._trace: list[str] = []
+        exchange = plan.exchange
+        object.__setattr__(exchange, "ping_interval_ms", 20_000 if plan.pings else 10**12)
+        self._network = Network(exchange, random.Random(plan.seed + 2), self._at)
+        self._weather = Weather(self._dice, lambda: self._network.now)
+        self._limits = Limits(plan.rules, exchange)
+        self._ledger = Ledger(frozenset({"notice"}) if plan.way == "V2 and risk" else frozenset())
+        self._life: Lifecycle[Event] = Lifecycle(
+            plan.feeds, rules=plan.rules, jitter=random.Random(plan.seed + 3).uniform, wall=self._wall
+        )
+        self._shell = Shell(
+            self._life,
+            self._network,
+            endpoints=endpoints_of(exchange),
+            weather=self._weather,
+            limits=self._limits,
+            later=self._later,
+            open_timeout=plan.rules.open_timeout,
+        )
+        self._network.ended = self._hurt_all_on
+        self._network.told = self._told
+        self._weather.opened = self._opened
+        self._weather.due = self._occasion
+        self._shell.changed = self._changed
+        self._strikes = list(plan.strikes)
+        self._beating = False
+        self._duplicates = 0
+        self._stalled_until = float("-inf")
+        self._down_since: float | None = 0.0
+        self._revoked_at: float | None = None
+        self.outcome = Outcome(plan.seed, self._ledger.figures, self._weather.struck, trace=self._trace)
+
+    # the clock
+
+    @property
+    def _now(self) -> float:
+        return self._network.now
+
+    def _wall(self, at: float) -> int:
+        return EPOCH + round((at + self._plan.skew) * 1000)
+
+    def _at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (when, next(self._order), what))
+
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        self._at(self._network.now + seconds, what)
+
+    def play(self) -> Outcome:
+        """Play the month to its end, or to the first violation."""
+        try:
+            self._prepare()
+            self._run(self._plan.lasts)
+            self._finish()
+        except Violation as violation:
+            self.outcome.violation = violation
+            self._note(f"VIOLATION of {violation}")
+        self.outcome.busiest_minute = self._limits.busiest_minute
+        return self.outcome
+
+    def _prepare(self) -> None:
+        for strike in self._strikes:
+            self._at(max(0.0, strike.at - _SEASON), lambda: self._prove_every(self._tight_proofs))
+            self._at(strike.at, lambda strike=strike: self._arm(strike))
+        for emission in self._plan.emissions:
+            self._at(emission.at, lambda emission=emission: self._emit(emission))
+        self._tight_proofs = self._rules.verify_every
+        self._prove_every(_CALM_PROOFS)
+        self._life.start(0.0)
+        self._shell.obey()
+        self._weather.troubled(0.0)
+        self._at(_WITHIN, lambda: self._look_after_trouble(0.0))
+
+    def _prove_every(self, seconds: float) -> None:
+        """Proofs of listen keys are spaced out in calm times: a month of them says nothing new."""
+        object.__setattr__(self._rules, "verify_every", seconds)
+
+    def _run(self, end: float) -> None:
+        life, network, heap = self._life, self._network, self._heap
+        deadline, wakeup = network.exchange.next_deadline, life.next_wakeup
+        while self._shell.failed is None:
+            at = heap[0][0] if heap else end
+            wake, due = wakeup(), deadline()
+            following = at if wake is None or at <= wake else wake
+            exchange = end if due is None else (due - EPOCH) / 1000
+            if min(following, exchange) >= end:
+                break
+            if exchange < following:
+                network.now = max(network.now, exchange)
+                network.advance()
+            elif at <= following:
+                network.now = max(network.now, at)
+                heapq.heappop(heap)[2]()
+            else:
+                network.now = max(network.now, following)
+                life.wake(network.now)
+            self._after_step()
+        network.now = max(network.now, end) if self._shell.failed is None else network.now
+
+    def _after_step(self) -> None:
+        if self._life.actions:
+            self._shell.obey()
+        if self._now >= self._stalled_until:
+            self._consume()
+        self.outcome.steps += 1
+        if self.outcome.steps % _MEMORY_EVERY == 0:
+            check_memory(self._life, len(self._plan.feeds))
+        if self._life.state is State.LIVE:
+            if self._down_since is not None:
+                self._recovered(self._down_since)
+        elif self._down_since is None:
+            self._down_since = self._now
+        elif self._is_calm() and self._shell.failed is None:
+            raise Violation(4, f"{self._life.state.value} {self._now - self._weather.trouble_until:.0f} s after trouble")
+
+    def _is_calm(self) -> bool:
+        since = max(self._weather.trouble_until, self._revoked_at or 0.0)
+        return self._now > since + _WITHIN and not self._weather.pending
+
+    def _recovered(self, since: float) -> None:
+        took = self._now - max(since, min(self._weather.trouble_until, self._now))
+        self.outcome.longest_recovery = max(self.outcome.longest_recovery, took)
+        self._down_since = None
+
+    # the consumer
+
+    def _consume(self) -> None:
+        take = self._life.take
+        while (item := take()) is not None:
+            if isinstance(item, BalanceUpdate):
+                self._ledger.arrive(item.account, "order", int(item.delta))
+            elif isinstance(item, UserLiabilityChange):
+                self._ledger.arrive(item.account, "notice", int(item.principal))
+            elif isinstance(item, StreamGap):
+                self._gap(item)
+
+    def _gap(self, gap: StreamGap) -> None:
+        self._note(f"gap {gap.account} {gap.since - EPOCH} to {gap.until - EPOCH} ms: {gap.reason}")
+        if gap.reason == Reason.OVERFLOW:
+            self._ledger.hurt(gap.account, gap.until)
+        self._ledger.gap(gap)
+
+    # what is sent
+
+    def _emit(self, emission: Emission, *, probe: bool = False) -> None:
+        serial, wall = next(self._serial), self._network.milliseconds
+        if emission.kind == "notice":
+            upper = self._plan.exchange.margin_event_names == "upper"
+            event: dict[str, object] = {"e": "USER_LIABILITY_CHANGE" if upper else "userLiabilityChange", "E": wall}
+            event |= {"a": "USDT", "t": "BORROW", "p": str(serial), "i": "0"}
+        else:
+            event = {"e": "balanceUpdate", "E": wall, "a": "USDT", "d": str(serial), "T": wall}
+        copies = 1
+        if self._duplicates:
+            self._duplicates -= 1
+            copies = 2
+            self._network.exchange.fail(faults.RepeatEvent(), wall)
+        required = self._life.state is not State.CONNECTING
+        sent = Sent(serial, self._wall(self._now), copies, required)
+        self._ledger.send(emission.account, emission.kind, sent)
+        name = emission.account.symbol or "cross"
+        self._network.exchange.emit(event, self._network.user.uid, name, wall)
+        self._network.exchange.clear_faults()
+        self._network.pump()
+        if probe:
+            self._later(_SETTLED, lambda: self._probed(emission, serial, wall))
+
+    def _probed(self, emission: Emission, serial: int, sent_at: int) -> None:
+        calm = self._weather.trouble_until < (sent_at - EPOCH) / 1000 and not self._weather.pending
+        if calm and self._ledger.waits(emission.account, emission.kind, serial):
+            raise Violation(4, f"{emission.account} is quiet {_WITHIN:.0f} s after the last trouble")
+
+    # what goes wrong
+
+    def _arm(self, strike: Strike) -> None:
+        self._strikes.remove(strike)
+        if not strike.occasion:
+            self._strike(strike)
+        else:
+            self._weather.pending.append(strike)
+            self._later(_PATIENCE, lambda: self._weather.pending.remove(strike) if strike in self._weather.pending else 0)
+        self._beat()
+
+    def _occasion(self, strike: Strike) -> None:
+        self._later(strike.after, lambda: self._strike(strike))
+
+    def _strike(self, strike: Strike) -> None:
+        self._note(f"strikes: {strike}")
+        self._weather.struck[strike.name] += 1
+        self._weather.troubled(self._now + strike.lasts)
+        moment = getattr(self, "_" + strike.name.replace(" ", "_").replace("-", "_"), None)
+        if strike.name in PROMPT:
+            self._prompt(strike)
+        elif moment is not None:
+            moment(strike)
+        else:
+            self._weather.begin(strike)
+        if strike.name == "slow handshake":
+            self._weather.troubled(self._now + strike.lasts + self._rules.open_timeout)
+        self._shell.obey()
+        self._beat()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        until = self._weather.trouble_until
+        self._at(until + _WITHIN, lambda: self._look_after_trouble(until))
+
+    def _look_after_trouble(self, until: float) -> None:
+        if self._weather.trouble_until > until:
+            if self._weather.trouble_until > self._now:
+                self._look_later()
+            return
+        if self._weather.pending or self._shell.failed is not None:
+            return
+        self._now_calm()
+
+    def _now_calm(self) -> None:
+        if self._life.state is not State.LIVE:
+            raise Violation(4, f"{self._life.state.value} {_WITHIN:.0f} s after the last trouble")
+        for account, chain in self._plan.feeds:
+            kind = "notice" if chain[0].name == "risk" else "order"
+            self._emit(Emission(self._now, account, kind), probe=True)
+
+    def _prompt(self, strike: Strike) -> None:
+        fault = PROMPT[strike.name](random.Random(strike.dice))
+        for pipe in self._targets(strike):
+            if not isinstance(fault, faults.ServerShutdown):
+                self._hurt_all_on(pipe)
+            self._network.exchange.fail(fault, self._network.milliseconds, connection=pipe.at_exchange)
+        if isinstance(fault, faults.ServerShutdown):
+            self._weather.troubled(self._now + (fault.close_after_seconds or 0.0))
+        self._network.pump()
+
+    def _targets(self, strike: Strike) -> list[Pipe]:
+        """One open connection, or all of them."""
+        pipes = [pipe for pipe in self._network.pipes.values() if pipe.at_exchange is not None and not pipe.dead]
+        if not pipes or strike.dice % 3 == 0:
+            return pipes
+        return [pipes[strike.dice // 3 % len(pipes)]]
+
+    def _reset(self, strike: Strike) -> None:
+        if strike.dice % 2:
+            self._weather.begin(Strike(self._now, "reset", lasts=10.0, share=strike.share))
+            self._weather.troubled(self._now + 10.0)
+        for pipe in self._targets(strike):
+            self._network.cut(pipe)
+
+    def _half_open(self, strike: Strike) -> None:
+        for pipe in self._targets(strike):
+            self._network.half_open(pipe)
+
+    def _truncate(self, strike: Strike) -> None:
+        self._weather.begin(strike)
+        for pipe in self._targets(strike):
+            pipe.truncate = True
+
+    def _delay(self, strike: Strike) -> None:
+        self._weather.begin(strike)
+        self._network.slow_until = max(self._network.slow_until, self._now + strike.lasts)
+        self._weather.troubled(self._now + strike.lasts + 10.0)
+
+    def _duplicate(self, strike: Strike) -> None:
+        self._duplicates += 1 + strike.dice % 5
+
+    def _expire(self, strike: Strike) -> None:
+        which = ("all", "listen_tokens", "listen_keys")[strike.dice % 3]
+        self._network.exchange.fail(faults.ExpireCredentials(which), self._network.milliseconds)
+        self._network.pump()
+
+    def _delete_the_key(self, strike: Strike) -> None:
+        account = self._plan.accounts[strike.dice % len(self._plan.accounts)]
+        exchange, now = self._network.exchange, self._network.milliseconds
+        if exchange.delete_listen_key(self._network.user.uid, account.symbol or "cross", None, now):
+            self._hurt(account)
+
+    def _retire(self, strike: Strike) -> None:
+        self._network.exchange.retire("/sapi/v1/userListenToken")
+
+    def _slow_consumer(self, strike: Strike) -> None:
+        self._stalled_until = self._now + strike.lasts
+
+    def _revoke_the_API_key(self, strike: Strike) -> None:  # noqa: N802  # by the name of the strike
+        self._revoked_at = self._now
+        for account in self._plan.accounts:
+            self._hurt(account)
+        self._network.exchange.revoke_api_key(self._network.user.api_key, self._network.milliseconds)
+        self._network.pump()
+
+    # what follows from it
+
+    def _hurt(self, account: Account) -> None:
+        self._ledger.hurt(account, self._wall(self._now))
+
+    def _hurt_all_on(self, pipe: Pipe) -> None:
+        """Whoever listened on a connection may miss something from now on."""
+        if not pipe.is_open or pipe.at_exchange is None:
+            return
+        for account in set(self._life.accounts_on(pipe.number).values()):
+            self._hurt(account)
+
+    def _told(self, pipe: Pipe, frame: Text) -> None:
+        ending = "eventStreamTerminated" in frame.text or "listenKeyExpired" in frame.text
+        if ending or (pipe.truncate and '"E":' in frame.text):
+            self._hurt_all_on(pipe)
+
+    def _opened(self, pipe: Pipe) -> None:
+        if not self._beating and not self._plan.pings:
+            self._life.pinged(pipe.number, self._next_trouble())
+
+    def _next_trouble(self) -> float:
+        """Until when a connection is certainly well: nothing is planned before."""
+        return max(self._now, self._strikes[0].at if self._strikes else self._plan.lasts)
+
+    def _beat(self) -> None:
+        if not self._beating and not self._plan.pings:
+            self._beating = True
+            self._pulse()
+
+    def _pulse(self) -> None:
+        """The exchange's pings, one by one in stormy times; in calm ones they are told ahead."""
+        stormy = self._weather.pending or self._now < self._weather.trouble_until + _WITHIN + _SETTLED
+        self._beating = bool(stormy) or self._down_since is not None
+        until = self._now if self._beating else self._next_trouble()
+        for pipe in list(self._network.pipes.values()):
+            if pipe.ready and not pipe.dead and not self._is_frozen(pipe):
+                self._life.pinged(pipe.number, until)
+        if self._beating:
+            self._later(_PING, self._pulse)
+        elif all(strike.at > self._now + _SEASON for strike in self._strikes[:1]):
+            self._prove_every(_CALM_PROOFS)
+
+    def _is_frozen(self, pipe: Pipe) -> bool:
+        return pipe.at_exchange is None or self._network.exchange.is_frozen(pipe.at_exchange)
+
+    # the end
+
+    def _finish(self) -> None:
+        self._consume()
+        if self._shell.failed is not None:
+            self._check_fatal()
+            return
+        if self._revoked_at is not None or self._weather.fatal_told_at is not None:
+            raise Violation(6, "the month ended, and what was fatal had not surfaced")
+        self._ledger.settle()
+        self._life.close(self._now)
+        self._shell.obey()
+        if self._network.pipes:
+            raise Violation(5, f"{len(self._network.pipes)} connections are left open")
+
+    def _check_fatal(self) -> None:
+        failure = self._shell.failed
+        reason = self._revoked_at if self._revoked_at is not None else self._weather.fatal_told_at
+        if reason is None:
+            raise Violation(6, f"it ended for no reason: {failure}")
+        since = max(reason, min(self._weather.trouble_until + _FATAL_WITHIN, self._now))
+        if self._now > since + _FATAL_WITHIN:
+            raise Violation(6, f"what was fatal surfaced only after {self._now - reason:.0f} s")
+        self._shell.obey()
+        if self._life.next_wakeup() is not None or self._network.pipes:
+            raise Violation(6, "something goes on after the fatal end")
+
+    # the trace
+
+    def _changed(self, change: Change) -> None:
+        self._note(f"{change.name} {change.account or ''} {change.detail}")
+
+    def _note(self, text: str) -> None:
+        if self._tracing:
+            self._trace.append(f"{self._now:14.3f}  {text}")

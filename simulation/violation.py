@@ -1,0 +1,27 @@
+"""What has to hold, by number and name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PROPERTIES", "Violation"]
+
+PROPERTIES = {
+    1: "each event is delivered exactly once, or lies in a gap that was reported before any later event",
+    2: "no gap is reported where nothing could have been missed",
+    3: "nothing is sent that the limits forbid, nor during a ban",
+    4: "two minutes after the last fault every account is live",
+    5: "what is remembered stays within its bounds",
+    6: "what is fatal surfaces within a minute and ends all requests; nothing else does",
+}
+
+
+@dataclass(frozen=True)
+class Violation(Exception):  # noqa: N818  # what it is, not that something went wrong here
+    """A property does not hold: its number, and what was seen."""
+
+    number: int
+    seen: str
+
+    def __str__(self) -> str:
+        return f"property {self.number} ({PROPERTIES[self.number]}): {self.seen}"
