@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ class Ledger:
 
     def hurt(self, account: Account, at: int) -> None:
         """Something happened from which on events of an account may have been missed (epoch ms)."""
-        self._hurts[account].append(at)
+        insort(self._hurts[account], at)
 
     def gap(self, gap: StreamGap) -> None:
         """A gap was reported."""

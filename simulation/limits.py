@@ -90,9 +90,10 @@ class Limits:
 def check_memory(life: Lifecycle[object], feeds: int) -> None:
     """Raise a violation when something that is remembered grows with what was lived through."""
     core, links = life._core, life._links.all()
+    timers = 6 * feeds + 8 * len(links) + 8
     sizes = {
-        "timers": (len(core.timers), 6 * feeds + 8 * len(links) + 8),
-        "entries in the heap of timers": (len(core.timers._heap), 2 * len(core.timers) + 64),
+        "timers": (len(core.timers), timers),
+        "entries in the heap of timers": (len(core.timers._heap), 2 * timers + 64),
         "waiting items": (len(life._buffer), core.rules.buffered + feeds),
         "connections": (len(links), _MOST_LINKS),
         "waiting calls": (len(life._middle.credentials), feeds + core.rules.rest_parallel),

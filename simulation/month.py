@@ -77,7 +77,10 @@ class Month:
         self._network = Network(exchange, random.Random(plan.seed + 2), self._at)
         self._weather = Weather(self._dice, lambda: self._network.now)
         self._limits = Limits(plan.rules, exchange)
-        self._ledger = Ledger(frozenset({"notice"}) if plan.way == "V2 and risk" else frozenset())
+        self._ledger = Ledger(
+            frozenset({"notice"}) if plan.way == "V2 and risk" else frozenset(),
+            slack=round(plan.rules.latency_allowance * 1000),
+        )
         self._life: Lifecycle[Event] = Lifecycle(
             plan.feeds, rules=plan.rules, jitter=random.Random(plan.seed + 3).uniform, wall=self._wall
         )
@@ -98,6 +101,7 @@ class Month:
         self._strikes = list(plan.strikes)
         self._beating = False
         self._duplicates = 0
+        self._coming = 0
         self._stalled_until = float("-inf")
         self._down_since: float | None = 0.0
         self._revoked_at: float | None = None
@@ -187,7 +191,7 @@ class Month:
 
     def _is_calm(self) -> bool:
         since = max(self._weather.trouble_until, self._revoked_at or 0.0)
-        return self._now > since + _WITHIN and not self._weather.pending
+        return self._now > since + _WITHIN and not self._is_waiting
 
     def _recovered(self, since: float) -> None:
         took = self._now - max(since, min(self._weather.trouble_until, self._now))
@@ -238,7 +242,7 @@ class Month:
             self._later(_SETTLED, lambda: self._probed(emission, serial, wall))
 
     def _probed(self, emission: Emission, serial: int, sent_at: int) -> None:
-        calm = self._weather.trouble_until < (sent_at - EPOCH) / 1000 and not self._weather.pending
+        calm = self._weather.trouble_until < (sent_at - EPOCH) / 1000 and not self._is_waiting
         if calm and self._ledger.waits(emission.account, emission.kind, serial):
             raise Violation(4, f"{emission.account} is quiet {_WITHIN:.0f} s after the last trouble")
 
@@ -254,7 +258,17 @@ class Month:
         self._beat()
 
     def _occasion(self, strike: Strike) -> None:
-        self._later(strike.after, lambda: self._strike(strike))
+        self._coming += 1
+        self._later(strike.after, lambda: self._come(strike))
+
+    def _come(self, strike: Strike) -> None:
+        self._coming -= 1
+        self._strike(strike)
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether a strike may come at any time."""
+        return bool(self._coming or self._weather.pending)
 
     def _strike(self, strike: Strike) -> None:
         self._note(f"strikes: {strike}")
@@ -282,7 +296,7 @@ class Month:
             if self._weather.trouble_until > self._now:
                 self._look_later()
             return
-        if self._weather.pending or self._shell.failed is not None:
+        if self._is_waiting or self._shell.failed is not None:
             return
         self._now_calm()
 
@@ -296,12 +310,14 @@ class Month:
     def _prompt(self, strike: Strike) -> None:
         fault = PROMPT[strike.name](random.Random(strike.dice))
         for pipe in self._targets(strike):
-            if not isinstance(fault, faults.ServerShutdown):
-                self._hurt_all_on(pipe)
             self._network.exchange.fail(fault, self._network.milliseconds, connection=pipe.at_exchange)
-        if isinstance(fault, faults.ServerShutdown):
-            self._weather.troubled(self._now + (fault.close_after_seconds or 0.0))
-        self._network.pump()
+            if isinstance(fault, faults.ServerShutdown):
+                self._weather.troubled(self._now + (fault.close_after_seconds or 0.0))
+            else:
+                self._hurt_all_on(pipe)
+            self._network.pump()
+            if isinstance(fault, faults.MalformedFrame | faults.BinaryFrame):
+                self._hurt_all_on(pipe, pipe.down_at)
 
     def _targets(self, strike: Strike) -> list[Pipe]:
         """One open connection, or all of them."""
@@ -324,7 +340,7 @@ class Month:
     def _truncate(self, strike: Strike) -> None:
         self._weather.begin(strike)
         for pipe in self._targets(strike):
-            pipe.truncate = True
+            pipe.truncate_until = self._now + strike.lasts
 
     def _delay(self, strike: Strike) -> None:
         self._weather.begin(strike)
@@ -336,6 +352,8 @@ class Month:
 
     def _expire(self, strike: Strike) -> None:
         which = ("all", "listen_tokens", "listen_keys")[strike.dice % 3]
+        for account in self._plan.accounts:
+            self._hurt(account)
         self._network.exchange.fail(faults.ExpireCredentials(which), self._network.milliseconds)
         self._network.pump()
 
@@ -360,19 +378,20 @@ class Month:
 
     # what follows from it
 
-    def _hurt(self, account: Account) -> None:
-        self._ledger.hurt(account, self._wall(self._now))
+    def _hurt(self, account: Account, at: float | None = None) -> None:
+        self._ledger.hurt(account, self._wall(self._now if at is None else at))
 
-    def _hurt_all_on(self, pipe: Pipe) -> None:
+    def _hurt_all_on(self, pipe: Pipe, at: float | None = None) -> None:
         """Whoever listened on a connection may miss something from now on."""
         if not pipe.is_open or pipe.at_exchange is None:
             return
-        for account in set(self._life.accounts_on(pipe.number).values()):
-            self._hurt(account)
+        link = self._life._links.get(pipe.number)
+        for account in {each.feed.account: None for each in link.subscriptions} if link is not None else ():
+            self._hurt(account, at)
 
     def _told(self, pipe: Pipe, frame: Text) -> None:
         ending = "eventStreamTerminated" in frame.text or "listenKeyExpired" in frame.text
-        if ending or (pipe.truncate and '"E":' in frame.text):
+        if ending or (self._now < pipe.truncate_until and '"E":' in frame.text):
             self._hurt_all_on(pipe)
 
     def _opened(self, pipe: Pipe) -> None:
@@ -390,7 +409,7 @@ class Month:
 
     def _pulse(self) -> None:
         """The exchange's pings, one by one in stormy times; in calm ones they are told ahead."""
-        stormy = self._weather.pending or self._now < self._weather.trouble_until + _WITHIN + _SETTLED
+        stormy = self._is_waiting or self._now < self._weather.trouble_until + _WITHIN + _SETTLED
         self._beating = bool(stormy) or self._down_since is not None
         until = self._now if self._beating else self._next_trouble()
         for pipe in list(self._network.pipes.values()):

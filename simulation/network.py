@@ -23,7 +23,7 @@ _SLOW = 4.0
 class Pipe:
     """One TCP connection. Frames of one direction arrive in the order in which they were sent."""
 
-    __slots__ = ("at_exchange", "closed", "dead", "down_at", "number", "over", "ready", "truncate", "up_at")
+    __slots__ = ("at_exchange", "closed", "dead", "down_at", "number", "over", "ready", "truncate_until", "up_at")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -37,8 +37,8 @@ class Pipe:
         """The client knows that it is gone."""
         self.dead = False
         """Nothing passes any more, and nobody is told."""
-        self.truncate = False
-        """The next event arrives by half."""
+        self.truncate_until = 0.0
+        """The next event that is sent before arrives by half."""
 
     @property
     def is_open(self) -> bool:
@@ -182,8 +182,8 @@ class Network:
             self.ended(pipe)
         elif isinstance(frame, Text):
             self.told(pipe, frame)
-            if pipe.truncate and '"E":' in frame.text:
-                pipe.truncate = False
+            if self.now < pipe.truncate_until and '"E":' in frame.text:
+                pipe.truncate_until = 0.0
                 frame = Text(frame.text[: len(frame.text) // 2])
         if frame == Cut("reset"):
             self._at(self.now + self.delay(), lambda: self._over(pipe, frame))
