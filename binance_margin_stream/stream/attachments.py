@@ -102,6 +102,8 @@ class Attachments:
         joining = stale.feed.joining
         if route is None:
             link.doubted = True
+        elif link.routes.get(route, stale) is None:
+            return  # it was ended here meanwhile
         elif joining is not None and joining.link is link and joining.live_at is None:
             if joining.asked_at is None:
                 link.early_count -= len(link.early.pop(route, ()))

@@ -189,6 +189,7 @@ class Continuity(Generic[E]):
         self._succession.give_up(subscription)
         if failure.trouble is Trouble.FULL or link.refusals >= _REFUSALS_BEFORE_FULL:
             link.full = True
+            self.links.drop_if_idle(link)
         self.core.tell("not subscribed", Level.WARNING, feed.account, failure.detail)
         self._succession.tend_later(feed, now)
 

@@ -91,7 +91,8 @@ class Links:
             self._told.fatal(failure)
         elif failure.trouble is Trouble.RETIRED:
             self._told.source_retired(link.source, failure, now)
-        self._told.link_lost(link, reason, now)
+        if not self._core.stopped:
+            self._told.link_lost(link, reason, now)
 
     def _back_off(self, link: Link, now: float) -> None:
         """A connection that lived for a while was a success; one that did not makes the next wait longer."""
@@ -122,8 +123,8 @@ class Links:
         return True
 
     def drop_if_idle(self, link: Link) -> None:
-        """Close a replaced connection that nobody uses any more."""
-        if link.retiring and not link.subscriptions and link.number in self._by_number:
+        """Close a connection that nobody uses any more and that takes nobody new."""
+        if (link.retiring or link.full) and not link.subscriptions and link.number in self._by_number:
             self._close(link)
             self._core.tally.rotations += 1
             self._core.tell("replaced", Level.INFO, detail=f"connection {link.number} is closed")
