@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -130,7 +131,8 @@ class Month:
             self._finish()
         except Violation as violation:
             self.outcome.violation = violation
-            self._note(f"VIOLATION of {violation}")
+        except Exception as error:
+            self.outcome.violation = Violation(7, _line_of(error))
         self.outcome.busiest_minute = self._limits.busiest_minute
         return self.outcome
 
@@ -458,3 +460,8 @@ class Month:
     def _note(self, text: str) -> None:
         if self._tracing:
             self._trace.append(f"{self._now:14.3f}  {text}")
+
+
+def _line_of(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {last.filename.rpartition('/')[2]}, line {last.lineno}: {error}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 __all__ = ["PROPERTIES", "Violation"]
 
 PROPERTIES = {
@@ -13,15 +11,17 @@ PROPERTIES = {
     4: "two minutes after the last fault every account is live",
     5: "what is remembered stays within its bounds",
     6: "what is fatal surfaces within a minute and ends all requests; nothing else does",
+    7: "nothing that comes makes the life cycle raise an error",
 }
 
 
-@dataclass(frozen=True)
 class Violation(Exception):  # noqa: N818  # what it is, not that something went wrong here
     """A property does not hold: its number, and what was seen."""
 
-    number: int
-    seen: str
+    def __init__(self, number: int, seen: str) -> None:
+        super().__init__(number, seen)
+        self.number = number
+        self.seen = seen
 
     def __str__(self) -> str:
         return f"property {self.number} ({PROPERTIES[self.number]}): {self.seen}"
