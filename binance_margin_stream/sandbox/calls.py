@@ -10,6 +10,7 @@ from .accounts import CROSS, ApiAccount
 from .listen_keys import KeyKind, ListenKey
 from .pages import EMPTY, RefusedError, json_answer
 from .parameters import BOOLEAN, LISTEN_KEY, MILLISECONDS, SYMBOL, Parameter, invalid, missing
+from .public_calls import PUBLIC_CALLS
 from .publishing import watch_key, watch_token
 from .state import State
 from .wire import Answer
@@ -136,6 +137,7 @@ CALLS: dict[tuple[str, str], Call] = {
 """The calls by method and path."""
 
 REST_PATHS: dict[str, tuple[str, ...]] = {
-    path: tuple(method for method, its_path in CALLS if its_path == path) for _, path in CALLS
+    path: tuple(method for method, its_path in (*CALLS, *PUBLIC_CALLS) if its_path == path)
+    for _, path in (*CALLS, *PUBLIC_CALLS)
 }
-"""The paths of the REST calls, each with its methods."""
+"""The paths of the REST calls, those without a key included, each with its methods."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from .accounts import ApiAccount, well_formed
 from .calls import CALLS, LISTEN_TOKEN_PATH, REST_PATHS, Call
 from .counts import RestCall
 from .faults import AnswerWith, DelayAnswer, HalfAnswer, Hang, ResetConnection
-from .pages import RefusedError, error, page
+from .pages import RefusedError, error, json_answer, page
 from .parameters import decode, read
+from .public_calls import PUBLIC_CALLS
 from .signature import SIGNING_PARAMETERS, check_signature, check_window
 from .state import State
 from .wire import Answer, Headers, Request
@@ -69,6 +71,8 @@ def _gateway(state: State, request: Request, path: str, query: str, now: int) ->
         return page(404)
     if path in state.retired:
         return page(410)
+    if (request.method, path) in PUBLIC_CALLS:
+        return _public(state, request, path, query, now)
     call = CALLS.get((request.method, path))
     if call is None:
         return page(405, (("Allow", ", ".join(REST_PATHS[path])),))
@@ -84,19 +88,34 @@ def _is_form(request: Request) -> bool:
     return not types or types[0].partition(";")[0].strip().lower() in ("", _FORM)
 
 
+def _public(state: State, request: Request, path: str, query: str, now: int) -> Answer:
+    until = state.limits.banned_until(request.ip, now)
+    if until is not None:
+        return banned(until, now)
+    limit = state.rules.websocket_api_weight_limit
+    over, headers = _spend(state, request.ip, "X-MBX-USED-WEIGHT-1M", ("public", request.ip), 1, limit, now)
+    if over is not None:
+        return over
+    try:
+        read((), query, "")
+    except RefusedError as refusal:
+        return error(refusal, headers=headers)
+    return json_answer(PUBLIC_CALLS[request.method, path](now), headers=headers)
+
+
 def _limited(state: State, request: Request, call: Call, path: str, query: str, now: int) -> Answer:
     until = state.limits.banned_until(request.ip, now)
     if until is not None:
         return banned(until, now)
     headers: Headers = ()
     if call.scope == "IP":
-        over, headers = _spend(state, request, call, path, request.ip, now)
+        over, headers = _spend_call(state, request, call, path, request.ip, now)
         if over is not None:
             return over
     try:
         account = _authorised(state, request)
         if call.scope == "UID":
-            over, headers = _spend(state, request, call, path, account.uid, now)
+            over, headers = _spend_call(state, request, call, path, account.uid, now)
             if over is not None:
                 return over
         result = _run(state, request, call, path, account, query, now)
@@ -105,17 +124,24 @@ def _limited(state: State, request: Request, call: Call, path: str, query: str, 
     return replace(result, headers=result.headers + headers)
 
 
-def _spend(
-    state: State, request: Request, call: Call, path: str, subject: str | int, now: int
+def _spend_call(
+    state: State, request: Request, call: Call, path: str, who: str | int, now: int
 ) -> tuple[Answer | None, Headers]:
-    """Count the call's weight; the refusal if that is too much, and the header that tells the sum."""
     limit = state.rules.ip_weight_limit if call.scope == "IP" else state.rules.uid_weight_limit
-    spent = state.limits.spend((call.scope, subject, request.method, path), call.weight, limit, now)
-    headers: Headers = ((f"X-SAPI-USED-{call.scope}-WEIGHT-1M", str(spent.used)),)
+    subject = (call.scope, who, request.method, path)
+    return _spend(state, request.ip, f"X-SAPI-USED-{call.scope}-WEIGHT-1M", subject, call.weight, limit, now)
+
+
+def _spend(
+    state: State, ip: str, header: str, subject: Hashable, weight: int, limit: int, now: int
+) -> tuple[Answer | None, Headers]:
+    """Count a call's weight; the refusal if that is too much, and the header that tells the sum."""
+    spent = state.limits.spend(subject, weight, limit, now)
+    headers: Headers = ((header, str(spent.used)),)
     if not spent.over:
         return None, headers
-    retry_at = state.limits.refuse(request.ip, now)
-    until = state.limits.banned_until(request.ip, now)
+    retry_at = state.limits.refuse(ip, now)
+    until = state.limits.banned_until(ip, now)
     if until is not None:
         return banned(until, now), headers
     message = f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE."

@@ -93,7 +93,7 @@ class Rules:
     """Weight per call, account and minute of the calls counted by account; documented."""
 
     websocket_api_weight_limit: int = 6_000
-    """Weight per IP and minute of the WebSocket API, as its answers show."""
+    """Weight per IP and minute of the WebSocket API, as its answers show; that of the calls without a key, too."""
 
     refusals_before_ban: int = 10
     """How many requests of one minute are answered 429 before the IP is banned; not published."""

@@ -189,6 +189,19 @@ def test_weights_are_told_in_the_scope_that_they_count_in(desk: Desk) -> None:
     assert desk.call("DELETE", RISK).header("X-SAPI-USED-UID-WEIGHT-1M") == "3000"
 
 
+def test_two_calls_need_no_key(desk: Desk) -> None:
+    ping, time = (desk.call("GET", f"/api/v3/{name}", headers=()) for name in ("ping", "time"))
+    assert (ping.status, ping.json, ping.header("X-MBX-USED-WEIGHT-1M")) == (200, {}, "1")
+    assert (time.status, time.json, time.header("X-MBX-USED-WEIGHT-1M")) == (200, {"serverTime": START}, "2")
+
+
+def test_calls_that_need_no_key_are_as_strict_as_the_others(desk: Desk) -> None:
+    assert desk.call("POST", "/api/v3/ping").header("Allow") == "GET"
+    assert desk.call("GET", "/api/v3/ping", "symbol=BTCUSDT").code == -1104
+    few = Desk(Rules(websocket_api_weight_limit=1, refusals_before_ban=1))
+    assert [few.call("GET", "/api/v3/time").status for _ in range(4)] == [200, 429, 418, 418]
+
+
 def test_nothing_secret_is_in_a_repr(desk: Desk) -> None:
     reply = desk.call("POST", CROSS)
     key = reply.json["listenKey"]
