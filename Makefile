@@ -5,10 +5,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
-PATHS := binance_margin_stream bench examples fuzz scripts test
+PATHS := binance_margin_stream bench examples fuzz interop scripts test
 
-.PHONY: help demo test coverage lint format generate check-generated bench endure fuzz curves docs dist sbom audit \
-	clean
+.PHONY: help demo test coverage lint format generate check-generated bench interop endure fuzz curves docs dist sbom \
+	audit clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -62,6 +62,15 @@ bench: $(VENV)/installed-dev .venv-peers/installed  ## Measure decoding and the 
 	@$(BIN)/python bench/decode.py --peer .venv-peers/bin/python
 	@$(BIN)/python bench/pipeline.py
 
+.venv-interop/installed: interop/requirements.txt | $(BIN)/python
+	@echo "setting up the clients of other houses"
+	@$(PYTHON) -m venv .venv-interop
+	@.venv-interop/bin/python -m pip --disable-pip-version-check install -qq --requirement interop/requirements.txt
+	@touch $@
+
+interop: $(VENV)/installed .venv-interop/installed  ## Let clients of other houses use the sandbox, and print what they can
+	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
+
 endure: $(VENV)/installed-dev  ## Follow accounts of the sandbox through half an hour of random faults
 	@$(BIN)/python scripts/endure.py --minutes 30
 
@@ -91,5 +100,5 @@ audit: sbom  ## Ask for known vulnerabilities in what comes with the wheel; need
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/requirements.txt
 
 clean:  ## Remove what can be made again
-	@rm -rf $(VENV) .venv-peers .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .venv-peers .venv-interop .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

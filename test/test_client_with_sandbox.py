@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from calls import CALLS, Call
@@ -29,9 +30,10 @@ def created(call: Call, client: sdk.ApiClient) -> dict[str, str]:
     return {"listen_key": post.on(client)().listen_key}
 
 
+@pytest.mark.parametrize("rules", [SERVED, replace(SERVED, done_answer="object")], ids=["nothing", "object"])
 @pytest.mark.parametrize("call", CALLS, ids=str)
-def test_every_call_works_and_its_weight_can_be_read(call):
-    with Sandbox(rules=SERVED) as exchange, client_for(exchange) as client:
+def test_every_call_works_and_its_weight_can_be_read(call, rules):
+    with Sandbox(rules=rules) as exchange, client_for(exchange) as client:
         arguments = call.arguments | created(call, client)
         response = getattr(getattr(sdk, call.api)(client), f"{call.name}_with_http_info")(**arguments)
         weights = [value for name, value in response.headers.items() if name.lower().startswith("x-sapi-used")]

@@ -42,10 +42,10 @@ def _create(kind: KeyKind) -> Run:
     return run
 
 
-def _extend(kind: KeyKind, done: Answer) -> Run:
+def _extend(kind: KeyKind) -> Run:
     def run(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
         state.keys.extend(_own_key(state, kind, account, parameters), now)
-        return done
+        return _EMPTY_OBJECT if kind == "listen_key" else _done(state)
 
     return run
 
@@ -65,9 +65,13 @@ def _close_only_key(kind: KeyKind) -> Run:
         key = state.keys.of_account(kind, account.uid, CROSS)
         if key is not None:
             state.keys.end(key)
-        return EMPTY
+        return _done(state)
 
     return run
+
+
+def _done(state: State) -> Answer:
+    return EMPTY if state.rules.done_answer == "nothing" else _EMPTY_OBJECT
 
 
 def _create_token(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
@@ -121,17 +125,17 @@ _RISK_PATH = "/sapi/v1/margin/listen-key"
 
 CALLS: dict[tuple[str, str], Call] = {
     ("POST", _CROSS_PATH): Call(_create("listen_key"), "IP"),
-    ("PUT", _CROSS_PATH): Call(_extend("listen_key", _EMPTY_OBJECT), "IP", (_KEY,)),
+    ("PUT", _CROSS_PATH): Call(_extend("listen_key"), "IP", (_KEY,)),
     ("DELETE", _CROSS_PATH): Call(_close("listen_key"), "IP", (_KEY,)),
     ("POST", _ISOLATED_PATH): Call(_create("listen_key"), "IP", (_ISOLATED_SYMBOL,)),
-    ("PUT", _ISOLATED_PATH): Call(_extend("listen_key", _EMPTY_OBJECT), "IP", (_ISOLATED_SYMBOL, _KEY)),
+    ("PUT", _ISOLATED_PATH): Call(_extend("listen_key"), "IP", (_ISOLATED_SYMBOL, _KEY)),
     ("DELETE", _ISOLATED_PATH): Call(_close("listen_key"), "IP", (_ISOLATED_SYMBOL, _KEY)),
     ("POST", LISTEN_TOKEN_PATH): Call(_create_token, "UID", _TOKEN_PARAMETERS),
     ("POST", _V2_PATH): Call(_create("listen_key_v2"), "IP"),
-    ("PUT", _V2_PATH): Call(_extend("listen_key_v2", EMPTY), "IP", (_KEY,)),
+    ("PUT", _V2_PATH): Call(_extend("listen_key_v2"), "IP", (_KEY,)),
     ("DELETE", _V2_PATH): Call(_close_only_key("listen_key_v2"), "IP"),
     ("POST", _RISK_PATH): Call(_create("risk_listen_key"), "UID"),
-    ("PUT", _RISK_PATH): Call(_extend("risk_listen_key", EMPTY), "UID", (_KEY,)),
+    ("PUT", _RISK_PATH): Call(_extend("risk_listen_key"), "UID", (_KEY,)),
     ("DELETE", _RISK_PATH): Call(_close_only_key("risk_listen_key"), "UID", weight=3000),
 }
 """The calls by method and path."""

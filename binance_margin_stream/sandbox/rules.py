@@ -12,6 +12,7 @@ __all__ = [
     "MINUTE_MS",
     "RETIRED_PATHS",
     "CallsRetired",
+    "DoneAnswer",
     "Presence",
     "Renewal",
     "Rules",
@@ -36,6 +37,7 @@ Presence = Literal["present", "missing"]
 Renewal = Literal["same_id", "new_id", "refused", "refused_but_extended"]
 V2Host = Literal["either", "stream", "margin_stream"]
 EventNames = Literal["upper", "camel"]
+DoneAnswer = Literal["nothing", "object"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,10 @@ class Rules:
     listen_key_v2_host: V2Host = "either"
     """Which stream host takes a listen key V2; undocumented. A choice other than ``either`` gives the risk
     stream's host an address of its own."""
+
+    done_answer: DoneAnswer = "nothing"
+    """What PUT and DELETE of a listen key V2 or risk listen key answer: no body, as documented, or ``{}``, without
+    which the exchange's own SDK fails."""
 
     margin_event_names: EventNames = "upper"
     """Spelling of the margin events: ``MARGIN_LEVEL_STATUS_CHANGE`` or ``marginLevelStatusChange``."""
@@ -208,6 +214,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "renewal": get_args(Renewal),
     "listen_key_expired_time": get_args(TimeText),
     "listen_key_v2_host": get_args(V2Host),
+    "done_answer": get_args(DoneAnswer),
     "margin_event_names": get_args(EventNames),
 }
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox.rules import DoneAnswer
 
 from .desk import CALLS, CROSS, ISOLATED, RISK, START, TOKEN, V2, Desk
 
@@ -187,6 +188,15 @@ def test_weights_are_told_in_the_scope_that_they_count_in(desk: Desk) -> None:
     assert desk.call("POST", V2).header("X-SAPI-USED-IP-WEIGHT-1M") == "2"
     assert desk.call("POST", TOKEN).header("X-SAPI-USED-UID-WEIGHT-1M") == "1"
     assert desk.call("DELETE", RISK).header("X-SAPI-USED-UID-WEIGHT-1M") == "3000"
+
+
+@pytest.mark.parametrize(("done_answer", "body"), [("nothing", b""), ("object", b"{}")])
+@pytest.mark.parametrize("path", [V2, RISK])
+def test_a_call_that_is_done_answers_as_the_rules_say(path: str, done_answer: DoneAnswer, body: bytes) -> None:
+    desk = Desk(Rules(done_answer=done_answer))
+    key = desk.call("POST", path).json["listenKey"]
+    done = [desk.call("PUT", path, {"listenKey": key}), desk.call("DELETE", path), desk.call("DELETE", path)]
+    assert [(reply.status, reply.answer.body) for reply in done] == [(200, body)] * 3
 
 
 def test_two_calls_need_no_key(desk: Desk) -> None:

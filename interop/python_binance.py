@@ -1,0 +1,112 @@
+"""python-binance: its listen token call and its two margin sockets, as they are, at the addresses of a sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+from binance import AsyncClient, BinanceSocketManager
+from binance.exceptions import BinanceAPIException
+from step import API_KEY, API_SECRET, REST, STREAM, WEBSOCKET_API, drive, fill, introduce, step
+
+warnings.simplefilter("ignore", DeprecationWarning)
+
+AsyncClient.API_URL = f"{REST}/api"
+AsyncClient.MARGIN_API_URL = f"{REST}/sapi"
+AsyncClient.WS_API_URL = WEBSOCKET_API
+BinanceSocketManager.STREAM_URL = f"{STREAM}/"
+
+
+async def until(socket: Any, kind: str) -> dict[str, Any]:
+    while True:
+        event: dict[str, Any] = await socket.recv()
+        if event["e"] == kind:
+            return event
+
+
+async def filled(socket: Any, account: str, symbol: str) -> str:
+    await fill(symbol, account)
+    report = await until(socket, "executionReport")
+    while report["X"] != "FILLED":
+        report = await until(socket, "executionReport")
+    await until(socket, "outboundAccountPosition")
+    return f"{report['s']} {report['X']} {report['z']} at {report['L']}, then the balances"
+
+
+async def main() -> None:
+    introduce("python-binance")
+    client: AsyncClient
+    sockets: dict[str, Any] = {}
+
+    async def create() -> str:
+        nonlocal client
+        client = await AsyncClient.create(API_KEY, API_SECRET)
+        return f"clock offset {'below' if abs(client.timestamp_offset) < 1000 else 'above'} a second"
+
+    async def tokens() -> str:
+        cross = await client.margin_create_listen_token()
+        isolated = await client.margin_create_listen_token("BTCUSDT", is_isolated=True, validity=60_000)
+        return f"validity {cross['expirationTime'] - isolated['expirationTime']} ms apart"
+
+    async def attach(name: str, symbol: str | None = None) -> str:
+        manager = BinanceSocketManager(client)
+        socket = manager.isolated_margin_socket(symbol) if symbol else manager.margin_socket()
+        sockets[name] = await socket.__aenter__()
+        return "subscribed"
+
+    async def deposit() -> str:
+        await drive("balance-update", asset="USDT", delta="25")
+        event = await until(sockets["cross"], "balanceUpdate")
+        return f"{event['d']} {event['a']}"
+
+    async def renew() -> str:
+        """What its users do by hand, as it has no renewal: the same call again, before the token ends."""
+        token = (await client.margin_create_listen_token())["token"]
+        answer = await client._ws_api_request("userDataStream.subscribe.listenToken", False, {"listenToken": token})
+        same = answer["subscriptionId"] == sockets["cross"]._subscription_id
+        return f"extended under {'the same' if same else 'another'} id"
+
+    async def close() -> str:
+        for socket in sockets.values():
+            await socket.__aexit__(None, None, None)
+        return "unsubscribed both"
+
+    async def interrupted(fault: str, **parameters: object) -> str:
+        """A fresh socket is struck by a fault; what happens on the account after that should still arrive."""
+        socket = await BinanceSocketManager(client).margin_socket().__aenter__()
+        await drive("fail", fault=fault, **parameters)
+        told = await socket.recv()
+        await asyncio.sleep(3)
+        await fill()
+        try:
+            async with asyncio.timeout(4):
+                await until(socket, "executionReport")
+        except TimeoutError:
+            raise AssertionError(f"told {told.get('type', told['e'])}, then silent for good") from None
+        return "came back by itself"
+
+    async def retired() -> str:
+        try:
+            await client.margin_stream_get_listen_key()
+        except BinanceAPIException as error:
+            return f"refused: HTTP {error.status_code}, which it calls {error.message!r}"
+        raise AssertionError("a retired call was answered")
+
+    await step("create the client (ping, time)", create)
+    await step("create listen tokens, cross and isolated, signed", tokens)
+    await step("attach margin_socket()", lambda: attach("cross"))
+    await step("attach isolated_margin_socket('ETHUSDT')", lambda: attach("isolated", "ETHUSDT"))
+    await step("receive a fill on the cross account", lambda: filled(sockets["cross"], "cross", "BTCUSDT"))
+    await step("receive a fill on the isolated account", lambda: filled(sockets["isolated"], "ETHUSDT", "ETHUSDT"))
+    await step("receive a balance update", deposit)
+    await step("renew the token on the same connection, by hand", renew)
+    await step("receive a fill after it", lambda: filled(sockets["cross"], "cross", "BTCUSDT"))
+    await step("close the sockets", close)
+    await step("be refused the retired listen key", retired)
+    await step("stay subscribed when the token ends", lambda: interrupted("expire", which="listen_tokens"))
+    await step("stay subscribed when the connection is reset", lambda: interrupted("reset"))
+    await client.close_connection()
+
+
+asyncio.run(main())

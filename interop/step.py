@@ -1,0 +1,56 @@
+"""What the programs of both clients share: they report each step as a line of JSON, and drive the sandbox over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+REST = os.environ["SANDBOX_REST"]
+WEBSOCKET_API = os.environ["SANDBOX_WEBSOCKET_API"]
+STREAM = os.environ["SANDBOX_STREAM"]
+API_KEY = os.environ["SANDBOX_API_KEY"]
+API_SECRET = os.environ["SANDBOX_API_SECRET"]
+
+_PATIENCE = 25.0
+_SECRET = re.compile(r"[A-Za-z0-9+/]{40,}")
+
+
+def introduce(client: str) -> None:
+    """Say which version runs."""
+    print(json.dumps({"version": version(client)}), flush=True)
+
+
+async def step(does: str, work: Callable[[], Awaitable[str]]) -> None:
+    """Do it and say how it went: `work` answers what was seen, or raises. Keys and tokens are masked."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            seen, well = await work(), True
+    except Exception as error:  # whatever it is, the table shows it
+        seen, well = f"{type(error).__name__}: {error}", False
+    print(json.dumps({"does": does, "well": well, "seen": _SECRET.sub("***", " ".join(seen.split()))}), flush=True)
+
+
+async def drive(operation: str, **arguments: object) -> dict[str, object]:
+    """Let something happen at the exchange, such as ``drive("fill-order", order_id=1)``."""
+
+    def post() -> dict[str, object]:
+        request = urllib.request.Request(
+            f"{REST}/sandbox/{operation}",
+            json.dumps(arguments).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return dict(json.load(answer))
+
+    return await asyncio.to_thread(post)
+
+
+async def fill(symbol: str = "BTCUSDT", account: str = "cross") -> None:
+    """Place an order and fill it."""
+    await drive("place-order", symbol=symbol, quantity="0.5", price="60000", account=account)
+    await drive("fill-order")
