@@ -26,7 +26,7 @@ SAYS = {
     "reconcile": "booked -60.00000000, the exchange says -60",
     "watch": "alert   lost cross",
 }
-ELSEWHERE = {".", "cd", "curl", "docker", "git", "install", "journalctl", "mkdir", "python3", "sudo", "systemctl"}
+ELSEWHERE = {".", "cd", "curl", "docker", "git", "install", "journalctl", "mkdir", "pytest", "python3", "sudo", "systemctl"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
@@ -36,8 +36,8 @@ def of(*languages: str) -> list[Block]:
 
 
 OURS = [block for block in of("python") if block.page not in ("README", OF_FILES)]  # which have tests of their own
-ALONE = [block for block in OURS if "Sandbox()" in block.text]
-FOR_PRODUCTION = [block for block in OURS if "Sandbox()" not in block.text]
+ALONE = [block for block in OURS if "Sandbox(" in block.text]
+FOR_PRODUCTION = [block for block in OURS if "Sandbox(" not in block.text]
 OTHERS = [block for block in BLOCKS if block.language == "python" and block not in of("python")]
 
 
