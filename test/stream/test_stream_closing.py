@@ -329,3 +329,38 @@ class TestSecrets:
 
         asyncio.run(main())
         assert not [record.name for record in caplog.records if record.name.startswith("websockets")]
+
+
+def test_a_signal_handler_may_close_in_the_midst_of_closing():
+    busy, closing, released = threading.Event(), threading.Event(), threading.Event()
+    handled = []
+    released.set()
+
+    def hold_up(_change):
+        busy.set()
+        released.wait(5)
+
+    def interrupt():
+        closing.wait(5)
+        time.sleep(0.2)  # so that it comes while the other close waits; it may come at any time
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def close_too(*_):
+        released.set()
+        handled.append(stream.close())
+
+    before = signal.signal(signal.SIGUSR1, close_too)
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    try:
+        with Sandbox() as exchange, threaded(exchange, on_change=hold_up) as stream:
+            released.clear()
+            busy.clear()
+            exchange.fail(faults.DropConnections("reset"))
+            assert busy.wait(5)
+            closing.set()
+            stream.close()
+            assert soon(lambda: handled)
+    finally:
+        interrupter.join()
+        signal.signal(signal.SIGUSR1, before)
