@@ -45,9 +45,7 @@ def problems(root: Path, tag: str | None, today: date) -> list[str]:
         found.append(f"CITATION.cff: version is {citation.get('version')}, not {version}")
     if first != "Unreleased" and not first.startswith(f"{version} - "):
         found.append(f"CHANGELOG.md: begins with {first!r}, neither with 'Unreleased' nor with {version} and its day")
-    found += [
-        f"CHANGELOG.md: nothing under {heading!r}" for heading, text in sections.items() if not text.strip()
-    ]
+    found += [f"CHANGELOG.md: nothing under {heading!r}" for heading, text in sections.items() if not text.strip()]
     return found if tag is None else found + _of_the_tag(tag, version, first, today)
 
 

@@ -1,7 +1,8 @@
 """Build wheel and sdist so that the same commit yields the same bytes, and prove it by building twice.
 
 What is built is what git knows of the tree, in a copy whose modes and times do not depend on this machine; every time
-in the archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build is given another folder and time zone. Exit status 1 says that the two differ, and in which file.
+in the archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build is given another folder and time
+zone. Exit status 1 says that the two differ, and in which file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every block on a page that is written by hand is run, or at least read; the examples say what they are there to say."""
+"""Every block on a page that is written by hand is run, or at least read; the examples say what they should."""
 
 from __future__ import annotations
 
@@ -26,7 +26,20 @@ SAYS = {
     "reconcile": "booked -60.00000000, the exchange says -60",
     "watch": "alert   lost cross",
 }
-ELSEWHERE = {".", "cd", "curl", "docker", "git", "install", "journalctl", "mkdir", "pytest", "python3", "sudo", "systemctl"}
+ELSEWHERE = {
+    ".",
+    "cd",
+    "curl",
+    "docker",
+    "git",
+    "install",
+    "journalctl",
+    "mkdir",
+    "pytest",
+    "python3",
+    "sudo",
+    "systemctl",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
