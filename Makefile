@@ -52,15 +52,16 @@ generate: $(VENV)/installed-dev  ## Turn the spec into the generated half
 check-generated: $(VENV)/installed-dev  ## Fail when the generated half is not what the spec yields
 	@$(BIN)/python scripts/generate.py --check
 
-.venv-peers/installed: Makefile | $(BIN)/python
-	@echo "setting up the peers"
-	@$(PYTHON) -m venv .venv-peers
-	@.venv-peers/bin/python -m pip --disable-pip-version-check install -qq binance-sdk-margin-trading==8.8.0
+PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
+
+.venv-peers/%/installed: bench/peers/%.txt | $(BIN)/python
+	@echo "setting up the peer $*"
+	@$(PYTHON) -m venv .venv-peers/$*
+	@.venv-peers/$*/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
 	@touch $@
 
-bench: $(VENV)/installed-dev .venv-peers/installed  ## Measure decoding and the way from socket to user code
-	@$(BIN)/python bench/decode.py --peer .venv-peers/bin/python
-	@$(BIN)/python bench/pipeline.py
+bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure, beside others; the figures go into docs/
+	@$(BIN)/python bench/compare.py
 
 .venv-interop/installed: interop/requirements.txt | $(BIN)/python
 	@echo "setting up the clients of other houses"

@@ -12,12 +12,13 @@ nanoseconds as the client order id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
 from urllib.parse import parse_qs, urlsplit
 
-from decode import frames
+from frames import frames
 from websockets.asyncio.server import ServerConnection, serve
 
 BODIES = [frame.partition(b',"event":')[2] for frame in frames()]
@@ -48,6 +49,10 @@ class Exchange:
         return round(time.time() * 1000) + self.validity
 
     async def call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # at the end, a connection that waits for its next call
+            await self.calls(reader, writer)
+
+    async def calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             length = 0
             while (header := await reader.readline()) not in (b"\r\n", b""):

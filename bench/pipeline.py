@@ -1,19 +1,15 @@
 """From socket to user code: events a second, and what a thousand accounts cost.
 
-    python bench/pipeline.py [--events 40000] [--rounds 5]
-
 The peer of every figure is a bare `websockets` loop with `json.loads`, on the same frames, from the same server, in
 turns within one run. The server is a process of its own on loopback.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +19,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from table import Goal
 from websockets.asyncio.client import connect
 
 from binance_margin_stream import ApiKeyAuth, Endpoints
@@ -151,35 +148,32 @@ async def latency(server: Server, *, renewing: bool) -> tuple[float, float, floa
     return statistics.median(taken), statistics.quantiles(taken, n=100)[98], await server.ask("/renewals") - before
 
 
-async def measure(server: Server, events: int, rounds: int) -> None:
+async def _measured(server: Server, events: int, rounds: int) -> list[Goal]:
     turns = [
         (await bare(server, events), await ours(server, events, 1), await ours(server, events, MANY))
         for _ in range(rounds)
     ]
-    plain, one, many = (statistics.median(column) for column in zip(*turns, strict=True))
+    plain, one, _ = (statistics.median(column) for column in zip(*turns, strict=True))
     ratio = statistics.median(mine / its for its, mine, _ in turns)
-    print(f"bare websockets + json.loads   {plain:8.0f} events/s")
-    print(f"stream, 1 account              {one:8.0f} events/s   {ratio:.2f} of bare (goal >= 0.60)")
     flat = statistics.median(thousand / single for _, single, thousand in turns)
-    print(f"stream, {MANY} accounts          {many:8.0f} events/s   {flat:.2f} of one account (goal: flat)")
-    print(f"memory of a further account    {await memory(server) / 1024:8.1f} KiB (goal < 20)")
-    print(f"idle CPU, {MANY} accounts        {await idle(server, 20):8.2%} of a core (goal < 1 %)")
+    held, awake = await memory(server) / 1024, await idle(server, 20)
     quiet, busy = await latency(server, renewing=False), await latency(server, renewing=True)
-    print(f"latency, nobody renews         p50 {quiet[0]:.2f} ms, p99 {quiet[1]:.2f} ms")
-    print(
-        f"latency, all renew             p50 {busy[0]:.2f} ms, p99 {busy[1]:.2f} ms, {busy[2]:.0f} renewals meanwhile"
-    )
-    print(f"peak memory of the run         {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    return [
+        Goal(
+            "events a second to user code, of a bare `websockets` loop",
+            f"{ratio:.2f} ({one:,.0f} against {plain:,.0f})",
+            "at least 0.60",
+            ratio >= 0.60,
+        ),
+        Goal(f"the same with {MANY} accounts, of one account", f"{flat:.2f}", "about 1", flat >= 0.85),
+        Goal("memory of a further account", f"{held:.1f} KiB", "below 20 KiB", held < 20),
+        Goal(f"idle CPU, {MANY} accounts", f"{awake:.2%} of a core", "below 1 %", awake < 0.01),
+        Goal(f"latency with {MANY} accounts, nobody renews", f"p50 {quiet[0]:.2f} ms, p99 {quiet[1]:.2f} ms"),
+        Goal(f"latency while they renew ({busy[2]:.0f} renewals)", f"p50 {busy[0]:.2f} ms, p99 {busy[1]:.2f} ms"),
+    ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--events", type=int, default=40_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+def measured(events: int = 40_000, rounds: int = 5) -> list[Goal]:
+    """All figures of the way from socket to user code."""
     with running() as server:
-        asyncio.run(measure(server, asked.events, asked.rounds))
-
-
-if __name__ == "__main__":
-    main()
+        return asyncio.run(_measured(server, events, rounds))

@@ -1,0 +1,60 @@
+"""ccxt, with the streams that it calls pro."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from protocol import KEY, SECRET, Contestant, Handler, answer
+
+_BTCUSDT = {
+    "id": "BTCUSDT", "lowercaseId": "btcusdt", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "baseId": "BTC",
+    "quoteId": "USDT", "type": "spot", "spot": True, "margin": True, "swap": False, "future": False, "option": False,
+    "contract": False, "active": True, "precision": {"amount": 1e-8, "price": 1e-8}, "limits": {}, "info": {},
+}  # fmt: skip
+
+
+class Ccxt(Contestant):
+    package = "ccxt"
+    path = "/sapi/v1/userListenToken"
+    imports = {
+        "bare": "import ccxt",
+        "client": "import ccxt\nccxt.binance({'apiKey': 'key', 'secret': 'secret'})",
+        "stream": "import asyncio, ccxt.pro\nasync def main():\n"
+        "    await ccxt.pro.binance({'apiKey': 'key', 'secret': 'secret'}).close()\nasyncio.run(main())",
+    }
+
+    def call(self, url: str) -> Callable[[], object]:
+        import ccxt
+
+        exchange = ccxt.binance({"apiKey": KEY, "secret": SECRET, "enableRateLimit": False})
+        exchange.urls["api"]["sapi"] = f"{url}/sapi/v1"
+        return exchange.sapiPostUserListenToken
+
+    def decoder(self) -> Callable[[bytes], object]:
+        import ccxt.pro
+
+        exchange = ccxt.pro.binance()
+        exchange.set_markets([_BTCUSDT])
+        return lambda frame: exchange.parse_ws_order(json.loads(frame)["event"])
+
+    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
+        import ccxt.pro
+
+        exchange = ccxt.pro.binance(
+            {"apiKey": places["key"], "secret": places["secret"], "options": {"defaultType": "margin"}}
+        )
+        exchange.set_markets([_BTCUSDT])
+        exchange.urls["api"]["sapi"] = f"{places['rest']}/sapi/v1"
+        exchange.urls["api"]["ws"]["ws-api"]["spot"] = places["websocket_api"]
+        while True:
+            try:
+                for order in await exchange.watch_orders():
+                    handler.event(int(order["id"]))
+            except ccxt.NetworkError as error:  # its way to say so; the next call connects again
+                handler.told(f"raises {type(error).__name__}")
+
+
+if __name__ == "__main__":
+    answer(Ccxt())

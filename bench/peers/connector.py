@@ -1,0 +1,49 @@
+"""binance-connector, whose margin streams take the listen key that was retired in February 2026."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from protocol import KEY, SECRET, Contestant, Handler, answer
+
+
+class Connector(Contestant):
+    package = "binance-connector"
+    path = "/sapi/v1/userDataStream"
+    imports = {
+        "bare": "import binance",
+        "client": "from binance.spot import Spot\nSpot('key', 'secret')",
+        "stream": "from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient",
+    }
+
+    def cannot(self) -> dict[str, str]:
+        return {"decode": "hands over the text of the frame"}
+
+    def call(self, url: str) -> Callable[[], object]:
+        from binance.spot import Spot
+
+        return Spot(KEY, SECRET, base_url=url).new_margin_listen_key
+
+    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
+        from binance.spot import Spot
+        from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient
+
+        rest = Spot(places["key"], places["secret"], base_url=places["rest"])
+        key = rest.new_margin_listen_key()["listenKey"]
+        client = SpotWebsocketStreamClient(
+            stream_url=places["stream"],
+            on_message=lambda _, text: handler.raw(json.loads(text)),
+            on_close=lambda _: handler.told("calls on_close"),
+            on_error=lambda _, error: handler.told(f"calls on_error with {type(error).__name__}"),
+        )
+        client.user_data(listen_key=key)
+        while True:
+            await asyncio.sleep(places["validity"] / 2)
+            await asyncio.to_thread(rest.renew_margin_listen_key, key)
+
+
+if __name__ == "__main__":
+    answer(Connector())

@@ -1,0 +1,68 @@
+"""The exchange's own SDK for margin, with the listen key V2 that it fetches and streams."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+from protocol import KEY, SECRET, Contestant, Handler, answer
+
+
+class ExchangeSdk(Contestant):
+    package = "binance-sdk-margin-trading"
+    path = "/sapi/v2/margin/listen-key"
+    imports = {
+        "bare": "import binance_sdk_margin_trading",
+        "client": "from binance_sdk_margin_trading.margin_trading import ConfigurationRestAPI, MarginTrading\n"
+        "MarginTrading(config_rest_api=ConfigurationRestAPI('key', 'secret')).rest_api",
+        "stream": "from binance_sdk_margin_trading.margin_trading import ConfigurationWebSocketStreams, MarginTrading\n"
+        "MarginTrading(config_ws_streams=ConfigurationWebSocketStreams()).websocket_streams",
+    }
+
+    def call(self, url: str) -> Callable[[], object]:
+        api = self._sdk(url, url, KEY).rest_api
+        return lambda: api.start_user_data_stream_v2().data()
+
+    def decoder(self) -> Callable[[bytes], object]:
+        from binance_common.utils import parse_user_event
+        from binance_sdk_margin_trading.websocket_streams.models import TradeDataStreamEventsResponse
+
+        return lambda frame: parse_user_event(json.loads(frame)["event"], TradeDataStreamEventsResponse)
+
+    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
+        sdk = self._sdk(places["rest"], places["stream"], places["key"])
+        key = sdk.rest_api.start_user_data_stream_v2().data().listen_key
+        await sdk.websocket_streams.create_connection()
+        stream = await sdk.websocket_streams.trade_data(listenKey=key)
+        stream.on("message", lambda message: handler.raw(_plain(message)))
+        for kind in ("error", "close", "reconnect"):
+            sdk.websocket_streams.on_connection(kind, lambda *_, kind=kind: handler.told(f"connection event: {kind}"))
+        while True:
+            await asyncio.sleep(places["validity"] / 2)
+            await asyncio.to_thread(sdk.rest_api.keepalive_user_data_stream_v2, key)
+
+    @staticmethod
+    def _sdk(rest: str, stream: str, key: str) -> Any:
+        from binance_sdk_margin_trading.margin_trading import (
+            ConfigurationRestAPI,
+            ConfigurationWebSocketStreams,
+            MarginTrading,
+        )
+
+        return MarginTrading(
+            config_rest_api=ConfigurationRestAPI(key, SECRET, base_path=rest),
+            config_ws_streams=ConfigurationWebSocketStreams(stream_url=stream),
+        )
+
+
+def _plain(message: Any) -> object:
+    event = getattr(message, "actual_instance", message)
+    if type(event).__name__ == "ExecutionReport":
+        return {"e": "executionReport", "i": event.i}
+    return event if isinstance(event, dict) else {"e": type(event).__name__}
+
+
+if __name__ == "__main__":
+    answer(ExchangeSdk())

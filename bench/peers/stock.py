@@ -1,0 +1,32 @@
+"""What openapi-generator makes of the same spec with nothing of ours in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from protocol import KEY, Contestant, answer
+
+_NO_STREAM = "generated REST code has no stream"
+
+
+class Stock(Contestant):
+    package = "openapi-generator-cli"
+    path = "/sapi/v1/userListenToken"
+    imports = {
+        "bare": "import stock_margin_stream",
+        "client": "from stock_margin_stream import ApiClient, Configuration, ListenTokenApi\n"
+        "ListenTokenApi(ApiClient(Configuration(api_key={'ApiKeyAuth': 'key'})))",
+    }
+
+    def cannot(self) -> dict[str, str]:
+        return dict.fromkeys(("stream", "decode", "follow"), _NO_STREAM)
+
+    def call(self, url: str) -> Callable[[], object]:
+        from stock_margin_stream import ApiClient, Configuration, ListenTokenApi
+
+        configuration = Configuration(host=url, api_key={"ApiKeyAuth": KEY})
+        return ListenTokenApi(ApiClient(configuration)).sapi_v1_user_listen_token_post
+
+
+if __name__ == "__main__":
+    answer(Stock())

@@ -1,0 +1,43 @@
+"""unicorn-binance-websocket-api, and the REST package that it brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from protocol import KEY, SECRET, Contestant, answer
+
+
+class Unicorn(Contestant):
+    package = "unicorn-binance-websocket-api"
+    path = "/sapi/v1/userDataStream"
+    imports = {
+        "bare": "import unicorn_binance_websocket_api",
+        "client": "from unicorn_binance_rest_api import BinanceRestApiManager\n"
+        "BinanceRestApiManager('key', 'secret', exchange='binance.com-margin', warn_on_update=False)",
+        "stream": "from unicorn_binance_websocket_api import BinanceWebSocketApiManager\n"
+        "BinanceWebSocketApiManager(exchange='binance.com-margin', warn_on_update=False).stop_manager()",
+    }
+
+    def cannot(self) -> dict[str, str]:
+        return {
+            "client": "its REST client asks the real exchange for the time before it is made",
+            "decode": "hands over the text, or the dict that the JSON parser made",
+            "follow": "its margin stream subscribes with `userDataStream.subscribe.signature`, which is not one of the "
+            "ways in to a margin account: it fetches no listen token",
+        }
+
+    def call(self, url: str) -> Callable[[], object]:
+        from unicorn_binance_rest_api import BinanceRestApiManager
+
+        class Manager(BinanceRestApiManager):
+            def get_server_time(self, **_: object) -> dict[str, int]:
+                return {}  # it would ask the real exchange before it can be told another address
+
+        manager: Any = Manager(KEY, SECRET, exchange="binance.com-margin", warn_on_update=False)
+        manager.MARGIN_API_URL = f"{url}/sapi"
+        return manager.margin_stream_get_listen_key
+
+
+if __name__ == "__main__":
+    answer(Unicorn())

@@ -1,0 +1,40 @@
+"""The picture of a run: one panel for each measurement, one bar for each contestant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("svg")
+import matplotlib.pyplot as plt
+from table import Page, Row
+
+OWN, OTHER = "#f0b90b", "#8a94a6"
+
+
+def draw(page: Page, picture: Path) -> None:
+    """Draw every row into one SVG file; the same figures give the same bytes."""
+    mpl.rcParams["svg.hashsalt"] = "comparison"
+    columns = 3
+    lines = -(-len(page.rows) // columns)
+    figure, panels = plt.subplots(lines, columns, figsize=(15, 2.3 * lines), layout="constrained", squeeze=False)
+    for panel in panels.flat[len(page.rows) :]:
+        panel.set_visible(False)
+    names = [name for name, _ in page.columns]
+    for panel, row in zip(panels.flat, page.rows, strict=False):
+        _panel(panel, row, names)
+    figure.savefig(picture, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _panel(panel: plt.Axes, row: Row, names: list[str]) -> None:
+    values = [cell.value or 0.0 for cell in row.cells]
+    bars = panel.barh(names, values, color=[OWN, *[OTHER] * (len(names) - 1)])
+    labels = [row.form.format(cell.value) if cell.value is not None else "cannot" for cell in row.cells]
+    panel.bar_label(bars, labels, padding=3, fontsize=8)
+    panel.invert_yaxis()
+    panel.margins(x=0.2)
+    panel.set_title(row.title.replace("`", ""), fontsize=9, loc="left")
+    panel.tick_params(labelsize=8)
+    panel.spines[["top", "right"]].set_visible(False)
