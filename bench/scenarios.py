@@ -83,13 +83,7 @@ def followed(
 ) -> Iterator[tuple[Sandbox, Course]]:
     """A sandbox, and a contestant that follows its cross account in a process of its own."""
     with Sandbox(rules=rules) as exchange:
-        places = asdict(exchange.endpoints) | {
-            "key": exchange.api_key,
-            "secret": exchange.api_secret,
-            "validity": rules.listen_token_validity_ms / 1000,
-            "counted": counted,
-            "quick": quick,
-        }
+        places = _places(exchange, rules) | {"counted": counted, "quick": quick}
         course = Course()
         command = [*contender.command, "follow", json.dumps(places)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -99,6 +93,17 @@ def followed(
                 yield exchange, course
             finally:
                 process.kill()
+
+
+def _places(exchange: Sandbox, rules: Rules) -> dict[str, Any]:
+    credentials = {"key": exchange.api_key, "secret": exchange.api_secret}
+    return asdict(exchange.endpoints) | credentials | {"validity": rules.listen_token_validity_ms / 1000}
+
+
+def memory_of_accounts(contender: Contender) -> dict[str, Any] | str:
+    """What a further account takes of the contestant's memory; or why it does not say."""
+    with Sandbox(rules=SERVED) as exchange:
+        return contender.ask("hold", json.dumps(_places(exchange, SERVED)), seconds=60)
 
 
 def _read(process: subprocess.Popen[str], course: Course) -> None:

@@ -40,20 +40,36 @@ class Ccxt(Contestant):
         return lambda frame: exchange.parse_ws_order(json.loads(frame)["event"])
 
     async def follow(self, places: dict[str, Any], handler: Handler) -> None:
-        import ccxt.pro
+        import ccxt
 
-        exchange = ccxt.pro.binance(
-            {"apiKey": places["key"], "secret": places["secret"], "options": {"defaultType": "margin"}}
-        )
-        exchange.set_markets([_BTCUSDT])
-        exchange.urls["api"]["sapi"] = f"{places['rest']}/sapi/v1"
-        exchange.urls["api"]["ws"]["ws-api"]["spot"] = places["websocket_api"]
+        exchange = _exchange(places)
         while True:
             try:
                 for order in await exchange.watch_orders():
                     handler.event(int(order["id"]))
             except ccxt.NetworkError as error:  # its way to say so; the next call connects again
                 handler.told(f"raises {type(error).__name__}")
+
+    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+        exchanges = [_exchange(places) for _ in symbols]  # each follows a single margin account
+        for exchange, symbol in zip(exchanges, symbols, strict=True):
+            exchange.set_markets([_BTCUSDT | {"id": symbol, "symbol": symbol}])
+            await exchange.ensure_user_data_stream_ws_subscribe_listen_token(
+                "margin", {"symbol": symbol, "isIsolated": True}
+            )
+        return exchanges
+
+
+def _exchange(places: dict[str, Any]) -> Any:
+    import ccxt.pro
+
+    exchange = ccxt.pro.binance(
+        {"apiKey": places["key"], "secret": places["secret"], "options": {"defaultType": "margin"}}
+    )
+    exchange.set_markets([_BTCUSDT])
+    exchange.urls["api"]["sapi"] = f"{places['rest']}/sapi/v1"
+    exchange.urls["api"]["ws"]["ws-api"]["spot"] = places["websocket_api"]
+    return exchange
 
 
 if __name__ == "__main__":

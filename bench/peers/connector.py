@@ -14,7 +14,7 @@ class Connector(Contestant):
     package = "binance-connector"
     path = "/sapi/v1/userDataStream"
     imports = {
-        "bare": "import binance",
+        "bare": "import binance.spot",
         "client": "from binance.spot import Spot\nSpot('key', 'secret')",
         "stream": "from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient",
     }
@@ -43,6 +43,18 @@ class Connector(Contestant):
         while True:
             await asyncio.sleep(places["validity"] / 2)
             await asyncio.to_thread(rest.renew_margin_listen_key, key)
+
+    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+        from binance.spot import Spot
+        from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient
+
+        rest = Spot(places["key"], places["secret"], base_url=places["rest"])
+        clients = []
+        for symbol in symbols:
+            key = rest.new_isolated_margin_listen_key(symbol=symbol)["listenKey"]
+            clients.append(SpotWebsocketStreamClient(stream_url=places["stream"]))
+            clients[-1].user_data(listen_key=key)
+        return clients
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ class ExchangeSdk(Contestant):
         "MarginTrading(config_ws_streams=ConfigurationWebSocketStreams()).websocket_streams",
     }
 
+    def cannot(self) -> dict[str, str]:
+        return {"hold": "fetches listen keys of the cross account alone"}
+
     def call(self, url: str) -> Callable[[], object]:
         api = self._sdk(url, url, KEY).rest_api
         return lambda: api.start_user_data_stream_v2().data()

@@ -33,16 +33,9 @@ class Ours(Contestant):
         return partial(decode, accounts={3: CROSS})
 
     async def follow(self, places: dict[str, Any], handler: Handler) -> None:
-        from binance_margin_stream import (
-            ApiKeyAuth,
-            AsyncMarginStream,
-            Endpoints,
-            ExecutionReport,
-            StreamGap,
-            StreamRules,
-        )
+        from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, ExecutionReport, StreamGap, StreamRules
 
-        endpoints = Endpoints(places["rest"], places["websocket_api"], places["stream"], places["margin_stream"])
+        endpoints = _endpoints(places)
         rules = StreamRules(ping_deadline=3.0) if places["quick"] else StreamRules()
         async with AsyncMarginStream(ApiKeyAuth(places["key"]), endpoints=endpoints, rules=rules) as stream:
             async for item in stream:
@@ -50,6 +43,19 @@ class Ours(Contestant):
                     handler.event(item.order_id)
                 elif isinstance(item, StreamGap):
                     handler.told(f"gap: {item.reason}")
+
+    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+        from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, isolated
+
+        accounts = [isolated(symbol) for symbol in symbols]
+        stream = AsyncMarginStream(ApiKeyAuth(places["key"]), accounts, endpoints=_endpoints(places))
+        return await stream.__aenter__()
+
+
+def _endpoints(places: dict[str, Any]) -> Any:
+    from binance_margin_stream import Endpoints
+
+    return Endpoints(places["rest"], places["websocket_api"], places["stream"], places["margin_stream"])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Standard library only, apart from urllib3 for `call`, which every contestant bri
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from typing import Any
 KEY = "bench-key-of-nobody-0123456789-0123456789-0123456789-0123456789"
 SECRET = "bench-secret-of-nobody"
 BATCH, ROUNDS = 50, 40
+ACCOUNTS = 50
 
 
 class Contestant:
@@ -47,6 +49,10 @@ class Contestant:
 
     async def follow(self, places: dict[str, Any], handler: Handler) -> None:
         """Follow the cross margin account for ever."""
+        raise NotImplementedError
+
+    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+        """Follow these isolated accounts for as long as the answer is kept."""
         raise NotImplementedError
 
 
@@ -131,6 +137,17 @@ def timed_decoding(contestant: Contestant, rounds: int) -> None:
     )
 
 
+async def held(contestant: Contestant, places: dict[str, Any]) -> None:
+    """What each of fifty accounts takes, once all that is built a single time is built."""
+    kept = [await contestant.hold(places, ["X0000USDT"])]
+    gc.collect()
+    before = _resident()
+    kept.append(await contestant.hold(places, [f"X{number:04}USDT" for number in range(1, ACCOUNTS + 1)]))
+    gc.collect()
+    say(kib=(_resident() - before) / ACCOUNTS)
+    os._exit(0)  # what was opened here need not be closed in order
+
+
 async def followed(contestant: Contestant, places: dict[str, Any]) -> None:
     """What ends the following is told, too: an exception is how many libraries say that something is wrong."""
     handler = Handler(places["counted"])
@@ -164,5 +181,7 @@ def answer(contestant: Contestant) -> None:
         timed_decoding(contestant, int(rest[0]))
     elif command == "follow":
         asyncio.run(followed(contestant, json.loads(rest[0])))
+    elif command == "hold":
+        asyncio.run(held(contestant, json.loads(rest[0])))
     else:
-        sys.exit(f"{command} is none of describe, call, decode, follow")
+        sys.exit(f"{command} is none of describe, call, decode, follow, hold")

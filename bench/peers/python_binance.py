@@ -30,14 +30,22 @@ class PythonBinance(Contestant):
         return client.margin_create_listen_token
 
     async def follow(self, places: dict[str, Any], handler: Handler) -> None:
-        from binance import AsyncClient, BinanceSocketManager
-
-        client = AsyncClient(places["key"], places["secret"])
-        client.MARGIN_API_URL = f"{places['rest']}/sapi"
-        client.ws_api._url = places["websocket_api"]
-        async with BinanceSocketManager(client).margin_socket() as socket:
+        async with _sockets(places).margin_socket() as socket:
             while True:
                 handler.raw(await socket.recv())
+
+    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+        sockets = _sockets(places)
+        return [await sockets.isolated_margin_socket(symbol).__aenter__() for symbol in symbols]
+
+
+def _sockets(places: dict[str, Any]) -> Any:
+    from binance import AsyncClient, BinanceSocketManager
+
+    client = AsyncClient(places["key"], places["secret"])
+    client.MARGIN_API_URL = f"{places['rest']}/sapi"
+    client.ws_api._url = places["websocket_api"]
+    return BinanceSocketManager(client)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class Stock(Contestant):
     }
 
     def cannot(self) -> dict[str, str]:
-        return dict.fromkeys(("stream", "decode", "follow"), _NO_STREAM)
+        return dict.fromkeys(("stream", "decode", "follow", "hold"), _NO_STREAM)
 
     def call(self, url: str) -> Callable[[], object]:
         from stock_margin_stream import ApiClient, Configuration, ListenTokenApi

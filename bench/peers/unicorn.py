@@ -20,11 +20,15 @@ class Unicorn(Contestant):
     }
 
     def cannot(self) -> dict[str, str]:
+        no_stream = (
+            "its margin stream subscribes with `userDataStream.subscribe.signature`, which is no way in to "
+            "a margin account: it fetches no listen token"
+        )
         return {
             "client": "its REST client asks the real exchange for the time before it is made",
             "decode": "hands over the text, or the dict that the JSON parser made",
-            "follow": "its margin stream subscribes with `userDataStream.subscribe.signature`, which is not one of the "
-            "ways in to a margin account: it fetches no listen token",
+            "follow": no_stream,
+            "hold": no_stream,
         }
 
     def call(self, url: str) -> Callable[[], object]:
