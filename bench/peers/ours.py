@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -36,7 +37,9 @@ class Ours(Contestant):
         from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, ExecutionReport, StreamGap, StreamRules
 
         endpoints = _endpoints(places)
-        rules = StreamRules(ping_deadline=3.0) if places["quick"] else StreamRules()
+        rules = StreamRules(token_validity=places["validity"])
+        if places["quick"]:
+            rules = replace(rules, ping_deadline=3.0)
         async with AsyncMarginStream(ApiKeyAuth(places["key"]), endpoints=endpoints, rules=rules) as stream:
             async for item in stream:
                 if isinstance(item, ExecutionReport):
