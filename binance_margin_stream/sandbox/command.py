@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
             speed=options.speed,
             seed=options.seed,
             start_ms=options.start,
+            tls=options.tls,
             i_understand_that_this_listens_beyond_loopback=options.beyond_loopback,
         ).start()
     except (OSError, ValueError) as failure:
@@ -134,6 +135,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--every", type=_above_zero, default=60.0, help="seconds between random faults (%(default)s)")
     parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults the same every time")
+    parser.add_argument("--tls", action="store_true", help="speak https and wss, with a certificate made at start")
     parser.add_argument(
         "--i-understand-that-this-listens-beyond-loopback",
         dest="beyond_loopback",
@@ -191,6 +193,7 @@ def _introduction(sandbox: Sandbox, program: str) -> str:
     endpoints = sandbox.endpoints
     found = endpoints.rest == f"http://127.0.0.1:{DEFAULT_PORT}"
     where = "" if found else f"\n  export {URL_VARIABLE}={endpoints.rest}"
+    trust = "" if sandbox.ca_file is None else f"\n  export SSL_CERT_FILE={sandbox.ca_file}"
     return f"""\
 Sandbox for margin user data streams. This is not an exchange: no orders, no money, nothing leaves here.
 
@@ -204,7 +207,7 @@ The key below works here and nowhere else. To use it in a shell:
 
   export BINANCE_API_KEY={sandbox.api_key}
   export BINANCE_API_SECRET={sandbox.api_secret}
-  export BINANCE_MARGIN_STREAM_EXCHANGE={endpoints.rest}
+  export BINANCE_MARGIN_STREAM_EXCHANGE={endpoints.rest}{trust}
   curl -X POST -H "X-MBX-APIKEY: $BINANCE_API_KEY" {endpoints.rest}/sapi/v1/userListenToken
 
 To make something happen, from another terminal:

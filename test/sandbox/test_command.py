@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import signal
@@ -110,6 +111,20 @@ def test_it_lets_faults_loose() -> None:
         assert "Random faults about every 30 s, from seed 7: drop, freeze." in said
         (armed,) = state(url_of(said))["faults"]  # type: ignore[misc]  # JSON
         assert (armed["left"], armed["probability"]) == (None, 0.25)
+
+
+def test_it_speaks_tls_and_says_whom_to_trust() -> None:
+    with running("--tls") as (process, said):
+        url = url_of(said)
+        (trusted,) = re.findall(r"export SSL_CERT_FILE=(\S+)", said)
+        assert url.startswith("https://")
+        command = [*COMMAND, "do", "--url", url, "place-order"]
+        known = {**os.environ, "SSL_CERT_FILE": trusted}
+        done = subprocess.run(command, env=known, capture_output=True, text=True, timeout=20, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["order_id"] == 1
+        assert ended(process)[0] == 0
+    assert not Path(trusted).exists()
 
 
 def test_it_listens_on_loopback_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -178,12 +178,17 @@ def test_time_that_runs_is_waited_for() -> None:
 
 def test_time_that_somebody_steps_is_noticed() -> None:
     with Sandbox() as exchange:
-        player = threading.Thread(target=exchange.play, args=([{"after": "1h", "place-order": {}}],))
+        steps = [{"after": "0s", "place-order": {}}, {"after": "1h", "place-order": {}}]
+        player = threading.Thread(target=exchange.play, args=(steps,))
         player.start()
+        deadline = time.monotonic() + SECONDS
+        while not exchange.open_orders():
+            assert time.monotonic() < deadline
+        time.sleep(0.05)  # so that it waits for the second step by now; if not, the test is only easier
         exchange.advance(3601)
         player.join(SECONDS)
         assert not player.is_alive()
-        assert len(exchange.open_orders()) == 1
+        assert len(exchange.open_orders()) == 2
 
 
 def test_closing_ends_a_script() -> None:
