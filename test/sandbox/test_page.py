@@ -47,7 +47,7 @@ def test_it_says_that_it_is_no_exchange(page: Page) -> None:
 def test_an_order_is_placed_and_filled_with_the_keyboard(page: Page, exchange: Sandbox) -> None:
     page.tab_to("Place a limit order")
     page.press("Enter")
-    page.wait("document.querySelector('[role=status]').innerText.startsWith('place-order: {\"order_id\":1')")
+    page.wait("document.querySelector('[role=status]').innerText === 'place-order: order 1, BUY 1 BTCUSDT, NEW'")
     page.wait(f"{EVENTS}.some(e => e.includes('NEW BUY LIMIT BTCUSDT, order 1: 0 of 1 filled'))")
     assert [order.order_id for order in exchange.open_orders()] == [1]
     page.tab_to("Fill order 1")
