@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -278,3 +282,21 @@ def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: Clien
     assert b"http://" not in body
     assert b"https://" not in body
     assert b"not an exchange" in body
+
+
+def test_closing_while_operations_are_under_way_takes_no_time(standing: Client) -> None:
+    first = threading.Event()
+
+    def press_on() -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while ask(standing, "POST", "/sandbox/advance", {"seconds": 1})[0] == 200:
+                first.set()
+
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(press_on) for _ in range(8)]
+        assert first.wait(SECONDS)
+        began = time.monotonic()
+        standing.exchange.close()
+        assert time.monotonic() - began < 2
+        for each in asked:
+            each.result(SECONDS)
