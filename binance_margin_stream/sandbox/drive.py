@@ -50,7 +50,11 @@ def drive(arguments: Sequence[str], program: str) -> int:
     except _FailedError as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    try:
+        print(json.dumps(answer, indent=2, ensure_ascii=False), flush=True)
+    except BrokenPipeError:
+        # Whoever reads it, such as `head`, has seen enough; nothing is left to flush when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

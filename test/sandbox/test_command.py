@@ -190,6 +190,16 @@ def test_a_running_sandbox_is_driven(
     assert shown["faults"][0]["left"] is None
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(exchange: Sandbox) -> None:
+    command = [*COMMAND, "do", "--url", exchange.url, "state"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
+
+
 def test_what_cannot_be_done_is_said(exchange: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["do", "--url", exchange.url, "fill-order"]) == 1
     assert capsys.readouterr() == ("", "error: no order is open\n")
