@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Close
 from websockets.sync.client import ClientConnection, connect
 
-from binance_margin_stream.sandbox import Rules, Sandbox, faults, websocket_link
+from binance_margin_stream.sandbox import Rules, Sandbox, faults, named, websocket_link
 
 from .conftest import SECONDS, Client, read
 from .desk import CROSS, RISK, SUBSCRIBE, TOKEN
@@ -222,6 +222,50 @@ class TestFaults:
             websocket.close()
             assert ending(websocket) is None
         assert standing.exchange.counts.frames_lost >= 1
+
+    def test_half_open_connections_take_bytes_that_go_nowhere(self, client: Client) -> None:
+        with client.subscribed() as websocket:
+            client.exchange.fail("half-open")
+            assert client.exchange.counts.connections_open == 0
+            assert client.exchange.emit(EVENT) == 0
+            websocket.send('{"id": 1, "method": "ping"}')
+            with pytest.raises(TimeoutError):
+                websocket.recv(timeout=0.05)
+            websocket.close()
+            assert ending(websocket) is None
+
+    def test_a_sandbox_ends_at_once_while_connections_are_half_open(self) -> None:
+        with Sandbox() as exchange, Client(exchange).subscribed() as websocket:
+            exchange.fail("half-open")
+            began = time.monotonic()
+            exchange.close()
+            assert ending(websocket) is None
+            assert time.monotonic() - began < SECONDS / 2
+
+    def test_frames_can_be_late(self, client: Client) -> None:
+        with client.subscribed() as websocket:
+            client.exchange.fail(named("delay", seconds=0.2))
+            began = time.monotonic()
+            client.exchange.emit(EVENT)
+            assert read(websocket)["event"] == EVENT
+            assert time.monotonic() - began >= 0.19
+
+    def test_an_event_can_be_cut_in_half(self, client: Client) -> None:
+        with client.subscribed() as websocket:
+            client.exchange.fail("truncate")
+            client.exchange.emit(EVENT)
+            with pytest.raises(ValueError, match=r"."):
+                json.loads(websocket.recv(timeout=SECONDS))
+
+    def test_events_of_two_accounts_can_change_places(self, client: Client) -> None:
+        with client.subscribed() as websocket:
+            token = client.json("POST", TOKEN, isIsolated="true", symbol="BTCUSDT")["token"]
+            websocket.send(json.dumps({"id": 1, "method": SUBSCRIBE, "params": {"listenToken": token}}))
+            read(websocket)
+            client.exchange.fail("reorder")
+            client.exchange.emit(EVENT)
+            client.exchange.emit(EVENT, "BTCUSDT")
+            assert [read(websocket)["subscriptionId"] for _ in range(2)] == [1, 0]
 
     def test_a_handshake_can_be_accepted_with_nothing_after_it(self, client: Client) -> None:
         client.exchange.fail(faults.AcceptThenNothing())

@@ -98,6 +98,16 @@ def test_a_wrong_certificate_is_shown_once(exchange: Sandbox, how: str, words: s
     assert ask(exchange) == 200
 
 
+def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
+    context = ssl.create_default_context(cafile=exchange.ca_file)
+    for origin, status in ((exchange.url, 200), ("https://elsewhere.invalid", 403)):
+        connection = http.client.HTTPSConnection("127.0.0.1", port_of(exchange), timeout=SECONDS, context=context)
+        headers = {"Origin": origin, "Content-Type": "application/json"}
+        connection.request("POST", "/sandbox/clear-faults", body="{}", headers=headers)
+        assert connection.getresponse().status == status
+        connection.close()
+
+
 def test_faults_of_connections_strike_over_tls_too(exchange: Sandbox) -> None:
     exchange.fail("reset-call")
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected, ssl.SSLError)):
