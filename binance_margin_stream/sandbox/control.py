@@ -31,6 +31,7 @@ _METHODS = (
     "repay",
     "charge_interest",
     "balance_update",
+    "external_lock",
     "margin_call",
     "emit",
     "add_account",

@@ -12,6 +12,7 @@ __all__ = [
     "account_position",
     "balance_update",
     "execution_report",
+    "external_lock_update",
     "liability_change",
     "margin_level_change",
 ]
@@ -71,6 +72,11 @@ def account_position(balances: Iterable[tuple[str, Balance]], now: int) -> dict[
 def balance_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
     """A ``balanceUpdate``; the delta is signed."""
     return {"e": "balanceUpdate", "E": now, "a": asset, "d": _text(delta), "T": now}
+
+
+def external_lock_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
+    """An ``externalLockUpdate``; the delta is signed."""
+    return {"e": "externalLockUpdate", "E": now, "a": asset, "d": _text(delta), "T": now}
 
 
 def liability_change(

@@ -72,10 +72,10 @@ def end(state: State, order: Order, status: Ending, now: int) -> Order:
 def react(state: State, order: Order, mark: Decimal, now: int) -> Order:
     """Let an open order trade, or wake up, when its symbol has come to a price."""
     maker = order.on_book
-    if order.is_stop and not order.triggered:
+    if order.is_stop and order.triggered_at is None:
         if not order.triggers(mark):
             return order
-        order = state.orders.trigger(order)
+        order = state.orders.trigger(order, now)
         if not order.at_market:
             _report(state, order, "NEW", now)
     if not order.matches(mark):
@@ -107,6 +107,9 @@ def _reason_to_reject(state: State, draft: Order, mark: Decimal | None) -> str |
 
 def _report(state: State, order: Order, execution: str, now: int, its_fill: Fill | None = None) -> None:
     report = execution_report(order, execution, state.orders.next_execution_id(), now, its_fill)
+    if order.on_book:
+        since = order.working_since
+        report["W"] = str(since) if state.rules.working_time == "string" else since
     publish(state, order.uid, order.account, report)
 
 

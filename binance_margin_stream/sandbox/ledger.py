@@ -17,7 +17,9 @@ class Balance:
 
     free: Decimal
     locked: Decimal = ZERO
-    """Held back for open orders."""
+    """Held back, for open orders or from outside."""
+    outside: Decimal = ZERO
+    """What of that is held back from outside."""
     borrowed: Decimal = ZERO
     interest: Decimal = ZERO
     """Charged and not repaid."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .events import balance_update, liability_change
+from .events import balance_update, external_lock_update, liability_change
 from .executing import position
 from .money import ZERO, rounded_up
 from .publishing import publish
 from .state import State
 
-__all__ = ["MARGIN_EVENT_NAMES", "borrow", "charge", "move", "repay"]
+__all__ = ["MARGIN_EVENT_NAMES", "borrow", "charge", "lock", "move", "repay"]
 
 MARGIN_EVENT_NAMES = {
     "upper": ("MARGIN_LEVEL_STATUS_CHANGE", "USER_LIABILITY_CHANGE"),
@@ -66,6 +66,23 @@ def move(state: State, uid: int, account: str, asset: str, delta: Decimal, now: 
         raise ValueError(f"not enough {asset}: {balance.free} free")
     balance.free += delta
     publish(state, uid, account, balance_update(asset, delta, now))
+    position(state, uid, account, (asset,), now)
+
+
+def lock(state: State, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
+    """Lock an asset for something outside the account, or unlock it with a negative delta.
+
+    Raises:
+        ValueError: the account has not so much that is free, or locked.
+
+    """
+    balance = state.ledger.balance(uid, account, asset)
+    if balance.free - delta < ZERO or balance.outside + delta < ZERO:
+        raise ValueError(f"not enough {asset}: {balance.free} free, {balance.outside} locked from outside")
+    balance.free -= delta
+    balance.locked += delta
+    balance.outside += delta
+    publish(state, uid, account, external_lock_update(asset, delta, now))
     position(state, uid, account, (asset,), now)
 
 

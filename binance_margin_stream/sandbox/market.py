@@ -181,6 +181,16 @@ class Market:
         uid = self._uid(api_key)
         self._thread.do(lambda now: self._exchange.trading.change_balance(uid, account, asset, delta, now))
 
+    def external_lock(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
+        """Lock an asset for something outside the account, or unlock it with a negative delta.
+
+        Raises:
+            ValueError: the account has not so much that is free, or locked, or there is no such account.
+
+        """
+        uid = self._uid(api_key)
+        self._thread.do(lambda now: self._exchange.trading.external_lock(uid, account, asset, delta, now))
+
     def margin_call(self, level: Number, status: str = "MARGIN_CALL", api_key: str | None = None) -> None:
         """Tell a margin level of the cross account on the risk stream, whatever the account owes.
 

@@ -42,8 +42,8 @@ class Order:
     time_in_force: str = "GTC"
     status: Status = "NEW"
     reject_reason: str = "NONE"
-    triggered: bool = False
-    """Whether the stop price was reached."""
+    triggered_at: int | None = None
+    """When the stop price was reached."""
     filled: Decimal = ZERO
     filled_quote: Decimal = ZERO
 
@@ -85,7 +85,12 @@ class Order:
     @property
     def on_book(self) -> bool:
         """Whether it rests on the book."""
-        return self.open and not self.at_market and (self.triggered or not self.is_stop)
+        return self.open and not self.at_market and (self.triggered_at is not None or not self.is_stop)
+
+    @property
+    def working_since(self) -> int:
+        """When it came to the book; times in milliseconds."""
+        return self.created_at if self.triggered_at is None else self.triggered_at
 
     def matches(self, price: Decimal) -> bool:
         """Whether it trades when the symbol is at a price."""
@@ -157,9 +162,9 @@ class Orders:
         """Refuse an order, which then moves nothing."""
         return self._keep(replace(self._numbered(draft), status="REJECTED", reject_reason=reason))
 
-    def trigger(self, order: Order) -> Order:
+    def trigger(self, order: Order, now: int) -> Order:
         """Note that an order's stop price was reached."""
-        return self._keep(replace(order, triggered=True))
+        return self._keep(replace(order, triggered_at=now))
 
     def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, Fill]:
         """Fill an order, wholly or in part, and move the balances.

@@ -75,6 +75,12 @@ class Rules:
     subscription_id: Presence = "present"
     """Whether the answer to a subscribe carries ``subscriptionId``; not certain."""
 
+    revocation: Presence = "present"
+    """Whether WebSocket API connections are told, unasked, that an API key was revoked; not certain."""
+
+    working_time: TimeText = "integer"
+    """Type of ``W`` in the execution reports of orders on the book; one official source shows a string."""
+
     renewal: Renewal = "same_id"
     """What a second subscribe for an account answers: the same id, a new one, or -2035; undocumented."""
 
@@ -211,6 +217,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "signing": get_args(SignatureNeed),
     "websocket_expiration": get_args(TimeUnit),
     "subscription_id": get_args(Presence),
+    "revocation": get_args(Presence),
+    "working_time": get_args(TimeText),
     "renewal": get_args(Renewal),
     "listen_key_expired_time": get_args(TimeText),
     "listen_key_v2_host": get_args(V2Host),

@@ -175,6 +175,16 @@ class Trading:
         lending.move(self._state, uid, account, asset, decimal(delta), now)
         watch(self._state, uid, account, now)
 
+    def external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
+        """Lock an asset for something outside the account, or unlock it with a negative delta.
+
+        Raises:
+            ValueError: the account has not so much that is free, or locked, or there is no such account.
+
+        """
+        self._check_account(account, asset)
+        lending.lock(self._state, uid, account, asset, decimal(delta), now)
+
     def margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
         """Tell a margin level of the cross account with a status such as ``MARGIN_CALL``, whatever it owes.
 

@@ -64,7 +64,7 @@ def revoked(state: State, uid: int, now: int) -> None:
         theirs = [s for s in connection.subscriptions.values() if s.uid == uid]
         for subscription in theirs:
             state.connections.unsubscribe(connection, subscription)
-        if theirs:
+        if theirs and state.rules.revocation == "present":
             _send(state, connection, _failure(None, RefusedError(-2015), 401), now)
 
 

@@ -110,6 +110,20 @@ def test_nothing_can_be_repaid_that_is_not_owed(desk: Desk, asset: str, amount: 
         trading.repay(uid, "cross", "BTC", 1, desk.now)
 
 
+def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    connection = listening(desk)
+    trading.external_lock(uid, "cross", "USDT", 400, desk.now)
+    update, position = desk.texts(connection)
+    assert update == {"e": "externalLockUpdate", "E": START, "a": "USDT", "d": "400.00000000", "T": START}
+    assert position["B"] == [{"a": "USDT", "f": "600.00000000", "l": "400.00000000"}]
+    for too_much in (601, -401):
+        with pytest.raises(ValueError, match="600 free, 400 locked"):
+            trading.external_lock(uid, "cross", "USDT", too_much, desk.now)
+    trading.external_lock(uid, "cross", "USDT", -400, desk.now)
+    assert balances(desk)["USDT"] == (1000, 0)
+
+
 def test_the_level_is_what_is_held_by_what_is_owed(desk: Desk) -> None:
     trading, uid = desk.exchange.trading, desk.user.uid
     assert trading.margin_level(uid, "cross") == 999
@@ -273,6 +287,8 @@ def test_the_market_can_be_played_from_any_thread() -> None:
         exchange.borrow("USDT", "500")
         exchange.charge_interest("0.01")
         exchange.repay("USDT", 5)
+        exchange.external_lock("USDT", 1)
+        exchange.external_lock("USDT", -1)
         assert exchange.margin_level() == Decimal("2.99")
         exchange.set_price("BTCUSDT", 200)
         assert exchange.price("BTCUSDT") == 200

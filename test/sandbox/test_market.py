@@ -71,6 +71,22 @@ def test_without_a_price_an_order_takes_the_symbols(desk: Desk) -> None:
     assert desk.exchange.trading.price("ETHUSDT") == 100
 
 
+@pytest.mark.parametrize(("working_time", "expected"), [("integer", START + 5000), ("string", str(START + 5000))])
+def test_a_report_tells_since_when_the_order_is_on_the_book(working_time: str, expected: object) -> None:
+    desk = Desk(Rules(retired_calls="served", working_time=working_time))  # type: ignore[arg-type]  # literal
+    connection = desk.subscribed()
+    place(desk, "SELL", "STOP_LOSS_LIMIT", "200", stop_price="80")
+    assert "W" not in told(desk, connection)[0]
+    desk.pass_time(5)
+    desk.exchange.trading.set_price("BTCUSDT", "80", desk.now)
+    assert told(desk, connection)[0]["W"] == expected
+    desk.pass_time(5)
+    desk.exchange.trading.fill(1, "0.5", None, desk.now)
+    desk.exchange.trading.cancel(1, desk.now)
+    partly, _, cancelled, _ = told(desk, connection)
+    assert (partly["W"], "W" in cancelled) == (expected, False)
+
+
 @pytest.mark.parametrize(
     ("kind", "side", "stop", "quiet", "reached"),
     [

@@ -21,6 +21,8 @@ from binance_margin_stream.sandbox.clock import Clock
         {"websocket_expiration": "ns"},
         {"subscription_id": "maybe"},
         {"renewal": "later"},
+        {"revocation": "perhaps"},
+        {"working_time": "float"},
         {"listen_key_expired_time": "float"},
         {"listen_key_v2_host": "elsewhere"},
         {"margin_event_names": "lower"},

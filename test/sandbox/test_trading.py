@@ -30,7 +30,7 @@ def test_an_order_reports_and_then_the_balances_follow(desk: Desk) -> None:
     connection = desk.subscribed()
     order = place(desk)
     report, position = (text["event"] for text in desk.texts(connection))
-    assert set(report) == ALWAYS
+    assert set(report) == ALWAYS | {"W"}  # on the book
     assert (report["x"], report["X"], report["i"], report["w"]) == ("NEW", "NEW", order.order_id, True)
     assert (report["q"], report["p"], report["t"], report["N"]) == ("2.00000000", "100.00000000", -1, None)
     assert (report["T"], report["O"]) == (START, START)

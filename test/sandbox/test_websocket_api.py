@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -183,6 +184,19 @@ def test_one_active_subscription_too_many_is_refused() -> None:
     assert answers[2]["error"]["msg"] == "Too many active subscriptions."
 
 
+def test_a_connection_takes_a_thousand_accounts() -> None:
+    desk = Desk(Rules(websocket_api_weight_limit=10_000))
+    connection = desk.open()
+    tokens = [desk.token(isIsolated="true", symbol=f"A{number}USDT") for number in range(1001)]
+    codes = Counter(desk.ask(connection, SUBSCRIBE, listenToken=token)["status"] for token in tokens)
+    assert codes == {200: 1000, 400: 1}
+    assert len(desk.ask(connection, "session.subscriptions")["result"]) == 1000
+
+
+def test_a_connection_has_65535_ids() -> None:
+    assert Rules().total_subscriptions == 65_535
+
+
 def test_ids_of_a_connection_are_used_up_at_last() -> None:
     desk = Desk(Rules(total_subscriptions=2, renewal="new_id"))
     connection = desk.subscribed()
@@ -225,6 +239,14 @@ def test_a_revoked_key_is_told_unasked(desk: Desk) -> None:
     assert desk.texts(elsewhere) == []
     assert desk.emit(EVENT) == 0
     assert desk.ask(connection, SUBSCRIBE, listenToken=token)["error"]["code"] == -1209
+
+
+def test_a_revoked_key_may_go_untold() -> None:
+    desk = Desk(Rules(revocation="missing"))
+    connection = desk.subscribed()
+    desk.exchange.revoke_api_key(desk.user.api_key, desk.now)
+    assert desk.texts(connection) == []
+    assert desk.emit(EVENT) == 0
 
 
 @pytest.mark.parametrize(
