@@ -68,6 +68,7 @@ def test_what_is_borrowed_is_owed_until_it_is_repaid(desk: Desk) -> None:
 def test_interest_is_charged_by_hand_and_repaid_first(desk: Desk) -> None:
     trading, uid = desk.exchange.trading, desk.user.uid
     trading.borrow(uid, "cross", "USDT", 100, desk.now)
+    trading.change_balance(uid, "cross", "BTC", 1, desk.now)  # not borrowed, so nothing is charged on it
     connection = listening(desk)
     trading.charge_interest(uid, "cross", "0.01", desk.now)
     (charged,) = risk_events(desk, connection)
@@ -94,6 +95,16 @@ def test_interest_comes_by_itself_at_every_full_hour_while_something_is_owed() -
     trading.repay(uid, "cross", "USDT", None, desk.now)
     desk.pass_time(90_000, answering=False)
     assert desk.exchange.next_deadline() is None
+
+
+def test_interest_brings_a_margin_call_by_itself() -> None:
+    desk = Desk(Rules(retired_calls="served", opening_balance=Decimal(0), hourly_interest=Decimal("0.1")))
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.change_balance(uid, "cross", "USDT", 1000, desk.now)
+    trading.borrow(uid, "cross", "USDT", 950, desk.now)
+    connection = listening(desk)
+    desk.pass_time(3600)
+    assert statuses(desk, connection) == [("1.8660", "NORMAL")]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +139,12 @@ def test_the_level_is_what_is_held_by_what_is_owed(desk: Desk) -> None:
     trading, uid = desk.exchange.trading, desk.user.uid
     assert trading.margin_level(uid, "cross") == 999
     trading.borrow(uid, "cross", "BTC", 5, desk.now)  # at the opening price of 100
+    before = trading.balances(uid, "cross")
     assert trading.margin_level(uid, "cross") == 3
     trading.set_price("BTCUSDT", 200, desk.now)
     assert trading.margin_level(uid, "cross") == 2
+    trading.repay(uid, "cross", "BTC", None, desk.now)
+    assert before["BTC"].borrowed == 5  # what was handed out does not change any more
 
 
 def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_liquidated(desk: Desk) -> None:
@@ -197,6 +211,17 @@ def test_a_liquidation_sells_no_more_than_what_is_owed_asks_for(desk: Desk) -> N
     sold = Decimal(500) / Decimal("0.999") / 38
     assert balances(desk)["ETH"][0] == pytest.approx(Decimal("13.986") - sold, abs=Decimal("0.000001"))
     assert trading.margin_level(uid, "cross") == 999
+
+
+def test_a_liquidation_sells_no_more_than_what_is_not_at_hand(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.change_balance(uid, "cross", "ETH", 10, desk.now)
+    trading.borrow(uid, "cross", "BTC", 10, desk.now)
+    trading.change_balance(uid, "cross", "BTC", -10, desk.now)
+    trading.set_price("BTCUSDT", 185, desk.now)
+    assert balances(desk)["BTC"][1] == 0
+    sold = (1850 / Decimal("0.999") - 1000) / Decimal("0.999") / 100
+    assert balances(desk)["ETH"][0] == pytest.approx(10 - sold, abs=Decimal("0.000001"))
 
 
 def test_what_an_account_cannot_repay_it_goes_on_owing(desk: Desk) -> None:

@@ -201,9 +201,10 @@ class TestCredentials:
 
     def test_an_api_key_can_be_revoked(self, desk: Desk) -> None:
         other = desk.exchange.add_account()
-        connection = desk.subscribed()
+        connection, token = desk.subscribed(), desk.token(other)
         desk.exchange.fail("revoke-api-key", desk.now)
         assert desk.texts(connection)[0]["error"]["code"] == -2015
+        assert desk.ask(connection, SUBSCRIBE, listenToken=token)["status"] == 200
         assert (desk.call("POST", V2).code, desk.call("POST", V2, user=other).status) == (-2015, 200)
         desk.exchange.fail(named("revoke-api-key", uid=other.uid), desk.now)
         assert desk.call("POST", V2, user=other).code == -2015
