@@ -9,8 +9,8 @@ _PROGRAM = "binance-margin-stream"
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (
         ("see it work, without any account", "demo"),
-        ("an exchange of your own, in another terminal", "sandbox --port 8080"),
-        ("is everything well?", "doctor --sandbox http://127.0.0.1:8080"),
+        ("an exchange of your own, in another terminal", "sandbox"),
+        ("is everything well?", "doctor --sandbox http://127.0.0.1:8650"),
         ("follow the real account", "listen --production"),
     ),
     "listen": (
@@ -18,7 +18,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("two isolated accounts and no cross account", "listen --production --no-cross -i BTCUSDT -i ETHUSDT"),
         ("margin calls, too, as JSON for another program", "listen --production --risk --json | jq .kind"),
         ("as a service: end at a gap, reconcile, start again", "listen --production --json --since-gap-exit"),
-        ("against a sandbox", "listen --sandbox http://127.0.0.1:8080"),
+        ("against a sandbox", "listen --sandbox http://127.0.0.1:8650"),
     ),
     "key create": (
         ("the current kind, masked", "key create --production"),
@@ -37,7 +37,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "doctor": (
         ("before money is at stake", "doctor --production"),
         ("for a monitor", "doctor --production --json"),
-        ("against a sandbox", "doctor --sandbox http://127.0.0.1:8080"),
+        ("against a sandbox", "doctor --sandbox http://127.0.0.1:8650"),
     ),
     "demo": (("everything, against a sandbox inside", "demo"),),
 }

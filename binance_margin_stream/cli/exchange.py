@@ -75,14 +75,14 @@ def _base(choice: str, given: Mapping[str, str]) -> Exchange:
 
 
 def endpoints_of_sandbox(url: str) -> Endpoints:
-    """All addresses of a sandbox, from that of its REST calls, such as ``http://127.0.0.1:8080``.
+    """All addresses of a sandbox, from that of its REST calls, such as ``http://127.0.0.1:8650``.
 
     Raises `CommandError` for what is no address, and for the real exchange's.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme not in _WEBSOCKET or not host or "@" in parts.netloc or parts.path not in ("", "/"):
-        raise CommandError("--sandbox takes an address such as http://127.0.0.1:8080", ExitCode.USAGE)
+        raise CommandError("--sandbox takes an address such as http://127.0.0.1:8650", ExitCode.USAGE)
     if host.endswith(_REAL):
         raise CommandError(f"{host} is no sandbox; for the real exchange, say --production", ExitCode.USAGE)
     websocket = f"{_WEBSOCKET[parts.scheme]}://{parts.netloc}"

@@ -50,7 +50,7 @@ SandboxUrl = Annotated[
         "--sandbox",
         metavar="URL",
         rich_help_panel=_WHERE,
-        help=f"A sandbox, such as http://127.0.0.1:8080. Without either of them, {VARIABLE} decides.",
+        help=f"A sandbox, such as http://127.0.0.1:8650. Without either of them, {VARIABLE} decides.",
     ),
 ]
 EndpointUrls = Annotated[

@@ -135,7 +135,7 @@ def test_a_shell_completes_commands(shell):
         (["listen"], "say which exchange: --production for the real one"),
         (["listen", "--production", "--sandbox", "http://127.0.0.1:1"], "not both"),
         (["listen", "--sandbox", "https://api.binance.com"], "is no sandbox"),
-        (["listen", "--sandbox", "127.0.0.1:1"], "http://127.0.0.1:8080"),
+        (["listen", "--sandbox", "127.0.0.1:1"], "http://127.0.0.1:8650"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "rest=ftp://x"], "NAME=URL"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "nonsense=http://x"], "listen-key-v2"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "-i", "btcusdt"], "upper case"),
