@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from binance_margin_stream import CROSS, ApiKeyAuth, Change, Event, MarginStream, StreamError, StreamGap, isolated
@@ -15,8 +15,9 @@ from binance_margin_stream.cli.exits import ExitCode
 from binance_margin_stream.cli.failing import CommandError
 from binance_margin_stream.cli.following import EndedOnRequest, Following, ending_on_signals
 from binance_margin_stream.cli.lines import write_line
+from binance_margin_stream.cli.patience import Patience
 from binance_margin_stream.redaction import shortened
-from binance_margin_stream.stream.actions import Level, State
+from binance_margin_stream.stream.actions import Level
 from binance_margin_stream.stream.wording import words
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Wish", "follow"]
 
 _TICK = 0.25
-_CODES = {"limited": ExitCode.LIMITED, "banned": ExitCode.BANNED, "blocked": ExitCode.BLOCKED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def follow(wish: Wish, auth: ApiKeyAuth, exchange: Exchange) -> ExitCode:
 
 
 def _followed(wish: Wish, auth: ApiKeyAuth, exchange: Exchange, view: View) -> ExitCode:
-    patience = _Patience(wish.give_up_after, time.monotonic)
+    patience = Patience(wish.give_up_after)
 
     def changed(change: Change) -> None:
         patience.changed(change)
@@ -85,39 +85,12 @@ def _followed(wish: Wish, auth: ApiKeyAuth, exchange: Exchange, view: View) -> E
             following.start()
             while not following.wait(_TICK):
                 view.refresh(stream)
-                patience.look(stream.state)
+                patience.look(stream.state, time.monotonic())
         except (EndedOnRequest, BrokenPipeError):
             pass
         finally:
             following.close()
     return ExitCode.ENDED
-
-
-@dataclass
-class _Patience:
-    """How long accounts may be without a live stream, and why they are."""
-
-    seconds: float | None
-    clock: Callable[[], float]
-    _since: float | None = field(default=None, init=False)
-    _why: str = field(default="no answer", init=False)
-    _code: ExitCode = field(default=ExitCode.UNREACHABLE, init=False)
-
-    def changed(self, change: Change) -> None:
-        if change.name in _CODES:
-            self._code = _CODES[change.name]
-        elif change.level.value >= Level.WARNING.value and change.detail:
-            self._why = change.detail
-
-    def look(self, state: State) -> None:
-        """Raise `CommandError` when it has been long enough."""
-        now = self.clock()
-        if state is State.LIVE:
-            self._since, self._code = None, ExitCode.UNREACHABLE
-            return
-        self._since = now if self._since is None else self._since
-        if self.seconds is not None and now - self._since >= self.seconds:
-            raise CommandError(f"given up after {self.seconds:g} s: {self._why}", self._code)
 
 
 class _Lines:

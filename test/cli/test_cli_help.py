@@ -205,3 +205,13 @@ def test_help_into_a_full_disk_is_one_line_and_code_74():
 def test_the_entry_point_is_there_for_other_programs(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("binance-margin-stream ")
+
+
+def test_a_thread_that_cannot_be_stopped_does_not_hold_up_the_end():
+    code = (
+        "import sys, threading, time; from binance_margin_stream.cli import main\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "sys.exit(main(['--version']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, f"binance-margin-stream {sdk.__version__}\n")

@@ -12,11 +12,12 @@ import time
 import pytest
 from program import Terminal, run, running, subscribers, wait_until
 
-from binance_margin_stream import BalanceUpdate, ExecutionReport, StreamGap, StreamItem
+from binance_margin_stream import BalanceUpdate, Change, ExecutionReport, State, StreamGap, StreamItem
 from binance_margin_stream.cli.exits import ExitCode
+from binance_margin_stream.cli.failing import CommandError
+from binance_margin_stream.cli.patience import Patience
 from binance_margin_stream.sandbox import Rules, Sandbox, faults
-
-TOKEN = "/sapi/v1/userListenToken"
+from binance_margin_stream.stream.actions import Level
 
 
 def lines_of(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
@@ -173,14 +174,23 @@ def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
     assert "Traceback" not in done.stderr
 
 
-def test_patience_starts_again_when_the_stream_is_live():
-    with Sandbox() as exchange:
-        exchange.fail(faults.server_error(), times=1)
-        with running("listen", *["--give-up-after", "6"], exchange=exchange) as process:
-            subscribed(exchange)
-            exchange.balance_update("USDT", "1")
-            assert isinstance(skip_probes(process), BalanceUpdate)
-            assert process.poll() is None
+def test_patience_starts_again_when_the_stream_was_live():
+    patience = Patience(10)
+    patience.look(State.CONNECTING, 0)
+    patience.changed(Change("banned", Level.WARNING, detail="sending nothing for 120 s"))
+    patience.look(State.LIVE, 9)
+    patience.look(State.RECOVERING, 15)
+    patience.changed(Change("connection lost", Level.WARNING, detail="refused"))
+    patience.look(State.RECOVERING, 24.9)
+    with pytest.raises(CommandError, match=r"given up after 10 s: refused") as given_up:
+        patience.look(State.RECOVERING, 25)
+    assert given_up.value.code is ExitCode.UNREACHABLE
+
+
+def test_without_a_limit_patience_never_ends():
+    patience = Patience(None)
+    for moment in range(0, 10**9, 10**8):
+        patience.look(State.RECOVERING, moment)
 
 
 def test_the_risk_events_come_too():
