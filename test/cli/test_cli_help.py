@@ -186,20 +186,21 @@ def test_a_terminal_gets_colours_unless_they_are_not_wanted():
             assert bool(re.search(r"\x1b\[[0-9;]*3\d", terminal.raw)) is coloured
 
 
-def test_help_into_a_full_disk_is_one_line_and_code_74():
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["doctor", "--json", "--sandbox", "http://127.0.0.1:1"]], ids=["at once", "at the end"]
+)
+def test_output_into_a_full_disk_is_one_line_and_code_74(arguments):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "binance_margin_stream", "--help"],
+            [sys.executable, "-m", "binance_margin_stream", *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             timeout=20,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (
-        ExitCode.OUTPUT,
-        "error: the output cannot be written: No space left on device\n",
-    )
+    said = "error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (ExitCode.OUTPUT, said)
 
 
 def test_the_entry_point_is_there_for_other_programs(capsys):
