@@ -193,6 +193,7 @@ def test_output_into_a_full_disk_is_one_line_and_code_74(arguments):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "binance_margin_stream", *arguments],
+            env=environment(None, {"PYTHONUNBUFFERED": ""}),
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
