@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from binance_margin_stream.cli.exits import ExitCode
@@ -18,7 +18,7 @@ VARIABLE = "BINANCE_MARGIN_STREAM_EXCHANGE"
 
 _PRODUCTION = "production"
 _WEBSOCKET = {"http": "ws", "https": "wss"}
-_NAMES = tuple(field.name for field in fields(Endpoints))
+_NAMES = ("rest", "websocket_api", "stream", "margin_stream", "listen_key_v2")
 _NEEDED = tuple(name for name in _NAMES if name != "listen_key_v2")
 _REAL = ("binance.com", "binance.us")
 

@@ -39,7 +39,8 @@ def run(arguments: list[str]) -> int:
         _forget_stdout()
     except OSError as error:
         _forget_stdout()
-        code = _fail(f"the output cannot be written: {error.strerror}", ExitCode.OUTPUT)
+        if code != ExitCode.OUTPUT:
+            code = _fail(f"the output cannot be written: {error.strerror}", ExitCode.OUTPUT)
     _leave_nobody_waiting(code)
     return code
 

@@ -241,6 +241,12 @@ def test_a_certificate_that_nobody_trusts_is_told_once():
     assert "SSL_CERT_FILE" in problem["do"]
 
 
+def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
+    with Sandbox(tls=True) as exchange:
+        assert [problem["check"] for problem in problems_of(findings_of(exchange))] == ["network"]
+        assert problems_of(findings_of(exchange, SSL_CERT_FILE=exchange.endpoints.ca_file)) == []
+
+
 def test_a_peer_that_speaks_no_tls_is_told_once():
     with Peer(http(200)) as peer:
         (problem,) = sandbox_url(peer.url.replace("http://", "https://"))
