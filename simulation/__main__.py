@@ -45,12 +45,14 @@ def replay(seed: int, keep: str | None) -> int:
 
 def breaks() -> int:
     """Break one rule after the other."""
-    caught = [catch(rule) for rule in BREAKS]
-    for each in caught:
+    right = 0
+    for rule in BREAKS:
+        each = catch(rule)
+        right += each.is_right
         number = each.violation.number if each.violation is not None else "none"
-        verdict = "" if each.is_right else "   NOT CAUGHT as it should be"
-        print(f"{each.rule.name:<58} property {number}, within {each.seeds} seeds{verdict}")
-    return 0 if all(each.is_right for each in caught) else 1
+        verdict = "" if each.is_right else f"   NOT CAUGHT as it should be: {each.violation}"
+        print(f"{rule.name:<58} property {number}, within {each.seeds} seeds{verdict}", flush=True)
+    return 0 if right == len(BREAKS) else 1
 
 
 def main() -> int:

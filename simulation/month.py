@@ -33,7 +33,7 @@ _PING = 20.0
 _WITHIN = 120.0
 _SETTLED = 30.0
 _FATAL_WITHIN = 60.0
-_PATIENCE = 15 * HOUR
+_PATIENCE = 4 * HOUR
 _CALM_PROOFS = 1800.0
 _SEASON = 2700.0
 _MEMORY_EVERY = 16
@@ -93,6 +93,7 @@ class Month:
             limits=self._limits,
             later=self._later,
             open_timeout=plan.rules.open_timeout,
+            signs=exchange.signing == "required",
         )
         self._network.ended = self._hurt_all_on
         self._network.told = self._told
@@ -188,12 +189,11 @@ class Month:
                 self._recovered(self._down_since)
         elif self._down_since is None:
             self._down_since = self._now
-        elif self._is_calm() and self._shell.failed is None:
+        elif self._is_calm() and self._shell.failed is None and self._revoked_at is None:
             raise Violation(4, f"{self._life.state.value} {self._now - self._weather.trouble_until:.0f} s after trouble")
 
     def _is_calm(self) -> bool:
-        since = max(self._weather.trouble_until, self._revoked_at or 0.0)
-        return self._now > since + _WITHIN and not self._is_waiting
+        return self._now > self._weather.trouble_until + _WITHIN and not self._is_waiting
 
     def _recovered(self, since: float) -> None:
         took = self._now - max(since, min(self._weather.trouble_until, self._now))
@@ -303,6 +303,8 @@ class Month:
         self._now_calm()
 
     def _now_calm(self) -> None:
+        if self._revoked_at is not None or self._weather.fatal_told_at is not None:
+            raise Violation(6, f"what is fatal has not surfaced {_WITHIN:.0f} s after the last trouble")
         if self._life.state is not State.LIVE:
             raise Violation(4, f"{self._life.state.value} {_WITHIN:.0f} s after the last trouble")
         for account, chain in self._plan.feeds:

@@ -76,6 +76,7 @@ class Shell:
         limits: Limits,
         later: Callable[[float, Callable[[], None]], None],
         open_timeout: float,
+        signs: bool,
     ) -> None:
         self.failed: Failure | None = None
         self.changed: Callable[[Change], None] = lambda change: None
@@ -87,6 +88,7 @@ class Shell:
         self._limits = limits
         self._later = later
         self._open_timeout = open_timeout
+        self._signs = signs
         self._auth = ApiKeyAuth(network.user.api_key, network.user.api_secret)
         network.serve(self)
 
@@ -211,7 +213,7 @@ class Shell:
     def _request(self, call: Call) -> Request:
         method, path = _ROUTES[call.call.operation]
         parameters = {_SPELLED.get(name, name): _text(value) for name, value in call.call.arguments.items()}
-        if path == "/sapi/v1/userListenToken":
+        if self._signs and path == "/sapi/v1/userListenToken":
             parameters["timestamp"] = str(self._network.milliseconds)
             parameters["signature"] = self._auth.signature(urlencode(parameters))
         key = ("X-MBX-APIKEY", self._network.user.api_key)

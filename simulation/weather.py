@@ -31,12 +31,13 @@ class Weather:
         self._dice = dice
         self._now = now
         self._windows: dict[str, tuple[float, float]] = {}
-        self._limited_until = float("-inf")
+        self._last_until = self._limited_until = float("-inf")
 
     def begin(self, strike: Strike) -> None:
         """Let something be wrong for a while; what is fatal lasts for ever."""
         until = self._now() + strike.lasts if strike.lasts else float("inf")
         known = self._windows.get(strike.name, (until, 0.0))
+        self._last_until = max(self._last_until, until)
         self._windows[strike.name] = max(known[0], until), max(known[1], strike.share)
 
     def troubled(self, until: float) -> None:
@@ -74,10 +75,12 @@ class Weather:
 
     def breaks_connecting(self) -> str | None:
         """Why no TCP connection comes about, None if it does."""
+        if self._now() >= self._last_until:
+            return None
         return next((text for name, text in _BROKEN.items() if self.is_on(name)), None)
 
     def _one_of(self, kinds: Mapping[str, Make]) -> ArmedFault | None:
-        if not self._windows:
+        if self._now() >= self._last_until:
             return None
         name = next((name for name in self._windows if name in kinds and self.is_on(name)), None)
         if name is None:
