@@ -245,6 +245,8 @@ class Attachments:
         """An early event may be of any subscription whose answer is awaited, also of one that is renewed."""
         pending = list(link.suspects)
         for asked in link.asked.values():
+            if asked.late:
+                continue  # looked for since: a suspect, or found
             pending += [subscription for subscription, _ in asked.subscriptions]
         for subscription in pending:
             earlier = subscription.unclaimed_at

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lifecycle_world import World
+import pytest
+from lifecycle_world import Behaviour, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.actions import Failure, State, Trouble
@@ -50,3 +51,23 @@ def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
         world.emit(account)
     world.run(5)
     assert [item.account for item in world.items] == [BTC, ETH]
+
+
+@pytest.mark.parametrize("seed", range(4))  # the order of the two renewals matters
+def test_an_answer_that_was_lost_long_ago_makes_nobody_doubtful(seed):
+    lost = []
+    world = World([BTC, ETH], behaviour=Behaviour(renewal="new"), seed=seed)
+    world.be.lose_answer = lambda method: method == "subscribe" and not lost and not lost.append(method)
+    world.start().live()
+    reply = world.reply
+
+    def after_an_event(conn, answer, method):
+        if method == "subscribe":
+            world.emit(BTC)
+            world.emit(ETH)
+        reply(conn, answer, method)
+
+    world.reply = after_an_event
+    world.run(DAY + 3600)
+    assert len(world.connects) == 2
+    assert world.all_gaps() == []
