@@ -1,8 +1,8 @@
 """Play months of trouble.
 
-    python -m simulation soak [--months 1000] [--first 0]     many months; exit code 1 on any violation
-    python -m simulation replay SEED [--keep 3,7]             one month, with a trace
-    python -m simulation breaks                               rules broken on purpose, and who notices
+python -m simulation soak [--months 1000] [--first 0]     many months; exit code 1 on any violation
+python -m simulation replay SEED [--keep 3,7]             one month, with a trace
+python -m simulation breaks                               rules broken on purpose, and who notices
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ def soak(first: int, months: int) -> int:
     """Play many months, and explain those that fail."""
     started = time.monotonic()
     report = play_all(range(first, first + months))
-    print(f"{report.months:,} months, {report.steps:,} steps, in {time.monotonic() - started:.0f} s, {os.cpu_count()} cores")
+    print(
+        f"{report.months:,} months, {report.steps:,} steps, in {time.monotonic() - started:.0f} s, {os.cpu_count()} cores"
+    )
     print(report)
     for seed, violation in sorted(report.violations)[:3]:
         print(f"\nseed {seed} VIOLATES {violation}\n{explain(seed)}")
     if report.violations:
-        print(f"\n{len(report.violations)} of {report.months} months fail: {sorted(seed for seed, _ in report.violations)}")
+        print(
+            f"\n{len(report.violations)} of {report.months} months fail: {sorted(seed for seed, _ in report.violations)}"
+        )
     return 1 if report.violations else 0
 
 
@@ -57,7 +61,9 @@ def breaks() -> int:
 
 def main() -> int:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="python -m simulation", description=__doc__.splitlines()[0] if __doc__ else None
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     many = commands.add_parser("soak", help="play many months")
     many.add_argument("--months", type=int, default=1000)

@@ -190,7 +190,9 @@ class Month:
         elif self._down_since is None:
             self._down_since = self._now
         elif self._is_calm() and self._shell.failed is None and self._revoked_at is None:
-            raise Violation(4, f"{self._life.state.value} {self._now - self._weather.trouble_until:.0f} s after trouble")
+            raise Violation(
+                4, f"{self._life.state.value} {self._now - self._weather.trouble_until:.0f} s after trouble"
+            )
 
     def _is_calm(self) -> bool:
         return self._now > self._weather.trouble_until + _WITHIN and not self._is_waiting
@@ -256,7 +258,9 @@ class Month:
             self._strike(strike)
         else:
             self._weather.pending.append(strike)
-            self._later(_PATIENCE, lambda: self._weather.pending.remove(strike) if strike in self._weather.pending else 0)
+            self._later(
+                _PATIENCE, lambda: self._weather.pending.remove(strike) if strike in self._weather.pending else 0
+            )
         self._beat()
 
     def _occasion(self, strike: Strike) -> None:

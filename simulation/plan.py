@@ -204,11 +204,11 @@ def _emissions(
     dice: random.Random, accounts: Sequence[Account], strikes: Sequence[Strike], lasts: float, *, notices: bool
 ) -> tuple[Emission, ...]:
     """Some events at any time, and many around what goes wrong."""
-    times = [dice.uniform(60, lasts - HOUR) for _ in range(150)]
+    times = [dice.uniform(60, lasts - HOUR) for _ in range(100)]
     for strike in strikes:
         around = dice.choice((5.0, 30.0, 100.0))
-        times += [strike.at + dice.uniform(-2, around) for _ in range(20)]
-        times += [strike.at + dice.uniform(0, 1)] * dice.choice((0, 0, 0, 60))
+        times += [strike.at + dice.uniform(-2, around) for _ in range(12)]
+        times += [strike.at + dice.uniform(0, 1)] * dice.choice((0, 0, 0, 0, 50))
     return tuple(Emission(round(at, 3), *_whose(dice, accounts, notices)) for at in sorted(times))
 
 

@@ -36,7 +36,7 @@ from simulation.violation import Violation
 __all__ = ["main"]
 
 ACCOUNTS = (CROSS, *map(isolated, ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT", "DOGEUSDT")))
-RULES = StreamRules(token_validity=60, connection_life=90, connection_spread=20, ping_deadline=25, backoff_most=5)
+RULES = StreamRules(token_validity=60, connection_life=90, connection_spread=20, ping_deadline=12, backoff_most=5)
 _CLOCK_ALLOWANCE_MS = 6_000
 _LONGEST_PAUSE = 4.0
 _LONGEST_WAIT = 3
@@ -218,7 +218,7 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=4)
     asked = parser.parse_args()
     accounts = ACCOUNTS[: asked.accounts]
-    with Sandbox(rules=Rules(connection_attempts=10_000)) as exchange:
+    with Sandbox(rules=Rules(connection_attempts=10_000, ping_interval_ms=5_000)) as exchange:
         run = Run(exchange, accounts, asked.first)
         health = asyncio.run(follow(run, exchange, accounts, asked.minutes * 60))
         run.outcome.busiest_minute = busiest_minute(exchange)
