@@ -5,10 +5,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
-PATHS := binance_margin_stream bench examples fuzz interop scripts test
+PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
-.PHONY: help demo test coverage lint format generate check-generated bench interop endure fuzz curves docs dist sbom \
-	audit clean
+.PHONY: help demo test coverage lint format generate check-generated bench interop soak soak-breaks soak-sockets endure \
+	fuzz curves docs dist sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -72,8 +72,17 @@ bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure, bes
 interop: $(VENV)/installed .venv-interop/installed  ## Let clients of other houses use the sandbox, and print what they can
 	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
 
-endure: $(VENV)/installed-dev  ## Follow accounts of the sandbox through half an hour of random faults
-	@$(BIN)/python scripts/endure.py --minutes 30
+soak: $(VENV)/installed-dev  ## Play a thousand months of trouble in memory
+	@$(BIN)/python -m simulation soak
+
+soak-breaks: $(VENV)/installed-dev  ## Break rules of the life cycle on purpose, and see who notices
+	@$(BIN)/python -m simulation breaks
+
+soak-sockets: $(VENV)/installed-dev  ## Play the same trouble over real sockets, for five minutes
+	@$(BIN)/python -m simulation.sockets --minutes 5
+
+endure: $(VENV)/installed-dev  ## The same for half an hour
+	@$(BIN)/python -m simulation.sockets --minutes 30
 
 FUZZ_MINUTES ?= 10
 

@@ -15,7 +15,7 @@ import time
 from simulation.breaks import BREAKS, catch
 from simulation.month import Month
 from simulation.plan import plan_of
-from simulation.soak import explain, play_all
+from simulation.soak import be_quiet, explain, play_all
 
 
 def soak(first: int, months: int) -> int:
@@ -23,15 +23,14 @@ def soak(first: int, months: int) -> int:
     started = time.monotonic()
     report = play_all(range(first, first + months))
     print(
-        f"{report.months:,} months, {report.steps:,} steps, in {time.monotonic() - started:.0f} s, {os.cpu_count()} cores"
+        f"{report.months:,} months, {report.steps:,} steps, {time.monotonic() - started:.0f} s, {os.cpu_count()} cores"
     )
     print(report)
     for seed, violation in sorted(report.violations)[:3]:
         print(f"\nseed {seed} VIOLATES {violation}\n{explain(seed)}")
     if report.violations:
-        print(
-            f"\n{len(report.violations)} of {report.months} months fail: {sorted(seed for seed, _ in report.violations)}"
-        )
+        seeds = sorted(seed for seed, _ in report.violations)
+        print(f"\n{len(seeds)} of {report.months} months fail: {seeds}")
     return 1 if report.violations else 0
 
 
@@ -73,6 +72,7 @@ def main() -> int:
     one.add_argument("--keep", help="numbers of the strikes to keep, such as 3,7")
     commands.add_parser("breaks", help="break rules on purpose")
     asked = parser.parse_args()
+    be_quiet()
     if asked.command == "soak":
         return soak(asked.first, asked.months)
     return replay(asked.seed, asked.keep) if asked.command == "replay" else breaks()

@@ -34,7 +34,7 @@ from binance_margin_stream.stream.lifecycle import Lifecycle
 from binance_margin_stream.stream.reading import Reading
 from binance_margin_stream.stream.refusals import failure_of, failure_of_status
 from simulation.limits import Limits
-from simulation.network import EPOCH, Network, Pipe
+from simulation.network import Network, Pipe
 from simulation.weather import Weather
 
 __all__ = ["Shell", "endpoints_of"]
