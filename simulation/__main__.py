@@ -22,9 +22,9 @@ def soak(first: int, months: int) -> int:
     """Play many months, and explain those that fail."""
     started = time.monotonic()
     report = play_all(range(first, first + months))
-    print(
-        f"{report.months:,} months, {report.steps:,} steps, {time.monotonic() - started:.0f} s, {os.cpu_count()} cores"
-    )
+    took, cores = time.monotonic() - started, os.cpu_count()
+    print(f"{report.months:,} months, {report.steps:,} steps")
+    print(f"{took:.0f} s on {cores} cores, {report.seconds:.0f} s of processor time")
     print(report)
     for seed, violation in sorted(report.violations)[:3]:
         print(f"\nseed {seed} VIOLATES {violation}\n{explain(seed)}")

@@ -55,6 +55,8 @@ class Outcome:
     figures: Figures
     struck: Counter[str]
     steps: int = 0
+    seconds: float = 0.0
+    """Of processor time."""
     longest_recovery: float = 0.0
     busiest_minute: int = 0
     violation: Violation | None = None

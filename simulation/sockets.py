@@ -39,6 +39,8 @@ ACCOUNTS = (CROSS, *map(isolated, ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "
 RULES = StreamRules(token_validity=60, connection_life=90, connection_spread=20, ping_deadline=12, backoff_most=5)
 _CLOCK_ALLOWANCE_MS = 6_000
 _LONGEST_PAUSE = 4.0
+_STORM_OVER = 3600.0
+_CALM = 15.0
 _LONGEST_WAIT = 3
 _WITHIN = 120.0
 _IN_PLACE = {"half-open": "freeze", "refuse": "5xx", "wrong certificate": "5xx", "delete the key": "expire"}
@@ -123,7 +125,10 @@ class Run:
             for strike in plan_of(seed).strikes:
                 if strike.name in (*FATAL, "duplicate", "not found", "retire"):
                     continue
-                if done.wait(min(_LONGEST_PAUSE, max(0.0, strike.at - before))):
+                pause = max(0.0, strike.at - before)
+                if pause > _STORM_OVER:
+                    self._exchange.clear_faults()
+                if done.wait(_CALM if pause > _STORM_OVER else min(_LONGEST_PAUSE, pause)):
                     return
                 before = strike.at
                 self._strike(strike)
