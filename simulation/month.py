@@ -37,6 +37,7 @@ _PATIENCE = 4 * HOUR
 _CALM_PROOFS = 1800.0
 _SEASON = 2700.0
 _MEMORY_EVERY = 16
+_EVENTS_THEN = 8
 
 PROMPT: dict[str, Callable[[random.Random], PromptFault]] = {
     "drop": lambda dice: faults.DropConnections(dice.choice(("close", "close", "eof", "reset"))),
@@ -104,6 +105,7 @@ class Month:
         self._shell.changed = self._changed
         self._strikes = list(plan.strikes)
         self._beating = False
+        self._ordering = [account for account, chain in plan.feeds if chain[0].name != "risk"]
         self._duplicates = 0
         self._coming = 0
         self._stalled_until = float("-inf")
@@ -272,6 +274,14 @@ class Month:
     def _come(self, strike: Strike) -> None:
         self._coming -= 1
         self._strike(strike)
+        for _ in range(_EVENTS_THEN):
+            emission = Emission(self._now, self._dice.choice(self._ordering), "order")
+            self._later(
+                self._dice.choice((0.0, self._dice.uniform(0, 1), self._dice.uniform(0, 20))), self._emits(emission)
+            )
+
+    def _emits(self, emission: Emission) -> Callable[[], None]:
+        return lambda: self._emit(emission)
 
     @property
     def _is_waiting(self) -> bool:
