@@ -16,7 +16,6 @@ from binance_margin_stream.stream.feed import Feed, Link
 from binance_margin_stream.stream.handover import Handover
 from binance_margin_stream.stream.links import Links
 from binance_margin_stream.stream.pacing import AttemptWindow, Backoff
-from binance_margin_stream.stream.succession import Succession
 from simulation.month import Month
 from simulation.plan import plan_of
 from simulation.violation import Violation
@@ -112,7 +111,6 @@ BREAKS = (
     Break("the end of a subscription is ignored", Continuity, "ended", _nothing, frozenset({1, 4})),
     Break("a way in that is retired is asked again", Continuity, "source_retired", _nothing, frozenset({4})),
     Break("early events are dropped", Attachments, "unrouted", lambda *_: True, frozenset({1})),
-    Break("a silent old connection is waited for", Succession, "unproven", _nothing, frozenset({4, 5})),
 )  # fmt: skip
 """The table of `docs/reliability.md`."""
 
