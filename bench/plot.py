@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib as mpl
 
@@ -15,7 +16,7 @@ OWN, OTHER = "#f0b90b", "#8a94a6"
 
 def draw(page: Page, picture: Path) -> None:
     """Draw every row into one SVG file; the same figures give the same bytes."""
-    mpl.rcParams["svg.hashsalt"] = "comparison"
+    mpl.rcParams.update({"svg.hashsalt": "comparison", "svg.fonttype": "none", "font.family": "sans-serif"})
     columns = 3
     lines = -(-len(page.rows) // columns)
     figure, panels = plt.subplots(lines, columns, figsize=(15, 2.3 * lines), layout="constrained", squeeze=False)
@@ -35,6 +36,6 @@ def _panel(panel: plt.Axes, row: Row, names: list[str]) -> None:
     panel.bar_label(bars, labels, padding=3, fontsize=8)
     panel.invert_yaxis()
     panel.margins(x=0.2)
-    panel.set_title(row.title.replace("`", ""), fontsize=9, loc="left")
+    panel.set_title("\n".join(wrap(row.title.replace("`", ""), 60)), fontsize=9, loc="left")
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
