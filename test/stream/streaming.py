@@ -33,7 +33,7 @@ def threaded(exchange: Sandbox, *accounts: Account, **settings) -> MarginStream:
 
 
 def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    return round(time.time() * 1000)  # as the stream rounds
 
 
 @dataclass
