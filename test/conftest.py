@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from calls import API_KEY
 from peer import Peer
+from secret_watch import pytest_configure, pytest_runtest_makereport  # noqa: F401  # hooks
 
 import binance_margin_stream as sdk
 
