@@ -74,6 +74,7 @@ def target() -> Iterator[Target]:
         yield target
 
 
+@pytest.mark.client_of_another_house
 @pytest.mark.parametrize(
     "path",
     [
