@@ -12,6 +12,7 @@ from binance_margin_stream.stream.attachments import Attachments
 from binance_margin_stream.stream.continuity import Continuity
 from binance_margin_stream.stream.core import Core
 from binance_margin_stream.stream.credentials import Credentials
+from binance_margin_stream.stream.events import Event
 from binance_margin_stream.stream.feed import Feed, Link
 from binance_margin_stream.stream.handover import Handover
 from binance_margin_stream.stream.links import Links
@@ -62,7 +63,7 @@ def _no_wait(self: Backoff) -> float:
     return 0.0
 
 
-def _always_repeatable(self: Continuity[object], failure: Failure) -> None:
+def _always_repeatable(self: Continuity[Event], failure: Failure) -> None:
     """Go on as if it could be mended."""
     self.core.tally.failures += 1
 
@@ -77,18 +78,18 @@ def _forget_unknown_key(self: Credentials, job: object, failure: Failure, now: f
     _without_judging(self, job, failure, now)  # type: ignore[arg-type]
 
 
-def _close_before_the_new_one_lives(self: Continuity[object], link: Link, why: str, now: float) -> None:
+def _close_before_the_new_one_lives(self: Continuity[Event], link: Link, why: str, now: float) -> None:
     """Treat a rotation like a loss."""
     self.core.do(CloseConnection(link.number))
     self.links.lost(link, Failure(Trouble.TRANSPORT, why), Reason.DISCONNECTED, now)
 
 
-def _hand_over_all(self: Handover[object], feed: Feed, at: float, event: object) -> None:
+def _hand_over_all(self: Handover[Event], feed: Feed, at: float, event: Event) -> None:
     """Do not ask what the old connection delivered already."""
     self._put(feed, at, event)
 
 
-def _forget_the_loss(self: Handover[object], feed: Feed, live_at: float) -> None:
+def _forget_the_loss(self: Handover[Event], feed: Feed, live_at: float) -> None:
     """Report nothing."""
     feed.loss = None
 

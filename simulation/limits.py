@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.stream.actions import Failure, Trouble
+from binance_margin_stream.stream.events import Event
 from binance_margin_stream.stream.lifecycle import Lifecycle
 from binance_margin_stream.stream.rules import StreamRules
 from simulation.violation import Violation
@@ -87,7 +88,7 @@ class Limits:
         return max(self.calls_by_minute.values(), default=0)
 
 
-def check_memory(life: Lifecycle[object], feeds: int) -> None:
+def check_memory(life: Lifecycle[Event], feeds: int) -> None:
     """Raise a violation when something that is remembered grows with what was lived through."""
     core, links = life._core, life._links.all()
     timers = 6 * feeds + 8 * len(links) + 8

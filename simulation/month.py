@@ -8,7 +8,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from typing import Literal, get_args
 
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.sandbox.faults import PromptFault
@@ -37,8 +39,10 @@ _FATAL_WITHIN = 60.0
 _PATIENCE = 4 * HOUR
 _CALM_PROOFS = 1800.0
 _SEASON = 2700.0
-_MEMORY_EVERY = 16
+_MEMORY_EVERY = 32
 _EVENTS_THEN = 8
+Which = Literal["all", "listen_tokens", "listen_keys"]
+_WHICH: tuple[Which, ...] = get_args(Which)
 
 PROMPT: dict[str, Callable[[random.Random], PromptFault]] = {
     "drop": lambda dice: faults.DropConnections(dice.choice(("close", "close", "eof", "reset"))),
@@ -145,9 +149,9 @@ class Month:
     def _prepare(self) -> None:
         for strike in self._strikes:
             self._at(max(0.0, strike.at - _SEASON), lambda: self._prove_every(self._tight_proofs))
-            self._at(strike.at, lambda strike=strike: self._arm(strike))
+            self._at(strike.at, partial(self._arm, strike))
         for emission in self._plan.emissions:
-            self._at(emission.at, lambda emission=emission: self._emit(emission))
+            self._at(emission.at, partial(self._emit, emission))
         self._tight_proofs = self._rules.verify_every
         self._prove_every(_CALM_PROOFS)
         self._life.start(0.0)
@@ -263,10 +267,13 @@ class Month:
             self._strike(strike)
         else:
             self._weather.pending.append(strike)
-            self._later(
-                _PATIENCE, lambda: self._weather.pending.remove(strike) if strike in self._weather.pending else 0
-            )
+            self._later(_PATIENCE, partial(self._give_up, strike))
         self._beat()
+
+    def _give_up(self, strike: Strike) -> None:
+        """The occasion has not come."""
+        if strike in self._weather.pending:
+            self._weather.pending.remove(strike)
 
     def _occasion(self, strike: Strike) -> None:
         self._coming += 1
@@ -278,11 +285,9 @@ class Month:
         for _ in range(_EVENTS_THEN):
             emission = Emission(self._now, self._dice.choice(self._ordering), "order")
             self._later(
-                self._dice.choice((0.0, self._dice.uniform(0, 1), self._dice.uniform(0, 20))), self._emits(emission)
+                self._dice.choice((0.0, self._dice.uniform(0, 1), self._dice.uniform(0, 20))),
+                partial(self._emit, emission),
             )
-
-    def _emits(self, emission: Emission) -> Callable[[], None]:
-        return lambda: self._emit(emission)
 
     @property
     def _is_waiting(self) -> bool:
@@ -372,7 +377,7 @@ class Month:
         self._duplicates += 1 + strike.dice % 5
 
     def _expire(self, strike: Strike) -> None:
-        which = ("all", "listen_tokens", "listen_keys")[strike.dice % 3]
+        which: Which = _WHICH[strike.dice % 3]
         for account in self._plan.accounts:
             self._hurt(account)
         self._network.exchange.fail(faults.ExpireCredentials(which), self._network.milliseconds)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.faults import ArmedFault
 from binance_margin_stream.sandbox.wire import Answer, Close, Cut, Frame, Opened, Ping, Pong, Request, Text
+
+T = TypeVar("T")
 
 __all__ = ["EPOCH", "Client", "Network", "Pipe"]
 
@@ -168,7 +170,7 @@ class Network:
         self._struck(fault, lambda: self.exchange.receive(number, frame, self.milliseconds))
         self.pump()
 
-    def _struck(self, fault: ArmedFault | None, what: Callable[[], Answer | Opened | None]) -> object:
+    def _struck(self, fault: ArmedFault | None, what: Callable[[], T]) -> T:
         if fault is None:
             return what()
         self.exchange.fail(fault, self.milliseconds)

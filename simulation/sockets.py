@@ -179,7 +179,7 @@ class _Noting(suppress):
         super().__init__(Violation)
         self._violations = violations
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:  # type: ignore[override]
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, Violation):
             self._violations.append(str(error))
         return isinstance(error, Violation)
