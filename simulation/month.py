@@ -5,31 +5,28 @@ from __future__ import annotations
 import heapq
 import random
 import traceback
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Literal, get_args
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.faults import PromptFault
-from binance_margin_stream.sandbox.wire import Text
-from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.actions import Change, Reason, State
 from binance_margin_stream.stream.events import BalanceUpdate, Event, UserLiabilityChange
 from binance_margin_stream.stream.items import StreamGap
 from binance_margin_stream.stream.lifecycle import Lifecycle
 from binance_margin_stream.stream.sources import Renewal
-from simulation.ledger import Figures, Ledger, Sent
+from simulation.hurts import Hurts
+from simulation.ledger import Ledger, Sent
 from simulation.limits import Limits, check_memory
 from simulation.network import EPOCH, Network, Pipe
+from simulation.outcome import Outcome
 from simulation.plan import Emission, Plan, Strike
 from simulation.shell import Shell, endpoints_of
+from simulation.striker import Striker
 from simulation.violation import Violation
 from simulation.weather import Weather
 
-__all__ = ["Month", "Outcome"]
+__all__ = ["Month"]
 
 HOUR = 3600.0
 _PING = 20.0
@@ -41,32 +38,6 @@ _CALM_PROOFS = 1800.0
 _SEASON = 2700.0
 _MEMORY_EVERY = 32
 _EVENTS_THEN = 8
-Which = Literal["all", "listen_tokens", "listen_keys"]
-_WHICH: tuple[Which, ...] = get_args(Which)
-
-PROMPT: dict[str, Callable[[random.Random], PromptFault]] = {
-    "drop": lambda dice: faults.DropConnections(dice.choice(("close", "close", "eof", "reset"))),
-    "freeze": lambda dice: faults.FreezeConnections(),
-    "malformed": lambda dice: faults.MalformedFrame(dice.choice(('{"subscriptionId":0,"event":{"e":', "}{", "[]"))),
-    "binary": lambda dice: faults.BinaryFrame(b"\x00\xff"),
-    "shutdown notice": lambda dice: faults.ServerShutdown(dice.choice((None, 0.5, 5.0, 60.0, 120.0))),
-}
-
-
-@dataclass
-class Outcome:
-    """What came of a month."""
-
-    seed: int
-    figures: Figures
-    struck: Counter[str]
-    steps: int = 0
-    seconds: float = 0.0
-    """Of processor time."""
-    longest_recovery: float = 0.0
-    busiest_minute: int = 0
-    violation: Violation | None = None
-    trace: list[str] = field(default_factory=list)
 
 
 class Month:
@@ -103,19 +74,18 @@ class Month:
             open_timeout=plan.rules.open_timeout,
             signs=exchange.signing == "required",
         )
-        self._network.ended = self._hurt_all_on
-        self._network.told = self._told
+        hurts = Hurts(self._life, self._network, self._ledger, self._wall)
+        self._striker = Striker(plan, self._network, self._weather, hurts)
+        self._network.ended = hurts.all_on
+        self._network.told = hurts.told
         self._weather.opened = self._opened
         self._weather.due = self._occasion
         self._shell.changed = self._changed
         self._strikes = list(plan.strikes)
         self._beating = False
         self._ordering = [account for account, chain in plan.feeds if chain[0].name != "risk"]
-        self._duplicates = 0
         self._coming = 0
-        self._stalled_until = float("-inf")
         self._down_since: float | None = 0.0
-        self._revoked_at: float | None = None
         self.outcome = Outcome(plan.seed, self._ledger.figures, self._weather.struck, trace=self._trace)
 
     # the clock
@@ -188,7 +158,7 @@ class Month:
     def _after_step(self) -> None:
         if self._life.actions:
             self._shell.obey()
-        if self._now >= self._stalled_until:
+        if self._now >= self._striker.stalled_until:
             self._consume()
         self.outcome.steps += 1
         if self.outcome.steps % _MEMORY_EVERY == 0:
@@ -198,7 +168,7 @@ class Month:
                 self._recovered(self._down_since)
         elif self._down_since is None:
             self._down_since = self._now
-        elif self._is_calm() and self._shell.failed is None and self._revoked_at is None:
+        elif self._is_calm() and self._shell.failed is None and self._striker.revoked_at is None:
             raise Violation(
                 4, f"{self._life.state.value} {self._now - self._weather.trouble_until:.0f} s after trouble"
             )
@@ -240,8 +210,8 @@ class Month:
         else:
             event = {"e": "balanceUpdate", "E": wall, "a": "USDT", "d": str(serial), "T": wall}
         copies = 1
-        if self._duplicates:
-            self._duplicates -= 1
+        if self._striker.duplicates:
+            self._striker.duplicates -= 1
             copies = 2
             self._network.exchange.fail(faults.RepeatEvent(), wall)
         required = self._life.state is not State.CONNECTING
@@ -296,17 +266,7 @@ class Month:
 
     def _strike(self, strike: Strike) -> None:
         self._note(f"strikes: {strike}")
-        self._weather.struck[strike.name] += 1
-        self._weather.troubled(self._now + strike.lasts)
-        moment = getattr(self, "_" + strike.name.replace(" ", "_").replace("-", "_"), None)
-        if strike.name in PROMPT:
-            self._prompt(strike)
-        elif moment is not None:
-            moment(strike)
-        else:
-            self._weather.begin(strike)
-        if strike.name == "slow handshake":
-            self._weather.troubled(self._now + strike.lasts + self._rules.open_timeout)
+        self._striker.strike(strike)
         self._shell.obey()
         self._beat()
         self._look_later()
@@ -325,7 +285,7 @@ class Month:
         self._now_calm()
 
     def _now_calm(self) -> None:
-        if self._revoked_at is not None or self._weather.fatal_told_at is not None:
+        if self._striker.revoked_at is not None or self._weather.fatal_told_at is not None:
             raise Violation(6, f"what is fatal has not surfaced {_WITHIN:.0f} s after the last trouble")
         if self._life.state is not State.LIVE:
             raise Violation(4, f"{self._life.state.value} {_WITHIN:.0f} s after the last trouble")
@@ -333,92 +293,7 @@ class Month:
             kind = "notice" if chain[0].name == "risk" else "order"
             self._emit(Emission(self._now, account, kind), probe=True)
 
-    def _prompt(self, strike: Strike) -> None:
-        fault = PROMPT[strike.name](random.Random(strike.dice))
-        for pipe in self._targets(strike):
-            self._network.exchange.fail(fault, self._network.milliseconds, connection=pipe.at_exchange)
-            if isinstance(fault, faults.ServerShutdown):
-                self._weather.troubled(self._now + (fault.close_after_seconds or 0.0))
-            else:
-                self._hurt_all_on(pipe)
-            self._network.pump()
-            if isinstance(fault, faults.MalformedFrame | faults.BinaryFrame):
-                self._hurt_all_on(pipe, pipe.down_at)
-
-    def _targets(self, strike: Strike) -> list[Pipe]:
-        """One open connection, or all of them."""
-        pipes = [pipe for pipe in self._network.pipes.values() if pipe.at_exchange is not None and not pipe.dead]
-        if not pipes or strike.dice % 3 == 0:
-            return pipes
-        return [pipes[strike.dice // 3 % len(pipes)]]
-
-    def _reset(self, strike: Strike) -> None:
-        if strike.dice % 2:
-            self._weather.begin(Strike(self._now, "reset", lasts=10.0, share=strike.share))
-            self._weather.troubled(self._now + 10.0)
-        for pipe in self._targets(strike):
-            self._network.cut(pipe)
-
-    def _half_open(self, strike: Strike) -> None:
-        for pipe in self._targets(strike):
-            self._network.half_open(pipe)
-
-    def _truncate(self, strike: Strike) -> None:
-        self._weather.begin(strike)
-        for pipe in self._targets(strike):
-            pipe.truncate_until = self._now + strike.lasts
-
-    def _delay(self, strike: Strike) -> None:
-        self._weather.begin(strike)
-        self._network.slow_until = max(self._network.slow_until, self._now + strike.lasts)
-        self._weather.troubled(self._now + strike.lasts + 10.0)
-
-    def _duplicate(self, strike: Strike) -> None:
-        self._duplicates += 1 + strike.dice % 5
-
-    def _expire(self, strike: Strike) -> None:
-        which: Which = _WHICH[strike.dice % 3]
-        for account in self._plan.accounts:
-            self._hurt(account)
-        self._network.exchange.fail(faults.ExpireCredentials(which), self._network.milliseconds)
-        self._network.pump()
-
-    def _delete_the_key(self, strike: Strike) -> None:
-        account = self._plan.accounts[strike.dice % len(self._plan.accounts)]
-        exchange, now = self._network.exchange, self._network.milliseconds
-        if exchange.delete_listen_key(self._network.user.uid, account.symbol or "cross", None, now):
-            self._hurt(account)
-
-    def _retire(self, strike: Strike) -> None:
-        self._network.exchange.retire("/sapi/v1/userListenToken")
-
-    def _slow_consumer(self, strike: Strike) -> None:
-        self._stalled_until = self._now + strike.lasts
-
-    def _revoke_the_API_key(self, strike: Strike) -> None:  # noqa: N802  # by the name of the strike
-        self._revoked_at = self._now
-        for account in self._plan.accounts:
-            self._hurt(account)
-        self._network.exchange.revoke_api_key(self._network.user.api_key, self._network.milliseconds)
-        self._network.pump()
-
-    # what follows from it
-
-    def _hurt(self, account: Account, at: float | None = None) -> None:
-        self._ledger.hurt(account, self._wall(self._now if at is None else at))
-
-    def _hurt_all_on(self, pipe: Pipe, at: float | None = None) -> None:
-        """Whoever listened on a connection may miss something from now on."""
-        if not pipe.is_open or pipe.at_exchange is None:
-            return
-        link = self._life._links.get(pipe.number)
-        for account in {each.feed.account: None for each in link.subscriptions} if link is not None else ():
-            self._hurt(account, at)
-
-    def _told(self, pipe: Pipe, frame: Text) -> None:
-        ending = "eventStreamTerminated" in frame.text or "listenKeyExpired" in frame.text
-        if ending or (self._now < pipe.truncate_until and '"E":' in frame.text):
-            self._hurt_all_on(pipe)
+    # the pings
 
     def _opened(self, pipe: Pipe) -> None:
         if not self._beating and not self._plan.pings:
@@ -456,7 +331,7 @@ class Month:
         if self._shell.failed is not None:
             self._check_fatal()
             return
-        if self._revoked_at is not None or self._weather.fatal_told_at is not None:
+        if self._striker.revoked_at is not None or self._weather.fatal_told_at is not None:
             raise Violation(6, "the month ended, and what was fatal had not surfaced")
         self._ledger.settle()
         self._life.close(self._now)
@@ -466,7 +341,7 @@ class Month:
 
     def _check_fatal(self) -> None:
         failure = self._shell.failed
-        reason = self._revoked_at if self._revoked_at is not None else self._weather.fatal_told_at
+        reason = self._striker.revoked_at if self._striker.revoked_at is not None else self._weather.fatal_told_at
         if reason is None:
             raise Violation(6, f"it ended for no reason: {failure}")
         since = max(reason, min(self._weather.trouble_until, self._now))

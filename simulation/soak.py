@@ -13,7 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from simulation.ledger import Figures
-from simulation.month import Month, Outcome
+from simulation.month import Month
+from simulation.outcome import Outcome
 from simulation.plan import plan_of
 
 __all__ = ["Report", "be_quiet", "explain", "play", "play_all", "smallest"]

@@ -27,9 +27,10 @@ from binance_margin_stream.stream.events import BalanceUpdate, StreamGap
 from binance_margin_stream.stream.rules import StreamRules
 from binance_margin_stream.stream.session import AsyncMarginStream
 from simulation.ledger import Ledger, Sent
-from simulation.month import PROMPT, Outcome
+from simulation.outcome import Outcome
 from simulation.plan import Strike, plan_of
 from simulation.soak import Report
+from simulation.striker import PROMPT
 from simulation.strikes import CALLS, FATAL, HANDSHAKES, SUBSCRIBES
 from simulation.violation import Violation
 
