@@ -6,6 +6,7 @@ import heapq
 import random
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -15,10 +16,11 @@ from binance_margin_stream.stream.events import BalanceUpdate, Event, UserLiabil
 from binance_margin_stream.stream.items import StreamGap
 from binance_margin_stream.stream.lifecycle import Lifecycle
 from binance_margin_stream.stream.sources import Renewal
+from simulation.calm import SEASON, Calm
 from simulation.hurts import Hurts
 from simulation.ledger import Ledger, Sent
 from simulation.limits import Limits, check_memory
-from simulation.network import EPOCH, Network, Pipe
+from simulation.network import EPOCH, Network
 from simulation.outcome import Outcome
 from simulation.plan import Emission, Plan, Strike
 from simulation.shell import Shell, endpoints_of
@@ -28,14 +30,10 @@ from simulation.weather import Weather
 
 __all__ = ["Month"]
 
-HOUR = 3600.0
-_PING = 20.0
 _WITHIN = 120.0
 _SETTLED = 30.0
 _FATAL_WITHIN = 60.0
-_PATIENCE = 4 * HOUR
-_CALM_PROOFS = 1800.0
-_SEASON = 2700.0
+_PATIENCE = 14_400.0
 _MEMORY_EVERY = 32
 _EVENTS_THEN = 8
 
@@ -46,14 +44,13 @@ class Month:
     def __init__(self, plan: Plan, *, trace: bool = False) -> None:
         self._plan = plan
         self._dice = random.Random(plan.seed + 1)
-        self._rules = plan.rules
+        self._rules = replace(plan.rules)
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._serial = count(1)
         self._tracing = trace
         self._trace: list[str] = []
-        exchange = plan.exchange
-        object.__setattr__(exchange, "ping_interval_ms", 20_000 if plan.pings else 10**12)
+        exchange = replace(plan.exchange, ping_interval_ms=plan.exchange.ping_interval_ms if plan.pings else 10**12)
         self._network = Network(exchange, random.Random(plan.seed + 2), self._at)
         self._weather = Weather(self._dice, lambda: self._network.now)
         self._limits = Limits(plan.rules, exchange)
@@ -62,7 +59,7 @@ class Month:
             slack=round(plan.rules.latency_allowance * 1000),
         )
         self._life: Lifecycle[Event] = Lifecycle(
-            plan.feeds, rules=plan.rules, jitter=random.Random(plan.seed + 3).uniform, wall=self._wall
+            plan.feeds, rules=self._rules, jitter=random.Random(plan.seed + 3).uniform, wall=self._wall
         )
         self._shell = Shell(
             self._life,
@@ -78,11 +75,19 @@ class Month:
         self._striker = Striker(plan, self._network, self._weather, hurts)
         self._network.ended = hurts.all_on
         self._network.told = hurts.told
-        self._weather.opened = self._opened
         self._weather.due = self._occasion
         self._shell.changed = self._changed
         self._strikes = list(plan.strikes)
-        self._beating = False
+        self._calm = Calm(
+            self._life,
+            self._network,
+            self._rules,
+            stormy=self._is_stormy,
+            quiet_until=self._quiet_until,
+            later=self._later,
+            told_by_exchange=plan.pings,
+        )
+        self._weather.opened = self._calm.opened
         self._ordering = [account for account, chain in plan.feeds if chain[0].name != "risk"]
         self._coming = 0
         self._down_since: float | None = 0.0
@@ -118,20 +123,21 @@ class Month:
 
     def _prepare(self) -> None:
         for strike in self._strikes:
-            self._at(max(0.0, strike.at - _SEASON), lambda: self._prove_every(self._tight_proofs))
+            self._at(max(0.0, strike.at - SEASON), self._calm.season)
             self._at(strike.at, partial(self._arm, strike))
         for emission in self._plan.emissions:
             self._at(emission.at, partial(self._emit, emission))
-        self._tight_proofs = self._rules.verify_every
-        self._prove_every(_CALM_PROOFS)
         self._life.start(0.0)
         self._shell.obey()
         self._weather.troubled(0.0)
         self._at(_WITHIN, lambda: self._look_after_trouble(0.0))
 
-    def _prove_every(self, seconds: float) -> None:
-        """Proofs of listen keys are spaced out in calm times: a month of them says nothing new."""
-        object.__setattr__(self._rules, "verify_every", seconds)
+    def _is_stormy(self) -> bool:
+        trouble = self._now < self._weather.trouble_until + _WITHIN + _SETTLED
+        return self._is_waiting or trouble or self._down_since is not None
+
+    def _quiet_until(self) -> float:
+        return self._strikes[0].at if self._strikes else self._plan.lasts
 
     def _run(self, end: float) -> None:
         life, network, heap = self._life, self._network, self._heap
@@ -238,7 +244,7 @@ class Month:
         else:
             self._weather.pending.append(strike)
             self._later(_PATIENCE, partial(self._give_up, strike))
-        self._beat()
+        self._calm.beat()
 
     def _give_up(self, strike: Strike) -> None:
         """The occasion has not come."""
@@ -268,7 +274,7 @@ class Month:
         self._note(f"strikes: {strike}")
         self._striker.strike(strike)
         self._shell.obey()
-        self._beat()
+        self._calm.beat()
         self._look_later()
 
     def _look_later(self) -> None:
@@ -292,37 +298,6 @@ class Month:
         for account, chain in self._plan.feeds:
             kind = "notice" if chain[0].name == "risk" else "order"
             self._emit(Emission(self._now, account, kind), probe=True)
-
-    # the pings
-
-    def _opened(self, pipe: Pipe) -> None:
-        if not self._beating and not self._plan.pings:
-            self._life.pinged(pipe.number, self._next_trouble())
-
-    def _next_trouble(self) -> float:
-        """Until when a connection is certainly well: nothing is planned before."""
-        return max(self._now, self._strikes[0].at if self._strikes else self._plan.lasts)
-
-    def _beat(self) -> None:
-        if not self._beating and not self._plan.pings:
-            self._beating = True
-            self._pulse()
-
-    def _pulse(self) -> None:
-        """The exchange's pings, one by one in stormy times; in calm ones they are told ahead."""
-        stormy = self._is_waiting or self._now < self._weather.trouble_until + _WITHIN + _SETTLED
-        self._beating = bool(stormy) or self._down_since is not None
-        until = self._now if self._beating else self._next_trouble()
-        for pipe in list(self._network.pipes.values()):
-            if pipe.ready and not pipe.dead and not self._is_frozen(pipe):
-                self._life.pinged(pipe.number, until)
-        if self._beating:
-            self._later(_PING, self._pulse)
-        elif all(strike.at > self._now + _SEASON for strike in self._strikes[:1]):
-            self._prove_every(_CALM_PROOFS)
-
-    def _is_frozen(self, pipe: Pipe) -> bool:
-        return pipe.at_exchange is None or self._network.exchange.is_frozen(pipe.at_exchange)
 
     # the end
 
