@@ -15,7 +15,6 @@ from binance_margin_stream.stream.actions import Change, Reason, State
 from binance_margin_stream.stream.events import BalanceUpdate, Event, UserLiabilityChange
 from binance_margin_stream.stream.items import StreamGap
 from binance_margin_stream.stream.lifecycle import Lifecycle
-from binance_margin_stream.stream.sources import Renewal
 from simulation.calm import SEASON, Calm
 from simulation.hurts import Hurts
 from simulation.ledger import Ledger, Sent
@@ -320,16 +319,11 @@ class Month:
         if reason is None:
             raise Violation(6, f"it ended for no reason: {failure}")
         since = max(reason, min(self._weather.trouble_until, self._now))
-        if self._now > since + (_WITHIN if self._has_keys else _FATAL_WITHIN):
+        if self._now > since + _FATAL_WITHIN:
             raise Violation(6, f"what was fatal surfaced only after {self._now - reason:.0f} s")
         self._shell.obey()
         if self._life.next_wakeup() is not None or self._network.pipes:
             raise Violation(6, "something goes on after the fatal end")
-
-    @property
-    def _has_keys(self) -> bool:
-        """Whether the exchange says only at the next proof of a listen key that the API key is gone."""
-        return any(source.renewal is Renewal.KEPT_ALIVE for _, chain in self._plan.feeds for source in chain)
 
     # the trace
 

@@ -43,7 +43,7 @@ class StreamRules:
     """The part of a credential's life after which it is renewed."""
     renew_spread: float = 0.1
     """How far renewals are spread to either side of `renew_at`, so that a thousand never come at once."""
-    verify_every: float = 90.0
+    verify_every: float = 45.0
     """How often a listen key is shown to be alive: a deleted key goes quiet without a word."""
     verify_spacing: float = 2.0
     """The least time between two such proofs, so that many keys do not become many requests."""
