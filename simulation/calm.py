@@ -11,7 +11,7 @@ from simulation.network import Network, Pipe
 
 __all__ = ["SEASON", "Calm"]
 
-SEASON = 2700.0
+SEASON = 2220.0
 """How long before a strike the stream's own rule for proofs holds again, in seconds."""
 
 _PING = 20.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from binance_margin_stream.answer import Answer as HttpAnswer
@@ -217,7 +218,7 @@ class Shell:
             parameters["timestamp"] = str(self._network.milliseconds)
             parameters["signature"] = self._auth.signature(urlencode(parameters))
         key = ("X-MBX-APIKEY", self._network.user.api_key)
-        return Request(method, path, (key,), urlencode(parameters).encode())
+        return Request(method, path, (key,), _form(tuple(parameters.items())))
 
     def _outcome(self, call: Call, answer: Answer) -> Outcome:
         method, path = _ROUTES[call.call.operation]
@@ -240,6 +241,11 @@ class Shell:
 
 
 _KEY = "ApiV3UserDataStreamPost200Response"
+
+
+@lru_cache(64)
+def _form(parameters: tuple[tuple[str, str], ...]) -> bytes:
+    return urlencode(parameters).encode()
 
 
 def _text(value: object) -> str:

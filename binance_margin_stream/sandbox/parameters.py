@@ -65,6 +65,8 @@ def decode(text: str, plus: bool) -> str:
         RefusedError: -1100, for broken percent-encoding and for bytes that are not UTF-8.
 
     """
+    if text.isascii() and "%" not in text and "+" not in text:
+        return text
     if _BAD_PERCENT.search(text):
         raise RefusedError(-1100, _ILLEGAL)
     if plus:
