@@ -58,7 +58,8 @@ def repack(sdist: Path, epoch: int) -> None:
     """Write the archive anew: sorted, dated, and owned by nobody."""
     with tempfile.TemporaryDirectory() as scratch:
         with tarfile.open(sdist) as archive:
-            archive.extractall(scratch, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
+            archive.extractall(scratch)
         with (
             open(sdist, "wb") as file,
             gzip.GzipFile("", "wb", 9, file, mtime=epoch) as packed,
