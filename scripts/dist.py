@@ -59,7 +59,7 @@ def repack(sdist: Path, epoch: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         with tarfile.open(sdist) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
-            archive.extractall(scratch)
+            archive.extractall(scratch)  # noqa: S202 - it was made a moment ago
         with (
             open(sdist, "wb") as file,
             gzip.GzipFile("", "wb", 9, file, mtime=epoch) as packed,
