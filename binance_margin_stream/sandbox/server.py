@@ -35,6 +35,8 @@ _LARGEST_FRAME = 1_048_576
 _BODY_SECONDS = 10.0
 _HANDSHAKE_SECONDS = 10.0
 _PONG_SECONDS = 0.25
+_ACCEPTING = 5
+"""Rounds of the event loop: what is being accepted is a connection that can be ended after three."""
 
 
 class _Gateway(web.RequestHandler):
@@ -118,9 +120,11 @@ class Server:
             self._socket.close()
         if self._alarm is not None:
             self._alarm.cancel()
-        for connection in self._listener.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        for _ in range(_ACCEPTING):
+            for connection in self._listener.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await asyncio.sleep(0)
         await self._listener.shutdown(CLOSE_SECONDS)
 
     def now(self) -> int:
