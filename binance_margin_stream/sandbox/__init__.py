@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import faults
-from .accounts import ApiAccount
-from .counts import Counts, RestCall
-from .ledger import Balance
-from .named_faults import NAMED, named
-from .orders import Order
-from .rules import Rules
+from binance_margin_stream.sandbox import faults
+from binance_margin_stream.sandbox.accounts import ApiAccount
+from binance_margin_stream.sandbox.counts import Counts, RestCall
+from binance_margin_stream.sandbox.ledger import Balance
+from binance_margin_stream.sandbox.named_faults import NAMED, named
+from binance_margin_stream.sandbox.orders import Order
+from binance_margin_stream.sandbox.rules import Rules
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from binance_margin_stream.sandbox.sandbox import Sandbox
 
 __all__ = ["NAMED", "ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults", "named"]
 
@@ -26,7 +26,7 @@ def __getattr__(name: str) -> object:
     if name != "Sandbox":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from .sandbox import Sandbox
+        from binance_margin_stream.sandbox.sandbox import Sandbox
     except ModuleNotFoundError as missing:
         if missing.name not in ("aiohttp", "multidict", "yaml"):
             raise

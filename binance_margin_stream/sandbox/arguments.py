@@ -10,7 +10,7 @@ from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from .money import decimal
+from binance_margin_stream.sandbox.money import decimal
 
 __all__ = ["Kind", "Parameter", "check", "parameters_of"]
 

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .counts import Tally
-from .faults import ArmedFault
+from binance_margin_stream.sandbox.counts import Tally
+from binance_margin_stream.sandbox.faults import ArmedFault
 
 __all__ = ["Armed", "ArmedFaults"]
 

@@ -6,14 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from .accounts import CROSS, ApiAccount
-from .listen_keys import KeyKind, ListenKey
-from .pages import EMPTY, RefusedError, json_answer
-from .parameters import BOOLEAN, LISTEN_KEY, MILLISECONDS, SYMBOL, Parameter, invalid, missing
-from .public_calls import PUBLIC_CALLS
-from .publishing import watch_key, watch_token
-from .state import State
-from .wire import Answer
+from binance_margin_stream.sandbox.accounts import CROSS, ApiAccount
+from binance_margin_stream.sandbox.listen_keys import KeyKind, ListenKey
+from binance_margin_stream.sandbox.pages import EMPTY, RefusedError, json_answer
+from binance_margin_stream.sandbox.parameters import (
+    BOOLEAN,
+    LISTEN_KEY,
+    MILLISECONDS,
+    SYMBOL,
+    Parameter,
+    invalid,
+    missing,
+)
+from binance_margin_stream.sandbox.public_calls import PUBLIC_CALLS
+from binance_margin_stream.sandbox.publishing import watch_key, watch_token
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.wire import Answer
 
 __all__ = ["CALLS", "LISTEN_TOKEN_PATH", "REST_PATHS", "Call"]
 

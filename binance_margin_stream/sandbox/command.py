@@ -13,12 +13,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .drive import DEFAULT_PORT, URL_VARIABLE, drive
-from .named_faults import NAMED
-from .rules import Rules
-from .sandbox import Sandbox
-from .script import read_script
-from .trouble import RECOVERABLE
+from binance_margin_stream.sandbox.drive import DEFAULT_PORT, URL_VARIABLE, drive
+from binance_margin_stream.sandbox.named_faults import NAMED
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.sandbox import Sandbox
+from binance_margin_stream.sandbox.script import read_script
+from binance_margin_stream.sandbox.trouble import RECOVERABLE
 
 __all__ = ["main"]
 

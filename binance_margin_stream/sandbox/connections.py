@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .counts import Tally
-from .limits import MessageRate
-from .rules import Rules
-from .timers import Timers
-from .wire import Close, Cut, Frame, Output, Ping
+from binance_margin_stream.sandbox.counts import Tally
+from binance_margin_stream.sandbox.limits import MessageRate
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.timers import Timers
+from binance_margin_stream.sandbox.wire import Close, Cut, Frame, Output, Ping
 
 __all__ = ["Connection", "Connections", "Host", "Subscription"]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from .arguments import Kind, Parameter, check, parameters_of
-from .named_faults import NAMED, named
+from binance_margin_stream.sandbox.arguments import Kind, Parameter, check, parameters_of
+from binance_margin_stream.sandbox.named_faults import NAMED, named
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from binance_margin_stream.sandbox.sandbox import Sandbox
 
 __all__ = ["JSON", "Operation", "operation", "operations"]
 
@@ -148,7 +148,7 @@ def operation(name: str) -> Operation:
 
 
 def _operation(method: str) -> Operation:
-    from .sandbox import Sandbox
+    from binance_margin_stream.sandbox.sandbox import Sandbox
 
     function = getattr(Sandbox, method)
     summary = (inspect.getdoc(function) or "").partition("\n")[0].replace("`", "")

@@ -18,8 +18,8 @@ from functools import cache
 from importlib import resources
 from urllib.parse import urlsplit
 
-from .control import JSON, Operation, operation, operations
-from .wire import Answer, Headers, Request
+from binance_margin_stream.sandbox.control import JSON, Operation, operation, operations
+from binance_margin_stream.sandbox.wire import Answer, Headers, Request
 
 __all__ = ["ControlError", "Work", "failed", "is_control_path", "result", "route"]
 

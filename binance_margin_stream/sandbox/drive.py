@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import urllib3
 
-from .arguments import Parameter
-from .control import operations
+from binance_margin_stream.sandbox.arguments import Parameter
+from binance_margin_stream.sandbox.control import operations
 
 __all__ = ["DEFAULT_PORT", "URL_VARIABLE", "drive"]
 

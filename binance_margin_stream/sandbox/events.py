@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from .ledger import Balance
-from .orders import Fill, Order
+from binance_margin_stream.sandbox.ledger import Balance
+from binance_margin_stream.sandbox.orders import Fill, Order
 
 __all__ = [
     "account_position",

@@ -12,22 +12,22 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from . import handshakes, rest, streams, websocket_api
-from .accounts import ApiAccount
-from .connections import Connection
-from .counts import Counts, RestCall
-from .faults import ArmedFault, Fault, WrongCertificate
-from .listen_keys import KeyKind
-from .named_faults import NAMED, named
-from .overview import overview
-from .publishing import Event, publish
-from .revoking import delete_listen_keys, revoke
-from .rules import Rules
-from .state import State
-from .striking import strike
-from .trading import Trading
-from .trouble import Strike, strikes
-from .wire import Answer, Binary, Close, Frame, Opened, Output, Ping, Pong, Request, Text
+from binance_margin_stream.sandbox import handshakes, rest, streams, websocket_api
+from binance_margin_stream.sandbox.accounts import ApiAccount
+from binance_margin_stream.sandbox.connections import Connection
+from binance_margin_stream.sandbox.counts import Counts, RestCall
+from binance_margin_stream.sandbox.faults import ArmedFault, Fault, WrongCertificate
+from binance_margin_stream.sandbox.listen_keys import KeyKind
+from binance_margin_stream.sandbox.named_faults import NAMED, named
+from binance_margin_stream.sandbox.overview import overview
+from binance_margin_stream.sandbox.publishing import Event, publish
+from binance_margin_stream.sandbox.revoking import delete_listen_keys, revoke
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.striking import strike
+from binance_margin_stream.sandbox.trading import Trading
+from binance_margin_stream.sandbox.trouble import Strike, strikes
+from binance_margin_stream.sandbox.wire import Answer, Binary, Close, Frame, Opened, Output, Ping, Pong, Request, Text
 
 __all__ = ["Exchange"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from .events import account_position, execution_report
-from .money import Number, decimal
-from .orders import Ending, Fill, Order
-from .publishing import publish
-from .state import State
+from binance_margin_stream.sandbox.events import account_position, execution_report
+from binance_margin_stream.sandbox.money import Number, decimal
+from binance_margin_stream.sandbox.orders import Ending, Fill, Order
+from binance_margin_stream.sandbox.publishing import publish
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["end", "fill", "place", "position", "react", "reject"]
 

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .listen_keys import KeyKind
-from .pages import page
-from .wire import Answer, CutHow, Headers
+from binance_margin_stream.sandbox.listen_keys import KeyKind
+from binance_margin_stream.sandbox.pages import page
+from binance_margin_stream.sandbox.wire import Answer, CutHow, Headers
 
 __all__ = [
     "AcceptThenNothing",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .connections import Connection, Host
-from .faults import AcceptThenNothing, RefuseHandshake, SlowHandshake
-from .pages import RefusedError, error, page
-from .rest import banned
-from .rules import Rules
-from .state import State
-from .streams import Listening, parse_stream_path
-from .websocket_api import WEBSOCKET_API_PATH, weigh_connecting
-from .wire import Answer, Opened, Request
+from binance_margin_stream.sandbox.connections import Connection, Host
+from binance_margin_stream.sandbox.faults import AcceptThenNothing, RefuseHandshake, SlowHandshake
+from binance_margin_stream.sandbox.pages import RefusedError, error, page
+from binance_margin_stream.sandbox.rest import banned
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.streams import Listening, parse_stream_path
+from binance_margin_stream.sandbox.websocket_api import WEBSOCKET_API_PATH, weigh_connecting
+from binance_margin_stream.sandbox.wire import Answer, Opened, Request
 
 __all__ = ["MARGIN_STREAM_PREFIX", "connect", "is_websocket_path", "margin_stream_prefix"]
 

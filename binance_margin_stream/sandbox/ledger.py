@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from .money import ZERO
+from binance_margin_stream.sandbox.money import ZERO
 
 __all__ = ["Balance", "Ledger"]
 

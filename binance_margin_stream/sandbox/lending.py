@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .events import balance_update, external_lock_update, liability_change
-from .executing import position
-from .money import ZERO, rounded_up
-from .publishing import publish
-from .state import State
+from binance_margin_stream.sandbox.events import balance_update, external_lock_update, liability_change
+from binance_margin_stream.sandbox.executing import position
+from binance_margin_stream.sandbox.money import ZERO, rounded_up
+from binance_margin_stream.sandbox.publishing import publish
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["MARGIN_EVENT_NAMES", "borrow", "charge", "lock", "move", "repay"]
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from .rules import MINUTE_MS, Rules
+from binance_margin_stream.sandbox.rules import MINUTE_MS, Rules
 
 __all__ = ["Limits", "MessageRate", "Spent"]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .accounts import CROSS
-from .events import margin_level_change
-from .executing import end, place
-from .lending import MARGIN_EVENT_NAMES, repay
-from .margin import FORCE_LIQUIDATION, STATUSES, margin_level, status_at
-from .money import ZERO, rounded_down, rounded_up
-from .orders import Order
-from .prices import HOME
-from .publishing import publish
-from .state import State
+from binance_margin_stream.sandbox.accounts import CROSS
+from binance_margin_stream.sandbox.events import margin_level_change
+from binance_margin_stream.sandbox.executing import end, place
+from binance_margin_stream.sandbox.lending import MARGIN_EVENT_NAMES, repay
+from binance_margin_stream.sandbox.margin import FORCE_LIQUIDATION, STATUSES, margin_level, status_at
+from binance_margin_stream.sandbox.money import ZERO, rounded_down, rounded_up
+from binance_margin_stream.sandbox.orders import Order
+from binance_margin_stream.sandbox.prices import HOME
+from binance_margin_stream.sandbox.publishing import publish
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["tell_level", "watch"]
 

@@ -7,8 +7,8 @@ import string
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .accounts import random_text
-from .rules import Rules
+from binance_margin_stream.sandbox.accounts import random_text
+from binance_margin_stream.sandbox.rules import Rules
 
 __all__ = ["KeyKind", "ListenKey", "ListenKeys", "ListenToken", "ListenTokens"]
 

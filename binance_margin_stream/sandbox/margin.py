@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 
-from .ledger import Ledger
-from .money import ZERO
-from .prices import Prices
-from .rules import Rules
+from binance_margin_stream.sandbox.ledger import Ledger
+from binance_margin_stream.sandbox.money import ZERO
+from binance_margin_stream.sandbox.prices import Prices
+from binance_margin_stream.sandbox.rules import Rules
 
 __all__ = ["FORCE_LIQUIDATION", "NO_DEBT", "STATUSES", "margin_level", "status_at"]
 

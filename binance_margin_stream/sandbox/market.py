@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .accounts import CROSS, ApiAccount
-from .exchange import Exchange
-from .ledger import Balance
-from .money import Number
-from .orders import Order
-from .server_thread import ServerThread
+from binance_margin_stream.sandbox.accounts import CROSS, ApiAccount
+from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.ledger import Balance
+from binance_margin_stream.sandbox.money import Number
+from binance_margin_stream.sandbox.orders import Order
+from binance_margin_stream.sandbox.server_thread import ServerThread
 
 __all__ = ["Market"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args, get_origin
 
-from . import faults
-from .faults import Fault
-from .listen_keys import KeyKind
+from binance_margin_stream.sandbox import faults
+from binance_margin_stream.sandbox.faults import Fault
+from binance_margin_stream.sandbox.listen_keys import KeyKind
 
 __all__ = ["NAMED", "FaultParameter", "NamedFault", "Scalar", "named"]
 

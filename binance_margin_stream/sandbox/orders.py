@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from .ledger import Ledger
-from .money import ZERO, rounded_down
-from .rules import Rules
+from binance_margin_stream.sandbox.ledger import Ledger
+from binance_margin_stream.sandbox.money import ZERO, rounded_down
+from binance_margin_stream.sandbox.rules import Rules
 
 __all__ = ["Fill", "Order", "Orders"]
 

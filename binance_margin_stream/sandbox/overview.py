@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 
-from .accounts import CROSS
-from .connections import Connection
-from .counts import Counts
-from .faults import ArmedFault
-from .margin import margin_level, status_at
-from .orders import Order
-from .state import State
+from binance_margin_stream.sandbox.accounts import CROSS
+from binance_margin_stream.sandbox.connections import Connection
+from binance_margin_stream.sandbox.counts import Counts
+from binance_margin_stream.sandbox.faults import ArmedFault
+from binance_margin_stream.sandbox.margin import margin_level, status_at
+from binance_margin_stream.sandbox.orders import Order
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["masked", "overview"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from .wire import Answer, Headers
+from binance_margin_stream.sandbox.wire import Answer, Headers
 
 __all__ = ["CODE_STATUS", "EMPTY", "MESSAGES", "RefusedError", "error", "json_answer", "page"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from .pages import RefusedError
+from binance_margin_stream.sandbox.pages import RefusedError
 
 __all__ = ["BOOLEAN", "LISTEN_KEY", "MILLISECONDS", "SIGNATURE", "SYMBOL", "Parameter", "decode", "read"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .accounts import CROSS
-from .rules import Rules
+from binance_margin_stream.sandbox.accounts import CROSS
+from binance_margin_stream.sandbox.rules import Rules
 
 __all__ = ["HOME", "Prices"]
 

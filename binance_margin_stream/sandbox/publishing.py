@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import get_args
 
-from .accounts import CROSS
-from .connections import Connection, Subscription
-from .faults import EventFault, ReorderEvents, RepeatEvent, TruncateEvent
-from .listen_keys import KeyKind, ListenKey, ListenToken
-from .state import State
-from .wire import Text
+from binance_margin_stream.sandbox.accounts import CROSS
+from binance_margin_stream.sandbox.connections import Connection, Subscription
+from binance_margin_stream.sandbox.faults import EventFault, ReorderEvents, RepeatEvent, TruncateEvent
+from binance_margin_stream.sandbox.listen_keys import KeyKind, ListenKey, ListenToken
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.wire import Text
 
 __all__ = ["Event", "expire_key", "expire_subscription", "hears", "publish", "watch_key", "watch_token"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from .accounts import ApiAccount, well_formed
-from .calls import CALLS, LISTEN_TOKEN_PATH, REST_PATHS, Call
-from .counts import RestCall
-from .faults import AnswerWith, DelayAnswer, HalfAnswer, Hang, ResetConnection
-from .pages import RefusedError, error, json_answer, page
-from .parameters import decode, read
-from .public_calls import PUBLIC_CALLS
-from .signature import SIGNING_PARAMETERS, check_signature, check_window
-from .state import State
-from .wire import Answer, Headers, Request
+from binance_margin_stream.sandbox.accounts import ApiAccount, well_formed
+from binance_margin_stream.sandbox.calls import CALLS, LISTEN_TOKEN_PATH, REST_PATHS, Call
+from binance_margin_stream.sandbox.counts import RestCall
+from binance_margin_stream.sandbox.faults import AnswerWith, DelayAnswer, HalfAnswer, Hang, ResetConnection
+from binance_margin_stream.sandbox.pages import RefusedError, error, json_answer, page
+from binance_margin_stream.sandbox.parameters import decode, read
+from binance_margin_stream.sandbox.public_calls import PUBLIC_CALLS
+from binance_margin_stream.sandbox.signature import SIGNING_PARAMETERS, check_signature, check_window
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.wire import Answer, Headers, Request
 
 __all__ = ["answer", "banned"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import websocket_api
-from .listen_keys import KeyKind
-from .state import State
+from binance_margin_stream.sandbox import websocket_api
+from binance_margin_stream.sandbox.listen_keys import KeyKind
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["delete_listen_keys", "revoke"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from .timetable import ScriptError, Step, read_steps
+from binance_margin_stream.sandbox.timetable import ScriptError, Step, read_steps
 
 __all__ = ["Script", "read_script"]
 

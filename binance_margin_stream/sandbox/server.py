@@ -14,18 +14,18 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
-from .clock import Clock
-from .control import JSON
-from .control_http import ControlError, Work, failed, is_control_path, result, route
-from .exchange import Exchange
-from .handshakes import is_websocket_path
-from .pages import page
-from .rules import Rules
-from .websocket_link import CLOSE_SECONDS, Link, frame_of, reset, write
-from .wire import Answer, Pong, Request
+from binance_margin_stream.sandbox.clock import Clock
+from binance_margin_stream.sandbox.control import JSON
+from binance_margin_stream.sandbox.control_http import ControlError, Work, failed, is_control_path, result, route
+from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.handshakes import is_websocket_path
+from binance_margin_stream.sandbox.pages import page
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.websocket_link import CLOSE_SECONDS, Link, frame_of, reset, write
+from binance_margin_stream.sandbox.wire import Answer, Pong, Request
 
 if TYPE_CHECKING:
-    from .certificates import Certificates
+    from binance_margin_stream.sandbox.certificates import Certificates
 
 __all__ = ["Server"]
 

@@ -9,15 +9,15 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
-from .clock import Clock
-from .control import JSON
-from .control_http import Work
-from .exchange import Exchange
-from .rules import Rules
-from .server import Server
+from binance_margin_stream.sandbox.clock import Clock
+from binance_margin_stream.sandbox.control import JSON
+from binance_margin_stream.sandbox.control_http import Work
+from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.server import Server
 
 if TYPE_CHECKING:
-    from .certificates import Certificates
+    from binance_margin_stream.sandbox.certificates import Certificates
 
 __all__ = ["ServerThread"]
 

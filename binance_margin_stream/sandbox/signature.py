@@ -6,8 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from .pages import RefusedError
-from .parameters import MILLISECONDS, SIGNATURE, Parameter, invalid, missing
+from binance_margin_stream.sandbox.pages import RefusedError
+from binance_margin_stream.sandbox.parameters import MILLISECONDS, SIGNATURE, Parameter, invalid, missing
 
 __all__ = ["SIGNING_PARAMETERS", "check_signature", "check_window"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .accounts import Accounts
-from .armed import ArmedFaults
-from .connections import Connections
-from .counts import Tally
-from .ledger import Ledger
-from .limits import Limits
-from .listen_keys import ListenKeys, ListenTokens
-from .orders import Orders
-from .prices import Prices
-from .rules import Rules
-from .timers import Timers
+from binance_margin_stream.sandbox.accounts import Accounts
+from binance_margin_stream.sandbox.armed import ArmedFaults
+from binance_margin_stream.sandbox.connections import Connections
+from binance_margin_stream.sandbox.counts import Tally
+from binance_margin_stream.sandbox.ledger import Ledger
+from binance_margin_stream.sandbox.limits import Limits
+from binance_margin_stream.sandbox.listen_keys import ListenKeys, ListenTokens
+from binance_margin_stream.sandbox.orders import Orders
+from binance_margin_stream.sandbox.prices import Prices
+from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.timers import Timers
 
 __all__ = ["State"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from .connections import Connection
-from .pages import RefusedError
-from .parameters import decode
-from .state import State
-from .wire import Close, Text
+from binance_margin_stream.sandbox.connections import Connection
+from binance_margin_stream.sandbox.pages import RefusedError
+from binance_margin_stream.sandbox.parameters import decode
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.wire import Close, Text
 
 __all__ = ["Listening", "parse_stream_path", "receive", "too_many_messages"]
 

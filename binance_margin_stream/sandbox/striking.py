@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from .connections import Connection
-from .faults import (
+from binance_margin_stream.sandbox.connections import Connection
+from binance_margin_stream.sandbox.faults import (
     BinaryFrame,
     ConnectionFault,
     DelayFrames,
@@ -19,10 +19,10 @@ from .faults import (
     RevokeApiKey,
     ServerShutdown,
 )
-from .publishing import expire_key, expire_subscription
-from .revoking import delete_listen_keys, revoke
-from .state import State
-from .wire import Binary, Close, Cut, Text
+from binance_margin_stream.sandbox.publishing import expire_key, expire_subscription
+from binance_margin_stream.sandbox.revoking import delete_listen_keys, revoke
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.wire import Binary, Close, Cut, Text
 
 __all__ = ["strike"]
 

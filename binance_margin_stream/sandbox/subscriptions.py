@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .connections import Connection, Subscription
-from .listen_keys import ListenToken
-from .pages import RefusedError
-from .parameters import missing
-from .publishing import expire_subscription
-from .state import State
+from binance_margin_stream.sandbox.connections import Connection, Subscription
+from binance_margin_stream.sandbox.listen_keys import ListenToken
+from binance_margin_stream.sandbox.pages import RefusedError
+from binance_margin_stream.sandbox.parameters import missing
+from binance_margin_stream.sandbox.publishing import expire_subscription
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["Params", "list_subscriptions", "named_by", "subscribe", "unsubscribe"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from .control import JSON, Operation, operation, operations
+from binance_margin_stream.sandbox.control import JSON, Operation, operation, operations
 
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    from binance_margin_stream.sandbox.sandbox import Sandbox
 
 __all__ = ["ScriptError", "Step", "read_steps", "timetable"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from . import executing, lending
-from .accounts import CROSS
-from .ledger import Balance
-from .liquidation import tell_level, watch
-from .margin import margin_level
-from .money import Number, decimal, positive
-from .orders import Order
-from .rules import HOUR_MS
-from .state import State
+from binance_margin_stream.sandbox import executing, lending
+from binance_margin_stream.sandbox.accounts import CROSS
+from binance_margin_stream.sandbox.ledger import Balance
+from binance_margin_stream.sandbox.liquidation import tell_level, watch
+from binance_margin_stream.sandbox.margin import margin_level
+from binance_margin_stream.sandbox.money import Number, decimal, positive
+from binance_margin_stream.sandbox.orders import Order
+from binance_margin_stream.sandbox.rules import HOUR_MS
+from binance_margin_stream.sandbox.state import State
 
 __all__ = ["Trading"]
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .named_faults import NAMED
+from binance_margin_stream.sandbox.named_faults import NAMED
 
 __all__ = ["RECOVERABLE", "Strike", "strikes"]
 

@@ -6,13 +6,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .connections import Connection, Subscription
-from .faults import DelaySubscribeAnswer, LoseSubscribeAnswer, RefuseSubscribe, RepeatSubscribeAnswer
-from .pages import MESSAGES, RefusedError
-from .publishing import expire_subscription
-from .state import State
-from .subscriptions import Params, list_subscriptions, named_by, subscribe, unsubscribe
-from .wire import Text
+from binance_margin_stream.sandbox.connections import Connection, Subscription
+from binance_margin_stream.sandbox.faults import (
+    DelaySubscribeAnswer,
+    LoseSubscribeAnswer,
+    RefuseSubscribe,
+    RepeatSubscribeAnswer,
+)
+from binance_margin_stream.sandbox.pages import MESSAGES, RefusedError
+from binance_margin_stream.sandbox.publishing import expire_subscription
+from binance_margin_stream.sandbox.state import State
+from binance_margin_stream.sandbox.subscriptions import Params, list_subscriptions, named_by, subscribe, unsubscribe
+from binance_margin_stream.sandbox.wire import Text
 
 __all__ = ["WEBSOCKET_API_PATH", "receive", "revoked", "weigh_connecting"]
 

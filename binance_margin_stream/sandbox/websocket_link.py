@@ -9,7 +9,7 @@ import struct
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from .wire import Binary, Close, Cut, Frame, Ping, Pong, Text
+from binance_margin_stream.sandbox.wire import Binary, Close, Cut, Frame, Ping, Pong, Text
 
 __all__ = ["CLOSE_SECONDS", "Link", "frame_of", "reset", "write"]
 
