@@ -79,10 +79,10 @@ soak-breaks: $(VENV)/installed-dev  ## Break rules of the life cycle on purpose,
 	@$(BIN)/python -m simulation breaks
 
 soak-sockets: $(VENV)/installed-dev  ## Play the same trouble over real sockets, for five minutes
-	@$(BIN)/python -m simulation.sockets --minutes 5
+	@$(BIN)/python -m simulation.loopback_soak --minutes 5
 
 endure: $(VENV)/installed-dev  ## The same for half an hour
-	@$(BIN)/python -m simulation.sockets --minutes 30
+	@$(BIN)/python -m simulation.loopback_soak --minutes 30
 
 FUZZ_MINUTES ?= 10
 
@@ -90,14 +90,14 @@ fuzz: $(VENV)/installed-dev  ## Fuzz all that reads bytes from the network, for 
 	@$(BIN)/python fuzz/run.py --minutes $(FUZZ_MINUTES)
 
 curves: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
-	@$(BIN)/python scripts/curves.py --plot docs/reconnects.svg
+	@$(BIN)/python scripts/leak_check.py --plot docs/reconnects.svg
 
 docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
 dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, see that they are the same, and check them
 	@rm -rf dist
-	@$(BIN)/python scripts/dist.py
+	@$(BIN)/python scripts/build_reproducible.py
 	@$(BIN)/python -m twine check --strict dist/*
 
 sbom: $(VENV)/installed-dev  ## Write down what comes with the wheel of `make dist`, as CycloneDX

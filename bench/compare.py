@@ -22,10 +22,10 @@ from pathlib import Path
 
 import pipeline
 import plot
-from contestants import BARE, CONTENDERS, HERE, OURS, Contender, prepare
+from clients import BARE, CONTENDERS, HERE, OURS, Contender, prepare
 from frames import frames
+from report import Cell, Goal, Page, Row
 from scenarios import SCENARIOS, Course, Scenario, cost_of_events, memory_of_accounts, played
-from table import Cell, Goal, Page, Row
 
 DOCS = HERE.parent / "docs"
 IMPORT_ROUNDS, DECODE_ROUNDS, EVENTS = 7, 60, 1500
@@ -193,7 +193,7 @@ def milliseconds(contender: Contender, codes: Sequence[str]) -> list[float]:
 @contextlib.contextmanager
 def answering() -> Iterator[str]:
     """The address of a REST server in a process of its own."""
-    command = [sys.executable, str(HERE / "answering.py")]
+    command = [sys.executable, str(HERE / "rest_stub.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout

@@ -19,14 +19,14 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from table import Goal
+from report import Goal
 from websockets.asyncio.client import connect
 
 from binance_margin_stream import ApiKeyAuth, Endpoints
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
-from binance_margin_stream.stream.events import ExecutionReport
-from binance_margin_stream.stream.rules import StreamRules
-from binance_margin_stream.stream.session import AsyncMarginStream
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.events.models import ExecutionReport
+from binance_margin_stream.stream.settings import StreamRules
 
 SUBSCRIBE = {"id": "1", "method": "userDataStream.subscribe.listenToken", "params": {"listenToken": "cross:1"}}
 MANY = 1000
@@ -53,7 +53,7 @@ class Server:
 
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
-    command = [sys.executable, str(Path(__file__).with_name("exchange.py"))]
+    command = [sys.executable, str(Path(__file__).with_name("stub_exchange.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout

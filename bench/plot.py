@@ -9,7 +9,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
-from table import Page, Row
+from report import Page, Row
 
 OWN, OTHER = "#f0b90b", "#8a94a6"
 

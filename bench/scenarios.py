@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from contestants import Contender
+from clients import Contender
 from frames import report
 
 from binance_margin_stream.sandbox import Rules, Sandbox, faults

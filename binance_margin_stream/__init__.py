@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from binance_margin_stream.api import RiskStreamApi as RiskStreamApi
     from binance_margin_stream.api_response import ApiResponse as ApiResponse
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
-    from binance_margin_stream.client import ApiClient as ApiClient
     from binance_margin_stream.configuration import Configuration as Configuration
     from binance_margin_stream.endpoints import Endpoints as Endpoints
     from binance_margin_stream.exceptions import ApiException as ApiException
@@ -39,35 +38,36 @@ if TYPE_CHECKING:
     from binance_margin_stream.exceptions import StreamError as StreamError
     from binance_margin_stream.exceptions import TimestampError as TimestampError
     from binance_margin_stream.exceptions import TransportError as TransportError
+    from binance_margin_stream.http.client import ApiClient as ApiClient
+    from binance_margin_stream.http.retry import NO_RETRIES as NO_RETRIES
+    from binance_margin_stream.http.retry import RetryPolicy as RetryPolicy
+    from binance_margin_stream.http.transport import Timeout as Timeout
     from binance_margin_stream.models import (
         ApiV3UserDataStreamPost200Response as ApiV3UserDataStreamPost200Response,
     )
     from binance_margin_stream.models import Error as Error
     from binance_margin_stream.models import ListenToken as ListenToken
-    from binance_margin_stream.retry import NO_RETRIES as NO_RETRIES
-    from binance_margin_stream.retry import RetryPolicy as RetryPolicy
     from binance_margin_stream.stream.accounts import CROSS as CROSS
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
-    from binance_margin_stream.stream.actions import Change as Change
-    from binance_margin_stream.stream.actions import State as State
-    from binance_margin_stream.stream.events import BalanceUpdate as BalanceUpdate
-    from binance_margin_stream.stream.events import Event as Event
-    from binance_margin_stream.stream.events import ExecutionReport as ExecutionReport
-    from binance_margin_stream.stream.events import ExternalLockUpdate as ExternalLockUpdate
-    from binance_margin_stream.stream.events import ListStatus as ListStatus
-    from binance_margin_stream.stream.events import MarginLevelStatusChange as MarginLevelStatusChange
-    from binance_margin_stream.stream.events import OutboundAccountPosition as OutboundAccountPosition
-    from binance_margin_stream.stream.events import StreamGap as StreamGap
-    from binance_margin_stream.stream.events import StreamItem as StreamItem
-    from binance_margin_stream.stream.events import UnknownEvent as UnknownEvent
-    from binance_margin_stream.stream.events import UserLiabilityChange as UserLiabilityChange
+    from binance_margin_stream.stream.async_stream import AsyncMarginStream as AsyncMarginStream
+    from binance_margin_stream.stream.events.errors import MalformedFrame as MalformedFrame
+    from binance_margin_stream.stream.events.models import BalanceUpdate as BalanceUpdate
+    from binance_margin_stream.stream.events.models import Event as Event
+    from binance_margin_stream.stream.events.models import ExecutionReport as ExecutionReport
+    from binance_margin_stream.stream.events.models import ExternalLockUpdate as ExternalLockUpdate
+    from binance_margin_stream.stream.events.models import ListStatus as ListStatus
+    from binance_margin_stream.stream.events.models import MarginLevelStatusChange as MarginLevelStatusChange
+    from binance_margin_stream.stream.events.models import OutboundAccountPosition as OutboundAccountPosition
+    from binance_margin_stream.stream.events.models import StreamGap as StreamGap
+    from binance_margin_stream.stream.events.models import StreamItem as StreamItem
+    from binance_margin_stream.stream.events.models import UnknownEvent as UnknownEvent
+    from binance_margin_stream.stream.events.models import UserLiabilityChange as UserLiabilityChange
     from binance_margin_stream.stream.health import Health as Health
-    from binance_margin_stream.stream.malformed import MalformedFrame as MalformedFrame
-    from binance_margin_stream.stream.rules import StreamRules as StreamRules
-    from binance_margin_stream.stream.session import AsyncMarginStream as AsyncMarginStream
-    from binance_margin_stream.stream.sync import MarginStream as MarginStream
-    from binance_margin_stream.transport import Timeout as Timeout
+    from binance_margin_stream.stream.protocol.actions import Change as Change
+    from binance_margin_stream.stream.protocol.actions import State as State
+    from binance_margin_stream.stream.settings import StreamRules as StreamRules
+    from binance_margin_stream.stream.sync_stream import MarginStream as MarginStream
 
 __version__ = "1.0.0"
 
@@ -84,7 +84,7 @@ _GENERATED = {
 _BY_HAND = {
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
-    "client": ("ApiClient",),
+    "http.client": ("ApiClient",),
     "configuration": ("Configuration",),
     "endpoints": ("Endpoints",),
     "exceptions": (
@@ -107,17 +107,17 @@ _BY_HAND = {
         "TimestampError",
         "TransportError",
     ),
-    "retry": ("NO_RETRIES", "RetryPolicy"),
+    "http.retry": ("NO_RETRIES", "RetryPolicy"),
     "stream.accounts": (
         "Account",
         "CROSS",
         "isolated",
     ),
-    "stream.actions": (
+    "stream.protocol.actions": (
         "Change",
         "State",
     ),
-    "stream.events": (
+    "stream.events.models": (
         "BalanceUpdate",
         "Event",
         "ExecutionReport",
@@ -131,11 +131,11 @@ _BY_HAND = {
         "UserLiabilityChange",
     ),
     "stream.health": ("Health",),
-    "stream.malformed": ("MalformedFrame",),
-    "stream.rules": ("StreamRules",),
-    "stream.session": ("AsyncMarginStream",),
-    "stream.sync": ("MarginStream",),
-    "transport": ("Timeout",),
+    "stream.events.errors": ("MalformedFrame",),
+    "stream.settings": ("StreamRules",),
+    "stream.async_stream": ("AsyncMarginStream",),
+    "stream.sync_stream": ("MarginStream",),
+    "http.transport": ("Timeout",),
 }
 _MODULES = {name: module for module, names in (_GENERATED | _BY_HAND).items() for name in names}
 
@@ -165,7 +165,7 @@ class _Package(ModuleType):
         if value.__name__ in _GENERATED_PACKAGES:
             value.__class__ = _Package
         elif value.__name__.rpartition(".")[0] in _GENERATED_PACKAGES:
-            from binance_margin_stream.guard import mend
+            from binance_margin_stream.http.generated_patches import mend
 
             mend(value)
 

@@ -26,7 +26,7 @@ from binance_margin_stream import (
     StreamRules,
     isolated,
 )
-from binance_margin_stream.stream.wording import words
+from binance_margin_stream.stream.events.formatting import words
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox import Sandbox

@@ -132,7 +132,7 @@ class ApiException(OpenApiException):
     @classmethod
     def from_response(cls, *, http_resp: Any, body: str | None = None, data: object = None) -> ApiException:
         """The error for a response of the plain generated client; `body` and `data` are read from it anew."""
-        from binance_margin_stream.answer import Answer, error_of
+        from binance_margin_stream.http.responses import Answer, error_of
 
         return error_of(Answer(http_resp.status, http_resp.headers, http_resp.data or b""))
 

@@ -16,8 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox import Sandbox
     from binance_margin_stream.sandbox.faults import Fault
-    from binance_margin_stream.sandbox.named_faults import Scalar
-    from binance_margin_stream.stream.sync import MarginStream
+    from binance_margin_stream.sandbox.faults.registry import Scalar
+    from binance_margin_stream.stream.sync_stream import MarginStream
 
 __all__ = ["MarginFault", "margin_fault", "margin_sandbox", "margin_stream", "pytest_configure"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-import seeds
+import corpus
 
 
 def mutated(target: str, data: bytes, dice: random.Random) -> bytes | None:
@@ -19,13 +19,13 @@ def _frame(data: bytes, dice: random.Random) -> bytes:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return seeds.frame(dice)
-    return seeds.text_of(seeds.changed(value, dice), dice)
+        return corpus.frame(dice)
+    return corpus.text_of(corpus.changed(value, dice), dice)
 
 
 def _rest(data: bytes, dice: random.Random) -> bytes:
     head, blank, body = data.partition(b"\r\n\r\n")
-    new_head, _, new_body = seeds.rest_answer(dice).partition(b"\r\n\r\n")
+    new_head, _, new_body = corpus.rest_answer(dice).partition(b"\r\n\r\n")
     if not blank or dice.random() < 0.2:
         return new_head + b"\r\n\r\n" + new_body
     choice = dice.randrange(3)
@@ -39,7 +39,7 @@ def _story(data: bytes, dice: random.Random) -> bytes:
     at = dice.randrange(len(lines))
     choice = dice.randrange(5)
     if choice == 0:
-        lines[at:at] = seeds.story(dice).split(b"\n")
+        lines[at:at] = corpus.story(dice).split(b"\n")
     elif choice == 1:
         del lines[at]
     elif choice == 2:

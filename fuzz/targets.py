@@ -16,13 +16,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import seeds
+import corpus
 
 import binance_margin_stream as sdk
-from binance_margin_stream import transport
-from binance_margin_stream.stream import engine as engines
+from binance_margin_stream.http import transport
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.actions import (
+from binance_margin_stream.stream.async_stream import settings_of
+from binance_margin_stream.stream.events.decoder import AnswerFrame, EventFrame, decode
+from binance_margin_stream.stream.events.models import MalformedFrame
+from binance_margin_stream.stream.io import engine as engines
+from binance_margin_stream.stream.io.engine import Engine
+from binance_margin_stream.stream.io.rest_calls import Granted
+from binance_margin_stream.stream.protocol.actions import (
     Change,
     CloseConnection,
     Fail,
@@ -32,17 +37,12 @@ from binance_margin_stream.stream.actions import (
     SendText,
     Trouble,
 )
-from binance_margin_stream.stream.calls import Granted
-from binance_margin_stream.stream.decoder import AnswerFrame, EventFrame, decode
-from binance_margin_stream.stream.engine import Engine
-from binance_margin_stream.stream.events import MalformedFrame
-from binance_margin_stream.stream.rules import StreamRules
-from binance_margin_stream.stream.session import settings_of
+from binance_margin_stream.stream.settings import StreamRules
 
 API_KEY = "PLANTED-API-KEY-" + "k" * 48
 API_SECRET = "PLANTED-API-SECRET-" + "s" * 45
 ARGUMENT = "PLANTED-LISTEN-KEY+/of-the-caller=="
-SECRETS = (API_KEY, API_SECRET, ARGUMENT, seeds.KEY, seeds.TOKEN)
+SECRETS = (API_KEY, API_SECRET, ARGUMENT, corpus.KEY, corpus.TOKEN)
 LONGEST = 2.0
 """Seconds of CPU that one input may take."""
 
@@ -60,7 +60,7 @@ def shows_no_secret(text: str) -> None:
     check(not any(secret in text for secret in SECRETS), "a secret is shown")
 
 
-ACCOUNTS = {0: CROSS, 1: isolated("BTCUSDT"), seeds.KEY: CROSS, None: CROSS}
+ACCOUNTS = {0: CROSS, 1: isolated("BTCUSDT"), corpus.KEY: CROSS, None: CROSS}
 
 
 def frames(data: bytes) -> str:
@@ -240,7 +240,7 @@ class _Wired(Engine):
         if self.requests:
             request = self.requests.pop(0)
             extended = request.call.operation.endswith("_put")
-            secret = seeds.TOKEN if "token" in request.call.operation else seeds.KEY
+            secret = corpus.TOKEN if "token" in request.call.operation else corpus.KEY
             self._answered(request, Granted() if extended else Granted(secret))
 
     def refuse_next(self) -> None:
@@ -320,9 +320,9 @@ _SIGNS: dict[bytes, Callable[[_Wired, int], None]] = {
 
 TARGETS: dict[str, Callable[[bytes], str]] = {"frames": frames, "rest": rest, "answers": answers}
 MAKERS: dict[str, Callable[[random.Random], bytes]] = {
-    "frames": seeds.frame,
-    "rest": seeds.rest_answer,
-    "answers": seeds.story,
+    "frames": corpus.frame,
+    "rest": corpus.rest_answer,
+    "answers": corpus.story,
 }
 
 

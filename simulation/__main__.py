@@ -12,9 +12,9 @@ import os
 import sys
 import time
 
-from simulation.breaks import BREAKS, catch
-from simulation.month import Month
+from simulation.mutations import BREAKS, catch
 from simulation.plan import plan_of
+from simulation.scenario import Month
 from simulation.soak import be_quiet, explain, play_all
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.faults import ArmedFault
-from binance_margin_stream.sandbox.wire import Answer, Close, Cut, Frame, Opened, Ping, Pong, Request, Text
+from binance_margin_stream.sandbox.messages import Answer, Close, Cut, Frame, Opened, Ping, Pong, Request, Text
 
 T = TypeVar("T")
 

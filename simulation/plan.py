@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
-from binance_margin_stream.stream.rules import StreamRules
+from binance_margin_stream.stream.settings import StreamRules
 from binance_margin_stream.stream.sources import (
     AUTO,
     LISTEN_KEY,
@@ -17,7 +17,7 @@ from binance_margin_stream.stream.sources import (
     RISK_LISTEN_KEY,
     Source,
 )
-from simulation.strikes import FATAL, HARMLESS, NAMES, OCCASIONS, WINDOWS
+from simulation.fault_catalog import FATAL, HARMLESS, NAMES, OCCASIONS, WINDOWS
 
 __all__ = ["HOUR", "MONTH", "Emission", "Plan", "Strike", "plan_of"]
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from simulation.ledger import Figures
-from simulation.month import Month
-from simulation.outcome import Outcome
+from simulation.delivery_checker import Figures
 from simulation.plan import plan_of
+from simulation.result import Outcome
+from simulation.scenario import Month
 
 __all__ = ["Report", "be_quiet", "explain", "play", "play_all", "smallest"]
 

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from calls import API_KEY
-from peer import Peer
-from secret_watch import pytest_configure, pytest_runtest_makereport  # noqa: F401  # hooks
+from api_methods import API_KEY
+from raw_server import Peer
+from secret_leak_plugin import pytest_configure, pytest_runtest_makereport  # noqa: F401  # hooks
 
 import binance_margin_stream as sdk
 

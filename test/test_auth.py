@@ -7,8 +7,8 @@ import hashlib
 import hmac
 
 import pytest
-from calls import API_KEY, API_SECRET, CALLS
-from peer import http
+from api_methods import API_KEY, API_SECRET, CALLS
+from raw_server import http
 
 import binance_margin_stream as sdk
 from binance_margin_stream import ApiKeyAuth

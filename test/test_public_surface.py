@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from calls import CALLS
+from api_methods import CALLS
 
 import binance_margin_stream as sdk
 

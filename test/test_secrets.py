@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from calls import API_KEY, API_SECRET, CALLS, GIVEN_KEY, LISTEN_KEY, PLANTED
+from api_methods import API_KEY, API_SECRET, CALLS, GIVEN_KEY, LISTEN_KEY, PLANTED
 from hypothesis import given
 from hypothesis import strategies as st
-from peer import dripping, html, http, reset
+from raw_server import dripping, html, http, reset
 
 import binance_margin_stream as sdk
-from binance_margin_stream.guard import SECRET_FIELDS
+from binance_margin_stream.http.generated_patches import SECRET_FIELDS
 from binance_margin_stream.redaction import redacted, shortened
 
 SPEC = Path(__file__).parent.parent / "openapi" / "margin-stream.yaml"

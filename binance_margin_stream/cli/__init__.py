@@ -15,13 +15,13 @@ _EXTRA = ("typer", "rich")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; answers the exit code, which `binance_margin_stream.cli.exits` explains."""
+    """Run one command; answers the exit code, which `binance_margin_stream.cli.exit_codes` explains."""
     try:
         for name in _EXTRA:
             import_module(name)
     except ModuleNotFoundError as missing:
         print(f"error: {missing.name} is missing: pip install 'binance-margin-stream[cli]'", file=sys.stderr)
         return 1
-    from binance_margin_stream.cli.running import run
+    from binance_margin_stream.cli.runner import run
 
     return run(sys.argv[1:] if arguments is None else list(arguments))

@@ -8,12 +8,12 @@ import typer
 
 import binance_margin_stream
 from binance_margin_stream.cli import options
-from binance_margin_stream.cli.calls import keys, tokens
+from binance_margin_stream.cli.credential_commands import keys, tokens
+from binance_margin_stream.cli.credentials import api_key
+from binance_margin_stream.cli.errors import needing
 from binance_margin_stream.cli.examples import examples_of
-from binance_margin_stream.cli.exchange import chosen
-from binance_margin_stream.cli.exits import ExitCode
-from binance_margin_stream.cli.failing import needing
-from binance_margin_stream.cli.secrets import api_key
+from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.target import chosen
 
 __all__ = ["app"]
 
@@ -97,7 +97,7 @@ def listen(
     """
     exchange = chosen(production, sandbox, endpoint or ())
     auth = api_key(api_key_file, api_secret_file)
-    from binance_margin_stream.cli.listen import Wish, follow
+    from binance_margin_stream.cli.listen.command import Wish, follow
 
     wish = Wish(
         cross=cross,
@@ -131,7 +131,7 @@ def doctor(
     Exit code 0: all is well. 1: there is something to do.
     """
     exchange = chosen(production, sandbox, endpoint or ())
-    from binance_margin_stream.cli.doctor import examine
+    from binance_margin_stream.cli.doctor.command import examine
 
     return examine(exchange, api_key_file, api_secret_file, timeout=timeout, json=json)
 
@@ -140,7 +140,7 @@ def doctor(
 def sandbox(context: typer.Context) -> int:
     """Run an exchange of your own on this machine, until Ctrl-C. It prints what to paste."""
     with needing("sandbox"):
-        from binance_margin_stream.sandbox.command import main
+        from binance_margin_stream.sandbox.cli import main
     return main(context.args, context.command_path)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from binance_margin_stream.cli.exchange import VARIABLE
+from binance_margin_stream.cli.target import VARIABLE
 
 __all__ = ["EndpointUrls", "Json", "KeyFile", "Production", "SandboxUrl", "SecretFile", "Verbose"]
 

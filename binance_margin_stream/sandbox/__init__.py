@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.accounts import ApiAccount
-from binance_margin_stream.sandbox.counts import Counts, RestCall
-from binance_margin_stream.sandbox.ledger import Balance
-from binance_margin_stream.sandbox.named_faults import NAMED, named
-from binance_margin_stream.sandbox.orders import Order
-from binance_margin_stream.sandbox.rules import Rules
+from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.faults.registry import NAMED, named
+from binance_margin_stream.sandbox.model.ledger import Balance
+from binance_margin_stream.sandbox.model.metrics import Counts, RestCall
+from binance_margin_stream.sandbox.model.orders import Order
+from binance_margin_stream.sandbox.model.users import ApiAccount
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox.sandbox import Sandbox

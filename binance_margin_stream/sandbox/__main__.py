@@ -2,7 +2,7 @@
 
 import sys
 
-from binance_margin_stream.sandbox.command import main
+from binance_margin_stream.sandbox.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,22 +12,34 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from binance_margin_stream.sandbox import handshakes, rest, streams, websocket_api
-from binance_margin_stream.sandbox.accounts import ApiAccount
-from binance_margin_stream.sandbox.connections import Connection
-from binance_margin_stream.sandbox.counts import Counts, RestCall
-from binance_margin_stream.sandbox.faults import ArmedFault, Fault, WrongCertificate
-from binance_margin_stream.sandbox.listen_keys import KeyKind
-from binance_margin_stream.sandbox.named_faults import NAMED, named
-from binance_margin_stream.sandbox.overview import overview
-from binance_margin_stream.sandbox.publishing import Event, publish
-from binance_margin_stream.sandbox.revoking import delete_listen_keys, revoke
-from binance_margin_stream.sandbox.rules import Rules
-from binance_margin_stream.sandbox.state import State
-from binance_margin_stream.sandbox.striking import strike
-from binance_margin_stream.sandbox.trading import Trading
-from binance_margin_stream.sandbox.trouble import Strike, strikes
-from binance_margin_stream.sandbox.wire import Answer, Binary, Close, Frame, Opened, Output, Ping, Pong, Request, Text
+from binance_margin_stream.sandbox.api import handshakes, rest, websocket_api
+from binance_margin_stream.sandbox.api import stream_host as streams
+from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.delivery.publishing import Event, publish
+from binance_margin_stream.sandbox.fault_actions import strike
+from binance_margin_stream.sandbox.faults.random import Strike, strikes
+from binance_margin_stream.sandbox.faults.registry import NAMED, named
+from binance_margin_stream.sandbox.faults.types import ArmedFault, Fault, WrongCertificate
+from binance_margin_stream.sandbox.messages import (
+    Answer,
+    Binary,
+    Close,
+    Frame,
+    Opened,
+    Output,
+    Ping,
+    Pong,
+    Request,
+    Text,
+)
+from binance_margin_stream.sandbox.model.connections import Connection
+from binance_margin_stream.sandbox.model.listen_keys import KeyKind
+from binance_margin_stream.sandbox.model.metrics import Counts, RestCall
+from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.users import ApiAccount
+from binance_margin_stream.sandbox.revocation import delete_listen_keys, revoke
+from binance_margin_stream.sandbox.snapshot import overview
+from binance_margin_stream.sandbox.trading.service import Trading
 
 __all__ = ["Exchange"]
 

@@ -12,25 +12,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.sandbox.accounts import CROSS, ApiAccount
+from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
+from binance_margin_stream.sandbox.api.websocket_api import WEBSOCKET_API_PATH
 from binance_margin_stream.sandbox.clock import Clock
-from binance_margin_stream.sandbox.control import JSON
-from binance_margin_stream.sandbox.control_http import Work
-from binance_margin_stream.sandbox.counts import Counts, RestCall
+from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.control.http import Work
+from binance_margin_stream.sandbox.control.operations import JSON
+from binance_margin_stream.sandbox.control.schedule import timetable
+from binance_margin_stream.sandbox.control.script import Script, read_script
+from binance_margin_stream.sandbox.delivery.publishing import Event
 from binance_margin_stream.sandbox.exchange import Exchange
-from binance_margin_stream.sandbox.faults import Fault
-from binance_margin_stream.sandbox.handshakes import margin_stream_prefix
-from binance_margin_stream.sandbox.listen_keys import KeyKind
-from binance_margin_stream.sandbox.market import Market
-from binance_margin_stream.sandbox.publishing import Event
-from binance_margin_stream.sandbox.rules import Rules
-from binance_margin_stream.sandbox.script import Script, read_script
-from binance_margin_stream.sandbox.server_thread import ServerThread
-from binance_margin_stream.sandbox.timetable import timetable
-from binance_margin_stream.sandbox.websocket_api import WEBSOCKET_API_PATH
+from binance_margin_stream.sandbox.faults.types import Fault
+from binance_margin_stream.sandbox.model.listen_keys import KeyKind
+from binance_margin_stream.sandbox.model.metrics import Counts, RestCall
+from binance_margin_stream.sandbox.model.users import CROSS, ApiAccount
+from binance_margin_stream.sandbox.server.thread import ServerThread
+from binance_margin_stream.sandbox.trading_api import Market
 
 if TYPE_CHECKING:
-    from binance_margin_stream.sandbox.certificates import Certificates
+    from binance_margin_stream.sandbox.server.tls import Certificates
 
 __all__ = ["Sandbox"]
 
@@ -338,7 +338,7 @@ def _with_patience(rules: Rules, speed: float) -> Rules:
 
 def _certificates(host: str) -> Certificates:
     try:
-        from binance_margin_stream.sandbox.certificates import Certificates
+        from binance_margin_stream.sandbox.server.tls import Certificates
     except ModuleNotFoundError as missing:
         raise ImportError("TLS needs trustme: pip install 'binance-margin-stream[sandbox]'") from missing
     return Certificates(host)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.actions import State
+from binance_margin_stream.stream.protocol.actions import State
 
 __all__ = ["PLANS", "Health"]
 

@@ -2,74 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from sandbox_client import Client
 
 from binance_margin_stream.sandbox import Rules, Sandbox
-
-from .desk import SUBSCRIBE, TOKEN, encode
-
-SECONDS = 5.0
-"""How long a test waits for what has to come, before it fails."""
-
-
-@dataclass(frozen=True)
-class Client:
-    """What a user's program would do, in the plainest way."""
-
-    exchange: Sandbox
-
-    def call(self, method: str, path: str, **parameters: object) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(*self.address, timeout=SECONDS)
-        try:
-            target = f"{path}?{encode(parameters)}" if parameters else path
-            connection.request(method, target, headers={"X-MBX-APIKEY": self.exchange.api_key})
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
-        finally:
-            connection.close()
-
-    def json(self, method: str, path: str, **parameters: object) -> Any:
-        return json.loads(self.call(method, path, **parameters)[2])
-
-    def raw(self, data: bytes) -> bytes:
-        """Send bytes, and read until the other side is done."""
-        with socket.create_connection(self.address, timeout=SECONDS) as peer:
-            peer.sendall(data)
-            received = b""
-            while chunk := peer.recv(65_536):
-                received += chunk
-            return received
-
-    def websocket(self, url: str | None = None) -> AbstractContextManager[ClientConnection]:
-        address = self.exchange.endpoints.websocket_api if url is None else url
-        return connect(address, open_timeout=SECONDS, close_timeout=0.5, ping_interval=None, proxy=None)
-
-    @contextmanager
-    def subscribed(self, **parameters: object) -> Iterator[ClientConnection]:
-        """A WebSocket API connection that is subscribed to an account."""
-        with self.websocket() as websocket:
-            token = self.json("POST", TOKEN, **parameters)["token"]
-            websocket.send(json.dumps({"id": 1, "method": SUBSCRIBE, "params": {"listenToken": token}}))
-            assert read(websocket)["status"] == 200
-            yield websocket
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, _, port = self.exchange.url.removeprefix("http://").rpartition(":")
-        return host, int(port)
-
-
-def read(websocket: ClientConnection) -> Any:
-    return json.loads(websocket.recv(timeout=SECONDS))
 
 
 @pytest.fixture

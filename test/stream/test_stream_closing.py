@@ -13,18 +13,18 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from streaming import QUICK, Traffic, now_ms, stream_of, threaded
+from stream_helpers import QUICK, Traffic, now_ms, stream_of, threaded
 from websockets.utils import accept_key
 
 from binance_margin_stream import StreamError
+from binance_margin_stream.http.transport import Timeout
 from binance_margin_stream.sandbox import Sandbox, faults
-from binance_margin_stream.stream import connection as connection_module
-from binance_margin_stream.stream import engine as engine_module
-from binance_margin_stream.stream import sync as sync_module
+from binance_margin_stream.stream import sync_stream as sync_module
 from binance_margin_stream.stream.accounts import CROSS
-from binance_margin_stream.stream.calls import Granted
-from binance_margin_stream.stream.connection import Connection
-from binance_margin_stream.transport import Timeout
+from binance_margin_stream.stream.io import engine as engine_module
+from binance_margin_stream.stream.io import websocket as connection_module
+from binance_margin_stream.stream.io.rest_calls import Granted
+from binance_margin_stream.stream.io.websocket import Connection
 
 TOKENS = "/sapi/v1/userListenToken"
 KEYS = "/sapi/v2/margin/listen-key"

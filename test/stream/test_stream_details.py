@@ -17,15 +17,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from streaming import BTC, QUICK, Judge, Traffic, now_ms, stream_of, threaded
+from stream_helpers import BTC, QUICK, Judge, Traffic, now_ms, stream_of, threaded
 
 from binance_margin_stream import ApiKeyAuth, StreamError
 from binance_margin_stream.exceptions import KeyRejectedError
 from binance_margin_stream.sandbox import Rules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.actions import State
-from binance_margin_stream.stream.events import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.session import AsyncMarginStream
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
+from binance_margin_stream.stream.protocol.actions import State
 
 TOKENS = "/sapi/v1/userListenToken"
 
@@ -524,8 +524,8 @@ IMPORTS = """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where pytest runs in the background
     warnings.simplefilter("error")
     from binance_margin_stream import ApiKeyAuth, Endpoints
-    from binance_margin_stream.stream.session import AsyncMarginStream
-    from binance_margin_stream.stream.sync import MarginStream
+    from binance_margin_stream.stream.async_stream import AsyncMarginStream
+    from binance_margin_stream.stream.sync_stream import MarginStream
 
     key, endpoints = sys.argv[1], Endpoints(*sys.argv[2:6])
 

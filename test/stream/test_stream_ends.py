@@ -16,16 +16,16 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from streaming import BTC, QUICK, Traffic, stream_of, threaded
+from stream_helpers import BTC, QUICK, Traffic, stream_of, threaded
 
 from binance_margin_stream import ApiKeyAuth, ApiTypeError, ApiValueError, Configuration, StreamError
 from binance_margin_stream.sandbox import Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
-from binance_margin_stream.stream.actions import State
-from binance_margin_stream.stream.events import BalanceUpdate
-from binance_margin_stream.stream.lifecycle import Lifecycle
-from binance_margin_stream.stream.session import AsyncMarginStream
-from binance_margin_stream.stream.sync import MarginStream
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.events.models import BalanceUpdate
+from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.sync_stream import MarginStream
 
 
 @pytest.fixture
@@ -381,7 +381,7 @@ PROGRAM = """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where pytest runs in the background
     warnings.simplefilter("error")
     from binance_margin_stream import ApiKeyAuth, Endpoints
-    from binance_margin_stream.stream.sync import MarginStream
+    from binance_margin_stream.stream.sync_stream import MarginStream
 
     key, endpoints = sys.argv[1], Endpoints(*sys.argv[2:6])
 """

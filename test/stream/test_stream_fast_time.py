@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from streaming import BTC, threaded
+from stream_helpers import BTC, threaded
 
 from binance_margin_stream import MarginStream
 from binance_margin_stream.sandbox import Rules, Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account
-from binance_margin_stream.stream.rules import HOUR, StreamRules
+from binance_margin_stream.stream.settings import HOUR, StreamRules
 
 SPEED = 1440.0
 HOUR_MS = 3_600_000

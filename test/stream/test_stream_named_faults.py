@@ -6,11 +6,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from streaming import BTC, QUICK
-from test_stream_life import fail, run
+from stream_helpers import BTC, QUICK, fail, run
 
 from binance_margin_stream.sandbox import Rules, named
-from binance_margin_stream.sandbox.trouble import RECOVERABLE
+from binance_margin_stream.sandbox.faults.random import RECOVERABLE
 from binance_margin_stream.stream.accounts import CROSS
 
 ALERT = replace(QUICK, ping_deadline=1.0, blocked_wait=0.5)

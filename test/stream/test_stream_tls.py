@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from streaming import QUICK, threaded
+from stream_helpers import QUICK, threaded
 
 from binance_margin_stream import (
     ApiClient,
@@ -18,7 +18,7 @@ from binance_margin_stream import (
     TransportError,
 )
 from binance_margin_stream.sandbox import Sandbox, named
-from binance_margin_stream.stream.events import BalanceUpdate, StreamGap
+from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
 
 
 @pytest.fixture

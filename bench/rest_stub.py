@@ -1,0 +1,47 @@
+"""A REST server that answers every call the same and at once, so that the client is what is measured.
+
+    python bench/rest_stub.py
+
+It prints its port and ends with its standard input. A thread of its own blocks on each connection: whoever calls has
+then always to wake it, and no event loop is now asleep and now awake.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+import threading
+
+BODY = json.dumps({"token": "T" * 64, "expirationTime": 1_798_761_600_000, "listenKey": "K" * 60}).encode()
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nX-SAPI-USED-UID-WEIGHT-1M: 1\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+)
+LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+def serve(connection: socket.socket) -> None:
+    held = b""
+    while received := connection.recv(65_536):
+        held += received
+        head, end, body = held.partition(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            held = b""
+            connection.sendall(ANSWER)
+
+
+def accept(listener: socket.socket) -> None:
+    while True:
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    server = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, args=(server,), daemon=True).start()
+    print(server.getsockname()[1], flush=True)
+    sys.stdin.read()

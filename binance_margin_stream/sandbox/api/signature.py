@@ -1,0 +1,65 @@
+"""Signed requests: HMAC-SHA256 over query and body, valid for a short time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from binance_margin_stream.sandbox.api.request_parameters import MILLISECONDS, SIGNATURE, Parameter, invalid, missing
+from binance_margin_stream.sandbox.error_responses import RefusedError
+
+__all__ = ["SIGNING_PARAMETERS", "check_signature", "check_window"]
+
+SIGNING_PARAMETERS = (
+    Parameter("timestamp", MILLISECONDS),
+    Parameter("recvWindow", MILLISECONDS),
+    Parameter("signature", SIGNATURE),
+)
+
+_DEFAULT_WINDOW_MS = 5_000
+_LONGEST_WINDOW_MS = 60_000
+_AHEAD_MS = 1_000
+_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
+
+
+def check_window(parameters: Mapping[str, str]) -> int:
+    """The request's ``recvWindow`` in milliseconds, signed or not.
+
+    Raises:
+        RefusedError: -1130, outside 1 to 60,000.
+
+    """
+    window = int(parameters.get("recvWindow", _DEFAULT_WINDOW_MS))
+    if not 1 <= window <= _LONGEST_WINDOW_MS:
+        raise invalid("recvWindow")
+    return window
+
+
+def check_signature(parameters: Mapping[str, str], query: str, body: str, secret: str, now: int) -> None:
+    """Check time and signature of a signed request.
+
+    Raises:
+        RefusedError: -1102 without timestamp or signature, -1130 window, -1021 time, -1022 signature.
+
+    """
+    for name in ("timestamp", "signature"):
+        if name not in parameters:
+            raise missing(name)
+    _check_time(int(parameters["timestamp"]), check_window(parameters), now)
+    expected = hmac.new(secret.encode(), _signed(query) + _signed(body), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected, parameters["signature"].lower()):
+        raise RefusedError(-1022)
+
+
+def _check_time(timestamp: int, window: int, now: int) -> None:
+    if timestamp >= now + _AHEAD_MS:
+        raise RefusedError(-1021, _AHEAD)
+    if now - timestamp > window:
+        raise RefusedError(-1021)
+
+
+def _signed(encoded: str) -> bytes:
+    """What the signature covers: everything but itself, byte for byte as sent."""
+    pairs = [pair for pair in encoded.split("&") if pair.partition("=")[0] != "signature"]
+    return "&".join(pairs).encode("utf-8", "surrogateescape")

@@ -1,0 +1,122 @@
+"""The stream hosts: listen keys in the path, in the query, or in a SUBSCRIBE request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from binance_margin_stream.sandbox.api.request_parameters import decode
+from binance_margin_stream.sandbox.error_responses import RefusedError
+from binance_margin_stream.sandbox.messages import Close, Text
+from binance_margin_stream.sandbox.model.connections import Connection
+from binance_margin_stream.sandbox.model.state import State
+
+__all__ = ["Listening", "parse_stream_path", "receive", "too_many_messages"]
+
+_MOST_STREAMS = 1024
+_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS")
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What a handshake asks for: which streams, and whether events come in the combined envelope."""
+
+    combined: bool
+    streams: tuple[str, ...]
+
+
+def parse_stream_path(path: str, query: str) -> Listening | None:
+    """Read the address of a handshake; both parts are still percent-encoded. None: no such address.
+
+    Raises:
+        RefusedError: broken percent-encoding, or bytes that are not UTF-8.
+
+    """
+    if path in ("/ws", "/ws/"):
+        return Listening(False, ())
+    if path.startswith("/ws/"):
+        # A listen key may hold a slash, so all that follows is one name.
+        return Listening(False, (decode(path.removeprefix("/ws/"), plus=False),))
+    if path in ("/stream", "/stream/"):
+        return Listening(True, _streams(query))
+    return None
+
+
+def receive(state: State, connection: Connection, text: str) -> None:
+    """Answer one request."""
+    request_id: object = None
+    try:
+        request = _parse(text)
+        request_id = _id_of(request)
+        result = _run(state, connection, request)
+        reply: dict[str, object] = {"result": result, "id": request_id}
+    except RefusedError as refusal:
+        reply = {"error": {"code": refusal.code, "msg": refusal.message}}
+        if request_id is not None:
+            reply["id"] = request_id
+    state.connections.send(connection, Text(json.dumps(reply, separators=(",", ":"))))
+
+
+def too_many_messages(state: State, connection: Connection, now: int) -> bool:
+    """Count a message, ping or pong; a client that sends more than five in a second is put out."""
+    if connection.rate is None or not connection.rate.exceeded(now):
+        return False
+    state.connections.end(connection, Close(1008, "Too many requests"))
+    return True
+
+
+def _streams(query: str) -> tuple[str, ...]:
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name == "streams":
+            return tuple(decode(stream, plus=False) for stream in value.split("/") if stream)
+    return ()
+
+
+def _parse(text: str) -> dict[str, object]:
+    try:
+        request = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RefusedError(3, "Invalid JSON: expected value at line 1 column 1") from None
+    if not isinstance(request, dict):
+        raise RefusedError(2, "Invalid request: expected an object")
+    return request
+
+
+def _id_of(request: dict[str, object]) -> object:
+    request_id = request.get("id")
+    if isinstance(request_id, int) and not isinstance(request_id, bool) and request_id >= 0:
+        return request_id
+    if isinstance(request_id, str) and len(request_id) <= 36:
+        return request_id
+    if request_id is None:
+        return None
+    raise RefusedError(2, "Invalid request: request ID must be an unsigned integer")
+
+
+def _run(state: State, connection: Connection, request: dict[str, object]) -> object:
+    method = request.get("method")
+    if method is None:
+        raise RefusedError(2, "Invalid request: missing field `method` at line 1 column 1")
+    if method not in _METHODS:
+        raise RefusedError(2, f"Invalid request: unknown variant, expected one of {', '.join(_METHODS)}")
+    if method == "LIST_SUBSCRIPTIONS":
+        return list(connection.streams)
+    for stream in _names(request):
+        if method == "UNSUBSCRIBE":
+            state.connections.unlisten(connection, stream)
+        elif len(connection.streams) >= _MOST_STREAMS:
+            raise RefusedError(2, "Invalid request: too many streams")
+        else:
+            state.connections.listen(connection, stream)
+    return None
+
+
+def _names(request: dict[str, object]) -> list[str]:
+    params = request.get("params")
+    if not isinstance(params, list) or not params:
+        raise RefusedError(2, "Invalid request: params must be an array of stream names")
+    names = [name for name in params if isinstance(name, str)]
+    if len(names) < len(params):
+        raise RefusedError(2, "Invalid request: stream name must be a string")
+    return names

@@ -1,0 +1,170 @@
+"""What an operation of the sandbox takes: read from a signature, and checked before anything is done."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from binance_margin_stream.sandbox.amounts import decimal
+
+__all__ = ["Kind", "Parameter", "check", "parameters_of"]
+
+Kind = Literal["text", "integer", "number", "real", "flag", "choice", "names", "object"]
+
+_LONGEST_SHOWN = 40
+_FLAGS: dict[object, bool] = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter: its name, what it takes, and what it is where it is left out."""
+
+    name: str
+    kind: Kind
+    about: str
+    required: bool = True
+    default: object = None
+    nullable: bool = False
+    choices: tuple[str, ...] = ()
+
+    def read(self, value: object) -> object:
+        """A value as JSON, YAML or a command line gives it, as the Python method takes it.
+
+        Raises:
+            ValueError: naming the parameter and what it takes.
+
+        """
+        if self.nullable and value in (None, "null"):
+            return None
+        try:
+            return self._read(value)
+        except (ValueError, TypeError, ArithmeticError):
+            raise ValueError(f"{self.name} takes {self.takes}") from None
+
+    @property
+    def takes(self) -> str:
+        """What it takes, in words."""
+        words: dict[Kind, str] = {
+            "text": "a text",
+            "integer": "a whole number",
+            "number": 'a number such as 12 or "0.5"',
+            "real": "a number from 0",
+            "flag": "true or false",
+            "choice": f"one of {', '.join(self.choices)}",
+            "names": "a list of names, or names with commas between them",
+            "object": 'a JSON object such as {"e": "balanceUpdate"}',
+        }
+        return words[self.kind]
+
+    def described(self) -> dict[str, object]:
+        """The parameter as a JSON object."""
+        known: dict[str, object] = {"name": self.name, "type": self.kind, "required": self.required}
+        if not self.required:
+            known["default"] = self.default
+        if self.choices:
+            known["choices"] = list(self.choices)
+        return {**known, "description": self.about}
+
+    def _read(self, value: object) -> object:
+        if self.kind == "flag":
+            return value if isinstance(value, bool) else _FLAGS[value] if value in _FLAGS else _refuse()
+        if isinstance(value, bool):
+            return _refuse()
+        match self.kind, value:
+            case "text", str():
+                return value
+            case "choice", str() if value in self.choices:
+                return value
+            case "integer", int() | str():
+                return int(value)
+            case "real", int() | float() | str():
+                return _real(float(value))
+            case "number", float():
+                # The shortest text that reads as this float is what was written: 0.1 is a tenth.
+                return decimal(repr(value))
+            case "number", int() | str() | Decimal():
+                return decimal(value)
+            case "names", str():
+                return value.split(",")
+            case "names", list() if all(isinstance(each, str) for each in value):
+                return value
+            case "object", Mapping():
+                return dict(value)
+            case "object", str() if isinstance(read := json.loads(value), dict):
+                return read
+            case _:
+                return _refuse()
+
+
+def parameters_of(
+    method: Callable[..., object], about: Mapping[str, str], known: Mapping[str, Parameter]
+) -> tuple[Parameter, ...]:
+    """The parameters of a method by its signature and annotations; `about` describes each that is not `known`.
+
+    Raises:
+        TypeError: an annotation that no JSON value stands for, or a name that `about` does not hold.
+
+    """
+    hints = get_type_hints(method)
+    return tuple(
+        known.get(name) or _parameter(given, hints[name], about)
+        for name, given in inspect.signature(method).parameters.items()
+        if name != "self"
+    )
+
+
+def check(parameters: tuple[Parameter, ...], given: Mapping[str, object]) -> dict[str, object]:
+    """The arguments of a call, each read; what is left out keeps the method's own default.
+
+    Raises:
+        ValueError: a parameter that is unknown, missing, or not what it should be.
+
+    """
+    names = [parameter.name for parameter in parameters]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"no parameter {name[:_LONGEST_SHOWN]!r}; there are {', '.join(names) or 'none'}")
+    for parameter in parameters:
+        if parameter.required and parameter.name not in given:
+            raise ValueError(f"{parameter.name} is missing: it takes {parameter.takes}")
+    return {p.name: p.read(given[p.name]) for p in parameters if p.name in given}
+
+
+def _parameter(given: inspect.Parameter, hint: object, about: Mapping[str, str]) -> Parameter:
+    if given.name not in about:
+        raise TypeError(f"parameter {given.name} is not described")
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kind, choices = _kind([option for option in options if option is not NoneType])
+    required = given.default is inspect.Parameter.empty
+    default = None if required else given.default
+    return Parameter(given.name, kind, about[given.name], required, default, NoneType in options, choices)
+
+
+def _kind(options: list[object]) -> tuple[Kind, tuple[str, ...]]:
+    simple: dict[object, Kind] = {str: "text", int: "integer", float: "real", bool: "flag"}
+    match options:
+        case [option] if option in simple:
+            return simple[option], ()
+        case [option] if get_origin(option) is Literal:
+            return "choice", get_args(option)
+        case [option] if get_origin(option) is Mapping:
+            return "object", ()
+        case [option] if option == Sequence[str]:
+            return "names", ()
+        case _ if set(options) == {Decimal, int, str}:
+            return "number", ()
+        case _:
+            raise TypeError(f"no JSON value stands for {options}")
+
+
+def _real(value: float) -> float:
+    return value if 0 <= value < float("inf") else _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise ValueError

@@ -1,0 +1,82 @@
+"""Bodies of answers: the exchange's JSON, and the HTML of the gateway in front of it."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from binance_margin_stream.sandbox.messages import Answer, Headers
+
+__all__ = ["CODE_STATUS", "EMPTY", "MESSAGES", "RefusedError", "error", "json_answer", "page"]
+
+_JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
+_HTML_TYPE = ("Content-Type", "text/html")
+
+EMPTY = Answer(200)
+"""The answer of the calls that say nothing on success."""
+
+MESSAGES: dict[int, str] = {
+    -1003: "Too many requests.",
+    -1020: "This operation is not supported.",
+    -1021: "Timestamp for this request is outside of the recvWindow.",
+    -1022: "Signature for this request is not valid.",
+    -1034: "Too many connections.",
+    -1125: "This listenKey does not exist.",
+    -1121: "Invalid symbol.",
+    -1135: "Invalid JSON Request",
+    -1209: "This listenToken is invalid or has expired.",
+    -2014: "API-key format invalid.",
+    -2015: "Invalid API-key, IP, or permissions for action.",
+    -2035: "User Data Stream subscription already active.",
+    -2036: "User Data Stream subscription not active.",
+    -2042: "Maximum subscription ID reached for this connection.",
+}
+"""The exchange's words for the codes that always read the same."""
+
+CODE_STATUS: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
+"""HTTP status of an error code; every other code comes with 400."""
+
+
+class RefusedError(Exception):
+    """A request that the exchange refuses: carries code and words, never what was sent."""
+
+    def __init__(self, code: int, message: str | None = None) -> None:
+        self.code = code
+        self.message = MESSAGES[code] if message is None else message
+        super().__init__(f"{code} {self.message}")
+
+
+def json_answer(value: object, status: int = 200, headers: Headers = ()) -> Answer:
+    """A JSON answer."""
+    body = json.dumps(value, separators=(",", ":")).encode()
+    return Answer(status, body, (_JSON_TYPE, *headers))
+
+
+def error(refusal: RefusedError, status: int | None = None, headers: Headers = ()) -> Answer:
+    """The exchange's error body, with the status that goes with the code unless one is given."""
+    if status is None:
+        status = CODE_STATUS.get(refusal.code, 400)
+    return json_answer({"code": refusal.code, "msg": refusal.message}, status, headers)
+
+
+def page(status: int, headers: Headers = ()) -> Answer:
+    """The gateway's own page, as nginx writes it."""
+    title = f"{status} {_phrase(status)}"
+    lines = (
+        "<html>",
+        f"<head><title>{title}</title></head>",
+        "<body>",
+        f"<center><h1>{title}</h1></center>",
+        "<hr><center>nginx</center>",
+        "</body>",
+        "</html>",
+        "",
+    )
+    return Answer(status, "\r\n".join(lines).encode(), (_HTML_TYPE, *headers))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,255 @@
+"""Orders: what they lock, spend and bring, and how they end."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal
+
+from binance_margin_stream.sandbox.amounts import ZERO, rounded_down
+from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.model.ledger import Ledger
+
+__all__ = ["Fill", "Order", "Orders"]
+
+Status = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"]
+Ending = Literal["CANCELED", "EXPIRED"]
+
+_SIDES = ("BUY", "SELL")
+_AT_MARKET = ("MARKET", "STOP_LOSS", "TAKE_PROFIT")
+_STOPS = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+_TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", *_STOPS)
+_TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as it stands; times in milliseconds of exchange time."""
+
+    order_id: int
+    client_order_id: str
+    uid: int
+    account: str
+    symbol: str
+    side: str
+    type: str
+    quantity: Decimal
+    price: Decimal
+    """What it is limited to; of an order at market, the price that it reckons with."""
+    created_at: int
+    stop_price: Decimal = ZERO
+    time_in_force: str = "GTC"
+    status: Status = "NEW"
+    reject_reason: str = "NONE"
+    triggered_at: int | None = None
+    """When the stop price was reached."""
+    filled: Decimal = ZERO
+    filled_quote: Decimal = ZERO
+
+    def __post_init__(self) -> None:
+        """Refuse what is no order.
+
+        Raises:
+            ValueError: unknown side, type or time in force, a quantity or price that is none.
+
+        """
+        _check_one_of("side", self.side, _SIDES)
+        _check_one_of("type", self.type, _TYPES)
+        _check_one_of("time_in_force", self.time_in_force, _TIMES_IN_FORCE)
+        if self.quantity <= ZERO or self.price <= ZERO or self.stop_price < ZERO:
+            raise ValueError("quantity and price have to be above zero")
+        if self.is_stop != bool(self.stop_price):
+            raise ValueError(f"{self.type} {'needs a' if self.is_stop else 'takes no'} stop_price")
+
+    @property
+    def remaining(self) -> Decimal:
+        """Quantity that has not been filled."""
+        return self.quantity - self.filled
+
+    @property
+    def open(self) -> bool:
+        """Whether it can still be filled, cancelled or expire."""
+        return self.status in ("NEW", "PARTIALLY_FILLED")
+
+    @property
+    def at_market(self) -> bool:
+        """Whether it trades at whatever the price is."""
+        return self.type in _AT_MARKET
+
+    @property
+    def is_stop(self) -> bool:
+        """Whether it waits for a stop price."""
+        return self.type in _STOPS
+
+    @property
+    def on_book(self) -> bool:
+        """Whether it rests on the book."""
+        return self.open and not self.at_market and (self.triggered_at is not None or not self.is_stop)
+
+    @property
+    def working_since(self) -> int:
+        """When it came to the book; times in milliseconds."""
+        return self.created_at if self.triggered_at is None else self.triggered_at
+
+    def matches(self, price: Decimal) -> bool:
+        """Whether it trades when the symbol is at a price."""
+        return self.at_market or (price <= self.price if self.side == "BUY" else price >= self.price)
+
+    def triggers(self, price: Decimal) -> bool:
+        """Whether a price reaches its stop price."""
+        rising = (self.side == "BUY") == self.type.startswith("STOP_LOSS")
+        return price >= self.stop_price if rising else price <= self.stop_price
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution of an order."""
+
+    trade_id: int
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    commission_asset: str
+    maker: bool
+
+
+class Orders:
+    """The orders, and the balances that move with them."""
+
+    def __init__(self, rules: Rules, ledger: Ledger) -> None:
+        self._rules = rules
+        self._ledger = ledger
+        self._orders: dict[int, Order] = {}
+        self._open: dict[int, None] = {}
+        self._ended: deque[int] = deque()
+        self._last_order = 0
+        self._last_trade = 0
+        self._last_execution = 0
+
+    def find(self, order_id: int | None) -> Order:
+        """The order with this id, with None the youngest that is open; those that ended long ago are forgotten.
+
+        Raises:
+            ValueError: there is none.
+
+        """
+        number = next(reversed(self._open), None) if order_id is None else order_id
+        order = None if number is None else self._orders.get(number)
+        if order is None:
+            raise ValueError("no order is open" if order_id is None else f"no order {order_id}")
+        return order
+
+    def open(self) -> list[Order]:
+        """The open orders, oldest first."""
+        return [self._orders[number] for number in self._open]
+
+    def affordable(self, draft: Order) -> bool:
+        """Whether the account's free balance covers an order."""
+        asset, amount = self._needed(draft, draft.quantity)
+        return amount <= self._ledger.balance(draft.uid, draft.account, asset).free
+
+    def accept(self, draft: Order) -> Order:
+        """Take an order that is `affordable`, and lock what it needs."""
+        order = self._numbered(draft)
+        asset, amount = self._needed(order, order.quantity)
+        balance = self._ledger.balance(order.uid, order.account, asset)
+        balance.free -= amount
+        balance.locked += amount
+        return self._keep(order)
+
+    def reject(self, draft: Order, reason: str) -> Order:
+        """Refuse an order, which then moves nothing."""
+        return self._keep(replace(self._numbered(draft), status="REJECTED", reject_reason=reason))
+
+    def trigger(self, order: Order, now: int) -> Order:
+        """Note that an order's stop price was reached."""
+        return self._keep(replace(order, triggered_at=now))
+
+    def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, Fill]:
+        """Fill an order, wholly or in part, and move the balances.
+
+        Raises:
+            ValueError: not open, more than remains, worse than its limit, or more than the account can pay.
+
+        """
+        if not order.open or not ZERO < quantity <= order.remaining or price <= ZERO:
+            raise ValueError(f"order {order.order_id} is {order.status} with {order.remaining} left to fill")
+        if not order.matches(price):
+            raise ValueError(f"order {order.order_id} is limited to {order.price} and does not {order.side} at {price}")
+        base, quote = self.assets(order.symbol)
+        got, got_asset = (quantity, base) if order.side == "BUY" else (quantity * price, quote)
+        self._spend(order, quantity, quantity * price if order.side == "BUY" else quantity)
+        commission = rounded_down(got * self._rules.commission_rate)
+        self._ledger.balance(order.uid, order.account, got_asset).free += got - commission
+        self._last_trade += 1
+        filled = replace(
+            order,
+            filled=order.filled + quantity,
+            filled_quote=order.filled_quote + quantity * price,
+            status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
+        )
+        return self._keep(filled), Fill(self._last_trade, quantity, price, commission, got_asset, maker)
+
+    def end(self, order: Order, status: Ending) -> Order:
+        """End an order that is open, and free what it locked.
+
+        Raises:
+            ValueError: not open.
+
+        """
+        if not order.open:
+            raise ValueError(f"order {order.order_id} is {order.status}")
+        self._spend(order, order.remaining, ZERO)
+        return self._keep(replace(order, status=status))
+
+    def next_execution_id(self) -> int:
+        """A new execution id."""
+        self._last_execution += 1
+        return self._last_execution
+
+    def assets(self, symbol: str) -> tuple[str, str]:
+        """Base and quote asset.
+
+        Raises:
+            ValueError: no such symbol.
+
+        """
+        assets = self._rules.assets_of(symbol)
+        if assets is None:
+            raise ValueError(f"no symbol {symbol}")
+        return assets
+
+    def _numbered(self, draft: Order) -> Order:
+        self._last_order += 1
+        client_order_id = draft.client_order_id or f"sandbox-{self._last_order}"
+        return replace(draft, order_id=self._last_order, client_order_id=client_order_id)
+
+    def _keep(self, order: Order) -> Order:
+        self._orders[order.order_id] = order
+        if order.open:
+            self._open[order.order_id] = None
+            return order
+        self._open.pop(order.order_id, None)
+        self._ended.append(order.order_id)
+        if len(self._ended) > self._rules.log_size:
+            del self._orders[self._ended.popleft()]
+        return order
+
+    def _needed(self, order: Order, quantity: Decimal) -> tuple[str, Decimal]:
+        base, quote = self.assets(order.symbol)
+        return (quote, quantity * order.price) if order.side == "BUY" else (base, quantity)
+
+    def _spend(self, order: Order, quantity: Decimal, spent: Decimal) -> None:
+        """Release what a quantity had locked, less what was spent on it."""
+        asset, held = self._needed(order, quantity)
+        balance = self._ledger.balance(order.uid, order.account, asset)
+        if balance.free + held < spent:
+            raise ValueError(f"not enough {asset}: {spent} needed, {balance.free + held} there")
+        balance.locked -= held
+        balance.free += held - spent
+
+
+def _check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} takes one of {', '.join(choices)}")

@@ -1,0 +1,96 @@
+"""Request weights, bans and connection attempts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from binance_margin_stream.sandbox.config import MINUTE_MS, Rules
+
+__all__ = ["Limits", "MessageRate", "Spent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a request cost: the weight used in this minute, and whether that is too much."""
+
+    used: int
+    over: bool
+
+
+class Limits:
+    """What each IP and account has used in the current minute, and which IPs are banned."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._minute = -1
+        self._used: dict[Hashable, int] = {}
+        self._refusals: dict[str, int] = {}
+        self._banned: dict[str, int] = {}
+        self._next_ban: dict[str, int] = {}
+        self._attempts: dict[tuple[str, str], deque[int]] = {}
+
+    def spend(self, subject: Hashable, weight: int, limit: int, now: int) -> Spent:
+        """Count a request against a subject (scope, who, which call)."""
+        self._turn_minute(now)
+        used = self._used.get(subject, 0) + weight
+        self._used[subject] = used
+        return Spent(used, used > limit)
+
+    def refuse(self, ip: str, now: int) -> int:
+        """Note that a request was answered 429, and ban the IP if it has ignored that too often.
+
+        Returns the time (ms) at which the minute ends.
+        """
+        self._turn_minute(now)
+        refusals = self._refusals.get(ip, 0) + 1
+        self._refusals[ip] = refusals
+        if refusals > self._rules.refusals_before_ban:
+            self._ban(ip, now)
+        return (self._minute + 1) * MINUTE_MS
+
+    def banned_until(self, ip: str, now: int) -> int | None:
+        """When the IP's ban ends (ms), or None."""
+        until = self._banned.get(ip)
+        return until if until is not None and until > now else None
+
+    def attempt(self, ip: str, host: str, now: int) -> int | None:
+        """Count a WebSocket connection attempt; when there were too many, the time (ms) to wait for."""
+        attempts = self._attempts.setdefault((ip, host), deque())
+        while attempts and attempts[0] <= now - self._rules.connection_attempts_ms:
+            attempts.popleft()
+        if len(attempts) >= self._rules.connection_attempts:
+            return attempts[0] + self._rules.connection_attempts_ms
+        attempts.append(now)
+        return None
+
+    def _ban(self, ip: str, now: int) -> None:
+        length = self._next_ban.get(ip, self._rules.first_ban_ms)
+        self._banned[ip] = now + length
+        self._next_ban[ip] = min(2 * length, self._rules.longest_ban_ms)
+        self._refusals.pop(ip, None)
+
+    def _turn_minute(self, now: int) -> None:
+        minute = now // MINUTE_MS
+        if minute != self._minute:
+            self._minute = minute
+            self._used.clear()
+            self._refusals.clear()
+
+
+class MessageRate:
+    """How many messages came within the last second."""
+
+    __slots__ = ("_limit", "_times")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._times: deque[int] = deque()
+
+    def exceeded(self, now: int) -> bool:
+        """Count a message, and say whether it is one too many."""
+        while self._times and self._times[0] <= now - 1000:
+            self._times.popleft()
+        self._times.append(now)
+        return len(self._times) > self._limit

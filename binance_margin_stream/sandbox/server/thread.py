@@ -1,0 +1,178 @@
+"""The event loop of a running sandbox, in a thread of its own, and how other threads act on it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, TypeVar
+
+from binance_margin_stream.sandbox.clock import Clock
+from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.control.http import Work
+from binance_margin_stream.sandbox.control.operations import JSON
+from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.server.app import Server
+
+if TYPE_CHECKING:
+    from binance_margin_stream.sandbox.server.tls import Certificates
+
+__all__ = ["ServerThread"]
+
+_T = TypeVar("_T")
+
+_SECONDS = 5.0
+_LOOK_SECONDS = 0.25
+"""How long to wait at most before looking at the clock again, which somebody may have stepped."""
+
+
+class ServerThread:
+    """A server with its exchange; only its own thread touches either while it runs."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        rules: Rules,
+        start_ms: int,
+        speed: float,
+        carry_out: Callable[[Work], JSON],
+        certificates: Certificates | None,
+    ) -> None:
+        self._exchange = exchange
+        self._certificates = certificates
+        self._rules = rules
+        self._start_ms = start_ms
+        self._speed = speed
+        self._carry_out = carry_out
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Server | None = None
+        self._thread: threading.Thread | None = None
+        self._ends = threading.Lock()
+        self._closed = threading.Event()
+
+    @property
+    def state(self) -> str:
+        """In words: not started, running or closed."""
+        return "closed" if self._closed.is_set() else "running" if self._thread else "not started"
+
+    def start(self, host: str, port: int) -> int | None:
+        """Listen; returns the port, or None where it listens already.
+
+        Raises:
+            OSError: the address cannot be used.
+            RuntimeError: it was closed.
+
+        """
+        with self._ends:
+            if self._closed.is_set():
+                raise RuntimeError("this sandbox is closed; make another one")
+            return None if self._thread else self._start(host, port)
+
+    def close(self) -> None:
+        """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
+        with self._ends:
+            self._closed.set()
+            thread, self._thread = self._thread, None
+            if thread is None or self._loop is None:
+                return
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join(_SECONDS)
+
+    def do(self, action: Callable[[int], _T]) -> _T:
+        """Act at the exchange's present time (ms), and send what follows.
+
+        Raises:
+            RuntimeError: it is not running.
+
+        """
+        server = self._running()[1]
+
+        async def act() -> _T:
+            now = server.now()
+            self._exchange.advance(now)
+            try:
+                return action(now)
+            finally:
+                server.pump()
+
+        return self._await(act())
+
+    def look(self, action: Callable[[], _T]) -> _T:
+        """Act without the time; before the start and after the end there is no thread to wait for."""
+        return action() if self._thread is None else self.do(lambda _: action())
+
+    def step(self, seconds: float) -> None:
+        """Jump ahead by seconds of exchange time.
+
+        Raises:
+            RuntimeError: it is not running.
+            ValueError: a negative time.
+
+        """
+        self._await(self._running()[1].step(seconds))
+
+    def wait_until(self, due: int) -> None:
+        """Return when a moment of exchange time (ms) has come: wait for it, or step to it where time stands still.
+
+        Raises:
+            RuntimeError: it is not running, or was closed meanwhile.
+
+        """
+        while (left_ms := due - self.do(lambda now: now)) > 0:
+            if not self._speed:
+                self.step(left_ms / 1000)
+            elif self._closed.wait(min(left_ms / 1000 / self._speed, _LOOK_SECONDS)):
+                raise RuntimeError("the sandbox was closed meanwhile")
+
+    def _running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
+        if self._thread is None or self._loop is None or self._server is None:
+            raise RuntimeError("the sandbox is not running; use it inside `with Sandbox() as exchange:`")
+        return self._loop, self._server
+
+    def _await(self, work: Coroutine[object, object, _T]) -> _T:
+        loop = self._running()[0]
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:
+            # Another thread closed the sandbox a moment ago.
+            work.close()
+            raise RuntimeError("the sandbox was closed meanwhile") from None
+        try:
+            return future.result(_SECONDS)
+        except concurrent.futures.CancelledError:
+            raise RuntimeError("the sandbox was closed meanwhile") from None
+
+    def _start(self, host: str, port: int) -> int:
+        started: concurrent.futures.Future[int] = concurrent.futures.Future()
+        thread = threading.Thread(target=self._run, args=(host, port, started), name="sandbox-exchange", daemon=True)
+        thread.start()
+        try:
+            number = started.result(_SECONDS)
+        except BaseException:
+            self._closed.set()
+            thread.join(_SECONDS)
+            raise
+        self._thread = thread
+        return number
+
+    def _run(self, host: str, port: int, started: concurrent.futures.Future[int]) -> None:
+        # Its own kind of loop, whatever policy the user's program has set.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            self._loop = runner.get_loop()
+            try:
+                number = runner.run(self._listen(host, port))
+            except (OSError, OverflowError) as failure:
+                started.set_exception(failure)
+                return
+            started.set_result(number)
+            self._loop.run_forever()
+            if self._server is not None:
+                runner.run(self._server.stop())
+
+    async def _listen(self, host: str, port: int) -> int:
+        clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
+        self._server = Server(self._exchange, self._rules, clock, self._carry_out, self._certificates)
+        return await self._server.start(host, port)

@@ -1,0 +1,85 @@
+"""One WebSocket of the server: frames that wait to be sent, frames that come, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket as sockets
+import struct
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from binance_margin_stream.sandbox.messages import Binary, Close, Cut, Frame, Ping, Pong, Text
+
+__all__ = ["CLOSE_SECONDS", "Link", "frame_of", "reset", "write"]
+
+CLOSE_SECONDS = 1.0
+"""How long the server waits for a client to answer a close frame, in real seconds."""
+
+_LONGEST_QUEUE = 100_000
+
+
+class Link:
+    """One WebSocket: the frames that wait for it, and its transport."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue(_LONGEST_QUEUE)
+        self._transport = transport
+
+    def put(self, frame: Frame) -> None:
+        """Queue a frame. A reset does not wait in line; a client that reads too slowly is cut off."""
+        if frame == Cut("reset"):
+            reset(self._transport)
+            return
+        try:
+            self.frames.put_nowait(frame)
+        except asyncio.QueueFull:
+            self._transport.abort()
+            return
+        if isinstance(frame, Close | Cut):
+            # A client that does not read would keep the frame from ever being sent.
+            asyncio.get_running_loop().call_later(2 * CLOSE_SECONDS, self._transport.abort)
+
+
+async def write(link: Link, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+    """Send what waits for a WebSocket, until it ends."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            match await link.frames.get():
+                case Text(text=text):
+                    await socket.send_str(text)
+                case Binary(data=data):
+                    await socket.send_bytes(data)
+                case Ping(data=data):
+                    await socket.ping(data)
+                case Pong(data=data):
+                    await socket.pong(data)
+                case Close(code=code, reason=reason):
+                    await socket.close(code=code, message=reason.encode())
+                    return
+                case Cut():
+                    transport.close()
+                    return
+
+
+def frame_of(message: WSMessage) -> Frame | None:
+    """What the client sent; None at the end of the connection."""
+    match message:
+        case WSMessage(type=WSMsgType.TEXT, data=str(text)):
+            return Text(text)
+        case WSMessage(type=WSMsgType.BINARY, data=bytes(data)):
+            return Binary(data)
+        case WSMessage(type=WSMsgType.PING, data=data):
+            return Ping(bytes(data))
+        case WSMessage(type=WSMsgType.PONG, data=data):
+            return Pong(bytes(data))
+        case _:
+            return None
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """End a TCP connection with a reset: a socket that must not linger has no orderly end."""
+    socket = transport.get_extra_info("socket")
+    if socket is not None:
+        socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,259 @@
+"""What a stream hands over: events and gaps, and what all of them can do.
+
+A field has its wire name, such as ``E``, only while a frame is decoded; everywhere else it has its full name. For
+each time ``some_time``, an integer in milliseconds, there is ``some_datetime``, an aware `datetime` in UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from binance_margin_stream.redaction import redacted
+from binance_margin_stream.stream.accounts import NO_ACCOUNT, Account
+from binance_margin_stream.stream.events.errors import MalformedFrame, reason_of
+from binance_margin_stream.stream.events.field_types import AccountField, Integer, JsonValue, Text, Time, datetime_of
+from binance_margin_stream.stream.events.json_codec import plain, revived
+
+__all__ = ["Event", "GapReason", "Identity", "Record", "StreamGap", "StreamItem", "TimedEvent"]
+
+Identity: TypeAlias = tuple[str | int, ...]
+"""Strings and integers, equal in every process that saw the same event: a key for sets, files and databases."""
+
+
+_APART = ("account", "event_type")  # in the identity by itself; spelled in two ways for some events
+_Item = TypeVar("_Item", bound="StreamItem")
+
+
+class Record(BaseModel, frozen=True):
+    """A frozen group of named fields that keeps those that it does not know, too."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        defer_build=True,
+        # Wire names count only for the decoder, which asks for them: a new wire field may be called like ours.
+        validate_by_alias=False,
+        validate_by_name=True,
+    )
+
+    @property
+    def extra(self) -> Mapping[str, JsonValue]:
+        """The fields that the exchange sent and this version does not know, by their wire names."""
+        return MappingProxyType(self.__pydantic_extra__ or {})
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one class and hold the same."""
+        if type(other) is not type(self):
+            return NotImplemented
+        mine, theirs = dict(self._fields()), dict(other._fields())
+        return mine == theirs and self.extra == other.extra
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """The fields that are set, without anything that may be a listen key or a token."""
+        yield from self._fields()
+        if self.extra:
+            yield "extra", _Shown(redacted(repr(dict(self.extra))))
+
+    def _fields(self) -> Iterator[tuple[str, object]]:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is not None:
+                yield name, value
+
+    def _plain(self) -> dict[str, JsonValue]:
+        fields = {name: _plain_field(value) for name, value in self._fields()}
+        if self.extra:
+            fields["extra"] = plain(dict(self.extra))
+        return fields
+
+
+class StreamItem(Record, frozen=True):
+    """Anything that a stream hands over: an `Event`, or a `StreamGap` where events may be missing."""
+
+    account: AccountField = Field(default=NO_ACCOUNT, validation_alias=" account")  # never on the wire
+    """The account that this is about. `NO_ACCOUNT` where it is about the connection as a whole."""
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """All of it under full names, as JSON can hold it; `from_dict` reads it back, digit for digit.
+
+        Decimals are strings. ``kind`` is the name of the class, ``account`` the text of the account. What is None
+        is left out. Fields that this version does not know stand under ``extra``, by their wire names; fractional
+        numbers among them are written ``{"$number": "1.50"}``. A listen key is replaced by its fingerprint.
+        """
+        return {"kind": type(self).__name__, **self._plain()}
+
+    def to_json(self) -> str:
+        """`to_dict` as compact JSON text."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` wrote: of this class, or of one below it.
+
+        So `StreamItem.from_dict` reads everything and `Event.from_dict` every event. Raises `MalformedFrame`.
+        """
+        fields = dict(data)
+        kind = _class_named(cls, fields.pop("kind", None))
+        if kind is None:
+            raise MalformedFrame(f"not the stored form of {cls.__name__}: no such kind")
+        return _read(kind, fields)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """What `to_json` wrote. Raises `MalformedFrame`."""
+        data = _parsed(text)
+        if not isinstance(data, dict):
+            raise MalformedFrame("not the stored form of a stream's item: not a JSON object")
+        return cls.from_dict(data)
+
+
+class Event(StreamItem, frozen=True):
+    """Something that happened on an account, or to the stream itself.
+
+    Two events are equal when all that they hold is equal, the account included.
+    """
+
+    event_type: str = Field(validation_alias="e")
+    """The exchange's name for this kind of event, as it came."""
+
+    @property
+    def identity(self) -> Identity:
+        """Equal for the same event on every connection and in every process, to merge two readers of an account.
+
+        An execution is known by its ids. The exchange gives no id to any other event, so its identity is all its
+        content, the event time included, as a digest. When one connection delivers two events with one identity,
+        such as two equal deposits in the same millisecond, both happened: pair the first with the first of the
+        other reader and the second with the second, and do not drop the second.
+        """
+        content = {name: value for name, value in self._plain().items() if name not in _APART}
+        return type(self).__name__, str(self.account), _digest(content)
+
+    def routed_to(self, account: Account) -> Self:
+        """The same event as one of this account."""
+        return self.model_copy(update={"account": account})
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.account, self.event_type))
+
+
+class TimedEvent(Event, frozen=True):
+    """An event that says when the exchange made it."""
+
+    event_time: Time = Field(validation_alias="E")
+    """When the exchange made this event: milliseconds since 1970-01-01 UTC."""
+
+    @property
+    def event_datetime(self) -> datetime:
+        """`event_time`, in UTC."""
+        return datetime_of(self.event_time)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.account, self.event_time))
+
+
+GapReason: TypeAlias = (
+    Literal[
+        "disconnected", "frozen", "expired", "terminated", "shutdown", "retired", "malformed frame", "slow consumer"
+    ]
+    | str
+)
+"""Why events may be missing; an open set."""
+
+
+class StreamGap(StreamItem, frozen=True):
+    """Between these two moments, events of the account may be missing: compare with a fresh snapshot.
+
+    It stands in the stream at the place where the missing events would have been.
+    """
+
+    since: Time
+    """The last moment at which nothing was missing; milliseconds since 1970-01-01 UTC."""
+
+    until: Time
+    """The first moment from which nothing is missing again; milliseconds since 1970-01-01 UTC."""
+
+    reason: Annotated[GapReason, Text]
+    """Why, such as ``disconnected`` or ``slow consumer``."""
+
+    dropped: Integer = 0
+    """How many events are known to be missing; 0 where nobody can know."""
+
+    @property
+    def since_datetime(self) -> datetime:
+        """`since`, in UTC."""
+        return datetime_of(self.since)
+
+    @property
+    def until_datetime(self) -> datetime:
+        """`until`, in UTC."""
+        return datetime_of(self.until)
+
+    def __hash__(self) -> int:
+        return hash((self.account, self.since, self.until, self.reason, self.dropped))
+
+
+class _Shown(str):
+    """Text that stands in a repr without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _plain_field(value: object) -> JsonValue:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Account):
+        return str(value)
+    if isinstance(value, tuple):
+        return [record._plain() for record in cast(tuple[Record, ...], value)]
+    return cast(JsonValue, value)
+
+
+def _digest(content: Mapping[str, JsonValue]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _class_named(cls: type[_Item], name: object) -> type[_Item] | None:
+    if cls.__name__ == name:
+        return cls
+    found = (_class_named(below, name) for below in cls.__subclasses__())
+    return next(filter(None, found), None)
+
+
+def _read(kind: type[_Item], fields: dict[str, Any]) -> _Item:
+    try:
+        item = kind.model_validate(fields, by_alias=False, by_name=True)
+        _restore_extra(item)
+        return item
+    except ValidationError as error:
+        reason = reason_of(kind.__name__, error)
+    except (ValueError, ArithmeticError, RecursionError):
+        reason = f"{kind.__name__}: what stands under 'extra' is not what to_dict writes"
+    raise MalformedFrame(reason)  # out here, so that it carries no other error, which would hold the content
+
+
+def _restore_extra(record: Record) -> None:
+    """Unwraps the unknown fields of a record that was just read and that nobody else has seen yet."""
+    extra = cast(dict[str, JsonValue], record.__pydantic_extra__)
+    wrapped = extra.pop("extra", {})
+    if extra or not isinstance(wrapped, dict):
+        raise ValueError("holds a field that to_dict does not write")
+    extra.update({key: revived(value) for key, value in wrapped.items()})
+    for value in record.__dict__.values():
+        for inner in value if isinstance(value, tuple) else ():
+            _restore_extra(inner)
+
+
+def _parsed(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,187 @@
+"""Lose the connection again and again, and see whether files, threads, tasks or memory grow.
+
+    python scripts/leak_check.py [--reconnects 10000] [--plot docs/reconnects.svg]
+
+The stream runs here, the sandbox in a process of its own. Every 50 reconnects a sample is taken, after a garbage
+collection: open files, threads, asyncio tasks, the memory that Python traces and what the system counts as resident.
+A straight line through all samples but the first fifth has to be flat; else the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+from binance_margin_stream import ApiKeyAuth, Endpoints
+from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.stream.accounts import CROSS, isolated
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.events.models import StreamGap
+from binance_margin_stream.stream.protocol.actions import Change, State
+from binance_margin_stream.stream.settings import StreamRules
+
+RULES = StreamRules(
+    backoff_first=0.001, backoff_most=0.002, connects=1000, connects_period=1.0, message_speed=100.0, rest_rate=1000.0,
+    token_validity=30.0,
+)  # fmt: skip
+EVERY = 50
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Something that must not grow: how much it may over 10,000 reconnects, in its unit."""
+
+    name: str
+    unit: str
+    measure: Callable[[], float]
+    bound: float
+
+
+CURVES = (
+    Curve("open files", "", lambda: len(os.listdir("/proc/self/fd")), 1),
+    Curve("threads", "", threading.active_count, 1),
+    Curve("tasks", "", lambda: len(asyncio.all_tasks()), 1),
+    Curve("traced memory", "MB", lambda: tracemalloc.get_traced_memory()[0] / MEGABYTE, 0.1),
+    Curve("resident memory", "MB", lambda: _resident() / MEGABYTE, 2),
+)
+
+
+@dataclass
+class Samples:
+    """What was measured, and after how many reconnects."""
+
+    at: list[int] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=lambda: {curve.name: [] for curve in CURVES})
+
+    def take(self, reconnects: int) -> None:
+        """Measure everything now."""
+        gc.collect()
+        self.at.append(reconnects)
+        for curve in CURVES:
+            self.curves[curve.name].append(curve.measure())
+
+    def growth(self, curve: Curve) -> float:
+        """How much the curve rises over 10,000 reconnects, by a straight line through what came after the warm-up."""
+        warm = len(self.at) // 5
+        return statistics.linear_regression(self.at[warm:], self.curves[curve.name][warm:]).slope * 10_000
+
+    def lines(self) -> Iterable[str]:
+        """The figures, a line for each curve."""
+        for curve in CURVES:
+            values = self.curves[curve.name][len(self.at) // 5 :]
+            seen = f"{curve.name:16} {min(values):.3g} to {max(values):.3g} {curve.unit}"
+            yield f"{seen}; in 10,000 reconnects the line rises {self.growth(curve):+.3f} (at most {curve.bound})"
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def serve() -> None:
+    """The sandbox's process: says where it is, and drops all connections, each time differently, for every line."""
+    with Sandbox(rules=Rules(connection_attempts=10**9, websocket_api_weight_limit=10**9)) as exchange:
+        endpoints = exchange.endpoints
+        print(json.dumps([exchange.api_key, endpoints.rest, endpoints.websocket_api, endpoints.stream]), flush=True)
+        ways = ("reset", "close", "eof")
+        for number, _ in enumerate(sys.stdin):
+            exchange.balance_update("USDT", "-1" if number % 2 else "1")
+            exchange.fail(faults.DropConnections(ways[number % len(ways)]))
+
+
+async def measure(told: IO[str], tell: IO[str], reconnects: int) -> tuple[Samples, int]:
+    """Lose that many connections; the samples, and how many gaps told of it."""
+    key, rest, api, host = json.loads(told.readline())
+    endpoints = Endpoints(rest=rest, websocket_api=api, stream=host, margin_stream=host)
+    samples, gaps, lost = Samples(), 0, 0
+
+    def count(change: Change) -> None:
+        nonlocal lost
+        lost += change.name == "connection lost"
+
+    async def consume() -> None:
+        nonlocal gaps
+        async for item in stream:
+            gaps += isinstance(item, StreamGap)
+
+    stream = AsyncMarginStream(
+        ApiKeyAuth(key), [CROSS, isolated("BTCUSDT")], endpoints=endpoints, rules=RULES, on_change=count
+    )
+    async with stream:
+        reader = asyncio.create_task(consume())
+        for done in range(reconnects):
+            if done % EVERY == 0:
+                samples.take(done)
+            tell.write("drop\n")
+            tell.flush()
+            async with asyncio.timeout(30):
+                while lost <= done or stream.state is not State.LIVE:
+                    await asyncio.sleep(0.001)
+        samples.take(reconnects)
+    await reader
+    return samples, gaps
+
+
+def draw(samples: Samples, file: Path) -> None:
+    """One small picture, that can be read on a light and on a dark page."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "curves", "font.family": "sans-serif", "font.size": 9}
+    mpl.rcParams |= dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), "#808080"
+    )
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(len(CURVES), 1, sharex=True, figsize=(7, 6.5), layout="constrained")
+    for curve, axis in zip(CURVES, axes, strict=True):
+        values = samples.curves[curve.name]
+        axis.plot(samples.at, values, color="#2f81f7", linewidth=1.2)
+        axis.set_ylim(0, max(values) * 1.3)
+        axis.set_title(f"{curve.name} {f'({curve.unit})' if curve.unit else ''}", loc="left", fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("reconnects")
+    figure.savefig(file, transparent=True, metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--reconnects", type=int, default=10_000)
+    parser.add_argument("--plot", type=Path, help="draw the curves into this SVG file")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        serve()
+        return 0
+    tracemalloc.start()
+    started = time.monotonic()
+    command = [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as exchange:
+        told, tell = cast(IO[str], exchange.stdout), cast(IO[str], exchange.stdin)
+        samples, gaps = asyncio.run(measure(told, tell, asked.reconnects))
+        exchange.communicate()
+    print(f"{asked.reconnects:,} reconnects in {time.monotonic() - started:.0f} s, {gaps:,} gaps reported")
+    print(*samples.lines(), sep="\n")
+    if asked.plot is not None:
+        draw(samples, asked.plot)
+    grown = [curve.name for curve in CURVES if abs(samples.growth(curve)) > curve.bound]
+    print(f"not flat: {', '.join(grown) or 'none'}")
+    return 1 if grown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

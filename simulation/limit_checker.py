@@ -1,0 +1,111 @@
+"""What the client must not do: too much, too soon, during a ban, or after the end."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from typing import NoReturn
+
+from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.protocol.actions import Failure, Trouble
+from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.settings import StreamRules
+from simulation.active_faults import Weather
+from simulation.violation import Violation
+
+__all__ = ["Limits", "check_memory"]
+
+_RETRY_AFTER = re.compile(r'"status":4(?:18|29),.*"retryAfter":(\d+)')
+_CONNECTS_PERIOD = 300.0
+_MOST_LINKS = 8
+
+
+class Limits:
+    """Watches what is sent, and what the exchange says about it."""
+
+    def __init__(self, rules: StreamRules, exchange: Rules) -> None:
+        self.stopped = False
+        self.calls_by_minute: Counter[int] = Counter()
+        self.forbidden_until = float("-inf")
+        self._rules = rules
+        self._most_calls = exchange.ip_weight_limit
+        self._most_connects = exchange.connection_attempts
+        self._connects: deque[float] = deque()
+
+    def sends(self, now: float, what: str) -> None:
+        """Something is sent."""
+        if self.stopped:
+            raise Violation(6, f"{what} is sent after the fatal end")
+        if now < self.forbidden_until:
+            raise Violation(3, f"{what} is sent {self.forbidden_until - now:.1f} s before the ban is over")
+
+    def calls(self, now: float) -> None:
+        """A REST call is made."""
+        self.sends(now, "a call")
+        minute = int(now // 60)
+        self.calls_by_minute[minute] += 1
+        if self.calls_by_minute[minute] > self._most_calls:
+            raise Violation(3, "more REST calls in a minute than the exchange allows")
+
+    def connects(self, now: float) -> None:
+        """A connection is opened."""
+        self.sends(now, "a handshake")
+        self._connects.append(now)
+        while self._connects[0] <= now - _CONNECTS_PERIOD:
+            self._connects.popleft()
+        if len(self._connects) > self._most_connects:
+            raise Violation(3, f"more than {self._most_connects} connection attempts in five minutes")
+
+    def refused(self, now: float, failure: Failure, weather: Weather) -> None:
+        """The exchange refused a call or a handshake."""
+        if failure.trouble not in (Trouble.LIMITED, Trouble.BANNED, Trouble.BLOCKED):
+            return
+        if not weather.is_at_fault():
+            raise Violation(3, f"the exchange says {failure.trouble.value}: {failure.detail}")
+        waits = {Trouble.BANNED: self._rules.banned_wait, Trouble.BLOCKED: self._rules.blocked_wait}
+        wait = failure.wait if failure.wait is not None else waits.get(failure.trouble, self._rules.limited_wait)
+        self.forbidden_until = max(self.forbidden_until, now + wait)
+        weather.troubled(now + wait)
+
+    def told(self, now: float, text: str, weather: Weather) -> None:
+        """A text came: no message of this client's may be one too many."""
+        if '"retryAfter"' in text and _RETRY_AFTER.search(text):
+            raise Violation(3, f"the exchange answers {text[:120]}")
+
+    def closed(self, code: int, reason: str) -> None:
+        """The exchange closed a connection."""
+        if code == 1008:
+            raise Violation(3, f"the exchange closed a connection: {reason}")
+
+    def unknown(self, number: int) -> NoReturn:
+        """Something is to be done on a connection that is not open."""
+        raise Violation(3, f"something is sent on connection {number}, which is closed")
+
+    @property
+    def busiest_minute(self) -> int:
+        """The most REST calls in any minute."""
+        return max(self.calls_by_minute.values(), default=0)
+
+
+def check_memory(life: Lifecycle[Event], feeds: int) -> None:
+    """Raise a violation when something that is remembered grows with what was lived through."""
+    core, links = life._core, life._links.all()
+    timers = 6 * feeds + 8 * len(links) + 8
+    sizes = {
+        "timers": (len(core.timers), timers),
+        "entries in the heap of timers": (len(core.timers._heap), 2 * timers + 64),
+        "waiting items": (len(life._buffer), core.rules.buffered + feeds),
+        "connections": (len(links), _MOST_LINKS),
+        "waiting calls": (len(life._middle.credentials), feeds + core.rules.rest_parallel),
+    }
+    for link in links:
+        sizes |= {
+            f"early events on connection {link.number}": (link.early_count, core.rules.early),
+            f"subscriptions on connection {link.number}": (len(link.subscriptions), 2 * feeds),
+            f"requests on connection {link.number}": (len(link.asked), 101 + feeds),
+            f"messages that wait for connection {link.number}": (len(link.outbox), 4 * feeds + 4),
+        }
+    for what, (size, most) in sizes.items():
+        if size > most:
+            raise Violation(5, f"{size} {what}, and {most} are the most")

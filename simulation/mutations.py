@@ -1,0 +1,140 @@
+"""Rules of the life cycle, broken on purpose one at a time: the adversary has to notice each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.protocol.actions import CloseConnection, Failure, Reason, Trouble
+from binance_margin_stream.stream.protocol.connection_manager import Links
+from binance_margin_stream.stream.protocol.context import Core
+from binance_margin_stream.stream.protocol.coordinator import Continuity
+from binance_margin_stream.stream.protocol.credentials import Credentials
+from binance_margin_stream.stream.protocol.deduplication import Handover
+from binance_margin_stream.stream.protocol.rate_limit import AttemptWindow, Backoff
+from binance_margin_stream.stream.protocol.records import Feed, Link
+from binance_margin_stream.stream.protocol.subscriptions import Attachments
+from simulation.plan import plan_of
+from simulation.scenario import Month
+from simulation.violation import Violation
+
+__all__ = ["BREAKS", "Break", "Catch", "broken", "catch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A rule that is broken: what is put in the place of what, and the properties that may notice it."""
+
+    name: str
+    place: type
+    method: str
+    instead: Callable[..., object]
+    noticed_by: frozenset[int]
+    more: tuple[tuple[type, str, Callable[..., object]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """The first seed that noticed a break, how many were played, and what it saw."""
+
+    rule: Break
+    seeds: int
+    violation: Violation | None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether a property that is about this rule noticed it."""
+        return self.violation is not None and self.violation.number in self.rule.noticed_by
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Do not do it."""
+
+
+def _at_once(self: object, now: float) -> float:
+    return now
+
+
+def _no_wait(self: Backoff) -> float:
+    self.failures += 1
+    return 0.0
+
+
+def _always_repeatable(self: Continuity[Event], failure: Failure) -> None:
+    """Go on as if it could be mended."""
+    self.core.tally.failures += 1
+
+
+_without_judging = Credentials._judge
+
+
+def _forget_unknown_key(self: Credentials, job: object, failure: Failure, now: float) -> None:
+    """Take -1125 for a fault that passes."""
+    if failure.trouble is Trouble.UNKNOWN_CREDENTIAL:
+        failure = Failure(Trouble.SERVER, failure.detail)
+    _without_judging(self, job, failure, now)  # type: ignore[arg-type]
+
+
+def _close_before_the_new_one_lives(self: Continuity[Event], link: Link, why: str, now: float) -> None:
+    """Treat a rotation like a loss."""
+    self.core.do(CloseConnection(link.number))
+    self.links.lost(link, Failure(Trouble.TRANSPORT, why), Reason.DISCONNECTED, now)
+
+
+def _hand_over_all(self: Handover[Event], feed: Feed, at: float, event: Event) -> None:
+    """Do not ask what the old connection delivered already."""
+    self._put(feed, at, event)
+
+
+def _forget_the_loss(self: Handover[Event], feed: Feed, live_at: float) -> None:
+    """Report nothing."""
+    feed.loss = None
+
+
+BREAKS = (
+    Break("no renewal", Credentials, "_renew_at", lambda self, feed, credential: 1e12, frozenset({1, 2, 4})),
+    Break("no gap after a loss", Handover, "_close_gap", _forget_the_loss, frozenset({1})),
+    Break("no gap for a malformed frame", Handover, "lossy", _nothing, frozenset({1})),
+    Break("no waiting during a ban", Core, "hold", _nothing, frozenset({3})),
+    Break("repeats are handed over in a rotation", Handover, "_unless_repeated", _hand_over_all, frozenset({1})),
+    Break("a frozen connection is not noticed", Links, "watch", _nothing, frozenset({1, 4})),
+    Break("a key that is gone (-1125) is not replaced", Credentials, "_judge", _forget_unknown_key, frozenset({4})),
+    Break(
+        "connection attempts without backoff or limit", Backoff, "next", _no_wait, frozenset({3}),
+        ((AttemptWindow, "ready_at", _at_once),),
+    ),
+    Break("the old connection is closed before the new one lives", Continuity, "retire",
+          _close_before_the_new_one_lives, frozenset({2, 4})),
+    Break("a fatal refusal is ignored", Continuity, "fatal", _always_repeatable, frozenset({6})),
+    Break("the end of a subscription is ignored", Continuity, "ended", _nothing, frozenset({1, 4})),
+    Break("a way in that is retired is asked again", Continuity, "source_retired", _nothing, frozenset({4})),
+    Break("early events are dropped", Attachments, "unrouted", lambda *_: True, frozenset({1})),
+)  # fmt: skip
+"""The table of `docs/reliability.md`."""
+
+
+@contextmanager
+def broken(rule: Break) -> Iterator[None]:
+    """Break a rule for a while, in every life cycle that is made meanwhile."""
+    replaced = [(rule.place, rule.method, rule.instead), *rule.more]
+    patches = [patch.object(place, name, instead) for place, name, instead in replaced]
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in reversed(patches):
+            each.stop()
+
+
+def catch(rule: Break, most_seeds: int = 100) -> Catch:
+    """Play seeds until one notices."""
+    with broken(rule):
+        for seed in range(most_seeds):
+            violation = Month(plan_of(seed)).play().violation
+            if violation is not None:
+                return Catch(rule, seed + 1, violation)
+    return Catch(rule, most_seeds, None)

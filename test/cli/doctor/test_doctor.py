@@ -1,0 +1,323 @@
+"""`doctor` against a sandbox that is well, and against all that can be wrong: it names the cause, and only that."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from collections.abc import Callable
+
+import pytest
+import trustme
+from cli_program import Terminal, run
+from raw_server import Peer, http
+
+from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox.faults.registry import NAMED
+
+TOKEN = "/sapi/v1/userListenToken"
+V2 = "/sapi/v2/margin/listen-key"
+RISK = "/sapi/v1/margin/listen-key"
+WEBSOCKET_API = "/ws-api/v3"
+
+Findings = list[dict[str, str]]
+
+
+def findings_of(exchange: Sandbox, *, patience: float = 5, **variables: str) -> Findings:
+    done = run("doctor", "--json", "--timeout", str(patience), exchange=exchange, **variables)
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    problems = problems_of(report["findings"])
+    assert (report["well"], done.returncode) == ((False, ExitCode.UNWELL) if problems else (True, 0))
+    assert all(problem["do"] for problem in problems)
+    return report["findings"]
+
+
+def problems_of(findings: Findings) -> Findings:
+    return [finding for finding in findings if finding["level"] == "problem"]
+
+
+def test_a_healthy_exchange_is_well():
+    with Sandbox() as exchange:
+        findings = findings_of(exchange, BINANCE_API_SECRET=exchange.api_secret)
+    assert problems_of(findings) == []
+    said = {finding["what"] for finding in findings if finding["level"] == "ok"}
+    assert "token, listen-key-v2 and risk: alive" in said
+    assert "token, listen-key-v2 and risk: subscribed" in said
+    assert "an API key of 64 characters, with a secret" in said
+    assert any("1 of 12000 for this IP address" in what for what in said)
+
+
+def patience_for(what: str) -> float:
+    """Seconds: few where the doctor is to wait in vain, enough for a busy machine elsewhere."""
+    return 1 if "no answer in time" in what or "then silent" in what else 5
+
+
+def arm(fault: faults.Fault, path: str | None = None, times: int | None = None) -> Callable[[Sandbox], None]:
+    return lambda exchange: exchange.fail(fault, path=path, times=times)
+
+
+def retire(*paths: str) -> Callable[[Sandbox], object]:
+    return lambda exchange: [exchange.retire(path) for path in paths]
+
+
+CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
+    # what is wrong: how it comes, the check that finds it, what it says, what it advises
+    "revoked key": (lambda exchange: exchange.revoke_api_key(), "permissions", "code -2015", "key still exists"),
+    "forbidden page": (arm(faults.forbidden()), "ways in", "token: blocked (HTTP 403", "another network"),
+    "country": (arm(faults.AnswerWith(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
+    "429": (arm(faults.too_many_requests(7)), "ways in", "too many requests (HTTP 429", "send nothing for a minute"),
+    "418": (arm(faults.banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
+    "5xx": (arm(faults.server_error(502)), "ways in", "the exchange fails (HTTP 502", "status page"),
+    "hang": (arm(faults.Hang()), "ways in", "no answer in time", "--timeout"),
+    "late answers": (arm(faults.DelayAnswer(2)), "ways in", "no answer in time", "--timeout"),
+    "half answers": (arm(faults.HalfAnswer()), "ways in", "cut off", "proxy and firewall"),
+    "reset": (arm(faults.ResetConnection()), "ways in", "cut off", "proxy and firewall"),
+    "login page": (
+        arm(faults.AnswerWith(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
+        "ways in",
+        "not the exchange's answer",
+        "another network",
+    ),
+    "redirect": (
+        arm(faults.AnswerWith(302, b"", (("Location", "http://elsewhere.invalid/"),))),
+        "ways in",
+        "not the exchange's answer",
+        "another network",
+    ),
+    "not the exchange": (arm(faults.AnswerWith(404, b"<html></html>")), "ways in", "not found (HTTP 404", "--endpoint"),
+    "one call fails": (arm(faults.server_error(), V2), "ways in", "listen-key-v2: the exchange fails", "status page"),
+    "one call is forbidden to the key": (
+        arm(faults.AnswerWith(401, b'{"code":-2015,"msg":"no"}'), RISK),
+        "permissions",
+        "risk: key rejected",
+        "the key itself is known",
+    ),
+    "every way in retired": (retire(TOKEN, V2), "ways in", "no account can be followed", "pip install --upgrade"),
+    "margin calls retired": (retire(RISK), "ways in", "no margin calls", "without --risk"),
+    "WebSocket refused 403": (arm(faults.RefuseHandshake(403)), "streams", "blocked", "another network"),
+    "WebSocket refused 429": (arm(faults.RefuseHandshake(429)), "streams", "too many requests", "send nothing"),
+    "WebSocket refused 503": (arm(faults.RefuseHandshake(503)), "streams", "the exchange fails", "status page"),
+    "WebSocket refused 410": (
+        arm(faults.RefuseHandshake(410), WEBSOCKET_API),
+        "streams",
+        "token: retired",
+        "another --source",
+    ),
+    "slow handshake": (arm(faults.SlowHandshake(2)), "streams", "no answer in time", "--timeout"),
+    "accepts and then nothing": (arm(faults.AcceptThenNothing()), "streams", "connected, then silent", "frames"),
+    "subscribe answer lost": (arm(faults.LoseSubscribeAnswer()), "streams", "token: connected, then silent", "frames"),
+    "subscribe refused": (arm(faults.RefuseSubscribe(-1000)), "streams", "the exchange fails (code -1000", "status"),
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
+    arrange, check, what, do = CAUSES[name]
+    with Sandbox() as exchange:
+        arrange(exchange)
+        problems = problems_of(findings_of(exchange, patience=patience_for(what)))
+    assert [problem["check"] for problem in problems] == [check]
+    assert what in problems[0]["what"]
+    assert do in problems[0]["do"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.DelayAnswer(0.1), faults.SlowHandshake(0.1), faults.RepeatSubscribeAnswer(), faults.RepeatEvent()],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_what_does_no_harm_is_no_problem(fault):
+    with Sandbox() as exchange:
+        exchange.fail(fault, times=None)
+        assert problems_of(findings_of(exchange)) == []
+
+
+@pytest.mark.parametrize(("path", "said"), [(TOKEN, "has no isolated accounts"), (V2, "nothing is missing")])
+def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
+    with Sandbox() as exchange:
+        exchange.retire(path)
+        findings = findings_of(exchange)
+    assert problems_of(findings) == []
+    assert [finding for finding in findings if finding["level"] == "note" and said in finding["what"]]
+
+
+@pytest.mark.parametrize("fault", [faults.banned(), faults.too_many_requests(), faults.forbidden()])
+def test_nothing_more_is_asked_after_a_refusal_that_demands_silence(fault):
+    with Sandbox() as exchange:
+        exchange.fail(fault, times=None)
+        findings_of(exchange)
+        assert len(exchange.rest_log) == 1
+
+
+def test_a_stream_that_others_follow_is_not_disturbed():
+    """Another client of the account keeps its key, its token and its subscription."""
+    with Sandbox() as exchange:
+        key = run("key", "create", "--show", exchange=exchange).stdout.strip()
+        assert problems_of(findings_of(exchange)) == []
+        assert {call.method for call in exchange.rest_log} == {"POST"}
+        kept = run("key", "keepalive", exchange=exchange, BINANCE_LISTEN_KEY=key)
+        assert kept.returncode == 0
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0, "ok"), (3, "note"), (3600, "problem"), (-3600, "problem")])
+def test_the_clock_is_compared_with_that_of_the_exchange(seconds, level):
+    with Sandbox() as exchange:
+        now = exchange.now
+    with Sandbox(start_ms=now + 1000 * seconds) as exchange:
+        (clock,) = [finding for finding in findings_of(exchange) if finding["check"] == "clock"]
+    assert clock["level"] == level
+    if level == "problem":
+        assert "behind" in clock["what"] if seconds > 0 else "ahead of" in clock["what"]
+        assert "NTP" in clock["do"]
+
+
+def test_a_secret_of_another_key_is_found():
+    with Sandbox() as exchange:
+        problems = problems_of(findings_of(exchange, BINANCE_API_SECRET="x" * 64))
+    assert [problem["what"][:27] for problem in problems] == ["token: signature rejected ("]
+    assert "secret" in problems[0]["do"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "check", "said"),
+    [
+        ({"BINANCE_API_KEY": "w" * 64}, "permissions", "code -2015"),
+        ({"BINANCE_API_KEY": "too-short"}, "ways in", "key ill-formed (HTTP 401, code -2014"),
+        ({"BINANCE_API_KEY": "two words"}, "key", "holds a space"),
+        ({"BINANCE_API_KEY_FILE": "/no/such"}, "key", "unset one"),
+    ],
+)
+def test_a_wrong_key_is_found(variables, check, said):
+    with Sandbox() as exchange:
+        problems = problems_of(findings_of(exchange, **variables))
+    assert [problem["check"] for problem in problems] == [check]
+    assert said in problems[0]["what"]
+
+
+def test_no_key_is_found_and_the_network_is_looked_at_all_the_same():
+    with Sandbox() as exchange:
+        done = run("doctor", "--json", "--sandbox", exchange.url)
+        findings = json.loads(done.stdout)["findings"]
+        assert exchange.rest_log == []
+    assert [(finding["check"], finding["level"]) for finding in findings] == [("key", "problem"), ("network", "ok")]
+
+
+def test_a_limit_that_is_almost_used_up_is_found():
+    with Sandbox(rules=Rules(ip_weight_limit=12_000)) as exchange:
+        headers = (("X-SAPI-USED-IP-WEIGHT-1M", "11000"), ("Content-Type", "application/json"))
+        exchange.fail(faults.AnswerWith(200, b'{"listenKey":"k"}', headers), path=V2)
+        problems = problems_of(findings_of(exchange))
+    assert [problem["check"] for problem in problems if "11000 of 12000" in problem["what"]] == ["limits"]
+
+
+def sandbox_url(url: str, **variables: str) -> Findings:
+    done = run("doctor", "--json", "--timeout", "1", "--sandbox", url, BINANCE_API_KEY="k" * 64, **variables)
+    assert (done.returncode, done.stderr) == (ExitCode.UNWELL, "")
+    return problems_of(json.loads(done.stdout)["findings"])
+
+
+def test_a_refused_connection_is_told_once():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        (problem,) = sandbox_url(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+    assert "connection refused" in problem["what"]
+    assert "that the sandbox runs" in problem["do"]
+
+
+def test_a_name_that_does_not_exist_is_told_once():
+    (problem,) = sandbox_url("http://no-such-host.invalid:1", NO_PROXY="*")
+    assert "no-such-host.invalid:1: no such name" in problem["what"]
+    assert "DNS" in problem["do"]
+
+
+def test_a_certificate_that_nobody_trusts_is_told_once():
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    with Peer(http(200), tls=tls) as peer:
+        (problem,) = sandbox_url(peer.url)
+    assert "no trusted TLS (" in problem["what"]
+    assert "SSL_CERT_FILE" in problem["do"]
+
+
+def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
+    with Sandbox(tls=True) as exchange:
+        assert [problem["check"] for problem in problems_of(findings_of(exchange))] == ["network"]
+        assert problems_of(findings_of(exchange, SSL_CERT_FILE=exchange.endpoints.ca_file)) == []
+
+
+def test_a_peer_that_speaks_no_tls_is_told_once():
+    with Peer(http(200)) as peer:
+        (problem,) = sandbox_url(peer.url.replace("http://", "https://"))
+    assert "no trusted TLS (that port does not answer in TLS)" in problem["what"]
+
+
+def test_a_proxy_that_is_not_there_is_told_without_its_password():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        proxy = f"http://someone:hidden@127.0.0.1:{nobody.getsockname()[1]}"
+        (problem,) = sandbox_url("http://exchange.invalid:80", HTTP_PROXY=proxy)
+    assert (problem["check"], "connection refused" in problem["what"]) == ("proxy", True)
+    assert "HTTPS_PROXY" in problem["do"]
+    assert "hidden" not in json.dumps(problem)
+
+
+def test_a_person_gets_a_report_that_fits_the_terminal():
+    with Sandbox() as exchange, Terminal("doctor", exchange=exchange) as terminal:
+        exchange.revoke_api_key()
+        assert terminal.ended() == ExitCode.UNWELL
+        text = terminal.text
+    assert "1 problem to solve." in text
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+
+
+def test_a_pipe_gets_the_same_report_in_plain_text():
+    with Sandbox() as exchange:
+        done = run("doctor", exchange=exchange)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("All is well.\n")
+    assert "\x1b" not in done.stdout
+
+
+STRUCK = {
+    "418": "banned",
+    "429": "too many requests",
+    "accept-then-nothing": "connected, then silent",
+    "half-answer": "cut off",
+    "html-403": "blocked",
+    "late-answer": "connected, then silent",
+    "lost-answer": "connected, then silent",
+    "no-answer": "no answer in time",
+    "refuse": "the exchange fails",
+    "refuse-subscribe": "the exchange fails",
+    "reset-call": "cut off",
+    "revoke-api-key": "key rejected",
+    "server-error": "the exchange fails",
+    "slow-answer": "no answer in time",
+    "slow-handshake": "no answer in time",
+}
+"""The named faults that stand between the doctor and the exchange, and what it calls them."""
+
+HARMLESS = {
+    *("binary", "delay", "delete-key", "drop", "duplicate", "end-of-file", "expire", "freeze", "half-open"),
+    *("malformed", "reorder", "repeated-answer", "reset", "shutdown-notice", "truncate", "wrong-certificate"),
+}
+"""Those that strike only streams that others have open, or only TLS: not what the doctor asks for."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
+    with Sandbox() as exchange:
+        exchange.fail(name)
+        problems = problems_of(findings_of(exchange, patience=patience_for(STRUCK.get(name, ""))))
+    told = [problem["what"] for problem in problems]
+    if name in HARMLESS:
+        assert told == []
+    else:
+        assert len(told) == 1
+        assert STRUCK[name] in told[0]
+
+
+def test_the_faults_by_name_are_all_expected():
+    assert STRUCK.keys() | HARMLESS == NAMED.keys()

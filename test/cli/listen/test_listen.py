@@ -1,0 +1,257 @@
+"""`listen` as a program: what it prints, and how and when it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from cli_program import Terminal, run, running, subscribers, wait_until
+
+from binance_margin_stream import BalanceUpdate, Change, ExecutionReport, State, StreamGap, StreamItem
+from binance_margin_stream.cli.errors import CommandError
+from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.listen.liveness import Patience
+from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.stream.protocol.actions import Level
+
+
+def lines_of(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
+    return [StreamItem.from_json(process.stdout.readline()) for _ in range(count)]
+
+
+def subscribed(exchange: Sandbox) -> None:
+    wait_until(lambda: subscribers(exchange) > 0, "a subscription")
+
+
+def skip_probes(process: subprocess.Popen[str]) -> StreamItem:
+    """The first item that is not one of those by which `subscribed` looks."""
+    while (item := lines_of(process, 1)[0].to_dict())["kind"] == "UnknownEvent":
+        pass
+    return StreamItem.from_dict(item)
+
+
+def test_each_event_is_a_line_of_json_that_can_be_read_back():
+    with Sandbox() as exchange, running("listen", "-i", "ETHUSDT", exchange=exchange) as process:
+        wait_until(lambda: exchange.emit({"e": "unheardOf", "E": 1}, "ETHUSDT") > 0, "a subscription")
+        exchange.balance_update("USDT", "12.50", account="ETHUSDT")
+        event = skip_probes(process)
+        assert isinstance(event, BalanceUpdate)
+        assert (str(event.account), str(event.delta)) == ("isolated:ETHUSDT", "12.50000000")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert {"live", "subscribed isolated:ETHUSDT (token)", "subscribed cross (token)"} <= set(errors.splitlines())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_within_five_seconds(number):
+    with Sandbox() as exchange, running("listen", "--json", exchange=exchange) as process:
+        subscribed(exchange)
+        process.send_signal(number)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=10)
+        assert time.monotonic() - began < 5
+        wait_until(lambda: subscribers(exchange) == 0, "the connection's end")
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_signal_ends_it_while_it_still_connects():
+    with Sandbox() as exchange:
+        exchange.fail(faults.Hang(), times=None)
+        with running("listen", "--json", exchange=exchange) as process:
+            wait_until(lambda: len(exchange.rest_log) > 0, "a call")
+            process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            _, errors = process.communicate(timeout=10)
+            assert time.monotonic() - began < 5
+    assert (process.returncode, "Traceback" in errors) == (0, False)
+
+
+def test_a_signal_ends_it_while_nobody_reads_what_it_writes():
+    with Sandbox() as exchange, running("listen", exchange=exchange) as process:
+        subscribed(exchange)
+        for _ in range(3000):
+            exchange.emit({"e": "unheardOf", "E": 1, "padding": "x" * 100})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=7) == 0
+
+
+def test_it_ends_quietly_when_its_reader_goes():
+    with Sandbox() as exchange, running("listen", exchange=exchange) as process:
+        subscribed(exchange)
+        process.stdout.readline()
+        process.stdout.close()
+        wait_until(lambda: subscribers(exchange) == 0, "its end")
+        assert process.wait(timeout=10) == 0
+        assert not re.search("(?i)broken pipe|traceback|error", process.stderr.read())
+
+
+def test_a_full_disk_is_one_line_and_code_74():
+    with Sandbox() as exchange, open("/dev/full", "w") as full:
+        with running("listen", exchange=exchange, stdout=full.fileno()) as process:
+            wait_until(lambda: subscribers(exchange) > 0 or process.poll() is not None, "a subscription")
+            _, errors = process.communicate(timeout=10)
+    assert process.returncode == ExitCode.OUTPUT
+    assert errors.splitlines()[-1] == "error: the output cannot be written: No space left on device"
+    assert "Traceback" not in errors
+
+
+def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
+    with Sandbox() as exchange, running("listen", "--since-gap-exit", exchange=exchange) as process:
+        subscribed(exchange)
+        exchange.fail(faults.DropConnections("reset"))
+        output, errors = process.communicate(timeout=20)
+    assert process.returncode == ExitCode.GAP
+    assert isinstance(StreamItem.from_json(output.splitlines()[-1]), StreamGap)
+    assert "reconcile" in errors.splitlines()[-1]
+
+
+def test_a_gap_does_not_end_it_otherwise():
+    with Sandbox() as exchange, running("listen", exchange=exchange) as process:
+        subscribed(exchange)
+        exchange.fail(faults.DropConnections("reset"))
+        assert isinstance(skip_probes(process), StreamGap)
+        subscribed(exchange)
+        exchange.fill_order(exchange.place_order().order_id)
+        assert isinstance(skip_probes(process), ExecutionReport)
+
+
+GIVE_UP = ["--give-up-after", "1"]
+ENDS = {
+    "wrong key": ([], lambda exchange: exchange.revoke_api_key(), ExitCode.KEY_REJECTED, "rejected"),
+    "no such symbol": (["-i", "NOSUCHPAIR"], lambda exchange: None, ExitCode.REFUSED, "parameter"),
+    "retired": (
+        ["--source", "listen-key"],
+        lambda exchange: None,
+        ExitCode.RETIRED,
+        "retired",
+    ),
+    "banned": (GIVE_UP, lambda exchange: exchange.fail(faults.banned(), times=None), ExitCode.BANNED, "banned"),
+    "limited": (
+        GIVE_UP,
+        lambda exchange: exchange.fail(faults.too_many_requests(60), times=None),
+        ExitCode.LIMITED,
+        "too many requests",
+    ),
+    "blocked": (GIVE_UP, lambda exchange: exchange.fail(faults.forbidden(), times=None), ExitCode.BLOCKED, "firewall"),
+    "country": (
+        [],
+        lambda exchange: exchange.fail(faults.AnswerWith(451), times=None),
+        ExitCode.BLOCKED,
+        "country rule",
+    ),
+    "country, on the WebSocket": (
+        [],
+        lambda exchange: exchange.fail(faults.RefuseHandshake(451), times=None),
+        ExitCode.BLOCKED,
+        "HTTP 451",
+    ),
+    "failing": (
+        GIVE_UP,
+        lambda exchange: exchange.fail(faults.server_error(), times=None),
+        ExitCode.UNREACHABLE,
+        "the exchange failed",
+    ),
+    "unreachable": (GIVE_UP, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "given up after 1 s: "),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
+    more, arrange, code, said = ENDS[name]
+    with Sandbox() as exchange:
+        arrange(exchange)
+        done = run("listen", "--json", *more, exchange=exchange)
+    assert done.returncode == code
+    assert said in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_patience_starts_again_when_the_stream_was_live():
+    patience = Patience(10)
+    patience.look(State.CONNECTING, 0)
+    patience.changed(Change("banned", Level.WARNING, detail="sending nothing for 120 s"))
+    patience.look(State.LIVE, 9)
+    patience.look(State.RECOVERING, 15)
+    patience.changed(Change("connection lost", Level.WARNING, detail="refused"))
+    patience.look(State.RECOVERING, 24.9)
+    with pytest.raises(CommandError, match=r"given up after 10 s: refused") as given_up:
+        patience.look(State.RECOVERING, 25)
+    assert given_up.value.code is ExitCode.UNREACHABLE
+
+
+def test_without_a_limit_patience_never_ends():
+    patience = Patience(None)
+    for moment in range(0, 10**9, 10**8):
+        patience.look(State.RECOVERING, moment)
+
+
+def test_the_risk_events_come_too():
+    with Sandbox() as exchange, running("listen", "--risk", exchange=exchange) as process:
+        said = ""
+        while "live" not in said.splitlines():
+            said += process.stderr.readline()
+        exchange.margin_call("1.11")
+        assert skip_probes(process).to_dict()["margin_level"] == "1.11"
+
+
+def test_another_address_can_be_given_for_each_way_in():
+    with Sandbox(rules=Rules(listen_key_v2_host="margin_stream")) as exchange:
+        own = f"margin-stream={exchange.endpoints.margin_stream}"
+        with running("listen", "--source", "listen-key-v2", "--endpoint", own, exchange=exchange) as process:
+            subscribed(exchange)
+            exchange.balance_update("USDT", "1")
+            assert isinstance(skip_probes(process), BalanceUpdate)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_shows_a_table_that_fits(columns):
+    with Sandbox() as exchange, Terminal("listen", "-i", "ETHUSDT", exchange=exchange, columns=columns) as terminal:
+        terminal.wait_for("live")
+        order = exchange.place_order(symbol="BTCUSDT", quantity="0.5", price="60000")
+        exchange.fill_order(order.order_id)
+        terminal.wait_for("FILLED, 0.5 filled")
+        exchange.fail(faults.DropConnections("reset"))
+        terminal.wait_for("may be missing (disconnected)")
+        wait_until(lambda: re.search(r"cross +token +live +\d+ +1 ", terminal.text) is not None, "the gap's count")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended() == 0
+        lines = terminal.text.splitlines()
+        assert max(map(len, lines)) <= columns
+        assert not [line for line in lines if line.startswith("{")]
+
+
+def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
+    with Sandbox() as exchange, Terminal("listen", exchange=exchange) as terminal:
+        terminal.wait_for("live")
+        exchange.revoke_api_key()
+        exchange.fail(faults.ExpireCredentials())
+        assert terminal.ended() == ExitCode.KEY_REJECTED
+        assert "error: " in terminal.text
+        assert "Traceback" not in terminal.text
+
+
+def test_what_the_exchange_sends_cannot_steer_the_terminal():
+    with Sandbox() as exchange, Terminal("listen", exchange=exchange) as terminal:
+        subscribed(exchange)
+        exchange.emit({"e": "\x1b]0;owned\x07[red]x[/red]", "E": 1})
+        terminal.wait_for("[red]x[/red]")
+        assert "\x1b]0;" not in terminal.raw
+
+
+def test_json_is_json_in_a_terminal_too():
+    with Sandbox() as exchange, Terminal("listen", "--json", exchange=exchange, columns=500) as terminal:
+        subscribed(exchange)
+        exchange.balance_update("USDT", "1")
+        terminal.wait_for('"kind":"BalanceUpdate"')
+        (line,) = [line for line in terminal.text.splitlines() if "BalanceUpdate" in line]
+        assert json.loads(line)["delta"] == "1.00000000"
+        os.kill(terminal.process.pid, signal.SIGTERM)
+        assert terminal.ended() == 0

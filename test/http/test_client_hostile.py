@@ -1,0 +1,92 @@
+"""Answers made to exhaust: without an end, or far larger than they look. Each ends soon, in bounded memory."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import tracemalloc
+import zlib
+
+import pytest
+from api_methods import API_KEY, CALLS
+from raw_server import Peer, http
+
+import binance_margin_stream as sdk
+
+POST = CALLS[0]
+MEMORY = 8 << 20
+"""Bytes that a call may take, whatever comes; an answer may have one megabyte."""
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+ZEROS = bytes(64 << 20)
+
+
+def endless(start: bytes, chunk: bytes):
+    def behave(sock):
+        sock.sendall(start)
+        while True:
+            sock.sendall(chunk)
+
+    return behave
+
+
+BOMBS = {
+    "gzip": http(200, gzip.compress(ZEROS), {"Content-Encoding": "gzip"}),
+    "deflate": http(200, zlib.compress(ZEROS), {"Content-Encoding": "deflate"}),
+    "gzip in gzip": http(200, gzip.compress(gzip.compress(ZEROS)), {"Content-Encoding": "gzip, gzip"}),
+    "zstd by name": http(200, b"\x28\xb5\x2f\xfd" + bytes(1000), {"Content-Encoding": "zstd"}),
+    "an encoding of no name": http(200, b"\x00", {"Content-Encoding": "PLANTED" * 20}),
+}
+ENDLESS = {
+    "status line": endless(b"HTTP/1.1 200 ", b"O" * 65536),
+    "header": endless(OK + b"X-Endless: ", b"x" * 65536),
+    "headers": endless(OK, b"X-Endless: 1\r\n" * 4000),
+    "interim answers": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),
+    "early hints": endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 2000),
+    "body": endless(OK + b"\r\n", b" " * 65536),
+    "body as long as it claims": endless(OK + b"Content-Length: 999999999999\r\n\r\n", b" " * 65536),
+    "chunks": endless(CHUNKED, b"ffff\r\n" + b" " * 65535 + b"\r\n"),
+    "small chunks": endless(CHUNKED, b"1\r\n \r\n" * 5000),
+    "chunk": endless(CHUNKED + b"ffffffffffff\r\n", b" " * 65536),
+    "chunk of a negative length": endless(CHUNKED + b"-1\r\n", b" " * 65536),
+    "chunk of an absurd length": endless(CHUNKED + b"-" + b"f" * 40 + b"\r\n", b" " * 65536),
+    "chunk extension": endless(CHUNKED + b"1;", b"x" * 65536),
+    "trailers": endless(CHUNKED + b"0\r\n", b"X-Endless: 1\r\n" * 4000),
+    "error page": endless(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"<p>" * 20_000),
+}
+
+
+def failing(answer, **settings):
+    """The error that `answer` leads to, with the seconds and the bytes that it took."""
+    settings = {"timeout": sdk.Timeout(1, 1), "retry": sdk.NO_RETRIES} | settings
+    with (
+        Peer(answer) as peer,
+        sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=peer.endpoints, **settings) as client,
+    ):
+        call = POST.on(client)
+        tracemalloc.start()
+        started = time.monotonic()
+        try:
+            with pytest.raises(sdk.OpenApiException) as caught:
+                call()
+            return caught.value, time.monotonic() - started, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_a_compressed_answer_is_never_unpacked_and_named(bomb):
+    error, _, memory = failing(bomb)
+    assert type(error) is sdk.ResponseError
+    assert "which was not asked for" in str(error)
+    assert "PLANTED" not in str(error)
+    assert memory < MEMORY
+
+
+@pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS.keys())
+def test_an_answer_without_an_end_is_given_up_in_time_and_small_memory(behaviour):
+    error, seconds, memory = failing(behaviour)
+    assert type(error) is sdk.TransportError
+    assert error.kind in ("protocol", "timeout", "cut off")
+    assert seconds < 3
+    assert memory < MEMORY

@@ -1,0 +1,160 @@
+"""The client and the sandbox, two readings of the same facts, over real sockets."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from api_methods import CALLS, Call
+
+import binance_margin_stream as sdk
+from binance_margin_stream.sandbox import Rules, Sandbox
+
+TOKEN = CALLS[6]
+SERVED = Rules(retired_calls="served")
+RETIRED = [call for call in CALLS if "userDataStream" in call.path]
+KEEP_ALIVE = [call for call in CALLS if call.method == "PUT"]
+
+
+def client_for(exchange: Sandbox, **settings) -> sdk.ApiClient:
+    settings = {"auth": sdk.ApiKeyAuth(exchange.api_key), "retry": sdk.NO_RETRIES} | settings
+    return sdk.ApiClient(endpoints=exchange.endpoints, **settings)
+
+
+def created(call: Call, client: sdk.ApiClient) -> dict[str, str]:
+    """The listen key of the same way in, as an argument; nothing for the calls that need none."""
+    if "listen_key" not in call.arguments:
+        return {}
+    post = next(other for other in CALLS if other.path == call.path and other.method == "POST")
+    return {"listen_key": post.on(client)().listen_key}
+
+
+@pytest.mark.parametrize("rules", [SERVED, replace(SERVED, done_answer="object")], ids=["nothing", "object"])
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_every_call_works_and_its_weight_can_be_read(call, rules):
+    with Sandbox(rules=rules) as exchange, client_for(exchange) as client:
+        arguments = call.arguments | created(call, client)
+        response = getattr(getattr(sdk, call.api)(client), f"{call.name}_with_http_info")(**arguments)
+        weights = [value for name, value in response.headers.items() if name.lower().startswith("x-sapi-used")]
+    assert response.status_code == 200
+    assert weights
+    assert all(int(weight) >= 1 for weight in weights)
+
+
+@pytest.mark.parametrize("call", RETIRED, ids=str)
+def test_a_retired_call_is_gone_by_default(call):
+    with Sandbox() as exchange, client_for(exchange) as client, pytest.raises(sdk.EndpointRetiredError) as caught:
+        call.on(client)()
+    assert caught.value.status == 410
+    assert "410 Gone" in str(caught.value)
+    assert "sapi_v1_user_listen_token_post" in caught.value.successor
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in RETIRED], ids=str)
+def test_the_next_retirement_is_told_too(call):
+    with Sandbox() as exchange, client_for(exchange) as client:
+        arguments = created(call, client)
+        exchange.retire(call.path)
+        with pytest.raises(sdk.EndpointRetiredError):
+            call.on(client)(**arguments)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_an_unknown_key_is_rejected(call):
+    with Sandbox(rules=SERVED) as exchange, client_for(exchange, auth=sdk.ApiKeyAuth("x" * 64)) as client:
+        with pytest.raises(sdk.KeyRejectedError) as caught:
+            call.on(client)()
+    assert caught.value.code in (-2014, -2015)
+
+
+def test_a_revoked_key_is_rejected_from_then_on():
+    with Sandbox() as exchange, client_for(exchange) as client:
+        TOKEN.on(client)()
+        exchange.revoke_api_key()
+        with pytest.raises(sdk.KeyRejectedError, match="IP list"):
+            TOKEN.on(client)()
+
+
+@pytest.mark.parametrize("call", KEEP_ALIVE, ids=str)
+def test_an_unknown_listen_key_is_unknown(call):
+    with Sandbox(rules=SERVED) as exchange, client_for(exchange) as client, pytest.raises(sdk.ListenKeyUnknownError):
+        call.on(client)()
+
+
+@pytest.mark.parametrize("call", [*RETIRED[:1], CALLS[7], CALLS[10]], ids=str)
+def test_an_account_with_a_live_key_gets_that_key_back(call):
+    with Sandbox(rules=SERVED) as exchange, client_for(exchange) as client:
+        first, second = (call.on(client)().listen_key for _ in range(2))
+        exchange.delete_listen_key(first)
+        third = call.on(client)().listen_key
+    assert first == second != third
+
+
+def test_a_missing_listen_key_is_a_bad_parameter():
+    with Sandbox(rules=SERVED) as exchange, client_for(exchange) as client:
+        with pytest.raises(sdk.BadParameterError) as caught:
+            sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
+    assert caught.value.code in (-1102, -1105)
+
+
+def test_a_bad_symbol_is_a_bad_parameter():
+    with Sandbox() as exchange, client_for(exchange) as client, pytest.raises(sdk.BadParameterError) as caught:
+        TOKEN.on(client)(is_isolated=True, symbol="NOSUCHPAIR")
+    assert caught.value.code == -1121
+
+
+@pytest.mark.parametrize("validity", [None, 1, 60_000, 86_400_000])
+def test_a_token_lives_as_long_as_asked_for(validity):
+    with Sandbox() as exchange, client_for(exchange) as client:
+        before = exchange.now
+        token = TOKEN.on(client)(validity=validity)
+        after = exchange.now
+    asked = validity or 86_400_000
+    assert before + asked <= token.expiration_time <= after + asked
+
+
+@pytest.mark.parametrize("signing", ["optional", "required"])
+def test_a_signed_token_call_is_taken(signing):
+    with Sandbox(rules=Rules(signing=signing)) as exchange:
+        auth = sdk.ApiKeyAuth(exchange.api_key, exchange.api_secret)
+        with client_for(exchange, auth=auth) as client:
+            assert TOKEN.on(client)(is_isolated=True, symbol="BTCUSDT").token
+
+
+def test_a_token_call_without_a_secret_fails_where_signing_is_required():
+    with Sandbox(rules=Rules(signing="required")) as exchange, client_for(exchange) as client:
+        with pytest.raises(sdk.BadParameterError, match=r"timestamp|signature"):
+            TOKEN.on(client)()
+
+
+def test_a_wrong_secret_is_told_as_the_signature():
+    with Sandbox() as exchange, client_for(exchange, auth=sdk.ApiKeyAuth(exchange.api_key, "wrong")) as client:
+        with pytest.raises(sdk.KeyRejectedError, match="signature"):
+            TOKEN.on(client)()
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_clock_that_is_hours_off_is_corrected(hours):
+    start = round((time.time() + hours * 3600) * 1000)
+    with Sandbox(start_ms=start) as exchange:
+        auth = sdk.ApiKeyAuth(exchange.api_key, exchange.api_secret)
+        with client_for(exchange, auth=auth) as client:
+            assert [TOKEN.on(client)().token != "" for _ in range(3)] == [True] * 3
+        statuses = [call.status for call in exchange.rest_log]
+    assert statuses == [400, 200, 200, 200], "one refusal teaches the clock"
+
+
+def test_a_rate_limit_and_then_a_ban_arrive_as_such():
+    rules = Rules(uid_weight_limit=3, refusals_before_ban=2)
+    with Sandbox(rules=rules) as exchange, client_for(exchange) as client:
+        errors = []
+        for _ in range(8):
+            try:
+                TOKEN.on(client)()
+            except sdk.ApiException as error:
+                errors.append(error)
+    assert [type(error) for error in errors[:1]] == [sdk.RateLimitError]
+    assert type(errors[-1]) is sdk.BannedError
+    assert 0 < errors[0].retry_after <= 60
+    assert errors[-1].until is not None

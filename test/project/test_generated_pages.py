@@ -1,0 +1,41 @@
+"""The programs on the generated pages run as they stand; only the address is that of a sandbox."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from api_methods import CALLS
+
+from binance_margin_stream.sandbox import Rules, Sandbox
+
+DOCS = Path(__file__).parents[2] / "docs"
+MODEL_PAGES = ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken")
+
+
+def programs(page: str) -> list[str]:
+    return re.findall(
+        r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_the_program_of_a_call_runs(call, monkeypatch, capsys):
+    (program,) = (text for text in programs(call.api) if f".{call.name}(" in text)
+    with Sandbox(rules=Rules(retired_calls="served")) as exchange:
+        monkeypatch.setenv("BINANCE_API_KEY", exchange.api_key)
+        here = program.replace("ApiKeyAuth.from_env()", "ApiKeyAuth.from_env(), endpoints=exchange.endpoints")
+        exec(compile(here, call.api, "exec"), {"exchange": exchange})
+        assert exchange.counts.rest_calls == 1
+    said = capsys.readouterr().out
+    assert said
+    assert ("listen key is gone" in said or "correct the parameter" in said) == ("listen_key" in call.arguments)
+
+
+@pytest.mark.parametrize("page", MODEL_PAGES)
+def test_the_program_of_a_model_makes_one(page):
+    (program,) = programs(page)
+    names: dict[str, object] = {}
+    exec(compile(program, page, "exec"), names)
+    assert type(names["model"]).__name__ == page

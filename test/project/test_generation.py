@@ -1,0 +1,80 @@
+"""The committed output is what the spec yields, and whatever breaks that is named."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TREE = ("openapi", "docs", "generator-config.yaml", ".openapi-generator-ignore", "binance_margin_stream")
+API = "binance_margin_stream/api/margin_stream_api.py"
+PAGE = "docs/RiskStreamApi.md"
+
+
+def generate(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "generate.py"), "--root", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of what goes into and comes out of the generator."""
+    for name in TREE:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def without_risk_stream(spec: str) -> str:
+    start, end = spec.index("  /sapi/v1/margin/listen-key:"), spec.index("components:\n  securitySchemes")
+    return spec[:start] + "\n" + spec[end:]
+
+
+def contents(tree: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in tree.rglob("*") if file.is_file()}
+
+
+@pytest.mark.timeout(300)
+def test_the_check_names_every_file_that_is_not_as_the_spec_yields_it(tree):
+    assert generate(tree, "--check").returncode == 0
+    before = contents(tree)
+
+    (tree / API).write_text((tree / API).read_text() + "# by hand\n")
+    (tree / PAGE).unlink()
+    (tree / "binance_margin_stream/models/left_over.py").touch()
+    check = generate(tree, "--check")
+    assert check.returncode == 1
+    assert f"{API}: differs" in check.stdout
+    assert f"{PAGE}: missing" in check.stdout
+    assert "binance_margin_stream/models/left_over.py: stale" in check.stdout
+    assert "make generate" in check.stdout
+
+    assert generate(tree).returncode == 0
+    assert contents(tree) == before
+
+
+@pytest.mark.timeout(300)
+def test_what_the_spec_no_longer_yields_is_stale_and_then_goes(tree):
+    spec = tree / "openapi/margin-stream.yaml"
+    spec.write_text(without_risk_stream(spec.read_text()))
+    check = generate(tree, "--check")
+    assert check.returncode == 1
+    for path in (PAGE, "binance_margin_stream/api/risk_stream_api.py"):
+        assert f"{path}: stale" in check.stdout
+        assert (tree / path).exists(), "a check changes nothing"
+    generate(tree)
+    assert not (tree / PAGE).exists()
+    assert (tree / "binance_margin_stream/http/client.py").exists()
+    assert generate(tree, "--check").returncode == 0
+
+
+def test_a_spec_that_is_none_fails_with_the_generators_words(tree):
+    (tree / "openapi/margin-stream.yaml").write_text("openapi: [")
+    run = generate(tree)
+    assert run.returncode != 0
+    assert "the generator failed" in run.stderr
+    assert (tree / API).exists()

@@ -1,0 +1,116 @@
+"""The reference pages say what the code does, leave nothing out, and nothing on the site asks another host."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import binance_margin_stream as sdk
+from binance_margin_stream import auth, exceptions, sandbox
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
+CONFIGURED = ("ApiClient", "ApiKeyAuth", "Endpoints", "Timeout", "RetryPolicy", "MarginStream", "StreamRules")
+
+
+def text_of(default: object) -> str:
+    if default is inspect.Parameter.empty:
+        return "required"
+    if default == (sdk.CROSS,):
+        return "`(CROSS,)`"
+    return "`StreamRules()`" if default == sdk.StreamRules() else f"`{default!r}`"
+
+
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_every_setting_is_listed_with_its_default(name):
+    section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", CONFIGURATION, re.MULTILINE | re.DOTALL)
+    listed = re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", section[1], re.MULTILINE)
+    settings = inspect.signature(getattr(sdk, name)).parameters.values()
+    assert listed == [(setting.name, text_of(setting.default)) for setting in settings]
+
+
+def test_both_streams_have_the_same_settings():
+    assert inspect.signature(sdk.MarginStream) == inspect.signature(sdk.AsyncMarginStream)
+
+
+def test_every_environment_variable_is_listed():
+    for name in (auth.KEY_VARIABLE, auth.SECRET_VARIABLE):
+        assert f"| `{name}` |" in CONFIGURATION
+        assert f"`{name}_FILE`" in CONFIGURATION
+
+
+def test_every_error_is_in_the_table_and_in_the_tree():
+    page = (DOCS / "errors.md").read_text(encoding="utf-8")
+    errors = {*exceptions.__all__, "MalformedFrame"}
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(errors)
+    assert set(re.findall(r"\w+", re.search(r"```text\n(.*?)```", page, re.DOTALL)[1])) == errors
+
+
+def documented() -> set[str]:
+    lines = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    return set(re.findall(r"^::: (\S+)$", lines, re.MULTILINE))
+
+
+def test_every_name_in_the_reference_exists():
+    for path in documented() - {"binance_margin_stream.sandbox.faults"}:
+        module, _, name = path.rpartition(".")
+        assert hasattr(import_module(module), name)
+
+
+def test_the_reference_has_every_public_name_that_is_written_by_hand():
+    generated = {name for name in sdk.__all__ if name.endswith("Api")}
+    generated |= {"ApiV3UserDataStreamPost200Response", "Configuration", "Error", "ListenToken", "__version__"}
+    names = {path.rpartition(".")[2] for path in documented()}
+    assert set(sdk.__all__) - generated <= names
+    assert set(sandbox.__all__) <= names
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built without a network, as CI builds it: a broken link or an unlisted page fails."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [str(Path(sys.executable).with_name("mkdocs")), "build", "--strict", "--site-dir", str(folder)]
+    run = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+def test_a_page_asks_no_other_host_for_anything(site):
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.findall(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="(?:https?:)?//', text), page
+        assert not re.findall(r'<link\b[^>]*\brel="(?:stylesheet|preconnect|icon)"[^>]*href="(?:https?:)?//', text)
+        assert 'class="mermaid"' not in text, page
+
+
+def test_links_of_the_repository_lead_to_pages_of_the_site(site):
+    generated = (site / "ListenTokenApi.html").read_text(encoding="utf-8")
+    assert 'href="index.html#documentation-for-api-endpoints"' in generated
+    assert 'href="index.html#ApiKeyAuth"' in generated
+    home = (site / "index.html").read_text(encoding="utf-8")
+    assert 'href="gaps.html"' in home
+    assert 'href="ListenTokenApi.html#sapi_v1_user_listen_token_post"' in home
+    assert 'id="documentation-for-api-endpoints"' in home
+    assert "README.md" not in generated
+
+
+def test_docstrings_are_shown_with_their_programs(site):
+    page = (site / "reference" / "stream.html").read_text(encoding="utf-8")
+    assert "binance_margin_stream.stream.sync_stream.MarginStream" in page
+    assert "<p>::</p>" not in page

@@ -1,0 +1,93 @@
+"""The life of a listen key, walked along the links of the spec by a tool that neither side was written for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from schemathesis import GenerationMode
+from schemathesis.core.transport import Response
+from schemathesis.generation.case import Case
+from schemathesis.generation.stateful.state_machine import DEFAULT_STATE_MACHINE_SETTINGS, APIStateMachine, StepInput
+from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+from schemathesis_target import Target, load, running
+
+SYMBOLS = ("BTCUSDT", "ETHBTC")
+ENOUGH = settings(
+    DEFAULT_STATE_MACHINE_SETTINGS, max_examples=25, stateful_step_count=12, derandomize=True, database=None
+)
+LIFE = re.compile("POST .*PUT .*DELETE ")
+
+
+class Walk:
+    """What a state machine did: the steps along links by method and status, and the successes of each scenario."""
+
+    def __init__(self) -> None:
+        self.steps: Counter[tuple[str, int]] = Counter()
+        self.scenarios: list[str] = []
+
+
+def machine_of(path: str, target: Target, walk: Walk) -> type[APIStateMachine]:
+    """A state machine of one path's calls, which writes down how far it came."""
+    # Mixed: one call in ten is malformed on purpose.
+    schema = load(GenerationMode.POSITIVE, GenerationMode.NEGATIVE).include(path=path)
+
+    class Machine(schema.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            walk.scenarios.append("")
+            for account in ("cross", *SYMBOLS):
+                target.exchange.delete_listen_key(account=account)
+
+        def before_call(self, case: Case) -> None:
+            # No schema says which symbols exist.
+            if case.method == "POST" and isinstance(symbol := case.query.get("symbol"), str):
+                case.query["symbol"] = SYMBOLS[len(symbol) % len(SYMBOLS)]
+
+        def call(self, case: Case, **_: Any) -> Response:
+            return case.call(base_url=target.exchange.url, session=target.session, headers=target.key)
+
+        def step(self, step: StepInput) -> Any:
+            output = super().step(step)
+            status = output.response.status_code
+            if status == 200:
+                walk.scenarios[-1] += f"{step.case.method} "
+            if step.transition is not None and step.is_applied:
+                walk.steps[step.case.method, status] += 1
+            return output
+
+        def validate_response(self, response: Response, case: Case, *_: Any, **__: Any) -> None:
+            # Both are for the tests of single calls: made-up keys are refused, and so are calls without an API key.
+            excluded = [positive_data_acceptance, ignored_auth]
+            case.validate_response(response, excluded_checks=excluded, recorder=self.recorder)
+
+    return Machine
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Target]:
+    with running() as target:
+        yield target
+
+
+@pytest.mark.client_of_another_house
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sapi/v1/userDataStream",
+        "/sapi/v1/userDataStream/isolated",
+        "/sapi/v2/margin/listen-key",
+        "/sapi/v1/margin/listen-key",
+    ],
+)
+def test_a_listen_key_is_created_kept_alive_and_closed_along_the_links(target: Target, path: str) -> None:
+    walk = Walk()
+    machine_of(path, target, walk).run(settings=ENOUGH)
+    assert walk.steps["PUT", 200] >= 10
+    assert walk.steps["DELETE", 200] >= 10
+    # A key that was closed before is refused, though it came along a link.
+    assert walk.steps["PUT", 400] >= 10
+    assert len([scenario for scenario in walk.scenarios if LIFE.search(scenario)]) >= 5

@@ -1,0 +1,253 @@
+"""A day played from a script: when each step is done, and what is wrong with a script that cannot be played."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sandbox_client import SECONDS, Client, read
+
+from binance_margin_stream.sandbox import Sandbox
+from binance_margin_stream.sandbox.control.schedule import ScriptError, timetable
+from binance_margin_stream.sandbox.control.script import read_script
+
+ROOT = Path(__file__).parents[3]
+MIDNIGHT = 1_795_392_000_000
+NINE = MIDNIGHT + 9 * 3_600_000
+
+
+def times(steps: list[Mapping[str, object]], start: int = NINE) -> list[tuple[str, str]]:
+    """Every run: the time of day, and the operation."""
+    return [
+        (dt.datetime.fromtimestamp(due / 1000, dt.UTC).strftime("%d %H:%M:%S.%f")[:-3], step.operation.name)
+        for due, step in timetable(read_script(steps), start)
+    ]
+
+
+def test_the_day_begins_at_midnight() -> None:
+    assert dt.datetime.fromtimestamp(MIDNIGHT / 1000, dt.UTC).strftime("%H:%M:%S.%f") == "00:00:00.000000"
+
+
+def test_steps_come_at_a_time_of_day_or_after_the_one_before() -> None:
+    assert times(
+        [
+            {"at": "09:30", "place-order": {}},
+            {"after": "5s", "fill-order": None},
+            {"after": "1h30m", "clear-faults": {}},
+            {"at": "09:00:00.250", "add-account": {}},
+            {"after": "250ms", "add-account": {}},
+        ]
+    ) == [
+        ("23 09:30:00.000", "place-order"),
+        ("23 09:30:05.000", "fill-order"),
+        ("23 11:00:05.000", "clear-faults"),
+        ("24 09:00:00.250", "add-account"),
+        ("24 09:00:00.500", "add-account"),
+    ]
+
+
+def test_a_time_that_it_is_comes_at_once() -> None:
+    assert times([{"at": "09:00", "add-account": {}}, {"at": "09:00", "clear-faults": {}}]) == [
+        ("23 09:00:00.000", "add-account"),
+        ("23 09:00:00.000", "clear-faults"),
+    ]
+
+
+def test_repeated_steps_come_between_the_others_in_the_order_of_time() -> None:
+    assert times(
+        [
+            {"at": "10:00", "every": "1m", "times": 3, "place-order": {}},
+            {"after": "30s", "every": "1m", "times": 2, "fill-order": {}},
+            {"after": "30s", "clear-faults": {}},
+        ]
+    ) == [
+        ("23 10:00:00.000", "place-order"),
+        ("23 10:00:30.000", "fill-order"),
+        ("23 10:01:00.000", "place-order"),
+        ("23 10:01:00.000", "clear-faults"),
+        ("23 10:01:30.000", "fill-order"),
+        ("23 10:02:00.000", "place-order"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("wait", "a step is a mapping"),
+        ({"after": "5s"}, "a step has a time (at, after, every, times) and one operation, such as place-order"),
+        ({"after": "5s", "place-order": {}, "fill-order": {}}, "a step has a time"),
+        ({"place-order": {}}, "either at, a time of day, or after"),
+        ({"at": "09:00", "after": "5s", "place-order": {}}, "either at, a time of day, or after"),
+        ({"at": "24:00", "place-order": {}}, 'at takes a time of day in UTC, such as "09:30"'),
+        ({"at": 930, "place-order": {}}, "at takes a time of day"),
+        ({"after": 5, "place-order": {}}, "after takes a time such as 5s"),
+        ({"after": "5 s", "place-order": {}}, "after takes a time such as 5s"),
+        ({"after": "5s", "every": "1m", "place-order": {}}, "every and times go together"),
+        ({"after": "5s", "every": "1m", "times": 0, "place-order": {}}, "times takes a whole number from 1"),
+        ({"after": "5s", "every": "1m", "times": True, "place-order": {}}, "times takes a whole number from 1"),
+        ({"after": "5s", "deposit": {}}, "no such operation; there are place-order"),
+        ({"after": "5s", "place-order": ["BUY"]}, "place-order takes its parameters by name"),
+        ({"after": "5s", "borrow": {"amount": 1}}, "borrow: asset is missing"),
+        ({"after": "5s", "borrow": {"asset": "BTC", "amount": "x"}}, "borrow: amount takes a number"),
+    ],
+)
+def test_what_is_wrong_with_a_step_is_said_before_anything_is_done(step: object, error: str) -> None:
+    with Sandbox(speed=0) as exchange:
+        with pytest.raises(ScriptError, match=r"^step 2: ") as caught:
+            exchange.play([{"after": "1s", "place-order": {}}, step])  # type: ignore[list-item]  # what is tried here
+        assert error in str(caught.value)
+        assert exchange.open_orders() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("- after: 5s\n  place-order:\n\n- after: 5s\n  deposit: {}\n", "line 4: no such operation"),
+        ("- after: 5s\n  borrow: {asset: BTC, amount: [1]}\n", "line 1: borrow: amount takes a number"),
+        ("- after: 5s\n  after: 6s\n  place-order:\n", "line 1: a name stands here twice"),
+        ("- after: 5s\n  place-order: {a: 1\n- b", "line 3: "),
+        (
+            "- after: 5s\n  place-order: !!python/object/apply:os.getcwd []\n",
+            "line 2: could not determine a constructor",
+        ),
+        ("place-order: {}\n", "line 1: a script is a list of steps"),
+        ("", "line 1: a script is a list of steps"),
+        ("- a: \x01\n", "line 1: the file is not text"),
+        ("- a: \udcff\n", "line 1: the file is not text"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, text: str, error: str) -> None:
+    file = tmp_path / "day.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ScriptError) as caught:
+        read_script(file)
+    assert str(caught.value).startswith(error)
+
+
+def test_a_file_reads_as_it_looks(tmp_path: Path) -> None:
+    file = tmp_path / "day.yaml"
+    file.write_text(
+        "- at: 10:30\n  emit:\n    event: {e: news, a: 010, b: 10, c: 1.5, d: NO, f: true, g: null, h: 1e3, i: 10:30}\n"
+        "- after: 1s\n  place-order: {quantity: 0.30, price: 60000.10}\n"
+    )
+    emit, place = read_script(file)
+    assert emit.at_ms == 37_800_000
+    event = emit.arguments["event"]
+    assert event == {
+        "e": "news", "a": "010", "b": 10, "c": 1.5, "d": "NO", "f": True, "g": None, "h": "1e3", "i": "10:30"
+    }  # fmt: skip
+    assert {name: str(value) for name, value in place.arguments.items()} == {"quantity": "0.3", "price": "60000.1"}
+
+
+def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_script(str(tmp_path / "none.yaml"))
+
+
+def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(standing: Client) -> None:
+    start = standing.exchange.now
+    with standing.subscribed() as websocket:
+        standing.exchange.play(
+            [
+                {"after": "1h", "place-order": {"symbol": "ETHUSDT"}},
+                {"after": "0.5s", "every": "1s", "times": 2, "balance-update": {"asset": "BTC", "delta": 1}},
+            ]
+        )
+        events = [read(websocket)["event"] for _ in range(6)]
+    assert [event["e"] for event in events[::2]] == ["executionReport", "balanceUpdate", "balanceUpdate"]
+    assert [event["E"] - start for event in events[::2]] == [3_600_000, 3_600_500, 3_601_500]
+    assert standing.exchange.now == start + 3_601_500
+
+
+def test_time_that_runs_is_waited_for() -> None:
+    with Sandbox(speed=100) as exchange:
+        start, began = exchange.now, time.monotonic()
+        exchange.play([{"after": "20s", "place-order": {}}])
+        assert time.monotonic() - began >= 0.2
+        (order,) = exchange.open_orders()
+        assert order.created_at >= start + 20_000
+
+
+def test_time_that_somebody_steps_is_noticed() -> None:
+    with Sandbox() as exchange:
+        steps = [{"after": "0s", "place-order": {}}, {"after": "1h", "place-order": {}}]
+        player = threading.Thread(target=exchange.play, args=(steps,))
+        player.start()
+        deadline = time.monotonic() + SECONDS
+        while not exchange.open_orders():
+            assert time.monotonic() < deadline
+        time.sleep(0.05)  # so that it waits for the second step by now; if not, the test is only easier
+        exchange.advance(3601)
+        player.join(SECONDS)
+        assert not player.is_alive()
+        assert len(exchange.open_orders()) == 2
+
+
+def test_closing_ends_a_script() -> None:
+    exchange = Sandbox().start()
+    failures: list[BaseException] = []
+
+    def play() -> None:
+        try:
+            exchange.play([{"after": "1h", "place-order": {}}])
+        except RuntimeError as failure:
+            failures.append(failure)
+
+    player = threading.Thread(target=play)
+    player.start()
+    exchange.close()
+    player.join(SECONDS)
+    assert not player.is_alive()
+    assert len(failures) == 1
+
+
+def test_a_step_that_cannot_be_done_ends_the_script(standing: Client) -> None:
+    with pytest.raises(ScriptError, match=r"^step 1: fill-order: no order is open$"):
+        standing.exchange.play([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
+    assert standing.exchange.open_orders() == []
+
+
+def test_the_example_plays_a_day() -> None:
+    with Sandbox(speed=0, start_ms=NINE) as exchange, Client(exchange).subscribed() as websocket:
+        with ThreadPoolExecutor() as threads:
+            playing = threads.submit(exchange.play, ROOT / "examples" / "day.yaml")
+            events = [json.loads(frame)["event"] for frame in websocket]
+            playing.result(SECONDS)
+        assert websocket.protocol.close_code == 1001
+        assert exchange.now == MIDNIGHT + 17 * 3_600_000
+        assert exchange.open_orders() == []
+        struck = exchange.counts.faults
+        held = exchange.balances()
+    reports = [event for event in events if event["e"] == "executionReport"]
+    assert [(report["x"], report["X"]) for report in reports[:3]] == [
+        ("NEW", "NEW"),
+        ("TRADE", "PARTIALLY_FILLED"),
+        ("TRADE", "FILLED"),
+    ]
+    assert reports[0]["E"] == MIDNIGHT + 9.5 * 3_600_000
+    sold = [report["E"] for report in reports if (report["o"], report["X"]) == ("MARKET", "FILLED")]
+    assert [(at - MIDNIGHT) / 3_600_000 for at in sold] == [10, 11, 12, 13, 14]
+    assert [report["X"] for report in reports if report["s"] == "ETHUSDT"] == ["NEW", "CANCELED"]
+    assert struck["DropConnections"] == 1
+    assert held["BTC"].debt == 0
+    assert held["USDT"].free < 1_000_000
+
+
+def test_the_script_of_the_guide_is_one(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    (script,) = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "day.yaml"
+    file.write_text(script)
+    assert [step.operation.name for step in read_script(file)] == [
+        "place-order",
+        "fill-order",
+        "balance-update",
+        "fail",
+    ]

@@ -1,0 +1,131 @@
+"""The sandbox over TLS: a certificate that can be verified, and those that must not pass."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exchange_harness import V2
+from sandbox_client import SECONDS
+from websockets.sync.client import connect
+
+from binance_margin_stream.sandbox import Sandbox, named
+from binance_margin_stream.sandbox.server.tls import Certificates
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Sandbox]:
+    with Sandbox(tls=True) as exchange:
+        yield exchange
+
+
+def port_of(exchange: Sandbox) -> int:
+    return int(exchange.url.rpartition(":")[2])
+
+
+def ask(exchange: Sandbox, host: str = "127.0.0.1", trusted: ssl.SSLContext | None = None) -> int:
+    """The status of a REST call that verifies the sandbox's certificate."""
+    context = trusted or ssl.create_default_context(cafile=exchange.ca_file)
+    connection = http.client.HTTPSConnection(host, port_of(exchange), timeout=SECONDS, context=context)
+    try:
+        connection.request("POST", V2, headers={"X-MBX-APIKEY": exchange.api_key})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_rest_calls_can_verify_it(exchange: Sandbox, host: str) -> None:
+    assert exchange.url.startswith("https://127.0.0.1:")
+    assert ask(exchange, host) == 200
+
+
+def test_the_certificate_can_be_had_as_text(exchange: Sandbox) -> None:
+    assert exchange.ca_pem is not None
+    assert ask(exchange, trusted=ssl.create_default_context(cadata=exchange.ca_pem)) == 200
+
+
+def test_websockets_can_verify_it(exchange: Sandbox) -> None:
+    endpoints = exchange.endpoints
+    context = ssl.create_default_context(cafile=endpoints.ca_file)
+    for address in (endpoints.websocket_api, f"{endpoints.stream}/ws", f"{endpoints.margin_stream}/ws"):
+        assert address.startswith("wss://")
+        with connect(address, ssl=context, open_timeout=SECONDS, close_timeout=1, proxy=None) as websocket:
+            websocket.send('{"id": 1, "method": "ping"}')
+            assert '"id":1' in str(websocket.recv(timeout=SECONDS))
+
+
+def test_the_systems_certificates_do_not_do(exchange: Sandbox) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ask(exchange, trusted=ssl.create_default_context())
+
+
+def test_another_sandboxs_certificate_does_not_do(exchange: Sandbox) -> None:
+    with Sandbox(tls=True) as other, pytest.raises(ssl.SSLCertVerificationError):
+        ask(exchange, trusted=ssl.create_default_context(cafile=other.ca_file))
+
+
+def test_without_tls_there_is_no_certificate() -> None:
+    with Sandbox() as exchange:
+        assert (exchange.ca_file, exchange.ca_pem, exchange.endpoints.ca_file) == (None, None, None)
+
+
+def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(exchange)), timeout=SECONDS) as peer:
+        peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while peer.recv(65_536):
+            pass
+    assert ask(exchange) == 200
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("unknown_ca", "certificate verify failed"),
+        ("wrong_host", "not valid for '127.0.0.1'"),
+        ("expired", "certificate has expired"),
+    ],
+)
+def test_a_wrong_certificate_is_shown_once(exchange: Sandbox, how: str, words: str) -> None:
+    exchange.fail(named("wrong-certificate", how=how))
+    with pytest.raises(ssl.SSLCertVerificationError, match=words):
+        ask(exchange)
+    assert ask(exchange) == 200
+
+
+def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
+    context = ssl.create_default_context(cafile=exchange.ca_file)
+    for origin, status in ((exchange.url, 200), ("https://elsewhere.invalid", 403)):
+        connection = http.client.HTTPSConnection("127.0.0.1", port_of(exchange), timeout=SECONDS, context=context)
+        headers = {"Origin": origin, "Content-Type": "application/json"}
+        connection.request("POST", "/sandbox/clear-faults", body="{}", headers=headers)
+        assert connection.getresponse().status == status
+        connection.close()
+
+
+def test_faults_of_connections_strike_over_tls_too(exchange: Sandbox) -> None:
+    exchange.fail("reset-call")
+    with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected, ssl.SSLError)):
+        ask(exchange)
+    assert ask(exchange) == 200
+
+
+def test_closing_takes_the_file_away_and_may_be_done_twice() -> None:
+    with Sandbox(tls=True) as exchange:
+        file = Path(str(exchange.ca_file))
+        assert file.read_text() == exchange.ca_pem
+        with connect(
+            exchange.endpoints.websocket_api, ssl=ssl.create_default_context(cafile=file), close_timeout=1, proxy=None
+        ):
+            exchange.close()
+    assert not file.exists()
+    exchange.close()
+
+
+def test_one_that_is_never_started_leaves_no_file() -> None:
+    file = Path(Certificates("127.0.0.1").ca_file)
+    assert not file.exists()

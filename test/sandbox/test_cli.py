@@ -1,0 +1,247 @@
+"""The sandbox in a terminal, and driven from another one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sandbox_client import SECONDS
+
+from binance_margin_stream.sandbox import Sandbox
+from binance_margin_stream.sandbox.cli import main
+from binance_margin_stream.sandbox.control.client import URL_VARIABLE
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "binance_margin_stream.sandbox"]
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A sandbox in a process of its own, and what it said until it was ready."""
+    command = [*COMMAND, "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = ""
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield process, said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+    """Exit status, further output and errors of a process that is told to end."""
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=10)
+    return process.returncode, output, errors
+
+
+def state(url: str) -> dict[str, object]:
+    with urllib.request.urlopen(f"{url}/sandbox/state", timeout=SECONDS) as answer:
+        read: dict[str, object] = json.load(answer)
+    return read
+
+
+def url_of(said: str) -> str:
+    (url,) = re.findall(r"REST +(\S+)", said)
+    return str(url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_what_to_paste_and_ends_cleanly(number: signal.Signals) -> None:
+    with running("--retired-calls", "served") as (process, said):
+        assert "This is not an exchange" in said
+        url = url_of(said)
+        (key,) = re.findall(r"BINANCE_API_KEY=(\S+)", said)
+        assert f"export {URL_VARIABLE}={url}\n" in said
+        assert f"page            {url}/\n" in said
+        request = urllib.request.Request(f"{url}/sapi/v1/userDataStream", method="POST", headers={"X-MBX-APIKEY": key})
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            assert answer.status == 200
+        assert ended(process, number) == (0, "The sandbox is closed.\n", "")
+
+
+def test_it_plays_a_script_from_a_time_of_day_and_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text('- at: "09:30"\n  place-order: {symbol: ETHUSDT}\n')
+    with running("--script", str(script), "--start", "09:00", "--speed", "100000") as (process, said):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "The script is over; the sandbox goes on.\n"
+        (order,) = state(url_of(said))["orders"]  # type: ignore[misc]  # JSON
+        assert order["symbol"] == "ETHUSDT"
+        assert ended(process) == (0, "The sandbox is closed.\n", "")
+
+
+def test_it_ends_while_a_script_is_playing(tmp_path: Path) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text("- after: 1h\n  place-order:\n")
+    with running("--script", str(script)) as (process, _):
+        assert ended(process) == (0, "The sandbox is closed.\n", "")
+
+
+def test_a_script_that_fails_says_so_and_the_sandbox_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text("- after: 0s\n  fill-order:\n")
+    with running("--script", str(script)) as (process, said):
+        assert process.stderr is not None
+        assert process.stderr.readline() == "error: line 1: fill-order: no order is open\n"
+        assert state(url_of(said))["orders"] == []
+        assert ended(process)[0] == 0
+
+
+def test_it_lets_faults_loose() -> None:
+    with running("--faults", "server-error:0.25, drop,freeze", "--every", "30", "--seed", "7") as (_, said):
+        assert "Fault server-error, with probability 0.25." in said
+        assert "Random faults about every 30 s, from seed 7: drop, freeze." in said
+        (armed,) = state(url_of(said))["faults"]  # type: ignore[misc]  # JSON
+        assert (armed["left"], armed["probability"]) == (None, 0.25)
+
+
+def test_it_speaks_tls_and_says_whom_to_trust() -> None:
+    with running("--tls") as (process, said):
+        url = url_of(said)
+        (trusted,) = re.findall(r"export SSL_CERT_FILE=(\S+)", said)
+        assert url.startswith("https://")
+        command = [*COMMAND, "do", "--url", url, "place-order"]
+        known = {**os.environ, "SSL_CERT_FILE": trusted}
+        done = subprocess.run(command, env=known, capture_output=True, text=True, timeout=20, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["order_id"] == 1
+        assert ended(process)[0] == 0
+    assert not Path(trusted).exists()
+
+
+def test_it_listens_on_loopback_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--host", "0.0.0.0"]) == 1
+    assert "loopback only" in capsys.readouterr().err
+
+
+def test_a_script_is_checked_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "day.yaml"
+    script.write_text("- after: 5s\n  deposit: {}\n")
+    assert main(["--script", str(script)]) == 1
+    assert capsys.readouterr().err.startswith("error: line 1: no such operation; there are place-order")
+    assert main(["--script", str(tmp_path / "none.yaml")]) == 1
+    assert "none.yaml" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with Sandbox() as exchange:
+        assert main(["--port", exchange.url.rpartition(":")[2]]) == 1
+    assert "address already in use" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--port", "70000"],
+        ["--port", "x"],
+        ["--retired-calls", "perhaps"],
+        ["--start", "9"],
+        ["--start", "25:00"],
+        ["--every", "0"],
+        ["--faults", "fire"],
+        ["--faults", "drop:2"],
+        ["--faults", "drop:often"],
+        ["do"],
+        ["do", "deposit"],
+        ["do", "borrow"],
+    ],
+)
+def test_wrong_options_are_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(wrong)
+    assert caught.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_a_running_sandbox_is_driven(
+    exchange: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, exchange.url)
+    assert main(["do", "place-order", "--symbol", "ETHUSDT", "--side", "SELL", "--quantity", "0.5"]) == 0
+    placed = json.loads(capsys.readouterr().out)
+    assert (placed["order_id"], placed["symbol"], placed["quantity"]) == (1, "ETHUSDT", "0.5")
+    assert main(["do", "balance-update", "--asset", "USDT", "--delta", "-5"]) == 0
+    assert json.loads(capsys.readouterr().out) is None
+    assert exchange.balances()["USDT"].free == 999_995
+    assert main(["do", "emit", "--event", '{"e": "news"}']) == 0
+    assert main(["do", "fail", "--fault", "server-error", "--times", "null"]) == 0
+    capsys.readouterr()
+    assert main(["do", "state"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [order["order_id"] for order in shown["orders"]] == [1]
+    assert shown["faults"][0]["left"] is None
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(exchange: Sandbox) -> None:
+    command = [*COMMAND, "do", "--url", exchange.url, "state"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 0
+
+
+def test_what_cannot_be_done_is_said(exchange: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["do", "--url", exchange.url, "fill-order"]) == 1
+    assert capsys.readouterr() == ("", "error: no order is open\n")
+    assert main(["do", "--url", exchange.url, "borrow", "--asset", "BTC", "--amount", "x"]) == 1
+    assert capsys.readouterr().err.startswith("error: amount takes a number")
+    assert main(["do", "--url", f"{exchange.url}/elsewhere", "state"]) == 1
+    assert capsys.readouterr().err == f"error: what answers at {exchange.url}/elsewhere is no sandbox\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}", "nonsense://", "http://[::1"):
+        assert main(["do", "--url", url, "state"]) == 1
+        assert (
+            capsys.readouterr().err
+            == f"error: no sandbox answers at {url.rstrip('/')}; --url or {URL_VARIABLE} names another place\n"
+        )
+
+
+def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, example in (
+        (["--help"], "--faults server-error:0.1,429:0.05"),
+        (["do", "--help"], "do place-order --symbol ETHUSDT"),
+        (["do", "fail", "--help"], "half-open"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 0
+        assert example in capsys.readouterr().out
+
+
+def test_without_aiohttp_it_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "from binance_margin_stream.sandbox.exchange import Exchange\n"
+        "from binance_margin_stream.sandbox import Sandbox"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "pip install 'binance-margin-stream[sandbox]'" in done.stderr
+
+
+def test_the_commands_of_the_guide_work(exchange: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL_VARIABLE, exchange.url)
+    guide = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
+    commands = re.findall(r"^\$ python -m binance_margin_stream\.sandbox (do .*)$", guide, re.MULTILINE)
+    assert len(commands) >= 6
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command

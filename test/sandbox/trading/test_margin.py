@@ -1,0 +1,326 @@
+"""Debt, interest and margin levels, up to forced liquidation."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from exchange_harness import RISK, START, V2, Desk
+
+from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox.config import HOUR_MS
+
+POOR = Rules(retired_calls="served", opening_balance=Decimal(0))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """An account with 1,000 USDT and nothing else."""
+    desk = Desk(POOR)
+    desk.exchange.trading.change_balance(desk.user.uid, "cross", "USDT", 1000, desk.now)
+    return desk
+
+
+def listening(desk: Desk) -> int:
+    """A connection that hears everything: orders, balances, and margin events."""
+    return desk.open("/ws/" + desk.listen_key(V2))
+
+
+def risk_events(desk: Desk, connection: int) -> list[Any]:
+    return [event for event in desk.texts(connection) if event["e"].isupper()]
+
+
+def statuses(desk: Desk, connection: int) -> list[tuple[str, str]]:
+    return [(e["l"], e["s"]) for e in risk_events(desk, connection) if e["e"] == "MARGIN_LEVEL_STATUS_CHANGE"]
+
+
+def balances(desk: Desk, account: str = "cross") -> dict[str, tuple[Decimal, Decimal]]:
+    """Free amount and debt, by asset."""
+    held = desk.exchange.trading.balances(desk.user.uid, account)
+    return {asset: (balance.free, balance.debt) for asset, balance in held.items()}
+
+
+def test_what_is_borrowed_is_owed_until_it_is_repaid(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    connection = listening(desk)
+    trading.borrow(uid, "cross", "BTC", 2, desk.now)
+    assert balances(desk)["BTC"] == (2, 2)
+    trading.repay(uid, "cross", "BTC", "0.5", desk.now)
+    assert balances(desk)["BTC"] == (Decimal("1.5"), Decimal("1.5"))
+    desk.texts(connection)
+    trading.repay(uid, "cross", "BTC", None, desk.now)
+    assert balances(desk)["BTC"] == (0, 0)
+    liability, update, position = desk.texts(connection)[:3]
+    assert liability == {
+        "e": "USER_LIABILITY_CHANGE",
+        "E": START,
+        "a": "BTC",
+        "t": "REPAY",
+        "p": "1.50000000",
+        "i": "0.00000000",
+    }
+    assert (update["e"], update["a"], update["d"]) == ("balanceUpdate", "BTC", "-1.50000000")
+    assert position["B"] == [{"a": "BTC", "f": "0.00000000", "l": "0.00000000"}]
+
+
+def test_interest_is_charged_by_hand_and_repaid_first(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.borrow(uid, "cross", "USDT", 100, desk.now)
+    trading.change_balance(uid, "cross", "BTC", 1, desk.now)  # not borrowed, so nothing is charged on it
+    connection = listening(desk)
+    trading.charge_interest(uid, "cross", "0.01", desk.now)
+    (charged,) = risk_events(desk, connection)
+    assert (charged["t"], charged["p"], charged["i"]) == ("INTEREST", "0.00000000", "1.00000000")
+    trading.repay(uid, "cross", "USDT", 3, desk.now)
+    (repaid,) = risk_events(desk, connection)
+    assert (repaid["t"], repaid["p"], repaid["i"]) == ("REPAY", "2.00000000", "1.00000000")
+    assert balances(desk)["USDT"] == (1097, 98)
+
+
+def test_interest_comes_by_itself_at_every_full_hour_while_something_is_owed() -> None:
+    desk = Desk(Rules(retired_calls="served", hourly_interest=Decimal("0.0001")))
+    trading, uid = desk.exchange.trading, desk.user.uid
+    desk.pass_time(1800)
+    trading.borrow(uid, "cross", "USDT", 1000, desk.now)
+    risk = desk.open("/ws/" + desk.listen_key(RISK))
+    desk.pass_time(3000)
+    (charged,) = desk.texts(risk)
+    assert (charged["t"], charged["i"]) == ("INTEREST", "0.10000000")
+    assert charged["E"] == (START // HOUR_MS + 1) * HOUR_MS
+    desk.now += 10 * HOUR_MS  # a jump charges each hour that it skips
+    desk.exchange.advance(desk.now)
+    assert trading.balances(uid, "cross")["USDT"].interest == Decimal("1.1")
+    trading.repay(uid, "cross", "USDT", None, desk.now)
+    desk.pass_time(90_000, answering=False)
+    assert desk.exchange.next_deadline() is None
+
+
+def test_interest_brings_a_margin_call_by_itself() -> None:
+    desk = Desk(Rules(retired_calls="served", opening_balance=Decimal(0), hourly_interest=Decimal("0.1")))
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.change_balance(uid, "cross", "USDT", 1000, desk.now)
+    trading.borrow(uid, "cross", "USDT", 950, desk.now)
+    connection = listening(desk)
+    desk.pass_time(3600)
+    assert statuses(desk, connection) == [("1.8660", "NORMAL")]
+
+
+@pytest.mark.parametrize(
+    ("asset", "amount", "words"),
+    [("BTC", "3", "owes 2 BTC, not 3"), ("ETH", None, "owes no ETH"), ("BTC", "0", "above zero")],
+)
+def test_nothing_can_be_repaid_that_is_not_owed(desk: Desk, asset: str, amount: str | None, words: str) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.borrow(uid, "cross", "BTC", 2, desk.now)
+    with pytest.raises(ValueError, match=words):
+        trading.repay(uid, "cross", asset, amount, desk.now)
+    trading.change_balance(uid, "cross", "BTC", -2, desk.now)
+    with pytest.raises(ValueError, match="not enough BTC"):
+        trading.repay(uid, "cross", "BTC", 1, desk.now)
+
+
+def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    connection = listening(desk)
+    trading.external_lock(uid, "cross", "USDT", 400, desk.now)
+    update, position = desk.texts(connection)
+    assert update == {"e": "externalLockUpdate", "E": START, "a": "USDT", "d": "400.00000000", "T": START}
+    assert position["B"] == [{"a": "USDT", "f": "600.00000000", "l": "400.00000000"}]
+    for too_much in (601, -401):
+        with pytest.raises(ValueError, match="600 free, 400 locked"):
+            trading.external_lock(uid, "cross", "USDT", too_much, desk.now)
+    trading.external_lock(uid, "cross", "USDT", -400, desk.now)
+    assert balances(desk)["USDT"] == (1000, 0)
+
+
+def test_the_level_is_what_is_held_by_what_is_owed(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    assert trading.margin_level(uid, "cross") == 999
+    trading.borrow(uid, "cross", "BTC", 5, desk.now)  # at the opening price of 100
+    before = trading.balances(uid, "cross")
+    assert trading.margin_level(uid, "cross") == 3
+    trading.set_price("BTCUSDT", 200, desk.now)
+    assert trading.margin_level(uid, "cross") == 2
+    trading.repay(uid, "cross", "BTC", None, desk.now)
+    assert before["BTC"].borrowed == 5  # what was handed out does not change any more
+
+
+def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_liquidated(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.borrow(uid, "cross", "BTC", 5, desk.now)
+    trading.change_balance(uid, "cross", "BTC", -5, desk.now)
+    trading.set_price("BTCUSDT", 90, desk.now)
+    connection = listening(desk)
+    trading.set_price("BTCUSDT", 120, desk.now)
+    trading.set_price("BTCUSDT", 125, desk.now)
+    assert statuses(desk, connection) == [("1.6666", "NORMAL")]  # once: it stays in that status
+    trading.set_price("BTCUSDT", 155, desk.now)
+    trading.set_price("BTCUSDT", 170, desk.now)
+    trading.set_price("BTCUSDT", 100, desk.now)
+    assert statuses(desk, connection) == [
+        ("1.2903", "MARGIN_CALL"),
+        ("1.1764", "PRE_LIQUIDATION"),
+        ("2.0000", "NORMAL"),
+    ]
+    trading.set_price("BTCUSDT", 190, desk.now)
+    names = [(event["e"], event.get("s", event.get("x"))) for event in desk.texts(connection)]
+    assert names[0] == ("MARGIN_LEVEL_STATUS_CHANGE", "FORCE_LIQUIDATION")
+    assert names[-1] == ("MARGIN_LEVEL_STATUS_CHANGE", "EXCESSIVE")
+
+
+def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.borrow(uid, "cross", "BTC", 5, desk.now)
+    trading.change_balance(uid, "cross", "BTC", -5, desk.now)
+    trading.place(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 50, desk.now)
+    connection = listening(desk)
+    trading.set_price("BTCUSDT", 190, desk.now)
+    told = desk.texts(connection)
+    steps = [event.get("x") or event.get("t") or event.get("s") or event["e"] for event in told]
+    assert steps == [
+        "FORCE_LIQUIDATION",
+        "CANCELED",
+        "outboundAccountPosition",
+        "NEW",
+        "TRADE",
+        "outboundAccountPosition",
+        "REPAY",
+        "balanceUpdate",
+        "outboundAccountPosition",
+        "EXCESSIVE",
+    ]
+    trade = told[4]
+    assert (trade["S"], trade["o"], trade["X"], trade["L"]) == ("BUY", "MARKET", "FILLED", "190.00000000")
+    bitcoin, dollars = balances(desk)["BTC"], balances(desk)["USDT"]
+    assert bitcoin[1] == 0
+    assert 0 <= bitcoin[0] < Decimal("0.00000002")
+    assert dollars == (1000 - Decimal(trade["Y"]), 0)
+    assert trading.open_orders(uid, "cross") == []
+
+
+def test_a_liquidation_sells_no_more_than_what_is_owed_asks_for(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.set_price("ETHUSDT", 100, desk.now)
+    trading.borrow(uid, "cross", "USDT", 500, desk.now)
+    trading.place(uid, "cross", "ETHUSDT", "BUY", "MARKET", 14, None, desk.now)
+    trading.change_balance(uid, "cross", "USDT", -100, desk.now)
+    trading.set_price("ETHUSDT", 38, desk.now)
+    assert balances(desk)["USDT"][1] == 0
+    sold = Decimal(500) / Decimal("0.999") / 38
+    assert balances(desk)["ETH"][0] == pytest.approx(Decimal("13.986") - sold, abs=Decimal("0.000001"))
+    assert trading.margin_level(uid, "cross") == 999
+
+
+def test_a_liquidation_sells_no_more_than_what_is_not_at_hand(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.change_balance(uid, "cross", "ETH", 10, desk.now)
+    trading.borrow(uid, "cross", "BTC", 10, desk.now)
+    trading.change_balance(uid, "cross", "BTC", -10, desk.now)
+    trading.set_price("BTCUSDT", 185, desk.now)
+    assert balances(desk)["BTC"][1] == 0
+    sold = (1850 / Decimal("0.999") - 1000) / Decimal("0.999") / 100
+    assert balances(desk)["ETH"][0] == pytest.approx(10 - sold, abs=Decimal("0.000001"))
+
+
+def test_what_an_account_cannot_repay_it_goes_on_owing(desk: Desk) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.borrow(uid, "cross", "BTC", 5, desk.now)
+    trading.change_balance(uid, "cross", "BTC", -5, desk.now)
+    connection = listening(desk)
+    trading.set_price("BTCUSDT", 1000, desk.now)
+    assert [status for _, status in statuses(desk, connection)] == ["FORCE_LIQUIDATION"]
+    assert balances(desk)["USDT"][0] < Decimal("0.00001")
+    assert balances(desk)["BTC"][1] == Decimal("4.001")
+    trading.set_price("BTCUSDT", 1001, desk.now)
+    assert desk.texts(connection) == []
+
+
+def test_an_isolated_account_is_liquidated_on_its_own() -> None:
+    desk = Desk(POOR)
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.change_balance(uid, "BTCUSDT", "USDT", 1000, desk.now)
+    trading.change_balance(uid, "ETHUSDT", "USDT", 1000, desk.now)
+    for account, asset in (("BTCUSDT", "BTC"), ("ETHUSDT", "ETH")):
+        trading.borrow(uid, account, asset, 5, desk.now)
+        trading.change_balance(uid, account, asset, -5, desk.now)
+    assert trading.margin_level(uid, "BTCUSDT") == trading.margin_level(uid, "ETHUSDT") == 2
+    cross, isolated = listening(desk), desk.subscribed(isIsolated="true", symbol="BTCUSDT")
+    trading.set_price("BTCUSDT", 190, desk.now)
+    events = [text["event"]["e"] for text in desk.texts(isolated)]
+    assert events == [
+        "executionReport",
+        "executionReport",
+        "outboundAccountPosition",
+        "balanceUpdate",
+        "outboundAccountPosition",
+    ]
+    assert desk.texts(cross) == []  # margin levels are told of the cross account alone
+    assert balances(desk, "BTCUSDT")["BTC"][1] == 0
+    assert balances(desk, "ETHUSDT")["ETH"][1] == 5
+
+
+@pytest.mark.parametrize(
+    ("account", "asset", "words"), [("BTCUSDT", "ETH", "holds BTC and USDT"), ("NOSUCH", "BTC", "no symbol NOSUCH")]
+)
+def test_an_isolated_account_holds_its_pair_and_nothing_else(desk: Desk, account: str, asset: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        desk.exchange.trading.borrow(desk.user.uid, account, asset, 1, desk.now)
+    with pytest.raises(ValueError, match=words):
+        desk.exchange.trading.change_balance(desk.user.uid, account, asset, 1, desk.now)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price", "asset", "level"),
+    [
+        ("BTCUSDC", "200", "BTC", "2"),
+        ("USDTBRL", "5", "BRL", "999"),
+        ("ETHBTC", "9", "ETH", "3"),
+        ("X", "", "USDC", "201"),
+    ],
+)
+def test_assets_are_valued_in_dollars(desk: Desk, symbol: str, price: str, asset: str, level: str) -> None:
+    trading, uid = desk.exchange.trading, desk.user.uid
+    trading.borrow(uid, "cross", asset, 5, desk.now)
+    if price:
+        trading.set_price(symbol, price, desk.now)
+    assert trading.margin_level(uid, "cross") == Decimal(level)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"opening_balance": Decimal(-1)},
+        {"opening_balance": 5},
+        {"opening_price": Decimal(0)},
+        {"commission_rate": Decimal(1)},
+        {"hourly_interest": Decimal("NaN")},
+        {"margin_levels": (Decimal(1), Decimal(2), Decimal(3), Decimal(4))},
+        {"margin_levels": (Decimal(2), Decimal(1))},
+    ],
+)
+def test_a_typing_error_cannot_pass_for_a_rule_of_money(wrong: dict[str, object]) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"Rules.{name} takes"):
+        Rules(**wrong)  # type: ignore[arg-type]  # that is what is tested
+
+
+def test_the_market_can_be_played_from_any_thread() -> None:
+    with Sandbox(rules=POOR) as exchange:
+        exchange.balance_update("USDT", 1000)
+        exchange.borrow("USDT", "500")
+        exchange.charge_interest("0.01")
+        exchange.repay("USDT", 5)
+        exchange.external_lock("USDT", 1)
+        exchange.external_lock("USDT", -1)
+        assert exchange.margin_level() == Decimal("2.99")
+        exchange.set_price("BTCUSDT", 200)
+        assert exchange.price("BTCUSDT") == 200
+        order = exchange.place_order(side="BUY", type="STOP_LOSS_LIMIT", price="220", stop_price="210")
+        assert [each.order_id for each in exchange.open_orders()] == [order.order_id]
+        assert exchange.expire_order(order.order_id).status == "EXPIRED"
+        assert exchange.reject_order(reason="OCO_BAD_PRICES").reject_reason == "OCO_BAD_PRICES"
+        balance = exchange.balances()["USDT"]
+        assert (balance.free, balance.locked, balance.borrowed, balance.interest) == (1495, 0, 500, 0)
+        other = exchange.add_account()
+        assert exchange.balances(api_key=other.api_key) == {}

@@ -1,0 +1,165 @@
+"""Orders, balances, debt: which events they cause, in which order, with which fields."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from exchange_harness import RISK, START, V2, Desk
+
+from binance_margin_stream.sandbox import Order, Rules
+
+# Exchange-facts §5: what an execution report always carries.
+ALWAYS = set("eEscSofqpPFgCxXrilzLnNTtIwmMOZYQV")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def place(desk: Desk, side: str = "BUY", kind: str = "LIMIT", price: str | None = "100", **more: str) -> Order:
+    account, symbol = more.get("account", "cross"), more.get("symbol", "BTCUSDT")
+    quantity = more.get("quantity", "2")
+    how = {name: more[name] for name in ("stop_price", "time_in_force") if name in more}
+    return desk.exchange.trading.place(desk.user.uid, account, symbol, side, kind, quantity, price, desk.now, **how)
+
+
+def test_an_order_reports_and_then_the_balances_follow(desk: Desk) -> None:
+    connection = desk.subscribed()
+    order = place(desk)
+    report, position = (text["event"] for text in desk.texts(connection))
+    assert set(report) == ALWAYS | {"W"}  # on the book
+    assert (report["x"], report["X"], report["i"], report["w"]) == ("NEW", "NEW", order.order_id, True)
+    assert (report["q"], report["p"], report["t"], report["N"]) == ("2.00000000", "100.00000000", -1, None)
+    assert (report["T"], report["O"]) == (START, START)
+    assert position["B"] == [
+        {"a": "BTC", "f": "1000000.00000000", "l": "0.00000000"},
+        {"a": "USDT", "f": "999800.00000000", "l": "200.00000000"},
+    ]
+
+
+def test_an_order_fills_in_parts(desk: Desk) -> None:
+    connection = desk.subscribed()
+    order = place(desk)
+    desk.texts(connection)
+    trading = desk.exchange.trading
+    assert trading.fill(order.order_id, "0.5", "90", desk.now).status == "PARTIALLY_FILLED"
+    assert trading.fill(order.order_id, None, None, desk.now).status == "FILLED"
+    first, between, second, after = (text["event"] for text in desk.texts(connection))
+    assert (first["x"], first["X"], first["l"], first["z"]) == ("TRADE", "PARTIALLY_FILLED", "0.50000000", "0.50000000")
+    assert (first["L"], first["Y"], first["Z"]) == ("90.00000000", "45.00000000", "45.00000000")
+    assert (first["n"], first["N"], first["m"]) == ("0.00050000", "BTC", True)
+    assert (second["X"], second["l"], second["z"], second["Z"]) == (
+        "FILLED",
+        "1.50000000",
+        "2.00000000",
+        "195.00000000",
+    )
+    assert first["t"] != second["t"]
+    assert first["I"] != second["I"]
+    assert between["B"][1] == {"a": "USDT", "f": "999805.00000000", "l": "150.00000000"}
+    assert after["B"] == [
+        {"a": "BTC", "f": "1000001.99800000", "l": "0.00000000"},
+        {"a": "USDT", "f": "999805.00000000", "l": "0.00000000"},
+    ]
+
+
+def test_a_market_order_is_filled_at_once(desk: Desk) -> None:
+    connection = desk.subscribed()
+    order = place(desk, "SELL", "MARKET", None)
+    assert order.status == "FILLED"
+    new, trade, position = (text["event"] for text in desk.texts(connection))
+    assert (new["x"], trade["x"], trade["X"], position["e"]) == ("NEW", "TRADE", "FILLED", "outboundAccountPosition")
+    assert (trade["p"], trade["N"], trade["w"], trade["m"]) == ("0.00000000", "USDT", False, False)
+
+
+def test_a_cancelled_order_names_the_original(desk: Desk) -> None:
+    connection = desk.subscribed()
+    order = place(desk)
+    desk.texts(connection)
+    assert desk.exchange.trading.cancel(order.order_id, desk.now).status == "CANCELED"
+    report, position = (text["event"] for text in desk.texts(connection))
+    assert (report["x"], report["X"], report["C"]) == ("CANCELED", "CANCELED", order.client_order_id)
+    assert report["c"] != report["C"]
+    assert position["B"][1] == {"a": "USDT", "f": "1000000.00000000", "l": "0.00000000"}
+
+
+def test_isolated_accounts_have_their_own_balances(desk: Desk) -> None:
+    connection = desk.subscribed(isIsolated="true", symbol="BTCUSDT")
+    place(desk)
+    assert desk.texts(connection) == []
+    place(desk, "SELL", account="BTCUSDT")
+    assert desk.texts(connection)[1]["event"]["B"][1]["f"] == "1000000.00000000"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"side": "HOLD"},
+        {"kind": "WISH"},
+        {"price": "0"},
+        {"price": "-1"},
+        {"price": "dear"},
+        {"price": "NaN"},
+        {"price": "1e15"},
+        {"price": 1.5},
+        {"price": True},
+        {"quantity": "0"},
+        {"stop_price": "1"},
+        {"kind": "STOP_LOSS"},
+        {"time_in_force": "GTX"},
+        {"account": "ETHUSDT"},
+        {"account": "NOSUCH"},
+        {"symbol": "NOSUCH"},
+    ],
+)
+def test_orders_that_make_no_sense_are_refused(desk: Desk, wrong: dict[str, str]) -> None:
+    connection = desk.subscribed()
+    with pytest.raises(ValueError, match=r"."):
+        place(desk, **wrong)
+    assert desk.texts(connection) == []
+
+
+def test_what_is_done_cannot_be_done_again(desk: Desk) -> None:
+    order = place(desk)
+    trading = desk.exchange.trading
+    with pytest.raises(ValueError, match="left to fill"):
+        trading.fill(order.order_id, "3", None, desk.now)
+    trading.cancel(order.order_id, desk.now)
+    with pytest.raises(ValueError, match="CANCELED"):
+        trading.cancel(order.order_id, desk.now)
+    with pytest.raises(ValueError, match="CANCELED"):
+        trading.fill(order.order_id, None, None, desk.now)
+    with pytest.raises(ValueError, match="no order 99"):
+        trading.cancel(99, desk.now)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "liability", "level"),
+    [
+        ("upper", "USER_LIABILITY_CHANGE", "MARGIN_LEVEL_STATUS_CHANGE"),
+        ("camel", "userLiabilityChange", "marginLevelStatusChange"),
+    ],
+)
+def test_debt_and_margin_calls_go_to_the_risk_stream(spelling: str, liability: str, level: str) -> None:
+    desk = Desk(Rules(margin_event_names=spelling))  # type: ignore[arg-type]  # parametrized literal
+    account, risk = desk.subscribed(), desk.open("/ws/" + desk.listen_key(RISK))
+    both = desk.open("/ws/" + desk.listen_key(V2))
+    desk.exchange.trading.borrow(desk.user.uid, "cross", "BTC", Decimal("0.1"), desk.now)
+    desk.exchange.trading.margin_call(desk.user.uid, "1.1", "MARGIN_CALL", desk.now)
+    assert desk.texts(risk) == [
+        {"e": liability, "E": START, "a": "BTC", "t": "BORROW", "p": "0.10000000", "i": "0.00000000"},
+        {"e": level, "E": START, "l": "1.1", "s": "MARGIN_CALL"},
+    ]
+    assert desk.events(account) == ["balanceUpdate", "outboundAccountPosition"]
+    assert desk.events(both) == [liability, "balanceUpdate", "outboundAccountPosition", level]
+
+
+def test_nothing_can_be_borrowed_or_taken_that_is_not_there(desk: Desk) -> None:
+    trading = desk.exchange.trading
+    with pytest.raises(ValueError, match="above zero"):
+        trading.borrow(desk.user.uid, "cross", "BTC", 0, desk.now)
+    with pytest.raises(ValueError, match="not enough BTC"):
+        trading.change_balance(desk.user.uid, "cross", "BTC", -1_000_001, desk.now)
+    trading.change_balance(desk.user.uid, "cross", "BTC", -1, desk.now)

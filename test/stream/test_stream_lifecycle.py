@@ -1,0 +1,416 @@
+"""The stream over real sockets, against the sandbox: every kind of trouble, under load."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from stream_helpers import BTC, ETH, QUICK, Judge, Traffic, fail, run, stream_of, until, watched
+
+from binance_margin_stream import ApiKeyAuth, Endpoints, exceptions
+from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.stream.accounts import CROSS, isolated
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.events.models import (
+    BalanceUpdate,
+    ExecutionReport,
+    MarginLevelStatusChange,
+    StreamGap,
+)
+from binance_margin_stream.stream.protocol.actions import State
+
+FIRST_KEYS = Rules(retired_calls="served")
+
+
+async def nothing(exchange, stream):
+    await asyncio.sleep(0.3)
+
+
+class TestAttaching:
+    @pytest.mark.parametrize("rules", [Rules(), Rules(subscription_id="missing")], ids=["ids", "no ids"])
+    def test_events_are_under_their_account_though_they_carry_no_symbol(self, rules):
+        judge, health = run(rules, (CROSS, BTC, ETH), nothing)
+        assert judge.gaps == []
+        assert judge.delivered > 50
+        assert health.connections == 1
+
+    def test_more_accounts_than_a_connection_takes_open_a_second_one(self):
+        rules = replace(QUICK, accounts_per_connection=2)
+        judge, health = run(Rules(), (CROSS, BTC, ETH), nothing, rules=rules)
+        assert judge.gaps == []
+        assert health.connections == 2
+
+    def test_a_connection_that_takes_fewer_than_it_should_is_no_problem(self):
+        judge, health = run(Rules(active_subscriptions=2), (CROSS, BTC, ETH), nothing)
+        assert judge.gaps == []
+        assert health.connections == 2
+
+    def test_events_before_the_answer_are_kept(self):
+        async def main():
+            with Sandbox() as exchange:
+                traffic = Traffic(exchange, (CROSS,))
+                judge = Judge(traffic)
+                exchange.fail(faults.DelaySubscribeAnswer())
+                with traffic:
+                    async with stream_of(exchange, CROSS) as stream:
+                        await asyncio.to_thread(traffic.stop)
+                        traffic.sent.clear()
+                        last = await asyncio.to_thread(traffic.send)
+                        async for item in stream:
+                            judge.gaps += [item] if isinstance(item, StreamGap) else []
+                            if isinstance(item, BalanceUpdate) and int(item.delta) == last:
+                                break
+                assert judge.gaps == []
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("source", ["listen-key-v2", "listen-key"])
+    def test_listen_keys_carry_the_same(self, source):
+        accounts = (CROSS,) if source == "listen-key-v2" else (CROSS, BTC)
+        judge, _ = run(FIRST_KEYS, accounts, nothing, source=source)
+        assert judge.gaps == []
+        assert judge.delivered > 50
+
+    @pytest.mark.parametrize("host", ["stream", "margin_stream"])
+    def test_a_listen_key_v2_streams_from_the_host_that_the_endpoints_name(self, host):
+        judge, _ = run(Rules(listen_key_v2_host=host), (CROSS,), nothing, source="listen-key-v2")
+        assert judge.gaps == []
+        assert judge.delivered > 50
+
+    def test_orders_and_risk_events_come_typed_through_one_iterator(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, CROSS, risk=True) as stream:
+                    await asyncio.to_thread(exchange.margin_call, "1.2")
+                    await asyncio.to_thread(exchange.place_order)
+                    kinds = set()
+                    async for event in stream:
+                        kinds.add(type(event))
+                        if {ExecutionReport, MarginLevelStatusChange} <= kinds:
+                            break
+
+        asyncio.run(main())
+
+
+class TestRenewal:
+    def test_nothing_is_missing_whatever_the_exchange_answers(self):
+        rules = replace(QUICK, token_validity=1.5, expiry_grace=0.3, stable_after=0.1)
+        readings = [
+            Rules(renewal=renewal, subscription_id=presence)
+            for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
+            for presence in ("present", "missing")
+        ]
+
+        async def one(reading):
+            with Sandbox(rules=reading) as exchange:
+                judge, health = await watched(
+                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, rules=rules
+                )
+            assert judge.gaps == [], reading
+            assert health.renewals > 3 or health.rotations > 1, (reading, health)
+
+        async def main():
+            await asyncio.gather(*map(one, readings))
+
+        asyncio.run(main())
+
+    def test_a_failing_renewal_is_repeated_and_seen(self):
+        async def during(exchange, stream):
+            exchange.fail(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
+            await asyncio.sleep(2.5)
+
+        rules = replace(QUICK, token_validity=3.0)
+        judge, health = run(Rules(), (CROSS,), during, rules=rules, every=0.02)
+        assert judge.gaps == []
+        assert health.failures >= 4
+        assert health.renewals >= 1
+
+    def test_an_expiry_in_spite_of_it_is_a_gap_and_is_recovered_from(self):
+        async def during(exchange, stream):
+            exchange.fail(faults.server_error(), path="/sapi/v1/userListenToken", times=None)
+            await until(lambda: stream.state is State.RECOVERING)
+            exchange.clear_faults()
+
+        rules = replace(QUICK, token_validity=1.0)
+        judge, _ = run(Rules(), (CROSS,), during, rules=rules, every=0.02)
+        assert [gap.reason for gap in judge.gaps][:1] == ["terminated"]
+
+
+class TestRotation:
+    def test_before_the_cut_nothing_is_lost_or_doubled_under_load(self):
+        rules = replace(QUICK, connection_life=0.8, connection_spread=0.2, stable_after=0.1)
+
+        async def during(exchange, stream):
+            await asyncio.sleep(4.0)
+
+        judge, health = run(Rules(), (CROSS, BTC), during, rules=rules, every=0.0005)
+        assert judge.gaps == []
+        assert health.rotations >= 3
+        assert judge.delivered > 1000
+
+    @pytest.mark.parametrize("shape", ["host", "event", "bare"])
+    def test_on_a_shutdown_notice_nothing_is_lost_or_doubled_under_load(self, shape):
+        notice = faults.ServerShutdown(close_after_seconds=2.0, shape=shape)
+        judge, health = run(Rules(), (CROSS, BTC), fail(notice, 3.0), every=0.0005)
+        assert judge.gaps == []
+        assert health.rotations == 1
+
+    def test_and_on_a_stream_host(self):
+        notice = faults.ServerShutdown(close_after_seconds=2.0)
+        judge, health = run(FIRST_KEYS, (CROSS,), fail(notice, 3.0), source="listen-key", every=0.0005)
+        assert judge.gaps == []
+        assert health.rotations == 1
+
+
+class TestRecovery:
+    @pytest.mark.parametrize("how", ["close", "reset", "eof"])
+    def test_a_drop_is_one_gap_for_each_account(self, how):
+        judge, health = run(Rules(), (CROSS, BTC), fail(faults.DropConnections(how)))
+        assert sorted(str(gap.account) for gap in judge.gaps) == ["cross", "isolated:BTCUSDT"]
+        assert {gap.reason for gap in judge.gaps} == {"disconnected"}
+        assert health.reconnects == 1
+
+    def test_a_frozen_peer_is_found(self):
+        rules = replace(QUICK, ping_deadline=1.0)
+        exchange_rules = Rules(ping_interval_ms=300)
+        judge, _ = run(exchange_rules, (CROSS,), fail(faults.FreezeConnections(), 2.0), rules=rules)
+        assert [gap.reason for gap in judge.gaps] == ["frozen"]
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            faults.SlowHandshake(5.0),
+            faults.RefuseHandshake(503),
+            faults.RefuseHandshake(502),
+            faults.RefuseHandshake(429, (("Retry-After", "1"),)),
+        ],
+        ids=["slow", "503", "502", "429"],
+    )
+    def test_a_handshake_that_fails_is_repeated(self, fault):
+        async def during(exchange, stream):
+            exchange.fail(fault)
+            exchange.fail(faults.DropConnections("reset"))
+            await asyncio.sleep(0.5)
+
+        rules = replace(QUICK, open_timeout=1.0)
+        judge, health = run(Rules(), (CROSS,), during, rules=rules)
+        assert len(judge.gaps) == 1
+        assert health.failures >= 2
+
+    def test_a_connection_that_is_accepted_and_then_silent_is_given_up(self):
+        async def during(exchange, stream):
+            exchange.fail(faults.AcceptThenNothing())
+            exchange.fail(faults.DropConnections())
+            await asyncio.sleep(0.5)
+
+        rules = replace(QUICK, ping_deadline=1.5)
+        judge, _ = run(Rules(ping_interval_ms=300), (CROSS,), during, rules=rules)
+        assert len(judge.gaps) == 1
+
+    def test_a_lost_answer_to_a_subscribe_is_found_out(self):
+        async def during(exchange, stream):
+            exchange.fail(faults.LoseSubscribeAnswer())
+            exchange.fail(faults.DropConnections())
+            await asyncio.sleep(0.5)
+
+        judge, _ = run(Rules(), (CROSS, BTC), during)
+        assert len(judge.gaps) == 2
+
+    def test_a_subscribe_that_is_refused_is_repeated_with_a_new_token(self):
+        async def during(exchange, stream):
+            exchange.fail(faults.RefuseSubscribe(-1209))
+            exchange.fail(faults.DropConnections())
+            await asyncio.sleep(0.5)
+
+        judge, health = run(Rules(), (CROSS,), during)
+        assert len(judge.gaps) == 1
+        assert health.requests == 2
+
+    @pytest.mark.parametrize("fault", [faults.MalformedFrame(), faults.MalformedFrame("{"), faults.BinaryFrame()])
+    def test_a_frame_that_cannot_be_read_is_a_gap_and_the_stream_goes_on(self, fault):
+        judge, health = run(Rules(), (CROSS,), fail(fault))
+        assert [gap.reason for gap in judge.gaps] == ["malformed frame"]
+        assert (health.reconnects, health.malformed) == (0, 1)
+
+    def test_an_event_that_is_sent_twice_comes_twice(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange) as stream:
+                    exchange.fail(faults.RepeatEvent())
+                    traffic = Traffic(exchange)
+                    await asyncio.to_thread(traffic.send)
+                    first, second = await anext(stream), await anext(stream)
+                    assert first == second
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("time", ["string", "integer"])
+    def test_an_expired_listen_key_is_replaced(self, time):
+        rules = replace(FIRST_KEYS, listen_key_expired_time=time)
+        expiry = faults.ExpireCredentials("listen_keys")
+        judge, _ = run(rules, (CROSS, BTC), fail(expiry), source="listen-key")
+        assert {gap.account for gap in judge.gaps} == {CROSS, BTC}
+        assert {gap.reason for gap in judge.gaps} == {"expired"}
+
+    def test_an_expired_token_is_replaced(self):
+        judge, _ = run(Rules(), (CROSS, BTC), fail(faults.ExpireCredentials("listen_tokens")))
+        assert {gap.reason for gap in judge.gaps} == {"terminated"}
+
+    def test_a_deleted_key_that_went_quiet_is_found(self):
+        async def during(exchange, stream):
+            await asyncio.to_thread(exchange.delete_listen_key)
+            await asyncio.sleep(2.0)
+
+        rules = replace(QUICK, verify_every=0.5, verify_spacing=0.1)
+        judge, _ = run(Rules(), (CROSS,), during, source="listen-key-v2", rules=rules)
+        assert [gap.reason for gap in judge.gaps] == ["credential gone"]
+
+    def test_the_exchange_may_be_away_for_a_while_and_forget_its_tokens(self):
+        async def main():
+            exchange = Sandbox(seed=1).start()
+            auth, endpoints = ApiKeyAuth(exchange.api_key), exchange.endpoints
+            async with AsyncMarginStream(auth, endpoints=endpoints, rules=QUICK) as stream:
+                await asyncio.to_thread(exchange.close)
+                await until(lambda: stream.health.failures > 5)
+                assert stream.state is State.RECOVERING
+                with Sandbox(seed=1, port=int(exchange.url.rpartition(":")[2])):
+                    await until(lambda: stream.state is State.LIVE)
+                    assert isinstance(await anext(stream), StreamGap)
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("address", ["wss://127.0.0.1:{port}/ws-api/v3", "ws://nowhere.invalid:{port}"])
+    def test_tls_and_dns_failures_are_repeated_until_closed(self, address):
+        async def main():
+            with Sandbox() as exchange:
+                port = exchange.url.rpartition(":")[2]
+                endpoints = replace(exchange.endpoints, websocket_api=address.format(port=port))
+                stream = stream_of(exchange, endpoints=endpoints)
+                entering = asyncio.create_task(stream.__aenter__())
+                await until(lambda: stream._engine is not None and stream.health.failures >= 2)
+                assert stream.state is State.CONNECTING
+                await stream.close()
+                with pytest.raises(exceptions.StreamError):
+                    await entering
+
+        asyncio.run(main())
+
+
+class TestWaiting:
+    @pytest.mark.parametrize("fault", [faults.too_many_requests(1), faults.banned(1)], ids=["429", "418"])
+    def test_a_limit_is_waited_out_and_nothing_else_is_sent(self, fault):
+        async def main():
+            accounts = [isolated(f"A{number}USDT") for number in range(20)]
+            with Sandbox() as exchange:
+                exchange.fail(fault, path="/sapi/v1/userListenToken")
+                stream = stream_of(exchange, *accounts)
+                entering = asyncio.create_task(stream.__aenter__())
+                await until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
+                await asyncio.sleep(0.7)
+                assert len(exchange.rest_log) <= QUICK.rest_parallel
+                await entering
+                assert len(exchange.rest_log) == len(accounts) + 1
+                await stream.close()
+
+        asyncio.run(main())
+
+    def test_what_one_stream_was_told_the_others_of_the_process_heed(self):
+        async def main():
+            with Sandbox() as exchange:
+                exchange.fail(faults.too_many_requests(2), path="/sapi/v1/userListenToken")
+                first, second = stream_of(exchange), stream_of(exchange)
+                entering = [asyncio.create_task(first.__aenter__())]
+                await until(lambda: len(exchange.rest_log) == 1)
+                entering.append(asyncio.create_task(second.__aenter__()))
+                await asyncio.wait(entering, timeout=1.5)
+                assert [call.status for call in exchange.rest_log] == [429]
+                await asyncio.gather(*entering)
+                assert [call.status for call in exchange.rest_log] == [429, 200, 200]
+                await first.close()
+                await second.close()
+
+        asyncio.run(main())
+
+
+class TestFatal:
+    def test_a_revoked_key_raises_at_once_with_the_cause(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, rules=replace(QUICK, token_validity=2.0)) as stream:
+                    exchange.revoke_api_key()
+                    with pytest.raises(exceptions.StreamError, match="cannot go on") as raised:
+                        async with asyncio.timeout(5):
+                            await anext(stream)
+                    assert isinstance(raised.value.__cause__, exceptions.KeyRejectedError)
+                    assert stream.state is State.FAILED
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize(
+        ("accounts", "key", "cause"),
+        [
+            ([isolated("NOSUCHTHING")], None, exceptions.BadParameterError),
+            ([CROSS], "x" * 64, exceptions.KeyRejectedError),
+        ],
+    )
+    def test_a_bad_symbol_and_a_wrong_key_raise_on_entering(self, accounts, key, cause):
+        async def main():
+            with Sandbox(rules=Rules(symbols=frozenset({"BTCUSDT"}))) as exchange:
+                auth = ApiKeyAuth(key or exchange.api_key)
+                with pytest.raises(exceptions.StreamError) as raised:
+                    async with AsyncMarginStream(auth, accounts, endpoints=exchange.endpoints):
+                        pass
+                assert isinstance(raised.value.__cause__, cause)
+
+        asyncio.run(main())
+
+    def test_when_all_ways_in_are_retired_it_raises_and_says_so(self):
+        async def main():
+            with Sandbox() as exchange:
+                for path in ("/sapi/v1/userListenToken", "/sapi/v2/margin/listen-key"):
+                    exchange.retire(path)
+                with pytest.raises(exceptions.StreamError) as raised:
+                    async with stream_of(exchange):
+                        pass
+                assert isinstance(raised.value.__cause__, exceptions.EndpointRetiredError)
+                calls = len(exchange.rest_log)
+                await asyncio.sleep(0.3)
+                assert len(exchange.rest_log) == calls
+
+        asyncio.run(main())
+
+    def test_when_one_is_retired_while_running_the_next_takes_over_without_a_gap(self):
+        changes = []
+
+        async def during(exchange, stream):
+            exchange.retire("/sapi/v1/userListenToken")
+            await until(lambda: set(stream.health.sources.values()) == {"listen-key-v2"})
+            await asyncio.sleep(1.0)
+
+        rules = replace(QUICK, token_validity=3.0)
+        judge, _ = run(Rules(), (CROSS,), during, rules=rules, on_change=changes.append)
+        assert judge.gaps == []
+        assert "source retired" in {change.name for change in changes}
+
+
+class TestConsumer:
+    def test_a_slow_one_gets_one_gap_with_the_count(self):
+        async def main():
+            with Sandbox() as exchange:
+                async with stream_of(exchange, rules=replace(QUICK, buffered=100)) as stream:
+                    traffic = Traffic(exchange)
+                    await asyncio.to_thread(lambda: [traffic.send() for _ in range(300)])
+                    await until(lambda: stream.health.dropped == 200)
+                    items = [await anext(stream) for _ in range(101)]
+                    assert isinstance(items[0], StreamGap)
+                    assert (items[0].dropped, items[0].reason) == (200, "slow consumer")
+                    assert not any(isinstance(item, StreamGap) for item in items[1:])
+
+        asyncio.run(main())
+
+
+def test_the_endpoints_are_explicit():
+    stream = AsyncMarginStream(ApiKeyAuth("x" * 64))
+    assert stream._settings.endpoints == Endpoints.production()
+    assert not any("testnet" in name for name in dir(Endpoints))

@@ -1,0 +1,170 @@
+"""A peer on a raw socket between a stream and a sandbox: it passes bytes on until it is told to misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from raw_server import Behaviour, read_request
+
+from binance_margin_stream import Endpoints
+from binance_margin_stream.sandbox import Sandbox
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING = 0x0, 0x1, 0x2, 0x8, 0x9
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, mask: bytes = b"") -> bytes:
+    """One WebSocket frame, right or wrong; four bytes of `mask` mask it, which only a client may do."""
+    first = (0x80 if fin else 0) | reserved << 4 | opcode
+    length, masked = len(payload), 0x80 if mask else 0
+    if length < 126:
+        head = bytes([first, masked | length])
+    elif length < 1 << 16:
+        head = bytes([first, masked | 126]) + length.to_bytes(2, "big")
+    else:
+        head = bytes([first, masked | 127]) + length.to_bytes(8, "big")
+    return head + mask + (bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)) if mask else payload)
+
+
+def says(data: bytes) -> Behaviour:
+    """Send `data`, then nothing more, and leave the connection open."""
+
+    def behave(sock: socket.socket) -> None:
+        sock.sendall(data)
+        wait_for_the_end(sock)
+
+    return behave
+
+
+def leaves(data: bytes = b"") -> Behaviour:
+    """Send `data`, and close the connection."""
+
+    def behave(sock: socket.socket) -> None:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_RDWR)
+
+    return behave
+
+
+def floods(chunk: bytes, *, start: bytes = b"", most: int = 1 << 40) -> Behaviour:
+    """Send `start`, then `chunk` again and again until the other side goes or `most` bytes are sent."""
+
+    def behave(sock: socket.socket) -> None:
+        sock.sendall(start)
+        for _ in range(most // len(chunk)):
+            sock.sendall(chunk)
+        wait_for_the_end(sock)
+
+    return behave
+
+
+def wait_for_the_end(sock: socket.socket) -> None:
+    """Until the other side goes, or this peer is stopped."""
+    sock.settimeout(30)
+    while sock.recv(65536):
+        pass
+
+
+@dataclass(eq=False)
+class _Passage:
+    """One connection that is passed on: to the stream (`down`) and to the sandbox (`up`)."""
+
+    down: socket.socket
+    up: socket.socket
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    struck: bool = False
+    deaf: bool = False
+
+
+class HostilePeer:
+    """The first connections meet the behaviours of `first`, in turn; those after them are passed on."""
+
+    def __init__(self, exchange: Sandbox, *first: Behaviour) -> None:
+        self._exchange = exchange
+        self.first = list(first)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = []
+        self._passages: list[_Passage] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self.requests: list[bytes] = []
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The sandbox's, with this peer in place of its WebSocket API."""
+        port = self._listener.getsockname()[1]
+        return replace(self._exchange.endpoints, websocket_api=f"ws://127.0.0.1:{port}/ws-api/v3")
+
+    def strike(self, behaviour: Behaviour, *, deaf: bool = False) -> None:
+        """From now on the stream's connections meet `behaviour`; what the sandbox sends on them is swallowed.
+
+        With `deaf`, nothing of what the stream sends is read any more.
+        """
+        for passage in self._passages:
+            with passage.lock:
+                passage.struck, passage.deaf = True, deaf
+            self._start(self._behave, behaviour, passage.down)
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+            assert not thread.is_alive()
+        for sock in (self._listener, *self._sockets):
+            sock.close()
+
+    def _start(self, what: object, *arguments: object) -> None:
+        thread = threading.Thread(target=what, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                self._sockets.append(sock)
+                self._start(self._serve, sock)
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            request = read_request(sock)
+            self.requests.append(request)
+            if self.first:
+                self._behave(self.first.pop(0), sock)
+            elif request:
+                self._pass_on(sock, request)
+
+    def _behave(self, behaviour: Behaviour, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            behaviour(sock)
+
+    def _pass_on(self, sock: socket.socket, request: bytes) -> None:
+        up = socket.create_connection(("127.0.0.1", int(self._exchange.url.rpartition(":")[2])))
+        self._sockets.append(up)
+        up.sendall(request)
+        passage = _Passage(sock, up)
+        self._passages.append(passage)
+        self._start(self._downwards, passage)
+        with contextlib.suppress(OSError):
+            while not passage.deaf and (data := sock.recv(65536)):
+                up.sendall(data)
+        if not passage.deaf:
+            with contextlib.suppress(OSError):
+                up.shutdown(socket.SHUT_RDWR)
+
+    def _downwards(self, passage: _Passage) -> None:
+        with contextlib.suppress(OSError):
+            while data := passage.up.recv(65536):
+                with passage.lock:
+                    if not passage.struck:
+                        passage.down.sendall(data)
+            if not passage.struck:
+                passage.down.shutdown(socket.SHUT_RDWR)

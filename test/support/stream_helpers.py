@@ -1,0 +1,167 @@
+"""Traffic for a sandbox, and the judge of what a stream made of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from itertools import count
+
+from binance_margin_stream import ApiKeyAuth
+from binance_margin_stream.sandbox import Sandbox
+from binance_margin_stream.stream.accounts import CROSS, Account, isolated
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
+from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.sync_stream import MarginStream
+
+BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
+
+QUICK = StreamRules(backoff_first=0.05, backoff_most=0.5, request_timeout=1.0, open_timeout=2.0, drain=0.5)
+"""The rules for tests that wait for repeats."""
+
+
+def stream_of(exchange: Sandbox, *accounts: Account, **settings) -> AsyncMarginStream:
+    settings = {"endpoints": exchange.endpoints, "rules": QUICK} | settings
+    return AsyncMarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **settings)
+
+
+def threaded(exchange: Sandbox, *accounts: Account, **settings) -> MarginStream:
+    settings = {"endpoints": exchange.endpoints, "rules": QUICK} | settings
+    return MarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **settings)
+
+
+def now_ms() -> int:
+    return round(time.time() * 1000)  # as the stream rounds
+
+
+@dataclass
+class Traffic:
+    """Sends numbered balance updates to accounts, in a thread, and remembers when."""
+
+    exchange: Sandbox
+    accounts: tuple[Account, ...] = (CROSS,)
+    every: float = 0.002
+    sent: dict[Account, deque[tuple[int, int]]] = field(default_factory=lambda: defaultdict(deque))
+
+    def __post_init__(self) -> None:
+        self._numbers = count(1)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.every):
+            for account in self.accounts:
+                self.send(account)
+
+    def send(self, account: Account = CROSS) -> int:
+        number, at = next(self._numbers), now_ms()
+        self.sent[account].append((number, at))
+        event = {"e": "balanceUpdate", "E": at, "a": "USDT", "d": f"{number}", "T": at}
+        self.exchange.emit(event, account.symbol or "cross")
+        return number
+
+
+class Judge:
+    """Takes items in, and says whether each event came once, in order, in its account, or inside a gap."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._open = traffic.sent
+        self._taken: dict[Account, set[int]] = defaultdict(set)
+        self.gaps: list[StreamGap] = []
+        self.delivered = 0
+        self.covered = 0
+        self.faults: list[str] = []
+
+    def take(self, item: object) -> None:
+        if isinstance(item, StreamGap):
+            self.gaps.append(item)
+        elif isinstance(item, BalanceUpdate):
+            self._event(item)
+
+    def _event(self, event: BalanceUpdate) -> None:
+        number, account = int(event.delta), event.account
+        self.delivered += 1
+        if number in self._taken[account]:
+            self.faults.append(f"{number} of {account} came twice")
+            return
+        self._taken[account].add(number)
+        sent = self._open[account]
+        while sent:
+            first, at = sent.popleft()
+            if first == number:
+                return
+            self._must_be_covered(account, first, at)
+        self.faults.append(f"{number} came for {account}, out of order or under the wrong account")
+
+    def _must_be_covered(self, account: Account, number: int, at: int) -> None:
+        self.covered += 1
+        if not any(gap.account == account and gap.since <= at <= gap.until for gap in self.gaps):
+            self.faults.append(f"{number} of {account} at {at} is lost in silence: {self.gaps}")
+
+    def verdict(self) -> None:
+        for account, sent in self._open.items():
+            while sent:
+                self._must_be_covered(account, *sent.popleft())
+        assert not self.faults, self.faults[:3]
+
+
+async def watched(exchange, accounts, during, *, settle=1.0, every=0.002, **settings):
+    """A stream under traffic, while something happens; what the judge saw, and the stream's health."""
+    traffic = Traffic(exchange, accounts, every)
+    judge = Judge(traffic)
+    async with stream_of(exchange, *accounts, **settings) as stream:
+
+        async def consume():
+            async for item in stream:
+                judge.take(item)
+
+        consumer = asyncio.create_task(consume())
+        with traffic:
+            await asyncio.sleep(0.2)
+            await during(stream)
+            await until(lambda: stream.state is State.LIVE)
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(traffic.stop)
+        await asyncio.sleep(settle)
+        health = stream.health
+    await consumer
+    judge.verdict()
+    return judge, health
+
+
+async def until(condition, within=20.0):
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def run(exchange_rules, accounts, during, **settings):
+    async def main():
+        with Sandbox(rules=exchange_rules) as exchange:
+            return await watched(exchange, accounts, lambda stream: during(exchange, stream), **settings)
+
+    return asyncio.run(main())
+
+
+def fail(fault, pause=0.5, **how):
+    async def during(exchange, stream):
+        await asyncio.to_thread(exchange.fail, fault, **how)
+        await asyncio.sleep(pause)
+
+    return during
