@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
     from binance_margin_stream.stream.async_stream import AsyncMarginStream as AsyncMarginStream
-    from binance_margin_stream.stream.events.errors import MalformedFrame as MalformedFrame
+    from binance_margin_stream.stream.events.errors import MalformedFrameError as MalformedFrameError
     from binance_margin_stream.stream.events.models import BalanceUpdate as BalanceUpdate
     from binance_margin_stream.stream.events.models import Event as Event
     from binance_margin_stream.stream.events.models import ExecutionReport as ExecutionReport
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0"
 
-_GENERATED = {
+_GENERATED_EXPORTS = {
     "api": (
         "IsolatedMarginStreamApi",
         "ListenTokenApi",
@@ -81,7 +81,7 @@ _GENERATED = {
     ),
     "models": ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken"),
 }
-_BY_HAND = {
+_HANDWRITTEN_EXPORTS = {
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
     "http.client": ("ApiClient",),
@@ -131,19 +131,21 @@ _BY_HAND = {
         "UserLiabilityChange",
     ),
     "stream.health": ("Health",),
-    "stream.events.errors": ("MalformedFrame",),
+    "stream.events.errors": ("MalformedFrameError",),
     "stream.settings": ("StreamRules",),
     "stream.async_stream": ("AsyncMarginStream",),
     "stream.sync_stream": ("MarginStream",),
     "http.transport": ("Timeout",),
 }
-_MODULES = {name: module for module, names in (_GENERATED | _BY_HAND).items() for name in names}
+_MODULE_BY_NAME = {
+    name: module for module, names in (_GENERATED_EXPORTS | _HANDWRITTEN_EXPORTS).items() for name in names
+}
 
-__all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]  # each fact once
+__all__ = ["__version__", *_MODULE_BY_NAME]  # pyright: ignore[reportUnsupportedDunderAll]  # each fact once
 
 
 def __getattr__(name: str) -> object:
-    module = _MODULES.get(name)
+    module = _MODULE_BY_NAME.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{module}"), name)
@@ -152,10 +154,10 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(globals().keys() | _MODULES.keys())
+    return sorted(globals().keys() | _MODULE_BY_NAME.keys())
 
 
-class _Package(ModuleType):
+class _PatchingPackage(ModuleType):
     """A package whose generated modules are mended as they are imported, whichever way that happens."""
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -163,12 +165,12 @@ class _Package(ModuleType):
         if not isinstance(value, ModuleType):
             return
         if value.__name__ in _GENERATED_PACKAGES:
-            value.__class__ = _Package
+            value.__class__ = _PatchingPackage
         elif value.__name__.rpartition(".")[0] in _GENERATED_PACKAGES:
-            from binance_margin_stream.http.generated_patches import mend
+            from binance_margin_stream.http.generated_patches import patch_generated_module
 
-            mend(value)
+            patch_generated_module(value)
 
 
-_GENERATED_PACKAGES = frozenset(f"{__name__}.{package}" for package in _GENERATED)
-sys.modules[__name__].__class__ = _Package
+_GENERATED_PACKAGES = frozenset(f"{__name__}.{package}" for package in _GENERATED_EXPORTS)
+sys.modules[__name__].__class__ = _PatchingPackage

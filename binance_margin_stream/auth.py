@@ -14,10 +14,10 @@ from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 if TYPE_CHECKING:
     from binance_margin_stream.configuration import Configuration
 
-__all__ = ["ApiKeyAuth", "checked"]
+__all__ = ["ApiKeyAuth", "validate_credential"]
 
-KEY_VARIABLE = "BINANCE_API_KEY"
-SECRET_VARIABLE = "BINANCE_API_SECRET"  # noqa: S105  # the name of a variable
+API_KEY_VARIABLE = "BINANCE_API_KEY"
+API_SECRET_VARIABLE = "BINANCE_API_SECRET"  # noqa: S105  # the name of a variable
 
 Credential = str | Callable[[], str]
 
@@ -31,8 +31,8 @@ class ApiKeyAuth:
 
     def __init__(self, key: Credential, secret: Credential | None = None) -> None:
         """Raise `ApiTypeError` or `ApiValueError` for a key or secret that cannot be one."""
-        self._key = _asked_or_checked(key, KEY_VARIABLE)
-        self._secret = None if secret is None else _asked_or_checked(secret, SECRET_VARIABLE)
+        self._get_key = _make_provider(key, API_KEY_VARIABLE)
+        self._get_secret = None if secret is None else _make_provider(secret, API_SECRET_VARIABLE)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ApiKeyAuth:
@@ -41,58 +41,60 @@ class ApiKeyAuth:
         With ``_FILE`` behind its name, a variable names a file that holds the value instead, as container
         secrets do. Raises `ApiValueError` when there is no key.
         """
-        key = _from_environment(environ, KEY_VARIABLE)
+        key = _read_variable(environ, API_KEY_VARIABLE)
         if key is None:
-            raise ApiValueError(f"no API key: set {KEY_VARIABLE}, or {KEY_VARIABLE}_FILE to a file that holds it")
-        return cls(key, _from_environment(environ, SECRET_VARIABLE))
+            raise ApiValueError(
+                f"no API key: set {API_KEY_VARIABLE}, or {API_KEY_VARIABLE}_FILE to a file that holds it"
+            )
+        return cls(key, _read_variable(environ, API_SECRET_VARIABLE))
 
     @classmethod
     def from_file(cls, key: str | os.PathLike[str], secret: str | os.PathLike[str] | None = None) -> ApiKeyAuth:
         """From a file that holds the key alone and, if given, one that holds the secret alone."""
-        return cls(_read(key), None if secret is None else _read(secret))
+        return cls(_read_file(key), None if secret is None else _read_file(secret))
 
     @property
-    def signs(self) -> bool:
+    def can_sign(self) -> bool:
         """Whether there is a secret."""
-        return self._secret is not None
+        return self._get_secret is not None
 
-    def api_key(self) -> str:
+    def get_api_key(self) -> str:
         """The key for the next request."""
-        return self._key()
+        return self._get_key()
 
-    def signature(self, payload: str) -> str:
+    def sign(self, payload: str) -> str:
         """HMAC-SHA256 of `payload` in hexadecimal. Raises `ApiValueError` when there is no secret."""
-        if self._secret is None:
-            raise ApiValueError(f"no API secret to sign with: set {SECRET_VARIABLE}")
-        return hmac.new(self._secret().encode("ascii"), payload.encode("utf-8"), hashlib.sha256).hexdigest()
+        if self._get_secret is None:
+            raise ApiValueError(f"no API secret to sign with: set {API_SECRET_VARIABLE}")
+        return hmac.new(self._get_secret().encode("ascii"), payload.encode("utf-8"), hashlib.sha256).hexdigest()
 
-    def plug_into(self, configuration: Configuration) -> None:
+    def configure(self, configuration: Configuration) -> None:
         """Make the generated `configuration` send this key, asked anew for every request."""
         configuration.api_key = {"ApiKeyAuth": ""}
         configuration.api_key_prefix = {}
-        setattr(configuration, "refresh_api_key_hook", self._refresh)  # noqa: B010  # its type says None
+        setattr(configuration, "refresh_api_key_hook", self._refresh_api_key)  # noqa: B010  # its type says None
 
-    def _refresh(self, configuration: Configuration) -> None:
-        configuration.api_key["ApiKeyAuth"] = self._key()
+    def _refresh_api_key(self, configuration: Configuration) -> None:
+        configuration.api_key["ApiKeyAuth"] = self._get_key()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(key=***{', secret=***' if self.signs else ''})"
+        return f"{type(self).__name__}(key=***{', secret=***' if self.can_sign else ''})"
 
     def __deepcopy__(self, memo: object) -> ApiKeyAuth:
         return self
 
 
-def checked(value: object, variable: str) -> str:
+def validate_credential(value: object, name: str) -> str:
     """`value` if it can stand in a header as a key; else an error that names `variable` and hides the value."""
     if not isinstance(value, str):
-        raise ApiTypeError(f"{variable} has to be a string, not {type(value).__name__}")
-    problem = _problem(value)
+        raise ApiTypeError(f"{name} has to be a string, not {type(value).__name__}")
+    problem = _find_problem(value)
     if problem:
-        raise ApiValueError(f"{variable} {problem}; copy it again from the exchange's API management page")
+        raise ApiValueError(f"{name} {problem}; copy it again from the exchange's API management page")
     return value
 
 
-def _problem(value: str) -> str:
+def _find_problem(value: str) -> str:
     if not value:
         return "is empty"
     if "\n" in value or "\r" in value:
@@ -106,23 +108,23 @@ def _problem(value: str) -> str:
     return "is longer than 512 characters" if len(value) > 512 else ""
 
 
-def _asked_or_checked(credential: Credential, variable: str) -> Callable[[], str]:
+def _make_provider(credential: Credential, variable: str) -> Callable[[], str]:
     if not callable(credential):
-        value = checked(credential, variable)
+        value = validate_credential(credential, variable)
         return lambda: value
-    ask = credential
+    provide = credential
 
-    def asked() -> str:
+    def provide_validated() -> str:
         try:
-            value = ask()
+            value = provide()
         except Exception as error:
             raise ApiValueError(f"the callable for {variable} raised {type(error).__name__}") from error
-        return checked(value, f"what the callable for {variable} returned")
+        return validate_credential(value, f"what the callable for {variable} returned")
 
-    return asked
+    return provide_validated
 
 
-def _from_environment(environ: Mapping[str, str], variable: str) -> str | None:
+def _read_variable(environ: Mapping[str, str], variable: str) -> str | None:
     path = environ.get(f"{variable}_FILE")
     if variable in environ:
         if path is not None:
@@ -130,10 +132,10 @@ def _from_environment(environ: Mapping[str, str], variable: str) -> str | None:
         return environ[variable]
     if path == "":
         raise ApiValueError(f"{variable}_FILE is set, but names no file")
-    return None if path is None else _read(path)
+    return None if path is None else _read_file(path)
 
 
-def _read(file: str | os.PathLike[str]) -> str:
+def _read_file(file: str | os.PathLike[str]) -> str:
     try:
         text = Path(file).read_bytes().decode("ascii")
     except OSError as error:

@@ -26,14 +26,14 @@ from binance_margin_stream import (
     StreamRules,
     isolated,
 )
-from binance_margin_stream.stream.events.formatting import words
+from binance_margin_stream.stream.events.formatting import describe
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox import Sandbox
 
 __all__ = ["main"]
 
-_RULES = StreamRules(token_validity=10, backoff_first=0.2)
+_SETTINGS = StreamRules(token_validity=10, backoff_first=0.2)
 """Tokens that live for ten seconds, so that a renewal can be watched."""
 
 T = TypeVar("T")
@@ -47,32 +47,32 @@ def main() -> int:
     """Run the demo; answers the exit code."""
     started = time.monotonic()
     try:
-        _demo()
+        _run_demo()
     except KeyboardInterrupt:
         return 130
     except ImportError as error:
-        _fail(f"{error.name} is missing: pip install 'binance-margin-stream[sandbox]'")
+        _print_failure(f"{error.name} is missing: pip install 'binance-margin-stream[sandbox]'")
         return 1
     except Exception as error:  # whatever it is, a person reads one line and the exit code tells
-        _fail(f"{type(error).__name__}: {error}")
+        _print_failure(f"{type(error).__name__}: {error}")
         return 1
-    _say("done", f"all steps worked, in {time.monotonic() - started:.1f} s; nothing is left running")
+    _print_step("done", f"all steps worked, in {time.monotonic() - started:.1f} s; nothing is left running")
     return 0
 
 
-def _demo() -> None:
+def _run_demo() -> None:
     from binance_margin_stream.sandbox import Rules, Sandbox
 
     warnings.filterwarnings("ignore", "(POST|PUT|DELETE) /sapi/v1/userDataStream", DeprecationWarning)
     with Sandbox(rules=Rules(retired_calls="served")) as exchange:
-        _say("sandbox", f"an exchange for practice listens on {exchange.url}; no order here is real")
-        _title("the single calls, by hand, as they were until February 2026")
-        _listen_key(exchange)
-        _title("the stream, which does all of that by itself, in the way that is current")
-        _stream(exchange)
+        _print_step("sandbox", f"an exchange for practice listens on {exchange.url}; no order here is real")
+        _print_title("the single calls, by hand, as they were until February 2026")
+        _show_listen_key(exchange)
+        _print_title("the stream, which does all of that by itself, in the way that is current")
+        _show_stream(exchange)
 
 
-def _listen_key(exchange: Sandbox) -> None:
+def _show_listen_key(exchange: Sandbox) -> None:
     from websockets.sync.client import connect
 
     with ApiClient(auth=ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints) as client:
@@ -80,9 +80,11 @@ def _listen_key(exchange: Sandbox) -> None:
         created = api.sapi_v1_user_data_stream_post_with_http_info()
         listen_key = created.data.listen_key
         used = (created.headers or {}).get("x-sapi-used-ip-weight-1m", "?")
-        _say("create", f"POST made a listen key of {len(listen_key)} characters; weight used this minute: {used}")
+        _print_step(
+            "create", f"POST made a listen key of {len(listen_key)} characters; weight used this minute: {used}"
+        )
         api.sapi_v1_user_data_stream_put(listen_key=listen_key)
-        _say("keep alive", "PUT extended it to 60 minutes from now")
+        _print_step("keep alive", "PUT extended it to 60 minutes from now")
         with connect(
             f"{exchange.endpoints.stream}/ws/{listen_key}", proxy=None, open_timeout=5, close_timeout=2
         ) as socket:
@@ -91,38 +93,38 @@ def _listen_key(exchange: Sandbox) -> None:
             event: dict[str, object] = {}
             while event.get("X") != "FILLED":
                 event = json.loads(socket.recv(timeout=5))
-                _say("listen", f"{event['e']} {event.get('X', '')}")
+                _print_step("listen", f"{event['e']} {event.get('X', '')}")
         api.sapi_v1_user_data_stream_delete(listen_key=listen_key)
-        _say("close", "DELETE ended the key, for every client of the account")
+        _print_step("close", "DELETE ended the key, for every client of the account")
         try:
             api.sapi_v1_user_data_stream_put(listen_key=listen_key)
         except ListenKeyUnknownError as error:
-            _say("refused", str(error))
+            _print_step("refused", str(error))
         else:
             raise DemoError("the sandbox kept a closed key alive")
 
 
-def _stream(exchange: Sandbox) -> None:
-    told = _Told()
+def _show_stream(exchange: Sandbox) -> None:
+    recorder = _ChangeRecorder()
     with MarginStream(
         ApiKeyAuth(exchange.api_key),
         accounts=[CROSS, isolated("ETHUSDT")],
         endpoints=exchange.endpoints,
         risk=True,
-        rules=_RULES,
-        on_change=told,
+        rules=_SETTINGS,
+        on_change=recorder,
     ) as stream:
-        _say("subscribed", "cross margin, isolated ETHUSDT, and the risk events of the cross account")
-        _trade(exchange, stream)
-        _cut(exchange, stream)
-        _renew(told)
-        _rotate(exchange, stream)
+        _print_step("subscribed", "cross margin, isolated ETHUSDT, and the risk events of the cross account")
+        _show_trading(exchange, stream)
+        _show_disconnection(exchange, stream)
+        _show_renewal(recorder)
+        _show_rotation(exchange, stream)
         health = stream.health
     counts = f"{sum(health.events.values())} events, {health.gaps} gaps, {health.reconnects} reconnects"
-    _say("health", f"{counts}, {health.rotations} rotations, {health.renewals} renewals")
+    _print_step("health", f"{counts}, {health.rotations} rotations, {health.renewals} renewals")
 
 
-def _trade(exchange: Sandbox, stream: MarginStream) -> None:
+def _show_trading(exchange: Sandbox, stream: MarginStream) -> None:
     order = exchange.place_order(symbol="BTCUSDT", side="BUY", type="LIMIT", quantity="0.010", price="60000")
     exchange.fill_order(order.order_id, quantity="0.004")
     exchange.fill_order(order.order_id)
@@ -132,28 +134,28 @@ def _trade(exchange: Sandbox, stream: MarginStream) -> None:
     exchange.cancel_order(order.order_id)
     exchange.borrow("USDT", "250")
     exchange.margin_call("1.18")
-    _read_until(stream, MarginLevelStatusChange)
+    _print_until(stream, MarginLevelStatusChange)
 
 
-def _cut(exchange: Sandbox, stream: MarginStream) -> None:
+def _show_disconnection(exchange: Sandbox, stream: MarginStream) -> None:
     from binance_margin_stream.sandbox import faults
 
     exchange.fail(faults.DropConnections("reset"))
     exchange.balance_update("USDT", "-1")
-    _say("cut", "the connections were reset, and a transfer happened that nobody could hear")
+    _print_step("cut", "the connections were reset, and a transfer happened that nobody could hear")
     for _ in range(3):
-        _read_until(stream, StreamGap)
+        _print_until(stream, StreamGap)
     exchange.balance_update("USDT", "-2")
-    _say("recovered", "all three are subscribed again; the next transfer:")
-    _read_until(stream, BalanceUpdate)
+    _print_step("recovered", "all three are subscribed again; the next transfer:")
+    _print_until(stream, BalanceUpdate)
 
 
-def _renew(told: _Told) -> None:
-    told.wait_for("renewed", times=2)
-    _say("renewed", "both tokens, before they ended, on the same connection")
+def _show_renewal(recorder: _ChangeRecorder) -> None:
+    recorder.wait_for("renewed", times=2)
+    _print_step("renewed", "both tokens, before they ended, on the same connection")
 
 
-def _rotate(exchange: Sandbox, stream: MarginStream) -> None:
+def _show_rotation(exchange: Sandbox, stream: MarginStream) -> None:
     """Replace the connection under load, as before the exchange's cut after 24 hours, and count."""
     from binance_margin_stream.sandbox import faults
 
@@ -165,9 +167,9 @@ def _rotate(exchange: Sandbox, stream: MarginStream) -> None:
     sender = threading.Thread(target=transfer)
     sender.start()
     exchange.fail(faults.ServerShutdown(close_after_seconds=1))
-    _say("rotate", "the exchange announces a shutdown, while 500 transfers happen")
+    _print_step("rotate", "the exchange announces a shutdown, while 500 transfers happen")
     deltas: list[Decimal] = []
-    with _bounded(stream):
+    with _close_after_timeout(stream):
         for item in stream:
             if isinstance(item, StreamGap):
                 raise DemoError(f"a planned rotation left a gap: {item}")
@@ -175,31 +177,31 @@ def _rotate(exchange: Sandbox, stream: MarginStream) -> None:
             if deltas[-1:] == [Decimal(5)]:
                 break
     sender.join()
-    _say("rotated", f"{len(deltas)} transfers arrived, {len(set(deltas))} of them different")
+    _print_step("rotated", f"{len(deltas)} transfers arrived, {len(set(deltas))} of them different")
     if len(deltas) != 500 or len(set(deltas)) != 500:
         raise DemoError("events were lost or doubled in a planned rotation")
 
 
-class _Told:
+class _ChangeRecorder:
     """Prints every change of the stream that a person cares for, and waits for one."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
 
     def __call__(self, change: Change) -> None:
-        with self._changed:
+        with self._condition:
             self._names.append(change.name)
-            self._changed.notify_all()
+            self._condition.notify_all()
 
     def wait_for(self, name: str, *, times: int) -> None:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._names.count(name) >= times, timeout=15):
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._names.count(name) >= times, timeout=15):
                 raise DemoError(f"nothing was {name} in 15 seconds")
 
 
 @contextmanager
-def _bounded(stream: MarginStream) -> Iterator[None]:
+def _close_after_timeout(stream: MarginStream) -> Iterator[None]:
     """End a stream that falls silent."""
     timer = threading.Timer(10, stream.close)
     timer.start()
@@ -209,26 +211,26 @@ def _bounded(stream: MarginStream) -> Iterator[None]:
         timer.cancel()
 
 
-def _read_until(stream: MarginStream, kind: type[T]) -> T:
+def _print_until(stream: MarginStream, kind: type[T]) -> T:
     """Print what comes until one of a kind does."""
-    with _bounded(stream):
+    with _close_after_timeout(stream):
         for item in stream:
-            _say("gap" if isinstance(item, StreamGap) else "event", f"{item.account}: {words(item)}")
+            _print_step("gap" if isinstance(item, StreamGap) else "event", f"{item.account}: {describe(item)}")
             if isinstance(item, kind):
                 return item
     raise DemoError(f"no {kind.__name__} came in 10 seconds")
 
 
-def _title(text: str) -> None:
+def _print_title(text: str) -> None:
     print(f"\n{'':>10}  {text}", flush=True)
 
 
-def _say(step: str, what: str) -> None:
-    print(f"{step:>10}  {what}", flush=True)
+def _print_step(step: str, text: str) -> None:
+    print(f"{step:>10}  {text}", flush=True)
 
 
-def _fail(why: str) -> None:
-    print(f"    failed  {why}", file=sys.stderr, flush=True)
+def _print_failure(reason: str) -> None:
+    print(f"    failed  {reason}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ class ApiException(OpenApiException):
     is in seconds, None where the answer had none. `at` is when the answer came.
     """
 
-    _advice: ClassVar[str] = "the exchange refused the call"
+    _hint: ClassVar[str] = "the exchange refused the call"
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class ApiException(OpenApiException):
         body: str | None = None,
         retry_after: float | None = None,
         call: str | None = None,
-        at: datetime | None = None,
+        received_at: datetime | None = None,
     ) -> None:
         super().__init__(reason)
         self.status = status
@@ -127,59 +127,59 @@ class ApiException(OpenApiException):
         self.body = body
         self.retry_after = retry_after
         self.call = call
-        self.at = at if at is not None else datetime.now(UTC)
+        self.received_at = received_at if received_at is not None else datetime.now(UTC)
 
     @classmethod
     def from_response(cls, *, http_resp: Any, body: str | None = None, data: object = None) -> ApiException:
         """The error for a response of the plain generated client; `body` and `data` are read from it anew."""
-        from binance_margin_stream.http.responses import Answer, error_of
+        from binance_margin_stream.http.responses import HttpResponse, map_error
 
-        return error_of(Answer(http_resp.status, http_resp.headers, http_resp.data or b""))
+        return map_error(HttpResponse(http_resp.status, http_resp.headers, http_resp.data or b""))
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What happened and what to do next, in one line."""
-        return self._advice
+        return self._hint
 
     def __str__(self) -> str:
-        said = [f"HTTP {self.status}"] if self.status else []
-        said += [f"code {self.code}"] if self.code is not None else []
-        said += [repr(self.msg)] if self.msg else [repr(self.reason)] if self.reason else []
-        where = f"{self.call}: " if self.call else ""
-        return f"{where}{self.advice} ({', '.join(said)})"
+        details = [f"HTTP {self.status}"] if self.status else []
+        details += [f"code {self.code}"] if self.code is not None else []
+        details += [repr(self.msg)] if self.msg else [repr(self.reason)] if self.reason else []
+        prefix = f"{self.call}: " if self.call else ""
+        return f"{prefix}{self.hint} ({', '.join(details)})"
 
 
 class BadRequestException(ApiException):
     """The request is at fault; repeating it unchanged is of no use."""
 
-    _advice = "the exchange refused the request"
+    _hint = "the exchange refused the request"
 
 
 class BadParameterError(BadRequestException):
     """A parameter is missing, ill-formed or unknown to the exchange (-1100 … -1108, -1121, -1130)."""
 
-    _advice = "correct the parameter that the message names"
+    _hint = "correct the parameter that the message names"
 
 
 class TimestampError(BadRequestException):
     """The request's timestamp lies outside `recvWindow`, although the clock's offset was corrected (-1021)."""
 
-    _advice = "the clock of this machine is off or the network is slow: set the clock, or raise recvWindow"
+    _hint = "the clock of this machine is off or the network is slow: set the clock, or raise recvWindow"
 
 
 class ListenKeyUnknownError(BadRequestException):
     """The listen key ended, was closed, or belongs to another account (-1125)."""
 
-    _advice = "this listen key is gone: make a new key and connect with it"
+    _hint = "this listen key is gone: make a new key and connect with it"
 
 
 class ListenTokenInvalidError(BadRequestException):
     """The listen token ended or was never valid (-1209)."""
 
-    _advice = "this listen token is gone: make a new token and subscribe with it"
+    _hint = "this listen token is gone: make a new token and subscribe with it"
 
 
-_KEY_ADVICE = {
+_KEY_HINTS = {
     -1002: "permission: allow this API key to read user data",
     -1022: "signature: check the API secret",
     -2008: "unknown key: check that the API key was copied whole and still exists",
@@ -192,15 +192,15 @@ class KeyRejectedError(ApiException):
     """The exchange does not take the API key or its signature (401, -1002, -1022, -2008, -2014, -2015)."""
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What to check first."""
-        return f"the API key was rejected; {_KEY_ADVICE.get(self.code or 0, 'check the key and its permissions')}"
+        return f"the API key was rejected; {_KEY_HINTS.get(self.code or 0, 'check the key and its permissions')}"
 
 
 class BlockedError(ApiException):
     """A firewall or a country rule stands before the exchange (403, 451)."""
 
-    _advice = "blocked by a firewall or a country rule, not by the API key: try from another network"
+    _hint = "blocked by a firewall or a country rule, not by the API key: try from another network"
 
 
 class EndpointRetiredError(ApiException):
@@ -214,17 +214,17 @@ class EndpointRetiredError(ApiException):
         self.successor = successor
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """What to call instead."""
-        instead = f"use {self.successor} instead" if self.successor else "no successor is known"
-        return f"the exchange has retired this call; {instead}"
+        replacement = f"use {self.successor} instead" if self.successor else "no successor is known"
+        return f"the exchange has retired this call; {replacement}"
 
 
 class RateLimitError(ApiException):
     """Too many requests (429, -1003, -1015). To go on regardless leads to a ban."""
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """How long to wait."""
         wait = "a minute" if self.retry_after is None else f"{self.retry_after:g} s"
         return f"too many requests: wait {wait} before the next one"
@@ -241,7 +241,7 @@ class BannedError(ApiException):
         self.until = until
 
     @property
-    def advice(self) -> str:
+    def hint(self) -> str:
         """When the ban ends."""
         end = f"until {self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else "for 2 minutes up to 3 days"
         return f"this IP is banned {end}: send nothing before"
@@ -250,7 +250,7 @@ class BannedError(ApiException):
 class ServerError(ApiException):
     """The exchange failed (5xx, -1000, -1001, -1006, -1007, -1008)."""
 
-    _advice = "the exchange failed; outcome unknown: the call may have taken effect, and is safe to repeat"
+    _hint = "the exchange failed; outcome unknown: the call may have taken effect, and is safe to repeat"
 
 
 # The names under which generated code knows these.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-__all__ = ["MASK", "page_title", "redacted", "shortened"]
+__all__ = ["MASK", "extract_html_title", "redact", "truncate"]
 
 MASK = "***"
 
@@ -24,26 +24,26 @@ _OPAQUE_RUN = re.compile(r"[A-Za-z0-9+/=_%~-]{32,}")
 _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
 
-def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` with `secrets`, in plain and percent-encoded spelling, and all that looks like one masked."""
-    spellings = {spell(secret) for secret in secrets if secret for spell in (str, quote_plus, _quoted)}
-    for spelling in sorted(spellings, key=len, reverse=True):
-        text = text.replace(spelling, MASK)
+    encoded_secrets = {encode(secret) for secret in secrets if secret for encode in (str, quote_plus, _quote_fully)}
+    for encoded in sorted(encoded_secrets, key=len, reverse=True):
+        text = text.replace(encoded, MASK)
     text = _SECRET_FIELD.sub(rf"\g<1>{MASK}", text)
     return _OPAQUE_RUN.sub(MASK, text)
 
 
-def shortened(text: str, length: int = 200) -> str:
+def truncate(text: str, length: int = 200) -> str:
     """`text` on one line of at most `length` characters, without control characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * length]).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def page_title(html: str) -> str:
+def extract_html_title(html: str) -> str:
     """The title of an HTML page; empty when it has none."""
     match = _TITLE.search(html)
-    return shortened(match[1], 100) if match else ""
+    return truncate(match[1], 100) if match else ""
 
 
-def _quoted(secret: str) -> str:
+def _quote_fully(secret: str) -> str:
     return quote(secret, safe="")

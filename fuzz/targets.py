@@ -22,8 +22,8 @@ import binance_margin_stream as sdk
 from binance_margin_stream.http import transport
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import settings_of
-from binance_margin_stream.stream.events.decoder import AnswerFrame, EventFrame, decode
-from binance_margin_stream.stream.events.models import MalformedFrame
+from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, decode
+from binance_margin_stream.stream.events.models import MalformedFrameError
 from binance_margin_stream.stream.io import engine as engines
 from binance_margin_stream.stream.io.engine import Engine
 from binance_margin_stream.stream.io.rest_calls import Granted
@@ -64,13 +64,13 @@ ACCOUNTS = {0: CROSS, 1: isolated("BTCUSDT"), corpus.KEY: CROSS, None: CROSS}
 
 
 def frames(data: bytes) -> str:
-    """Decode one frame: a frame or `MalformedFrame`, and what comes out can be shown, stored and compared."""
+    """Decode one frame: a frame or `MalformedFrameError`, and what comes out can be shown, stored and compared."""
     try:
         found = decode(data, ACCOUNTS)
-    except MalformedFrame as error:
+    except MalformedFrameError as error:
         shows_no_secret(str(error))
         return "malformed"
-    if isinstance(found, AnswerFrame):
+    if isinstance(found, ResponseFrame):
         repr(found), found.ok, found.subscription_id, found.expiration_time
         return "answer" if found.ok else "refusal"
     check(isinstance(found, EventFrame), "neither an event nor an answer")

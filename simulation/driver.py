@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import OpenApiException, TransportError
-from binance_margin_stream.http.client import _data as data_of
-from binance_margin_stream.http.responses import Answer as HttpAnswer
-from binance_margin_stream.http.responses import error_of
+from binance_margin_stream.http.client import _deserialize as data_of
+from binance_margin_stream.http.responses import HttpResponse as HttpAnswer
+from binance_margin_stream.http.responses import map_error
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.messages import Answer, Binary, Close, Cut, Frame, Ping, Request, Text
@@ -216,7 +216,7 @@ class Shell:
         parameters = {_SPELLED.get(name, name): _text(value) for name, value in call.call.arguments.items()}
         if self._signs and path == "/sapi/v1/userListenToken":
             parameters["timestamp"] = str(self._network.milliseconds)
-            parameters["signature"] = self._auth.signature(urlencode(parameters))
+            parameters["signature"] = self._auth.sign(urlencode(parameters))
         key = ("X-MBX-APIKEY", self._network.user.api_key)
         return Request(method, path, (key,), _form(tuple(parameters.items())))
 
@@ -225,7 +225,7 @@ class Shell:
         whole = HttpAnswer(answer.status, dict(answer.headers), answer.body, method, path)
         try:
             if not 200 <= answer.status < 300:
-                raise error_of(whole, datetime.fromtimestamp(self._network.milliseconds / 1000, UTC))
+                raise map_error(whole, datetime.fromtimestamp(self._network.milliseconds / 1000, UTC))
             default = None if method == "PUT" and "margin" in path else "object" if method == "PUT" else _KEY
             return granted(data_of(whole, _PROMISED.get(call.call.operation, default)))
         except OpenApiException as error:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from api_methods import API_KEY
-from raw_server import Peer
+from raw_server import RawServer
 from secret_leak_plugin import pytest_configure, pytest_runtest_makereport  # noqa: F401  # hooks
 
 import binance_margin_stream as sdk
 
-QUICK = sdk.RetryPolicy(attempts=3, first_pause=0.001, longest_pause=0.002)
+QUICK = sdk.RetryPolicy(max_attempts=3, backoff_initial=0.001, backoff_max=0.002)
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def client_of() -> Iterator[Callable[..., sdk.ApiClient]]:
     """Makes clients of a peer, and closes them."""
     with ExitStack() as stack:
 
-        def make(peer: Peer, **settings: Any) -> sdk.ApiClient:
+        def make(peer: RawServer, **settings: Any) -> sdk.ApiClient:
             settings = {"auth": sdk.ApiKeyAuth(API_KEY), "retry": QUICK, "timeout": sdk.Timeout(2, 2)} | settings
             return stack.enter_context(sdk.ApiClient(endpoints=peer.endpoints, **settings))
 
@@ -29,7 +29,7 @@ def client_of() -> Iterator[Callable[..., sdk.ApiClient]]:
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[..., Peer]]:
+def answering() -> Iterator[Callable[..., RawServer]]:
     """Starts peers that answer as told, and stops them."""
     with ExitStack() as stack:
-        yield lambda *script: stack.enter_context(Peer(*script))
+        yield lambda *script: stack.enter_context(RawServer(*script))

@@ -7,8 +7,8 @@ import hashlib
 import hmac
 
 import pytest
-from api_methods import API_KEY, API_SECRET, CALLS
-from raw_server import http
+from api_methods import API_KEY, API_METHODS, API_SECRET
+from raw_server import make_response
 
 import binance_margin_stream as sdk
 from binance_margin_stream import ApiKeyAuth
@@ -45,11 +45,11 @@ def test_a_key_that_is_no_string_is_refused(value):
 
 def test_the_environment_gives_key_and_secret():
     auth = ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY, "BINANCE_API_SECRET": API_SECRET})
-    assert (auth.api_key(), auth.signs) == (API_KEY, True)
+    assert (auth.get_api_key(), auth.can_sign) == (API_KEY, True)
 
 
 def test_the_environment_may_give_the_key_alone():
-    assert not ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY}).signs
+    assert not ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY}).can_sign
 
 
 def test_an_environment_without_a_key_says_what_to_set():
@@ -66,8 +66,8 @@ def test_an_empty_variable_is_refused():
 def test_a_container_secret_is_read_from_its_file(tmp_path, ending):
     file = tmp_path / "key"
     file.write_bytes((API_KEY + ending).encode())
-    assert ApiKeyAuth.from_env({"BINANCE_API_KEY_FILE": str(file)}).api_key() == API_KEY
-    assert ApiKeyAuth.from_file(file, file).signature("") == ApiKeyAuth("k", API_KEY).signature("")
+    assert ApiKeyAuth.from_env({"BINANCE_API_KEY_FILE": str(file)}).get_api_key() == API_KEY
+    assert ApiKeyAuth.from_file(file, file).sign("") == ApiKeyAuth("k", API_KEY).sign("")
 
 
 def test_a_file_with_two_lines_is_refused(tmp_path):
@@ -106,17 +106,17 @@ def test_a_variable_and_its_file_together_are_refused(tmp_path):
 
 def test_a_callable_is_asked_for_every_request(answering, client_of):
     keys = iter(["first-key", "second-key"])
-    peer = answering(http(200, "{}"))
+    peer = answering(make_response(200, "{}"))
     client = client_of(peer, auth=ApiKeyAuth(lambda: next(keys)))
     for _ in range(2):
-        CALLS[1].on(client)()
+        API_METHODS[1].bind(client)()
     assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
 
 
 def test_a_callable_that_returns_nonsense_is_told_without_showing_it(answering, client_of):
-    peer = answering(http(200, "{}"))
+    peer = answering(make_response(200, "{}"))
     with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY returned holds a line break") as caught:
-        CALLS[1].on(client_of(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
+        API_METHODS[1].bind(client_of(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
     assert "planted" not in str(caught.value)
     assert peer.requests == []
 
@@ -126,18 +126,18 @@ def test_a_callable_that_raises_is_the_cause(answering, client_of):
         raise RuntimeError("sealed")
 
     with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY raised RuntimeError") as caught:
-        CALLS[1].on(client_of(answering(http(200, "{}")), auth=ApiKeyAuth(vault)))()
+        API_METHODS[1].bind(client_of(answering(make_response(200, "{}")), auth=ApiKeyAuth(vault)))()
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_a_signature_is_hmac_sha256_in_hexadecimal():
     expected = hmac.new(API_SECRET.encode(), b"a=1&b=2", hashlib.sha256).hexdigest()
-    assert ApiKeyAuth(API_KEY, API_SECRET).signature("a=1&b=2") == expected
+    assert ApiKeyAuth(API_KEY, API_SECRET).sign("a=1&b=2") == expected
 
 
 def test_without_a_secret_nothing_is_signed():
     with pytest.raises(sdk.ApiValueError, match="BINANCE_API_SECRET"):
-        ApiKeyAuth(API_KEY).signature("a=1")
+        ApiKeyAuth(API_KEY).sign("a=1")
 
 
 def test_neither_key_nor_secret_shows():
@@ -148,5 +148,5 @@ def test_neither_key_nor_secret_shows():
 
 def test_a_configuration_with_a_key_can_be_copied():
     configuration = sdk.Configuration()
-    ApiKeyAuth(API_KEY).plug_into(configuration)
+    ApiKeyAuth(API_KEY).configure(configuration)
     assert copy.deepcopy(configuration).get_api_key_with_prefix("ApiKeyAuth") == API_KEY

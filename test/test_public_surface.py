@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from api_methods import CALLS
+from api_methods import API_METHODS
 
 import binance_margin_stream as sdk
 
@@ -43,7 +43,7 @@ PUBLIC = (
     "ListenToken",
     "ListenTokenApi",
     "ListenTokenInvalidError",
-    "MalformedFrame",
+    "MalformedFrameError",
     "MarginLevelStatusChange",
     "MarginListenKeyApi",
     "MarginStream",
@@ -117,4 +117,4 @@ def test_the_thirteen_calls_are_all_of_them():
         for method in vars(getattr(sdk, name))
         if method.startswith("sapi") and not method.endswith(("_with_http_info", "_without_preload_content"))
     }
-    assert found == {f"{call.api}.{call.name}" for call in CALLS}
+    assert found == {f"{call.api_class}.{call.name}" for call in API_METHODS}

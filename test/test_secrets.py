@@ -10,20 +10,20 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from api_methods import API_KEY, API_SECRET, CALLS, GIVEN_KEY, LISTEN_KEY, PLANTED
+from api_methods import API_KEY, API_METHODS, API_SECRET, CALLER_LISTEN_KEY, LISTEN_KEY, PLANTED_SECRETS
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_server import dripping, html, http, reset
+from raw_server import make_html_page, make_response, reset_connection, send_slowly
 
 import binance_margin_stream as sdk
 from binance_margin_stream.http.generated_patches import SECRET_FIELDS
-from binance_margin_stream.redaction import redacted, shortened
+from binance_margin_stream.redaction import redact, truncate
 
 SPEC = Path(__file__).parent.parent / "openapi" / "margin-stream.yaml"
 
 
 def spellings() -> list[str]:
-    return [spelling for secret in PLANTED for spelling in (secret, quote(secret, safe=""), quote(secret))]
+    return [spelling for secret in PLANTED_SECRETS for spelling in (secret, quote(secret, safe=""), quote(secret))]
 
 
 def leaks(text: str) -> list[str]:
@@ -38,27 +38,31 @@ def dragged_along(error: BaseException) -> list[str]:
     return found
 
 
-EVERYTHING = f"{API_KEY} {API_SECRET} {GIVEN_KEY} {quote(GIVEN_KEY, safe='')} listenKey={GIVEN_KEY}&x"
+EVERYTHING = (
+    f"{API_KEY} {API_SECRET} {CALLER_LISTEN_KEY} {quote(CALLER_LISTEN_KEY, safe='')} listenKey={CALLER_LISTEN_KEY}&x"
+)
 ANSWERS = {
-    "echo in HTML": html(403, EVERYTHING),
-    "echo in HTML that should be JSON": html(200, EVERYTHING),
-    "echo in a message": http(400, json.dumps({"code": -1102, "msg": EVERYTHING})),
-    "echo in a message of the wrong type": http(400, json.dumps({"code": EVERYTHING, "msg": [EVERYTHING]})),
-    "echo in plain text": http(502, EVERYTHING, content_type="text/plain"),
-    "echo in a redirect": http(302, EVERYTHING, {"Location": f"https://elsewhere.invalid/{GIVEN_KEY}?{API_KEY}"}),
-    "echo in a redirect's host": http(302, "", {"Location": f"https://{API_KEY}.elsewhere.invalid/"}),
-    "unknown key with what it was": http(400, json.dumps({"code": -1125, "msg": f"no {GIVEN_KEY}"})),
-    "half a listen key": http(200, f'{{"listenKey": "{LISTEN_KEY}'),
-    "listen key elsewhere": http(200, json.dumps({"data": {"listenKey": LISTEN_KEY}, "x": LISTEN_KEY})),
-    "listen key in a list": http(200, json.dumps([LISTEN_KEY])),
-    "bad header": b"HTTP/1.1 200 OK\r\n" + GIVEN_KEY.encode() + b"\r\n\r\n",
-    "reset": reset,
-    "slow": dripping(b"HTTP/1.1 200 OK\r\n", 0.05),
-    "rate limit": http(429, EVERYTHING, {"Retry-After": "0"}),
+    "echo in HTML": make_html_page(403, EVERYTHING),
+    "echo in HTML that should be JSON": make_html_page(200, EVERYTHING),
+    "echo in a message": make_response(400, json.dumps({"code": -1102, "msg": EVERYTHING})),
+    "echo in a message of the wrong type": make_response(400, json.dumps({"code": EVERYTHING, "msg": [EVERYTHING]})),
+    "echo in plain text": make_response(502, EVERYTHING, content_type="text/plain"),
+    "echo in a redirect": make_response(
+        302, EVERYTHING, {"Location": f"https://elsewhere.invalid/{CALLER_LISTEN_KEY}?{API_KEY}"}
+    ),
+    "echo in a redirect's host": make_response(302, "", {"Location": f"https://{API_KEY}.elsewhere.invalid/"}),
+    "unknown key with what it was": make_response(400, json.dumps({"code": -1125, "msg": f"no {CALLER_LISTEN_KEY}"})),
+    "half a listen key": make_response(200, f'{{"listenKey": "{LISTEN_KEY}'),
+    "listen key elsewhere": make_response(200, json.dumps({"data": {"listenKey": LISTEN_KEY}, "x": LISTEN_KEY})),
+    "listen key in a list": make_response(200, json.dumps([LISTEN_KEY])),
+    "bad header": b"HTTP/1.1 200 OK\r\n" + CALLER_LISTEN_KEY.encode() + b"\r\n\r\n",
+    "reset": reset_connection,
+    "slow": send_slowly(b"HTTP/1.1 200 OK\r\n", 0.05),
+    "rate limit": make_response(429, EVERYTHING, {"Retry-After": "0"}),
 }
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 def test_no_failing_call_leaves_a_secret_behind(answering, client_of, caplog, capfd, call, answer):
     auth = sdk.ApiKeyAuth(API_KEY, API_SECRET)
@@ -66,7 +70,7 @@ def test_no_failing_call_leaves_a_secret_behind(answering, client_of, caplog, ca
     left = [repr(client), repr(client.configuration), repr(auth)]
     with caplog.at_level(logging.DEBUG):
         try:
-            value = call.on(client)()
+            value = call.bind(client)()
             left += [repr(value)] if not isinstance(value, dict) else []
         except sdk.OpenApiException as error:
             left += traceback.format_exception(error)
@@ -78,11 +82,11 @@ def test_no_failing_call_leaves_a_secret_behind(answering, client_of, caplog, ca
     assert leaks("\n".join(left)) == []
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_no_succeeding_call_leaves_a_secret_behind(answering, client_of, caplog, call):
     with caplog.at_level(logging.DEBUG):
-        client = client_of(answering(http(200, call.good_body)))
-        method = getattr(getattr(sdk, call.api)(client), call.name + "_with_http_info")
+        client = client_of(answering(make_response(200, call.valid_body)))
+        method = getattr(getattr(sdk, call.api_class)(client), call.name + "_with_http_info")
         response = method(**call.arguments)
     left = [repr(response), str(response), repr(response.data), *(record.getMessage() for record in caplog.records)]
     assert caplog.records, "the network library logged nothing: then this test sees nothing"
@@ -114,12 +118,12 @@ def test_every_secret_of_the_spec_is_a_field_that_is_hidden():
 )
 def test_a_known_secret_never_survives_redaction(before, secret, after):
     for spelled in (secret, quote(secret, safe="")):
-        shown = redacted(f"{before} {spelled} {after}", [secret])
+        shown = redact(f"{before} {spelled} {after}", [secret])
         assert secret not in shown or secret in f"{before}  {after} ***"
 
 
 @given(st.text(max_size=2000), st.integers(10, 300))
 def test_shortened_text_is_one_line_of_at_most_that_length(text, length):
-    line = shortened(text, length)
+    line = truncate(text, length)
     assert len(line) <= length
     assert line.isprintable()

@@ -11,13 +11,13 @@ from importlib import import_module
 
 __all__ = ["main"]
 
-_EXTRA = ("typer", "rich")
+_REQUIRED_MODULES = ("typer", "rich")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers the exit code, which `binance_margin_stream.cli.exit_codes` explains."""
     try:
-        for name in _EXTRA:
+        for name in _REQUIRED_MODULES:
             import_module(name)
     except ModuleNotFoundError as missing:
         print(f"error: {missing.name} is missing: pip install 'binance-margin-stream[cli]'", file=sys.stderr)

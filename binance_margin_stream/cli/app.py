@@ -8,12 +8,12 @@ import typer
 
 import binance_margin_stream
 from binance_margin_stream.cli import options
-from binance_margin_stream.cli.credential_commands import keys, tokens
-from binance_margin_stream.cli.credentials import api_key
-from binance_margin_stream.cli.errors import needing
-from binance_margin_stream.cli.examples import examples_of
+from binance_margin_stream.cli.credential_commands import key_commands, token_commands
+from binance_margin_stream.cli.credentials import load_api_key
+from binance_margin_stream.cli.errors import require_extra
+from binance_margin_stream.cli.examples import format_examples
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.target import chosen
+from binance_margin_stream.cli.target import select_target
 
 __all__ = ["app"]
 
@@ -23,20 +23,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.add_typer(keys, name="key")
-app.add_typer(tokens, name="token")
+app.add_typer(key_commands, name="key")
+app.add_typer(token_commands, name="token")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(enabled: bool) -> None:
+    if enabled:
         typer.echo(f"binance-margin-stream {binance_margin_stream.__version__}")
         raise typer.Exit
 
 
-@app.callback(epilog=examples_of(""))
-def program(
+@app.callback(epilog=format_examples(""))
+def root(
     version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Follow the events of Binance margin accounts, and see what is wrong before money is at stake.
@@ -45,16 +45,18 @@ def program(
     """
 
 
-_CODES = "\n".join(f"  {code.value:>2}  {code.meaning:<55}{code.again}" for code in ExitCode)
+_EXIT_CODE_TABLE = "\n".join(f"  {code.value:>2}  {code.meaning:<55}{code.restart}" for code in ExitCode)
 
 
-@app.command(epilog=f"{examples_of('listen')}\n\n[bold]Exit codes[/bold], and when to start again\n{_CODES}")
+@app.command(
+    epilog=f"{format_examples('listen')}\n\n[bold]Exit codes[/bold], and when to start again\n{_EXIT_CODE_TABLE}"
+)
 def listen(
     production: options.Production = False,
     sandbox: options.SandboxUrl = None,
     endpoint: options.EndpointUrls = None,
-    api_key_file: options.KeyFile = None,
-    api_secret_file: options.SecretFile = None,
+    api_key_file: options.ApiKeyFile = None,
+    api_secret_file: options.ApiSecretFile = None,
     cross: Annotated[bool, typer.Option("--cross/--no-cross", metavar="", help="Follow the cross account.")] = True,
     isolated: Annotated[
         list[str] | None,
@@ -70,16 +72,16 @@ def listen(
         ),
     ] = "auto",
     json: options.Json = False,
-    since_gap_exit: Annotated[
+    exit_on_gap: Annotated[
         bool,
         typer.Option(
-            "--since-gap-exit",
+            "--exit-on-gap",
             metavar="",
             help="End with exit code 80 at the first gap, after printing it: events since its 'since' may be missing, "
             "so compare with a snapshot, and start again.",
         ),
     ] = False,
-    give_up_after: Annotated[
+    timeout: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
@@ -95,29 +97,29 @@ def listen(
 
     Ctrl-C and SIGTERM end it within five seconds. Listen keys are left to expire, as others may use them.
     """
-    exchange = chosen(production, sandbox, endpoint or ())
-    auth = api_key(api_key_file, api_secret_file)
-    from binance_margin_stream.cli.listen.command import Wish, follow
+    target = select_target(production, sandbox, endpoint or ())
+    auth = load_api_key(api_key_file, api_secret_file)
+    from binance_margin_stream.cli.listen.command import ListenOptions, run_listen
 
-    wish = Wish(
+    listen_options = ListenOptions(
         cross=cross,
         symbols=tuple(isolated or ()),
         risk=risk,
         source=source,
         json=json,
-        since_gap_exit=since_gap_exit,
-        give_up_after=give_up_after,
+        exit_on_gap=exit_on_gap,
+        timeout=timeout,
     )
-    return follow(wish, auth, exchange)
+    return run_listen(listen_options, auth, target)
 
 
-@app.command(epilog=examples_of("doctor"))
+@app.command(epilog=format_examples("doctor"))
 def doctor(
     production: options.Production = False,
     sandbox: options.SandboxUrl = None,
     endpoint: options.EndpointUrls = None,
-    api_key_file: options.KeyFile = None,
-    api_secret_file: options.SecretFile = None,
+    api_key_file: options.ApiKeyFile = None,
+    api_secret_file: options.ApiSecretFile = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="The longest wait for each answer.")
     ] = 5.0,
@@ -130,21 +132,21 @@ def doctor(
 
     Exit code 0: all is well. 1: there is something to do.
     """
-    exchange = chosen(production, sandbox, endpoint or ())
-    from binance_margin_stream.cli.doctor.command import examine
+    target = select_target(production, sandbox, endpoint or ())
+    from binance_margin_stream.cli.doctor.command import run_doctor
 
-    return examine(exchange, api_key_file, api_secret_file, timeout=timeout, json=json)
+    return run_doctor(target, api_key_file, api_secret_file, timeout=timeout, json=json)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def sandbox(context: typer.Context) -> int:
     """Run an exchange of your own on this machine, until Ctrl-C. It prints what to paste."""
-    with needing("sandbox"):
+    with require_extra("sandbox"):
         from binance_margin_stream.sandbox.cli import main
     return main(context.args, context.command_path)
 
 
-@app.command(epilog=examples_of("demo"))
+@app.command(epilog=format_examples("demo"))
 def demo(verbose: options.Verbose = False) -> int:
     """See all of it work in half a minute, against a sandbox inside: what `make demo` runs."""
     from binance_margin_stream.demo import main

@@ -15,48 +15,48 @@ import typer
 
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli import options
-from binance_margin_stream.cli.credentials import api_key, listen_key
+from binance_margin_stream.cli.credentials import load_api_key, load_listen_key
 from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.examples import examples_of
+from binance_margin_stream.cli.examples import format_examples
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.spinner import busy
-from binance_margin_stream.cli.target import Exchange, chosen
+from binance_margin_stream.cli.spinner import show_spinner
+from binance_margin_stream.cli.target import Target, select_target
 
-__all__ = ["keys", "tokens"]
+__all__ = ["key_commands", "token_commands"]
 
-Kind = Literal["v2", "risk", "cross", "isolated"]
+KeyKindChoice = Literal["v2", "risk", "cross", "isolated"]
 
-keys = typer.Typer(no_args_is_help=True, help="Create a listen key, keep it alive, close it.")
-tokens = typer.Typer(no_args_is_help=True, help="Create a listen token.")
+key_commands = typer.Typer(no_args_is_help=True, help="Create a listen key, keep it alive, close it.")
+token_commands = typer.Typer(no_args_is_help=True, help="Create a listen token.")
 
-_OPERATIONS: dict[Kind, tuple[str, str]] = {
+_API_METHODS: dict[KeyKindChoice, tuple[str, str]] = {
     "v2": ("MarginListenKeyApi", "sapi_v2_margin_listen_key"),
     "risk": ("RiskStreamApi", "sapi_v1_margin_listen_key"),
     "cross": ("MarginStreamApi", "sapi_v1_user_data_stream"),
     "isolated": ("IsolatedMarginStreamApi", "sapi_v1_user_data_stream_isolated"),
 }
-_INSTEAD = "use token create, or key create --kind v2"
-_CLOSED_UNNAMED = ("v2", "risk")
+_REPLACEMENT_HINT = "use token create, or key create --kind v2"
+_KINDS_CLOSED_WITHOUT_KEY = ("v2", "risk")
 
 KindOption = Annotated[
-    Kind,
+    KeyKindChoice,
     typer.Option(
         "--kind",
         help="v2: orders and balances. risk: margin calls and liability changes. "
         "cross and isolated are retired: production has not had them since 2026-02-20.",
     ),
 ]
-KeySymbol = Annotated[
+KeySymbolOption = Annotated[
     str | None, typer.Option("--isolated", "-i", metavar="SYMBOL", help="Of this isolated account; implies its kind.")
 ]
-TokenSymbol = Annotated[
+TokenSymbolOption = Annotated[
     str | None,
     typer.Option("--isolated", "-i", metavar="SYMBOL", help="Of this isolated account, not of the cross account."),
 ]
-Show = Annotated[
+ShowOption = Annotated[
     bool, typer.Option("--show", metavar="", help="Print it in full, and on standard output nothing else.")
 ]
-ListenKeyFile = Annotated[
+ListenKeyFileOption = Annotated[
     Path | None,
     typer.Option(
         "--listen-key-file",
@@ -66,16 +66,16 @@ ListenKeyFile = Annotated[
 ]
 
 
-@keys.command(epilog=examples_of("key create"))
+@key_commands.command(epilog=format_examples("key create"))
 def create(
     production: options.Production = False,
     sandbox: options.SandboxUrl = None,
     endpoint: options.EndpointUrls = None,
-    api_key_file: options.KeyFile = None,
-    api_secret_file: options.SecretFile = None,
+    api_key_file: options.ApiKeyFile = None,
+    api_secret_file: options.ApiSecretFile = None,
     kind: KindOption = "v2",
-    isolated: KeySymbol = None,
-    show: Show = False,
+    isolated: KeySymbolOption = None,
+    show: ShowOption = False,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -83,68 +83,68 @@ def create(
 
     Whoever holds it can read the account's events, from anywhere: it is masked unless --show.
     """
-    exchange = chosen(production, sandbox, endpoint or ())
-    auth = api_key(api_key_file, api_secret_file)
-    answer = _called(exchange, auth, "post", *_kind_and_symbol(kind, isolated))
-    _print_secret({"listenKey": answer.listen_key}, show, json)
+    target = select_target(production, sandbox, endpoint or ())
+    auth = load_api_key(api_key_file, api_secret_file)
+    response = _call_method(target, auth, "post", *_resolve_kind(kind, isolated))
+    _print_secret({"listenKey": response.listen_key}, show, json)
 
 
-@keys.command(epilog=examples_of("key keepalive"))
+@key_commands.command(epilog=format_examples("key keepalive"))
 def keepalive(
     production: options.Production = False,
     sandbox: options.SandboxUrl = None,
     endpoint: options.EndpointUrls = None,
-    api_key_file: options.KeyFile = None,
-    api_secret_file: options.SecretFile = None,
+    api_key_file: options.ApiKeyFile = None,
+    api_secret_file: options.ApiSecretFile = None,
     kind: KindOption = "v2",
-    isolated: KeySymbol = None,
-    listen_key_file: ListenKeyFile = None,
+    isolated: KeySymbolOption = None,
+    listen_key_file: ListenKeyFileOption = None,
     verbose: options.Verbose = False,
 ) -> None:
     """Let a listen key live for another 60 minutes from now; do so every 30 minutes."""
-    exchange = chosen(production, sandbox, endpoint or ())
-    auth = api_key(api_key_file, api_secret_file)
-    key = listen_key(listen_key_file)
-    _called(exchange, auth, "put", *_kind_and_symbol(kind, isolated), listen_key=key)
+    target = select_target(production, sandbox, endpoint or ())
+    auth = load_api_key(api_key_file, api_secret_file)
+    key = load_listen_key(listen_key_file)
+    _call_method(target, auth, "put", *_resolve_kind(kind, isolated), listen_key=key)
     typer.echo("alive for 60 minutes from now")
 
 
-@keys.command(epilog=examples_of("key close"))
+@key_commands.command(epilog=format_examples("key close"))
 def close(
     production: options.Production = False,
     sandbox: options.SandboxUrl = None,
     endpoint: options.EndpointUrls = None,
-    api_key_file: options.KeyFile = None,
-    api_secret_file: options.SecretFile = None,
+    api_key_file: options.ApiKeyFile = None,
+    api_secret_file: options.ApiSecretFile = None,
     kind: KindOption = "v2",
-    isolated: KeySymbol = None,
-    listen_key_file: ListenKeyFile = None,
+    isolated: KeySymbolOption = None,
+    listen_key_file: ListenKeyFileOption = None,
     verbose: options.Verbose = False,
 ) -> None:
     """End a listen key, for every client of the account: their streams fall silent without a word.
 
     The kinds v2 and risk need no listen key, as the account has but one. Closing the risk key weighs 3000.
     """
-    exchange = chosen(production, sandbox, endpoint or ())
-    auth = api_key(api_key_file, api_secret_file)
-    kind, symbol = _kind_and_symbol(kind, isolated)
-    named = {} if kind in _CLOSED_UNNAMED else {"listen_key": listen_key(listen_key_file)}
-    _called(exchange, auth, "delete", kind, symbol, **named)
+    target = select_target(production, sandbox, endpoint or ())
+    auth = load_api_key(api_key_file, api_secret_file)
+    kind, symbol = _resolve_kind(kind, isolated)
+    arguments = {} if kind in _KINDS_CLOSED_WITHOUT_KEY else {"listen_key": load_listen_key(listen_key_file)}
+    _call_method(target, auth, "delete", kind, symbol, **arguments)
     typer.echo("closed, for every client of the account")
 
 
-@tokens.command("create", epilog=examples_of("token create"))
+@token_commands.command("create", epilog=format_examples("token create"))
 def create_token(
     production: options.Production = False,
     sandbox: options.SandboxUrl = None,
     endpoint: options.EndpointUrls = None,
-    api_key_file: options.KeyFile = None,
-    api_secret_file: options.SecretFile = None,
-    isolated: TokenSymbol = None,
+    api_key_file: options.ApiKeyFile = None,
+    api_secret_file: options.ApiSecretFile = None,
+    isolated: TokenSymbolOption = None,
     validity: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1, max=86_400, help="How long it lives; 24 hours by default.")
     ] = None,
-    show: Show = False,
+    show: ShowOption = False,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -152,18 +152,18 @@ def create_token(
 
     Whoever holds it can read the account's events, from anywhere: it is masked unless --show.
     """
-    exchange = chosen(production, sandbox, endpoint or ())
-    auth = api_key(api_key_file, api_secret_file)
-    wanted: dict[str, object] = {} if isolated is None else {"is_isolated": True, "symbol": isolated}
-    wanted |= {} if validity is None else {"validity": round(validity * 1000)}
-    with _api(exchange, auth, "ListenTokenApi") as api:
-        answer = api.sapi_v1_user_listen_token_post(**wanted)
-    ends = datetime.fromtimestamp(answer.expiration_time / 1000, UTC)
-    _print_secret({"token": answer.token, "expirationTime": answer.expiration_time}, show, json)
-    _note(f"it ends at {ends:%Y-%m-%d %H:%M:%S} UTC")
+    target = select_target(production, sandbox, endpoint or ())
+    auth = load_api_key(api_key_file, api_secret_file)
+    arguments: dict[str, object] = {} if isolated is None else {"is_isolated": True, "symbol": isolated}
+    arguments |= {} if validity is None else {"validity": round(validity * 1000)}
+    with _open_api(target, auth, "ListenTokenApi") as api:
+        response = api.sapi_v1_user_listen_token_post(**arguments)
+    ends = datetime.fromtimestamp(response.expiration_time / 1000, UTC)
+    _print_secret({"token": response.token, "expirationTime": response.expiration_time}, show, json)
+    _print_note(f"it ends at {ends:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _kind_and_symbol(kind: Kind, symbol: str | None) -> tuple[Kind, str | None]:
+def _resolve_kind(kind: KeyKindChoice, symbol: str | None) -> tuple[KeyKindChoice, str | None]:
     if symbol is not None and kind not in ("v2", "isolated"):
         raise CommandError(f"a listen key of kind {kind} has no symbol: leave out --isolated", ExitCode.USAGE)
     if symbol is None and kind == "isolated":
@@ -171,40 +171,42 @@ def _kind_and_symbol(kind: Kind, symbol: str | None) -> tuple[Kind, str | None]:
     return ("isolated" if symbol is not None else kind), symbol
 
 
-def _called(exchange: Exchange, auth: ApiKeyAuth, verb: str, kind: Kind, symbol: str | None, **more: str) -> Any:
-    name, operation = _OPERATIONS[kind]
-    arguments = more if symbol is None else {"symbol": symbol, **more}
-    with _api(exchange, auth, name) as api:
+def _call_method(
+    target: Target, auth: ApiKeyAuth, verb: str, kind: KeyKindChoice, symbol: str | None, **arguments: str
+) -> Any:
+    name, operation = _API_METHODS[kind]
+    arguments = arguments if symbol is None else {"symbol": symbol, **arguments}
+    with _open_api(target, auth, name) as api:
         call: Callable[..., Any] = getattr(api, f"{operation}_{verb}")
         return call(**arguments)
 
 
 @contextmanager
-def _api(exchange: Exchange, auth: ApiKeyAuth, name: str) -> Iterator[Any]:
+def _open_api(target: Target, auth: ApiKeyAuth, name: str) -> Iterator[Any]:
     """The API class of that name. Of a retired call it says so, whether the exchange still serves it or not."""
-    with busy(f"Asking {exchange.name}"), warnings.catch_warnings(record=True) as warned:
+    with show_spinner(f"Asking {target.name}"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", DeprecationWarning)
         import binance_margin_stream as package
 
-        with package.ApiClient(auth=auth, endpoints=exchange.endpoints) as client:
+        with package.ApiClient(auth=auth, endpoints=target.endpoints) as client:
             try:
                 yield getattr(package, name)(client)
             except package.EndpointRetiredError as error:
-                said = f"{error.call}: the exchange has retired this call; {_INSTEAD} (HTTP {error.status})"
-                raise CommandError(said, ExitCode.RETIRED) from error
+                message = f"{error.call}: the exchange has retired this call; {_REPLACEMENT_HINT} (HTTP {error.status})"
+                raise CommandError(message, ExitCode.RETIRED) from error
     for warning in warned:
-        _note(f"{warning.message} Production has retired it: {_INSTEAD}")
+        _print_note(f"{warning.message} Production has retired it: {_REPLACEMENT_HINT}")
 
 
-def _print_secret(answer: Mapping[str, str | int], show: bool, json: bool) -> None:
+def _print_secret(fields: Mapping[str, str | int], show: bool, json: bool) -> None:
     """The secret is the first field; the others hold nothing that has to be hidden."""
-    name, secret = next(iter(answer.items()))
+    name, secret = next(iter(fields.items()))
     shown = secret if show else f"*** ({len(str(secret))} characters; --show prints it)"
     if json:
-        typer.echo(json_text.dumps({**answer, name: secret if show else "***"}))
+        typer.echo(json_text.dumps({**fields, name: secret if show else "***"}))
     else:
         typer.echo(shown if show else f"{name} {shown}")
 
 
-def _note(text: str) -> None:
+def _print_note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)

@@ -7,18 +7,18 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from binance_margin_stream.auth import ApiKeyAuth, checked
+from binance_margin_stream.auth import ApiKeyAuth, validate_credential
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.exceptions import ApiValueError
 
-__all__ = ["LISTEN_KEY_VARIABLE", "api_key", "listen_key"]
+__all__ = ["LISTEN_KEY_VARIABLE", "load_api_key", "load_listen_key"]
 
 LISTEN_KEY_VARIABLE = "BINANCE_LISTEN_KEY"
 _STDIN = "-"
 
 
-def api_key(key_file: Path | None, secret_file: Path | None) -> ApiKeyAuth:
+def load_api_key(key_file: Path | None, secret_file: Path | None) -> ApiKeyAuth:
     """The API key of a file or of the environment. Raises `CommandError` where there is none that can be one."""
     try:
         if key_file is not None:
@@ -30,22 +30,22 @@ def api_key(key_file: Path | None, secret_file: Path | None) -> ApiKeyAuth:
         raise CommandError(str(error), ExitCode.NO_KEY) from error
 
 
-def listen_key(file: Path | None, environment: Mapping[str, str] = os.environ) -> str:
+def load_listen_key(file: Path | None, environment: Mapping[str, str] = os.environ) -> str:
     """The listen key of a file, of standard input or of the environment. Raises `CommandError`."""
     if file is None and LISTEN_KEY_VARIABLE not in environment:
         raise CommandError(
             f"no listen key: set {LISTEN_KEY_VARIABLE}, or give --listen-key-file with a file, or - for standard input",
             ExitCode.NO_KEY,
         )
-    text = environment[LISTEN_KEY_VARIABLE] if file is None else _text_of(file)
+    text = environment[LISTEN_KEY_VARIABLE] if file is None else _read_text(file)
     try:
-        return checked(text.strip(), "the listen key")
+        return validate_credential(text.strip(), "the listen key")
     except ApiValueError as error:
         problem = str(error).partition(";")[0]
         raise CommandError(f"{problem}; make one with: key create --show", ExitCode.NO_KEY) from None
 
 
-def _text_of(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return sys.stdin.read(4096) if str(file) == _STDIN else file.read_text(encoding="utf-8")
     except OSError as error:

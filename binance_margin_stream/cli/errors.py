@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from binance_margin_stream.cli.exit_codes import ExitCode
 
-__all__ = ["CommandError", "needing"]
+__all__ = ["CommandError", "require_extra"]
 
 
 class CommandError(Exception):
@@ -19,10 +19,10 @@ class CommandError(Exception):
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
+def require_extra(extra: str) -> Iterator[None]:
     """Within, import what an extra brings. Raises `CommandError` with the pip command when it is missing."""
     try:
         yield
     except ModuleNotFoundError as missing:
-        advice = f"{missing.name} is missing: pip install 'binance-margin-stream[cli,{extra}]'"
-        raise CommandError(advice, ExitCode.UNWELL) from missing
+        message = f"{missing.name} is missing: pip install 'binance-margin-stream[cli,{extra}]'"
+        raise CommandError(message, ExitCode.FAILURE) from missing

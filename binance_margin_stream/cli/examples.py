@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EXAMPLES", "examples_of"]
+__all__ = ["EXAMPLES", "format_examples"]
 
 _PROGRAM = "binance-margin-stream"
 
@@ -17,7 +17,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("a live table of the cross account", "listen --production"),
         ("two isolated accounts and no cross account", "listen --production --no-cross -i BTCUSDT -i ETHUSDT"),
         ("margin calls, too, as JSON for another program", "listen --production --risk --json | jq .kind"),
-        ("as a service: end at a gap, reconcile, start again", "listen --production --json --since-gap-exit"),
+        ("as a service: end at a gap, reconcile, start again", "listen --production --json --exit-on-gap"),
         ("against a sandbox", "listen --sandbox http://127.0.0.1:8650"),
     ),
     "key create": (
@@ -44,7 +44,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 """By command: what for, and the command line; where it begins with the program's name only in parts, it is whole."""
 
 
-def examples_of(command: str) -> str:
+def format_examples(command: str) -> str:
     """The last part of a help page."""
     lines = ["[bold]Examples[/bold]"]
     for purpose, line in EXAMPLES[command]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["write_line"]
+__all__ = ["print_line"]
 
 
-def write_line(text: str) -> None:
+def print_line(text: str) -> None:
     """Write one line past all buffers, so that an interrupted program leaves none behind.
 
     Raises `BrokenPipeError` when nobody reads any more, and `OSError` when there is no room.

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["busy"]
+__all__ = ["show_spinner"]
 
 
 @contextmanager
-def busy(text: str) -> Iterator[Callable[[str], None]]:
+def show_spinner(text: str) -> Iterator[Callable[[str], None]]:
     """A spinner on standard error where that is a terminal; what it gives changes the text."""
     if not sys.stderr.isatty():
         yield lambda _: None

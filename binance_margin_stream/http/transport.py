@@ -33,9 +33,9 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from binance_margin_stream.exceptions import ApiValueError, TransportError
 
-__all__ = ["LARGEST_ANSWER", "Received", "Timeout", "Transport", "trusting"]
+__all__ = ["MAX_RESPONSE_BYTES", "RawResponse", "Timeout", "Transport", "create_ssl_context"]
 
-LARGEST_ANSWER = 1 << 20
+MAX_RESPONSE_BYTES = 1 << 20
 """Bytes. The exchange's answers to these calls have some hundred."""
 
 
@@ -52,14 +52,14 @@ class Timeout:
         if not all(type(value) in (int, float) and 0 < value <= 86_400 for value in durations):
             raise ApiValueError("a timeout has to be a number of seconds above 0, and at most a day")
 
-    def overridden(self, by: float | tuple[float, float] | None) -> Timeout:
+    def with_override(self, override: float | tuple[float, float] | None) -> Timeout:
         """This timeout, or the one of a single call: seconds for both, or a pair for (connect, read)."""
-        if by is None:
+        if override is None:
             return self
-        return Timeout(*by) if isinstance(by, tuple) else Timeout(by, by)
+        return Timeout(*override) if isinstance(override, tuple) else Timeout(override, override)
 
 
-def trusting(ca_file: str | None) -> ssl.SSLContext | None:
+def create_ssl_context(ca_file: str | None) -> ssl.SSLContext | None:
     """TLS that trusts the certificates in a PEM file; None where none is named. Raises `ApiValueError`."""
     if ca_file is None:
         return None
@@ -70,11 +70,11 @@ def trusting(ca_file: str | None) -> ssl.SSLContext | None:
     raise ApiValueError(f"the endpoints' ca_file holds no certificates: {problem}")
 
 
-_ONCE = urllib3.Retry(total=False, redirect=False)
+_NO_RETRY = urllib3.Retry(total=False, redirect=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class RawResponse:
     """One whole answer, out of the network's hands."""
 
     status: int
@@ -82,7 +82,7 @@ class Received:
     headers: urllib3.HTTPHeaderDict
     body: bytes = field(repr=False)
 
-    def as_response(self) -> urllib3.HTTPResponse:
+    def to_urllib3(self) -> urllib3.HTTPResponse:
         """The answer as urllib3 would hand it over, its body unread."""
         return urllib3.HTTPResponse(
             body=io.BytesIO(self.body),
@@ -97,13 +97,15 @@ class Received:
 class Transport:
     """The connections of one client, over which each request is sent once; safe to share between threads."""
 
-    def __init__(self, manager: urllib3.PoolManager) -> None:
+    def __init__(self, pool_manager: urllib3.PoolManager) -> None:
         """Give the connections that `manager` opens from now on a deadline for the whole answer."""
-        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-        self._manager = manager
-        self._latest: tuple[str, Any] = ("", None)
+        pool_manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self._pool_manager = pool_manager
+        self._last_pool: tuple[str, Any] = ("", None)
 
-    def send(self, method: str, url: str, *, headers: dict[str, str], body: str | None, timeout: Timeout) -> Received:
+    def send(
+        self, method: str, url: str, *, headers: dict[str, str], body: str | None, timeout: Timeout
+    ) -> RawResponse:
         """Send one request and read the whole answer.
 
         Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
@@ -111,7 +113,7 @@ class Transport:
         """
         failure: ApiValueError | TransportError
         try:
-            pool, target = self._route(url)
+            pool, target = self._find_pool(url)
             response = pool.urlopen(
                 method,
                 target,
@@ -119,56 +121,56 @@ class Transport:
                 headers=headers,
                 timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
                 redirect=False,
-                retries=_ONCE,
+                retries=_NO_RETRY,
                 preload_content=False,
                 decode_content=False,
             )
-            return _whole(response)
+            return _read_response(response)
         except LocationValueError:
             failure = ApiValueError("the address of the exchange is not a URL; see Endpoints")
         except (HTTPError, http.client.HTTPException, OSError) as error:
-            failure = TransportError(_message(kind := _kind(error), method, url), kind=kind)
+            failure = TransportError(_format_message(kind := _classify_error(error), method, url), kind=kind)
         except (ValueError, TypeError):
             failure = ApiValueError("a header, the address or a socket option is none that HTTP can carry")
         raise failure  # out here, so that it drags along no exception that holds the request
 
-    def forget(self) -> None:
+    def reset_pools(self) -> None:
         """Open new connections from now on."""
-        self._latest = ("", None)
-        self._manager.clear()
+        self._last_pool = ("", None)
+        self._pool_manager.clear()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End all connections: idle ones, and those on which a call waits, which fails at once."""
-        for key in self._manager.pools.keys():  # noqa: SIM118  # this mapping refuses to be iterated
-            pool = self._manager.pools.get(key)
-            for connection in list(pool.out) if isinstance(pool, _Tracking) else ():
+        for key in self._pool_manager.pools.keys():  # noqa: SIM118  # this mapping refuses to be iterated
+            pool = self._pool_manager.pools.get(key)
+            for connection in list(pool.checked_out) if isinstance(pool, _TrackingPool) else ():
                 with contextlib.suppress(OSError, TypeError):
                     # Past a TLS socket's own shutdown, which is not made for two threads.
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-        self._manager.clear()
+        self._pool_manager.clear()
 
-    def _route(self, url: str) -> tuple[Any, str]:
+    def _find_pool(self, url: str) -> tuple[Any, str]:
         """What sends to `url`, and what to ask it for: the pool of the host, which is looked for once.
 
         Looking for it takes urllib3 a fifth of a call. A proxy may need the whole address, which its manager knows.
         """
-        if self._manager.proxy is not None:
-            return self._manager, url
+        if self._pool_manager.proxy is not None:
+            return self._pool_manager, url
         scheme, host, path, query, _ = urlsplit(url)
-        origin, pool = self._latest
+        origin, pool = self._last_pool
         if origin != f"{scheme}://{host}":
             origin = f"{scheme}://{host}"
-            pool = self._manager.connection_from_url(origin)
-            self._latest = (origin, pool)
+            pool = self._pool_manager.connection_from_url(origin)
+            self._last_pool = (origin, pool)
         return pool, f"{path or '/'}?{query}" if query else path or "/"
 
 
-def _whole(response: Any) -> Received:
+def _read_response(response: Any) -> RawResponse:
     """`response` with its body in memory, and its connection back in the pool."""
     try:
-        body = response.read(LARGEST_ANSWER + 1)
+        body = response.read(MAX_RESPONSE_BYTES + 1)
         # The second read finds a body that was cut off; the first has it all when nothing of its length is left.
-        if len(body) > LARGEST_ANSWER or (response.length_remaining != 0 and response.read(1)):
+        if len(body) > MAX_RESPONSE_BYTES or (response.length_remaining != 0 and response.read(1)):
             raise http.client.HTTPException("the answer does not end")
         response.release_conn()
     except ValueError:
@@ -177,10 +179,10 @@ def _whole(response: Any) -> Received:
     except BaseException:
         response.close()
         raise
-    return Received(response.status, response.reason, response.headers, body)
+    return RawResponse(response.status, response.reason, response.headers, body)
 
 
-_KINDS: tuple[tuple[type[BaseException], str], ...] = (
+_KIND_BY_ERROR: tuple[tuple[type[BaseException], str], ...] = (
     (ProxyError, "proxy"),
     (ConnectionRefusedError, "refused"),
     (ssl.SSLEOFError, "cut off"),
@@ -196,7 +198,7 @@ _KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (http.client.IncompleteRead, "cut off"),
     (http.client.RemoteDisconnected, "cut off"),
 )
-_PLAIN_WORDS = {
+_MESSAGES = {
     "refused": "nothing listens there: check the address, and that the exchange or sandbox is up",
     "dns": "its name was not found: check the address and this machine's DNS",
     "tls": "no trusted TLS connection: check the certificate, the clock, and what stands in between",
@@ -208,16 +210,16 @@ _PLAIN_WORDS = {
 }
 
 
-def _kind(error: BaseException) -> str:
+def _classify_error(error: BaseException) -> str:
     """The kind of a failure, looked for in the error and in what caused it, the most telling first."""
-    causes = list(_causes(error))
-    for kind, name in _KINDS:
+    causes = list(_iterate_causes(error))
+    for kind, name in _KIND_BY_ERROR:
         if any(isinstance(cause, kind) for cause in causes):
             return name
     return "protocol"
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
     seen = 0
     while error is not None and seen < 10:
         yield error
@@ -226,9 +228,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen += 1
 
 
-def _message(kind: str, method: str, url: str) -> str:
+def _format_message(kind: str, method: str, url: str) -> str:
     parts = urlsplit(url)
-    return f"{method} {parts.path or '/'} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {_PLAIN_WORDS[kind]}"
+    return f"{method} {parts.path or '/'} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {_MESSAGES[kind]}"
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -299,26 +301,26 @@ class _HTTPSConnection(HTTPSConnection):
     debuglevel = 0
 
 
-class _Tracking(urllib3.HTTPConnectionPool):
+class _TrackingPool(urllib3.HTTPConnectionPool):
     """A pool that knows which of its connections are out, so that they can be ended."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.out: set[Any] = set()
+        self.checked_out: set[Any] = set()
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)
-        self.out.add(connection)
+        self.checked_out.add(connection)
         return connection
 
     def _put_conn(self, conn: Any) -> None:
-        self.out.discard(conn)
+        self.checked_out.discard(conn)
         super()._put_conn(conn)
 
 
-class _HTTPPool(_Tracking):
+class _HTTPPool(_TrackingPool):
     ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit
 
 
-class _HTTPSPool(_Tracking, urllib3.HTTPSConnectionPool):
+class _HTTPSPool(_TrackingPool, urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit

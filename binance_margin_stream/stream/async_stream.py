@@ -13,7 +13,7 @@ from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError, StreamError
-from binance_margin_stream.http.transport import Timeout, trusting
+from binance_margin_stream.http.transport import Timeout, create_ssl_context
 from binance_margin_stream.stream.accounts import CROSS, Account
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.engine import Engine, Item, Settings
@@ -168,7 +168,7 @@ def settings_of(
         feeds=_feeds(accounts, source, risk),
         endpoints=endpoints,
         rules=rules,
-        tls=tls or trusting(endpoints.ca_file),
+        tls=tls or create_ssl_context(endpoints.ca_file),
         proxy=configuration.proxy if configuration is not None else None,
         make_calls=partial(Calls, auth, configuration or endpoints, timeout),
         on_change=on_change,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cli_program import run
+from cli_program import run_cli
 
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.sandbox import Rules, Sandbox, faults
@@ -17,29 +17,29 @@ KINDS = [["--kind", "v2"], ["--kind", "risk"], ["--kind", "cross"], ["-i", "BTCU
 @pytest.mark.parametrize("kind", KINDS, ids=" ".join)
 def test_a_listen_key_is_created_kept_alive_and_closed(kind):
     with Sandbox(rules=OLD) as exchange:
-        created = run("key", "create", *kind, "--show", exchange=exchange)
+        created = run_cli("key", "create", *kind, "--show", exchange=exchange)
         assert created.returncode == 0
         key = {"BINANCE_LISTEN_KEY": created.stdout.strip()}
         assert len(key["BINANCE_LISTEN_KEY"]) == 60
-        kept = run("key", "keepalive", *kind, exchange=exchange, **key)
+        kept = run_cli("key", "keepalive", *kind, exchange=exchange, **key)
         assert (kept.returncode, kept.stdout) == (0, "alive for 60 minutes from now\n")
-        closed = run("key", "close", *kind, exchange=exchange, **key)
+        closed = run_cli("key", "close", *kind, exchange=exchange, **key)
         assert (closed.returncode, closed.stdout) == (0, "closed, for every client of the account\n")
-        gone = run("key", "keepalive", *kind, exchange=exchange, **key)
-        assert (gone.returncode, gone.stdout) == (ExitCode.GONE, "")
+        gone = run_cli("key", "keepalive", *kind, exchange=exchange, **key)
+        assert (gone.returncode, gone.stdout) == (ExitCode.CREDENTIAL_EXPIRED, "")
         assert "make a new key" in gone.stderr
 
 
 @pytest.mark.parametrize("how", ["file", "stdin", "environment"])
 def test_a_listen_key_comes_from_file_standard_input_or_environment(how, tmp_path):
     with Sandbox() as exchange:
-        key = run("key", "create", "--show", exchange=exchange).stdout
+        key = run_cli("key", "create", "--show", exchange=exchange).stdout
         file = tmp_path / "listen.key"
         file.write_text(key)
         arguments = {"file": [str(file)], "stdin": ["-"], "environment": []}[how]
         option = ["--listen-key-file", *arguments] if arguments else []
         more = {"BINANCE_LISTEN_KEY": key.strip()} if how == "environment" else {}
-        done = run("key", "keepalive", *option, exchange=exchange, stdin=key if how == "stdin" else "", **more)
+        done = run_cli("key", "keepalive", *option, exchange=exchange, stdin=key if how == "stdin" else "", **more)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -54,7 +54,7 @@ def test_a_listen_key_comes_from_file_standard_input_or_environment(how, tmp_pat
 )
 def test_without_a_listen_key_nothing_is_sent(option, stdin, said):
     with Sandbox() as exchange:
-        done = run("key", "keepalive", *option, exchange=exchange, stdin=stdin)
+        done = run_cli("key", "keepalive", *option, exchange=exchange, stdin=stdin)
         assert exchange.rest_log == []
     assert (done.returncode, done.stdout) == (ExitCode.NO_KEY, "")
     assert said in done.stderr
@@ -63,40 +63,42 @@ def test_without_a_listen_key_nothing_is_sent(option, stdin, said):
 
 def test_secrets_are_masked_unless_they_are_asked_for():
     with Sandbox() as exchange:
-        shown = run("key", "create", "--show", exchange=exchange).stdout.strip()
-        masked = run("key", "create", exchange=exchange)
+        shown = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
+        masked = run_cli("key", "create", exchange=exchange)
         assert masked.stdout == "listenKey *** (60 characters; --show prints it)\n"
-        as_json = run("key", "create", "--json", exchange=exchange)
+        as_json = run_cli("key", "create", "--json", exchange=exchange)
         assert json.loads(as_json.stdout) == {"listenKey": "***"}
-        assert json.loads(run("key", "create", "--json", "--show", exchange=exchange).stdout) == {"listenKey": shown}
+        assert json.loads(run_cli("key", "create", "--json", "--show", exchange=exchange).stdout) == {
+            "listenKey": shown
+        }
 
 
 def test_a_token_is_created_for_as_long_as_asked():
     with Sandbox() as exchange:
-        done = run("token", "create", "-i", "BTCUSDT", "--validity", "60", "--json", "--show", exchange=exchange)
+        done = run_cli("token", "create", "-i", "BTCUSDT", "--validity", "60", "--json", "--show", exchange=exchange)
         answer = json.loads(done.stdout)
         assert 0 < answer["expirationTime"] - exchange.now <= 60_000
         assert len(answer["token"]) > 60
         assert "it ends at" in done.stderr
-        plain = run("token", "create", "--show", exchange=exchange)
+        plain = run_cli("token", "create", "--show", exchange=exchange)
         assert len(plain.stdout.splitlines()) == 1
-        assert run("token", "create", exchange=exchange).stdout.startswith("token *** (")
+        assert run_cli("token", "create", exchange=exchange).stdout.startswith("token *** (")
 
 
 def test_a_secret_signs_the_token_call():
     with Sandbox(rules=Rules(signing="required")) as exchange:
-        assert run("token", "create", exchange=exchange).returncode == ExitCode.REFUSED
-        assert run("token", "create", exchange=exchange, BINANCE_API_SECRET=exchange.api_secret).returncode == 0
+        assert run_cli("token", "create", exchange=exchange).returncode == ExitCode.BAD_PARAMETER
+        assert run_cli("token", "create", exchange=exchange, BINANCE_API_SECRET=exchange.api_secret).returncode == 0
 
 
 @pytest.mark.parametrize("kind", [["--kind", "cross"], ["-i", "BTCUSDT"]], ids=" ".join)
 def test_a_retired_call_says_so_whether_it_still_works_or_not(kind):
     with Sandbox(rules=OLD) as exchange:
-        served = run("key", "create", *kind, exchange=exchange)
+        served = run_cli("key", "create", *kind, exchange=exchange)
     assert served.returncode == 0
     assert "use token create" in served.stderr
     with Sandbox() as exchange:
-        gone = run("key", "create", *kind, exchange=exchange)
+        gone = run_cli("key", "create", *kind, exchange=exchange)
     assert (gone.returncode, gone.stdout) == (ExitCode.RETIRED, "")
     assert "use token create" in gone.stderr
     assert len(gone.stderr.splitlines()) == 1
@@ -106,8 +108,8 @@ def test_a_key_can_come_from_a_file(tmp_path):
     with Sandbox() as exchange:
         file = tmp_path / "api.key"
         file.write_text(exchange.api_key + "\n")
-        assert run("token", "create", "--sandbox", exchange.url, "--api-key-file", str(file)).returncode == 0
-        alone = run("token", "create", "--sandbox", exchange.url, "--api-secret-file", str(file))
+        assert run_cli("token", "create", "--sandbox", exchange.url, "--api-key-file", str(file)).returncode == 0
+        alone = run_cli("token", "create", "--sandbox", exchange.url, "--api-secret-file", str(file))
         assert (alone.returncode, "belong together" in alone.stderr) == (ExitCode.NO_KEY, True)
 
 
@@ -115,22 +117,22 @@ def test_a_key_can_come_from_a_file(tmp_path):
     ("fault", "code"),
     [
         (faults.banned(), ExitCode.BANNED),
-        (faults.too_many_requests(90), ExitCode.LIMITED),
+        (faults.too_many_requests(90), ExitCode.RATE_LIMITED),
         (faults.forbidden(), ExitCode.BLOCKED),
         (faults.AnswerWith(200, b"<html>login</html>"), ExitCode.UNREACHABLE),
-        (faults.AnswerWith(400, b'{"code":-1121,"msg":"Invalid symbol."}'), ExitCode.REFUSED),
+        (faults.AnswerWith(400, b'{"code":-1121,"msg":"Invalid symbol."}'), ExitCode.BAD_PARAMETER),
     ],
 )
 def test_each_failure_of_a_call_has_its_exit_code(fault, code):
     with Sandbox() as exchange:
         exchange.fail(fault, times=None)
-        done = run("token", "create", exchange=exchange)
+        done = run_cli("token", "create", exchange=exchange)
     assert (done.returncode, done.stdout) == (code, "")
     assert len(done.stderr.splitlines()) == 1
 
 
 COMMANDS = [
-    ["listen", "--json", "--give-up-after", "1"],
+    ["listen", "--json", "--timeout", "1"],
     ["doctor"],
     ["doctor", "--json"],
     ["key", "create"],
@@ -145,7 +147,7 @@ COMMANDS = [
 @pytest.mark.parametrize("well", [True, False], ids=["well", "failing"])
 def test_no_command_shows_a_secret_however_loud_it_is(command, well):
     with Sandbox(rules=OLD) as exchange:
-        listen_key = run("key", "create", "--show", exchange=exchange).stdout.strip()
+        listen_key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
         secrets = [exchange.api_key, exchange.api_secret, listen_key]
         if not well:
             echo = " ".join(secrets).encode()
@@ -153,7 +155,7 @@ def test_no_command_shows_a_secret_however_loud_it_is(command, well):
         if well and command[0] == "listen":
             command = [*command, "-i", "NOSUCHPAIR"]  # so that it ends by itself
         more = {"BINANCE_API_SECRET": exchange.api_secret, "BINANCE_LISTEN_KEY": listen_key}
-        done = run(*command, "--verbose", exchange=exchange, **more)
+        done = run_cli(*command, "--verbose", exchange=exchange, **more)
         assert exchange.rest_log
     left = done.stdout + done.stderr
     assert left
@@ -161,7 +163,7 @@ def test_no_command_shows_a_secret_however_loud_it_is(command, well):
 
 
 def test_nothing_secret_can_be_given_as_an_argument():
-    page = run("key", "keepalive", "--help").stdout + run("token", "create", "--help").stdout
+    page = run_cli("key", "keepalive", "--help").stdout + run_cli("token", "create", "--help").stdout
     for option in ("--api-key ", "--api-secret ", "--listen-key ", "--token "):
         assert option not in page
     assert "-file" in page

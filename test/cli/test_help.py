@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_program import Terminal, environment, run
+from cli_program import Terminal, build_environment, run_cli
 from typer.main import get_command
 
 import binance_margin_stream as sdk
@@ -17,7 +17,7 @@ from binance_margin_stream.cli import main
 from binance_margin_stream.cli.app import app
 from binance_margin_stream.cli.examples import EXAMPLES
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.runner import NAME
+from binance_margin_stream.cli.runner import PROGRAM_NAME
 from binance_margin_stream.sandbox import cli as command_of_sandbox
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -27,16 +27,16 @@ LINES = [line for examples in EXAMPLES.values() for _, line in examples]
 
 def arguments_of(line: str) -> list[str]:
     """What the shell would hand to the program."""
-    inner = re.search(rf"\$\({NAME} ([^)]*)\)", line)
-    return shlex.split(inner[1] if inner else line.partition(" | ")[0].removeprefix(f"{NAME} "))
+    inner = re.search(rf"\$\({PROGRAM_NAME} ([^)]*)\)", line)
+    return shlex.split(inner[1] if inner else line.partition(" | ")[0].removeprefix(f"{PROGRAM_NAME} "))
 
 
 def parsed(arguments: list[str]) -> str:
     """The command that these arguments choose. Raises what the parser raises."""
     if arguments[0] == "sandbox":  # which has a parser of its own
-        command_of_sandbox._parser(f"{NAME} sandbox").parse_args(arguments[1:])
-        return f"{NAME} sandbox"
-    command, context, path = get_command(app), None, NAME
+        command_of_sandbox._parser(f"{PROGRAM_NAME} sandbox").parse_args(arguments[1:])
+        return f"{PROGRAM_NAME} sandbox"
+    command, context, path = get_command(app), None, PROGRAM_NAME
     while True:
         context = command.make_context(path, list(arguments), parent=context)
         if not hasattr(command, "commands"):
@@ -46,7 +46,7 @@ def parsed(arguments: list[str]) -> str:
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_example_of_a_help_page_can_be_parsed(line):
-    assert parsed(arguments_of(line)).startswith(NAME)
+    assert parsed(arguments_of(line)).startswith(PROGRAM_NAME)
 
 
 def test_a_wrong_example_would_be_noticed():
@@ -55,7 +55,7 @@ def test_a_wrong_example_would_be_noticed():
 
 
 def test_every_command_line_of_the_documentation_can_be_parsed():
-    lines = re.findall(rf"^(?:\$ )?(?:ExecStart=\S*/)?({NAME} .*)$", PAGE.read_text(), re.MULTILINE)
+    lines = re.findall(rf"^(?:\$ )?(?:ExecStart=\S*/)?({PROGRAM_NAME} .*)$", PAGE.read_text(), re.MULTILINE)
     assert len(lines) > 5
     for line in lines:
         parsed(arguments_of(line.removesuffix(" &").partition(" | ")[0].partition("  #")[0]))
@@ -63,7 +63,7 @@ def test_every_command_line_of_the_documentation_can_be_parsed():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_page_fits_the_terminal_and_shows_its_examples(command):
-    page = run(*command.split(), "--help", TERMINAL_WIDTH="80")
+    page = run_cli(*command.split(), "--help", TERMINAL_WIDTH="80")
     assert (page.returncode, page.stderr) == (0, "")
     assert max(map(len, page.stdout.splitlines())) <= 80
     for _, line in EXAMPLES.get(command, ()):
@@ -71,23 +71,23 @@ def test_every_help_page_fits_the_terminal_and_shows_its_examples(command):
 
 
 def test_the_exit_codes_are_explained_in_help_and_documentation():
-    page = run("listen", "--help").stdout
+    page = run_cli("listen", "--help").stdout
     documented = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)
-    assert documented == [(str(code.value), code.meaning, code.again) for code in ExitCode]
+    assert documented == [(str(code.value), code.meaning, code.restart) for code in ExitCode]
     for code in ExitCode:
-        assert re.search(rf"^ *{code.value} +{re.escape(code.meaning)} +{code.again} *$", page, re.MULTILINE)
+        assert re.search(rf"^ *{code.value} +{re.escape(code.meaning)} +{code.restart} *$", page, re.MULTILINE)
 
 
 def test_the_sandbox_explains_itself_under_the_name_that_was_typed():
-    page = run("sandbox", "--help")
+    page = run_cli("sandbox", "--help")
     assert (page.returncode, page.stderr) == (0, "")
-    assert page.stdout.startswith(f"usage: {NAME} sandbox ")
-    wrong = run("sandbox", "--port", "70000")
+    assert page.stdout.startswith(f"usage: {PROGRAM_NAME} sandbox ")
+    wrong = run_cli("sandbox", "--port", "70000")
     assert (wrong.returncode, "--port" in wrong.stderr) == (ExitCode.USAGE, True)
 
 
 def test_it_says_its_version():
-    assert run("--version").stdout == f"binance-margin-stream {sdk.__version__}\n"
+    assert run_cli("--version").stdout == f"binance-margin-stream {sdk.__version__}\n"
 
 
 @pytest.mark.parametrize("extra", ["typer", "rich"])
@@ -114,15 +114,15 @@ def test_help_imports_nothing_that_it_does_not_need(command):
 def test_a_shell_completes_commands(shell):
     shown = subprocess.run(
         [sys.executable, "-c", "from binance_margin_stream.cli import main; main()"],
-        env=environment(None, {"_BINANCE_MARGIN_STREAM_COMPLETE": f"source_{shell}"}),
+        env=build_environment(None, {"_BINANCE_MARGIN_STREAM_COMPLETE": f"source_{shell}"}),
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
     assert "binance-margin-stream" in shown.stdout
-    asked = {"COMP_WORDS": f"{NAME} li", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": f"{NAME} li"}
-    done = run(_BINANCE_MARGIN_STREAM_COMPLETE=f"complete_{shell}", _TYPER_COMPLETE_FISH_ACTION="get-args", **asked)
+    asked = {"COMP_WORDS": f"{PROGRAM_NAME} li", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": f"{PROGRAM_NAME} li"}
+    done = run_cli(_BINANCE_MARGIN_STREAM_COMPLETE=f"complete_{shell}", _TYPER_COMPLETE_FISH_ACTION="get-args", **asked)
     assert "listen" in done.stdout
 
 
@@ -149,7 +149,7 @@ def test_a_shell_completes_commands(shell):
     ],
 )
 def test_a_wrong_command_line_is_answered_with_one_line_and_code_2(arguments, said):
-    done = run(*arguments, BINANCE_API_KEY="k" * 64)
+    done = run_cli(*arguments, BINANCE_API_KEY="k" * 64)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -164,14 +164,14 @@ def test_a_wrong_command_line_is_answered_with_one_line_and_code_2(arguments, sa
     ],
 )
 def test_a_missing_or_impossible_key_is_code_78(variables, said):
-    done = run("listen", "--sandbox", "http://127.0.0.1:1", **variables)
+    done = run_cli("listen", "--sandbox", "http://127.0.0.1:1", **variables)
     assert (done.returncode, done.stdout) == (ExitCode.NO_KEY, "")
     assert said in done.stderr
 
 
 def test_verbose_shows_the_trace_and_otherwise_there_is_none():
     wrong = ["key", "create", "--sandbox", "http://127.0.0.1:1"]
-    quiet, loud = (run(*wrong, *more, BINANCE_API_KEY="k" * 64) for more in ([], ["--verbose"]))
+    quiet, loud = (run_cli(*wrong, *more, BINANCE_API_KEY="k" * 64) for more in ([], ["--verbose"]))
     assert quiet.returncode == loud.returncode == ExitCode.UNREACHABLE
     assert len(quiet.stderr.splitlines()) == 1
     assert "Traceback" in loud.stderr
@@ -182,7 +182,7 @@ def test_verbose_shows_the_trace_and_otherwise_there_is_none():
 def test_a_terminal_gets_colours_unless_they_are_not_wanted():
     for more, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         with Terminal("--help", **more) as terminal:
-            assert terminal.ended() == 0
+            assert terminal.wait_for_exit() == 0
             assert bool(re.search(r"\x1b\[[0-9;]*3\d", terminal.raw)) is coloured
 
 
@@ -193,7 +193,7 @@ def test_output_into_a_full_disk_is_one_line_and_code_74(arguments):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "binance_margin_stream", *arguments],
-            env=environment(None, {"PYTHONUNBUFFERED": ""}),
+            env=build_environment(None, {"PYTHONUNBUFFERED": ""}),
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -201,7 +201,7 @@ def test_output_into_a_full_disk_is_one_line_and_code_74(arguments):
             check=False,
         )
     said = "error: the output cannot be written: No space left on device\n"
-    assert (done.returncode, done.stderr) == (ExitCode.OUTPUT, said)
+    assert (done.returncode, done.stderr) == (ExitCode.OUTPUT_ERROR, said)
 
 
 def test_the_entry_point_is_there_for_other_programs(capsys):

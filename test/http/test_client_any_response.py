@@ -7,10 +7,10 @@ import traceback
 from collections.abc import Callable
 
 import pytest
-from api_methods import API_KEY, API_SECRET, CALLS, GIVEN_KEY
+from api_methods import API_KEY, API_METHODS, API_SECRET, CALLER_LISTEN_KEY
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from raw_server import Peer
+from raw_server import RawServer
 
 import binance_margin_stream as sdk
 import binance_margin_stream.models
@@ -28,7 +28,7 @@ bodies = st.one_of(
     st.builds(
         lambda code, msg: f'{{"code": {code}, "msg": "{msg}"}}'.encode("utf-8", "replace"), ERRORS, st.text(max_size=30)
     ),
-    st.sampled_from([call.good_body.encode() for call in CALLS]),
+    st.sampled_from([call.valid_body.encode() for call in API_METHODS]),
     st.sampled_from(
         [b"", b"{}", b"[", b"[" * 50_000, b"<title>x", b"\x1f\x8b\x08\x00rubbish", b'{"listenKey": "\\ud800"}']
     ),
@@ -63,7 +63,7 @@ def answers(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def peer():
-    with Peer(b"") as peer:
+    with RawServer(b"") as peer:
         yield peer
 
 
@@ -74,17 +74,19 @@ def client(peer):
         yield client
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answer=answers() | st.binary(max_size=200))
 def test_only_errors_of_ours_ever_reach_the_user(peer, client, call, answer):
-    peer.script[:] = [answer]
+    peer.responses[:] = [answer]
     started = time.monotonic()
-    value, error = outcome(call.on(client))
+    value, error = outcome(call.bind(client))
     assert time.monotonic() - started < 5
     assert "\n" not in str(error)
     assert not [
-        secret for secret in (API_KEY, API_SECRET, GIVEN_KEY) if secret in "".join(traceback.format_exception(error))
+        secret
+        for secret in (API_KEY, API_SECRET, CALLER_LISTEN_KEY)
+        if secret in "".join(traceback.format_exception(error))
     ]
     assert value is None or isinstance(value, dict) or type(value).__module__.startswith(sdk.models.__name__)
 

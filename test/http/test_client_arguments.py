@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from api_methods import API_KEY, CALLS, PLANTED, Call
-from raw_server import http as answer
+from api_methods import API_KEY, API_METHODS, PLANTED_SECRETS, ApiMethod
+from raw_server import make_response as answer
 
 import binance_margin_stream as sdk
 from binance_margin_stream import api_client
 
-TOKEN = CALLS[6]
-BY_NAME = {call.name: call for call in CALLS}
+TOKEN = API_METHODS[6]
+BY_NAME = {call.name: call for call in API_METHODS}
 
 
 @pytest.fixture
@@ -57,30 +57,30 @@ def unused(answering):
 )
 def test_a_wrong_argument_of_the_token_call_is_named(unused, client_of, arguments, error, says):
     with pytest.raises(sdk.OpenApiException, match=says) as caught:
-        TOKEN.on(client_of(unused))(**arguments)
+        TOKEN.bind(client_of(unused))(**arguments)
     assert type(caught.value) is error
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if "symbol" in call.arguments], ids=str)
+@pytest.mark.parametrize("call", [call for call in API_METHODS if "symbol" in call.arguments], ids=str)
 @pytest.mark.parametrize("symbol", [None, "", 5])
 def test_an_isolated_call_needs_its_symbol(unused, client_of, call, symbol):
     with pytest.raises((sdk.ApiTypeError, sdk.ApiValueError), match="symbol"):
-        call.on(client_of(unused))(symbol=symbol)
+        call.bind(client_of(unused))(symbol=symbol)
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if "listen_key" in call.arguments], ids=str)
+@pytest.mark.parametrize("call", [call for call in API_METHODS if "listen_key" in call.arguments], ids=str)
 @pytest.mark.parametrize("value", [b"PLANTED-bytes", ["PLANTED-list"], 5, ""])
 def test_a_wrong_listen_key_is_refused_and_never_shown(unused, client_of, call, value):
     with pytest.raises((sdk.ApiTypeError, sdk.ApiValueError), match="listen_key") as caught:
-        call.on(client_of(unused))(listen_key=value)
+        call.bind(client_of(unused))(listen_key=value)
     assert "PLANTED" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["sapi_v2_margin_listen_key_put", "sapi_v1_margin_listen_key_put"])
 def test_a_required_listen_key_cannot_be_left_out(unused, client_of, name):
     with pytest.raises(sdk.ApiTypeError, match="listen_key"):
-        Call(BY_NAME[name].api, name, "").on(client_of(unused))()
+        ApiMethod(BY_NAME[name].api_class, name, "").bind(client_of(unused))()
 
 
 def test_an_optional_listen_key_can_be_left_out(answering, client_of):
@@ -99,7 +99,7 @@ def test_positional_arguments_are_named_too(unused, client_of):
 
 def test_without_a_key_nothing_is_sent(unused, client_of):
     with pytest.raises(sdk.ApiValueError, match=r"set BINANCE_API_KEY .*ApiKeyAuth\.from_env"):
-        TOKEN.on(client_of(unused, auth=None))()
+        TOKEN.bind(client_of(unused, auth=None))()
 
 
 def test_an_api_without_a_client_makes_its_own_and_closes_it():
@@ -159,7 +159,7 @@ def test_a_call_may_bring_its_own_headers_and_key(answering, client_of):
     peer = answering(answer(200, "{}"))
     auth = {"in": "header", "type": "api_key", "key": "X-MBX-APIKEY", "value": "other-key"}
     headers = {"User-Agent": "desk/1"}
-    CALLS[1].on(client_of(peer))(_headers=headers, _request_auth=auth)
+    API_METHODS[1].bind(client_of(peer))(_headers=headers, _request_auth=auth)
     assert b"User-Agent: desk/1\r\n" in peer.requests[0]
     assert b"other-key" in peer.requests[0]
     assert headers == {"User-Agent": "desk/1"}
@@ -207,7 +207,7 @@ def test_the_process_wide_switch_that_prints_requests_prints_no_key(answering, c
     configuration = sdk.Configuration(host=peer.url, debug=True)
     assert http.client.HTTPConnection.debuglevel == 1
     with sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY)) as client:
-        CALLS[1].on(client)()
+        API_METHODS[1].bind(client)()
     assert capfd.readouterr() == ("", "")
 
 
@@ -228,7 +228,7 @@ def test_a_timeout_that_is_no_duration_is_refused(value):
 
 
 def test_no_planted_value_is_too_short_to_search_for():
-    assert all(len(value) > 30 for value in PLANTED)
+    assert all(len(value) > 30 for value in PLANTED_SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -252,14 +252,14 @@ def test_a_setting_of_the_wrong_type_is_named_at_once(make, says):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"attempts": 0},
-        {"attempts": -1},
-        {"attempts": "3"},
-        {"attempts": None},
-        {"first_pause": "x"},
-        {"first_pause": float("nan")},
-        {"longest_pause": float("inf")},
-        {"longest_wait": -1},
+        {"max_attempts": 0},
+        {"max_attempts": -1},
+        {"max_attempts": "3"},
+        {"max_attempts": None},
+        {"backoff_initial": "x"},
+        {"backoff_initial": float("nan")},
+        {"backoff_max": float("inf")},
+        {"max_retry_after": -1},
     ],
 )
 def test_a_retry_policy_that_cannot_be_is_refused(settings):
@@ -273,8 +273,8 @@ def test_clients_do_not_share_a_configuration(answering):
     first = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth("first-key"))
     second = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth("second-key"))
     with first, second:
-        CALLS[1].on(first)()
-        CALLS[1].on(second)()
+        API_METHODS[1].bind(first)()
+        API_METHODS[1].bind(second)()
     assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
     assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream ")
     assert configuration.api_key == {}
@@ -293,12 +293,12 @@ def test_the_environments_proxy_is_not_for_loopback(answering, client_of, monkey
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert CALLS[1].on(client_of(answering(answer(200, "{}"))))() == {}
+    assert API_METHODS[1].bind(client_of(answering(answer(200, "{}"))))() == {}
 
 
 def test_a_header_of_the_call_replaces_one_of_another_case(answering, client_of):
     peer = answering(answer(200, "{}"))
-    call = CALLS[1].on(client_of(peer))
+    call = API_METHODS[1].bind(client_of(peer))
     call(_headers={"x-mbx-apikey": "other-key", "user-agent": "desk/1"})
     head = peer.requests[0].lower()
     assert (head.count(b"x-mbx-apikey"), head.count(b"user-agent")) == (1, 1)

@@ -9,25 +9,33 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
-from api_methods import API_KEY, CALLS, GIVEN_KEY, LISTEN_KEY, Call
-from raw_server import Peer, dripping, html, http, read_request, reset, silent
+from api_methods import API_KEY, API_METHODS, CALLER_LISTEN_KEY, LISTEN_KEY, ApiMethod
+from raw_server import (
+    RawServer,
+    make_html_page,
+    make_response,
+    never_respond,
+    read_request,
+    reset_connection,
+    send_slowly,
+)
 
 import binance_margin_stream as sdk
 
-POST = CALLS[0]
-PUT = CALLS[1]
-TOKEN = CALLS[6]
-RETIRED = [call for call in CALLS if "userDataStream" in call.path]
+POST = API_METHODS[0]
+PUT = API_METHODS[1]
+TOKEN = API_METHODS[6]
+RETIRED = [call for call in API_METHODS if "userDataStream" in call.path]
 
 
 def refused(code: int, msg: str = "Any words.", status: int = 400) -> bytes:
-    return http(status, f'{{"code": {code}, "msg": "{msg}"}}')
+    return make_response(status, f'{{"code": {code}, "msg": "{msg}"}}')
 
 
-def error_for(answering, client_of, *script, call: Call = PUT, **settings) -> sdk.OpenApiException:
+def error_for(answering, client_of, *script, call: ApiMethod = PUT, **settings) -> sdk.OpenApiException:
     peer = answering(*script)
     with pytest.raises(sdk.OpenApiException) as caught:
-        call.on(client_of(peer, **settings))()
+        call.bind(client_of(peer, **settings))()
     error = caught.value
     error.sent = len(peer.requests)
     assert "\n" not in str(error)
@@ -79,12 +87,12 @@ def test_a_rejected_key_says_what_to_check_and_is_not_repeated(answering, client
 
 
 def test_a_401_without_json_is_a_rejected_key(answering, client_of):
-    assert type(error_for(answering, client_of, http(401))) is sdk.KeyRejectedError
+    assert type(error_for(answering, client_of, make_response(401))) is sdk.KeyRejectedError
 
 
 @pytest.mark.parametrize("status", [403, 451])
 def test_a_firewall_page_is_told_by_its_title_not_as_a_json_error(answering, client_of, status):
-    error = error_for(answering, client_of, html(status, "403 Forbidden by edge"))
+    error = error_for(answering, client_of, make_html_page(status, "403 Forbidden by edge"))
     assert type(error) is sdk.BlockedError
     assert "403 Forbidden by edge" in str(error)
     assert "JSON" not in str(error)
@@ -92,14 +100,14 @@ def test_a_firewall_page_is_told_by_its_title_not_as_a_json_error(answering, cli
     assert error.sent == 1
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 @pytest.mark.parametrize(
     "answer",
     [
-        html(404, "404 Not Found"),
-        html(410, "410 Gone"),
-        http(410),
-        http(404, "", content_type="text/plain"),
+        make_html_page(404, "404 Not Found"),
+        make_html_page(410, "410 Gone"),
+        make_response(410),
+        make_response(404, "", content_type="text/plain"),
         refused(-1020, "This operation is not supported.", 404),
         refused(-1016, "This service is no longer available."),
     ],
@@ -115,14 +123,14 @@ def test_a_retired_call_names_its_successor(answering, client_of, call, answer):
 
 
 def test_the_successor_of_an_isolated_call_says_how_to_stay_isolated(answering, client_of):
-    error = error_for(answering, client_of, http(410), call=CALLS[3])
+    error = error_for(answering, client_of, make_response(410), call=API_METHODS[3])
     assert "is_isolated and symbol" in str(error)
 
 
 def test_a_short_rate_limit_is_waited_out_and_logged(answering, client_of, caplog):
-    peer = answering(http(429, headers={"Retry-After": "1"}), http(200, POST.good_body))
+    peer = answering(make_response(429, headers={"Retry-After": "1"}), make_response(200, POST.valid_body))
     with caplog.at_level("INFO", logger="binance_margin_stream"):
-        assert POST.on(client_of(peer))().listen_key == LISTEN_KEY
+        assert POST.bind(client_of(peer))().listen_key == LISTEN_KEY
     (record,) = caplog.records
     assert record.levelname == "INFO"
     assert "wait 1 s" in record.getMessage()
@@ -130,7 +138,7 @@ def test_a_short_rate_limit_is_waited_out_and_logged(answering, client_of, caplo
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "31"}, {"Retry-After": "soon"}, {"Retry-After": "-5"}])
 def test_a_long_or_missing_wait_is_for_the_caller(answering, client_of, headers):
-    error = error_for(answering, client_of, http(429, '{"code":-1003,"msg":"Too many"}', headers))
+    error = error_for(answering, client_of, make_response(429, '{"code":-1003,"msg":"Too many"}', headers))
     assert type(error) is sdk.RateLimitError
     assert error.retry_after == (31 if headers.get("Retry-After") == "31" else None)
     assert error.sent == 1
@@ -142,15 +150,17 @@ def test_too_many_requests_with_status_400_is_a_rate_limit(answering, client_of)
 
 def test_a_wait_may_be_given_as_a_date(answering, client_of):
     later = datetime.now(UTC) + timedelta(hours=1)
-    error = error_for(answering, client_of, http(429, headers={"Retry-After": f"{later:%a, %d %b %Y %H:%M:%S} GMT"}))
+    error = error_for(
+        answering, client_of, make_response(429, headers={"Retry-After": f"{later:%a, %d %b %Y %H:%M:%S} GMT"})
+    )
     assert 3590 < error.retry_after <= 3600
 
 
 def test_a_ban_tells_its_end_and_is_never_repeated(answering, client_of):
-    error = error_for(answering, client_of, http(418, headers={"Retry-After": "1"}))
+    error = error_for(answering, client_of, make_response(418, headers={"Retry-After": "1"}))
     assert type(error) is sdk.BannedError
     assert error.retry_after == 1
-    assert error.until == error.at + timedelta(seconds=1)
+    assert error.until == error.received_at + timedelta(seconds=1)
     assert f"until {error.until:%Y-%m-%d %H:%M:%S} UTC" in str(error)
     assert error.sent == 1
 
@@ -164,14 +174,20 @@ def test_the_end_of_a_ban_may_stand_in_its_message(answering, client_of):
 
 
 def test_a_ban_without_an_end_is_still_a_ban(answering, client_of):
-    error = error_for(answering, client_of, html(418, "I'm a teapot"))
+    error = error_for(answering, client_of, make_html_page(418, "I'm a teapot"))
     assert (error.until, error.retry_after) == (None, None)
     assert "3 days" in str(error)
 
 
 @pytest.mark.parametrize(
     "answer",
-    [refused(-1000, status=500), html(502, "502 Bad Gateway"), http(503), refused(-1008), refused(-1007, status=408)],
+    [
+        refused(-1000, status=500),
+        make_html_page(502, "502 Bad Gateway"),
+        make_response(503),
+        refused(-1008),
+        refused(-1007, status=408),
+    ],
     ids=["JSON", "HTML", "empty", "-1008", "408"],
 )
 def test_a_failing_exchange_is_asked_again_and_then_the_outcome_is_unknown(answering, client_of, answer):
@@ -182,8 +198,8 @@ def test_a_failing_exchange_is_asked_again_and_then_the_outcome_is_unknown(answe
 
 
 def test_a_call_that_succeeds_on_a_repeat_succeeds(answering, client_of):
-    peer = answering(html(502, "Bad Gateway"), reset, http(200, POST.good_body))
-    assert POST.on(client_of(peer))().listen_key == LISTEN_KEY
+    peer = answering(make_html_page(502, "Bad Gateway"), reset_connection, make_response(200, POST.valid_body))
+    assert POST.bind(client_of(peer))().listen_key == LISTEN_KEY
     assert len(peer.requests) == 3
 
 
@@ -193,7 +209,7 @@ def test_nobody_listening_is_told_as_refused(client_of):
     endpoints = sdk.Endpoints(rest=f"http://127.0.0.1:{port}", websocket_api="", stream="", margin_stream="")
     client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES)
     with client, pytest.raises(sdk.TransportError) as caught:
-        PUT.on(client)()
+        PUT.bind(client)()
     assert caught.value.kind == "refused"
     assert f"127.0.0.1:{port}" in str(caught.value)
 
@@ -202,17 +218,17 @@ def test_an_unknown_host_is_told_as_dns():
     endpoints = sdk.Endpoints(rest="http://no-such-host.invalid", websocket_api="", stream="", margin_stream="")
     client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES)
     with client, pytest.raises(sdk.TransportError) as caught:
-        PUT.on(client)()
+        PUT.bind(client)()
     assert caught.value.kind == "dns"
 
 
-WHOLE = http(200, POST.good_body)
+WHOLE = make_response(200, POST.valid_body)
 
 
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
-        (reset, "cut off"),
+        (reset_connection, "cut off"),
         (b"", "cut off"),
         (WHOLE[: WHOLE.index(b"\r\n\r\n")], "cut off"),
         (WHOLE[:-5], "cut off"),
@@ -233,7 +249,7 @@ def test_half_an_answer_is_asked_for_again_and_then_told(answering, client_of, s
 
 
 @pytest.mark.parametrize(
-    "step", [silent, dripping(WHOLE, 0.02), dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 999, 0.02)]
+    "step", [never_respond, send_slowly(WHOLE, 0.02), send_slowly(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 999, 0.02)]
 )
 def test_an_answer_that_never_ends_ends_in_time(answering, client_of, step):
     error = error_for(answering, client_of, step, timeout=sdk.Timeout(0.2, 0.2), retry=sdk.NO_RETRIES)
@@ -250,45 +266,47 @@ def certificates():
 
 
 def test_a_certificate_that_nobody_trusts_is_told_as_tls_and_not_tried_again(certificates):
-    with Peer(http(200, "{}"), tls=certificates[1]) as peer:
+    with RawServer(make_response(200, "{}"), tls=certificates[1]) as peer:
         client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=peer.endpoints)
         with client, pytest.raises(sdk.TransportError, match="check the certificate") as caught:
-            PUT.on(client)()
+            PUT.bind(client)()
     assert caught.value.kind == "tls"
-    assert peer.connections == 1
+    assert peer.connection_count == 1
 
 
 def test_a_certificate_authority_of_ones_own_can_be_trusted(certificates):
     authority, context = certificates
-    with Peer(http(200, "{}"), tls=context) as peer, authority.cert_pem.tempfile() as trusted:
+    with RawServer(make_response(200, "{}"), tls=context) as peer, authority.cert_pem.tempfile() as trusted:
         configuration = sdk.Configuration(host=peer.url, ssl_ca_cert=trusted)
         with sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY)) as client:
-            assert PUT.on(client)() == {}
+            assert PUT.bind(client)() == {}
 
 
 def test_a_slow_answer_over_tls_ends_in_time_too(certificates):
     authority, context = certificates
-    with Peer(dripping(WHOLE, 0.02), tls=context) as peer, authority.cert_pem.tempfile() as trusted:
+    with RawServer(send_slowly(WHOLE, 0.02), tls=context) as peer, authority.cert_pem.tempfile() as trusted:
         configuration = sdk.Configuration(host=peer.url, ssl_ca_cert=trusted)
         client = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY), retry=sdk.NO_RETRIES)
         with client, pytest.raises(sdk.TransportError) as caught:
-            PUT.on(client)(_request_timeout=0.3)
+            PUT.bind(client)(_request_timeout=0.3)
     assert caught.value.kind == "timeout"
 
 
 def test_a_peer_that_speaks_no_tls_is_told(answering, client_of):
-    with Peer(silent, accept=lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
+    with RawServer(never_respond, accept=lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
         endpoints = dataclasses.replace(peer.endpoints, rest=peer.url.replace("http:", "https:"))
         client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
         with client, pytest.raises(sdk.TransportError) as caught:
-            PUT.on(client)()
+            PUT.bind(client)()
     assert caught.value.kind == "tls"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(answering, client_of, status):
-    elsewhere = answering(http(200, "{}"))
-    error = error_for(answering, client_of, http(status, headers={"Location": f"{elsewhere.url}/x?listenKey=y"}))
+    elsewhere = answering(make_response(200, "{}"))
+    error = error_for(
+        answering, client_of, make_response(status, headers={"Location": f"{elsewhere.url}/x?listenKey=y"})
+    )
     assert type(error) is sdk.ResponseError
     assert "redirects to http://127.0.0.1" in str(error)
     assert "listenKey=y" not in str(error)
@@ -298,7 +316,7 @@ def test_a_redirect_is_not_followed(answering, client_of, status):
 
 @pytest.mark.parametrize("location", ["", "//", "http://[", "/elsewhere"])
 def test_a_redirect_to_nowhere_is_told_too(answering, client_of, location):
-    error = error_for(answering, client_of, http(307, headers={"Location": location}))
+    error = error_for(answering, client_of, make_response(307, headers={"Location": location}))
     assert type(error) is sdk.ResponseError
     assert "none is followed" in str(error)
 
@@ -306,21 +324,27 @@ def test_a_redirect_to_nowhere_is_told_too(answering, client_of, location):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (http(200), "the answer is empty"),
-        (html(200, "Sign in to the hotel"), "an HTML page titled 'Sign in to the hotel'"),
-        (http(200, "<p>"), "an HTML page"),
-        (http(200, "{"), "not JSON"),
-        (http(200, '{"listenKey": NaN}'), "not JSON"),
-        (http(200, "[" * 100_000), "not JSON"),
-        (http(200, b"\xff\xfe{}"), "not JSON"),
-        (http(200, '{"listenKey": 1' + "0" * 5000 + "}"), "not JSON"),
-        (http(200, '["a"]'), "JSON, but not an object"),
-        (http(200, "null"), "JSON, but not an object"),
-        (http(200, "{}"), "listenKey is missing"),
-        (http(200, '{"listenKey": 5}'), "listenKey has the wrong type"),
-        (http(200, '{"listenKey": ""}'), "listenKey has the wrong type"),
-        (http(200, POST.good_body, content_type="application/json; charset=klingon"), "its charset is 'klingon'"),
-        (http(200, POST.good_body, content_type='application/json; charset="utf-16"'), "its charset is 'utf-16'"),
+        (make_response(200), "the answer is empty"),
+        (make_html_page(200, "Sign in to the hotel"), "an HTML page titled 'Sign in to the hotel'"),
+        (make_response(200, "<p>"), "an HTML page"),
+        (make_response(200, "{"), "not JSON"),
+        (make_response(200, '{"listenKey": NaN}'), "not JSON"),
+        (make_response(200, "[" * 100_000), "not JSON"),
+        (make_response(200, b"\xff\xfe{}"), "not JSON"),
+        (make_response(200, '{"listenKey": 1' + "0" * 5000 + "}"), "not JSON"),
+        (make_response(200, '["a"]'), "JSON, but not an object"),
+        (make_response(200, "null"), "JSON, but not an object"),
+        (make_response(200, "{}"), "listenKey is missing"),
+        (make_response(200, '{"listenKey": 5}'), "listenKey has the wrong type"),
+        (make_response(200, '{"listenKey": ""}'), "listenKey has the wrong type"),
+        (
+            make_response(200, POST.valid_body, content_type="application/json; charset=klingon"),
+            "its charset is 'klingon'",
+        ),
+        (
+            make_response(200, POST.valid_body, content_type='application/json; charset="utf-16"'),
+            "its charset is 'utf-16'",
+        ),
     ],
 )
 def test_an_answer_that_is_not_what_was_promised_is_told_with_status_and_body(answering, client_of, answer, says):
@@ -333,71 +357,73 @@ def test_an_answer_that_is_not_what_was_promised_is_told_with_status_and_body(an
     assert error.sent == 1
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if not call.good_body], ids=str)
+@pytest.mark.parametrize("call", [call for call in API_METHODS if not call.valid_body], ids=str)
 @pytest.mark.parametrize("body", ["", "{}", '{"later": "more"}'])
 def test_a_call_that_answers_nothing_answers_none(answering, client_of, call, body):
-    assert call.on(client_of(answering(http(200, body))))() is None
+    assert call.bind(client_of(answering(make_response(200, body))))() is None
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_a_login_page_is_never_taken_for_success(answering, client_of, call):
-    error = error_for(answering, client_of, html(200, "Sign in"), call=call)
+    error = error_for(answering, client_of, make_html_page(200, "Sign in"), call=call)
     assert type(error) is sdk.ResponseError
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_unknown_fields_are_accepted(answering, client_of, call):
-    body = (call.good_body or "{}").replace("}", ', "later": [1]}').replace("{,", "{")
-    call.on(client_of(answering(http(200, body))))()
+    body = (call.valid_body or "{}").replace("}", ', "later": [1]}').replace("{,", "{")
+    call.bind(client_of(answering(make_response(200, body))))()
 
 
 def test_put_and_delete_return_the_json_object_as_it_came(answering, client_of):
-    assert PUT.on(client_of(answering(http(200, '{"any": [1, "x"]}'))))() == {"any": [1, "x"]}
+    assert PUT.bind(client_of(answering(make_response(200, '{"any": [1, "x"]}'))))() == {"any": [1, "x"]}
 
 
 def test_a_listen_key_arrives_as_it_is(answering, client_of):
-    peer = answering(http(200, POST.good_body, content_type="application/json; charset=utf-8"))
-    assert POST.on(client_of(peer))().listen_key == LISTEN_KEY
+    peer = answering(make_response(200, POST.valid_body, content_type="application/json; charset=utf-8"))
+    assert POST.bind(client_of(peer))().listen_key == LISTEN_KEY
 
 
 def test_headers_are_found_in_any_case(answering, client_of):
-    peer = answering(http(200, POST.good_body, {"X-SAPI-USED-IP-WEIGHT-1M": "12"}), refused(-1102))
+    peer = answering(make_response(200, POST.valid_body, {"X-SAPI-USED-IP-WEIGHT-1M": "12"}), refused(-1102))
     client = client_of(peer)
     response = sdk.MarginStreamApi(client).sapi_v1_user_data_stream_post_with_http_info()
     assert response.headers["x-sapi-used-ip-weight-1m"] == response.headers["X-Sapi-Used-Ip-Weight-1m"] == "12"
     with pytest.raises(sdk.BadParameterError) as caught:
-        POST.on(client)()
+        POST.bind(client)()
     assert caught.value.headers["content-TYPE"] == "application/json"
 
 
 def test_the_raw_answer_can_be_had_too(answering, client_of):
-    peer = answering(http(200, POST.good_body))
+    peer = answering(make_response(200, POST.valid_body))
     raw = sdk.MarginStreamApi(client_of(peer)).sapi_v1_user_data_stream_post_without_preload_content()
-    assert (raw.status, raw.read()) == (200, POST.good_body.encode())
+    assert (raw.status, raw.read()) == (200, POST.valid_body.encode())
 
 
 def test_the_key_travels_in_the_header_and_parameters_in_the_body(answering, client_of):
-    peer = answering(http(200, "{}"))
-    PUT.on(client_of(peer))()
+    peer = answering(make_response(200, "{}"))
+    PUT.bind(client_of(peer))()
     (request,) = peer.requests
     head, _, body = request.partition(b"\r\n\r\n")
     assert head.startswith(b"PUT /sapi/v1/userDataStream HTTP/1.1\r\n")
     assert f"X-MBX-APIKEY: {API_KEY}".encode() in head
     assert b"Content-Type: application/x-www-form-urlencoded" in head
-    assert body == b"listenKey=" + GIVEN_KEY.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D").encode()
+    assert (
+        body == b"listenKey=" + CALLER_LISTEN_KEY.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D").encode()
+    )
 
 
 def test_a_token_is_asked_for_as_the_exchange_spells_it(answering, client_of):
-    peer = answering(http(200, TOKEN.good_body))
-    TOKEN.on(client_of(peer))(is_isolated=True, symbol="BTCUSDT", validity=60_000, recv_window=5000)
+    peer = answering(make_response(200, TOKEN.valid_body))
+    TOKEN.bind(client_of(peer))(is_isolated=True, symbol="BTCUSDT", validity=60_000, recv_window=5000)
     assert peer.requests[0].endswith(b"isIsolated=true&symbol=BTCUSDT&validity=60000&recvWindow=5000")
 
 
 @pytest.mark.parametrize("call", RETIRED, ids=str)
 def test_a_retired_call_warns(answering, client_of, call):
-    peer = answering(http(200, call.good_body))
+    peer = answering(make_response(200, call.valid_body))
     with pytest.warns(DeprecationWarning, match="deprecated"):
-        call.on(client_of(peer))()
+        call.bind(client_of(peer))()
 
 
 def test_interim_answers_are_passed_over_and_leave_nothing_to_the_next_call(answering, client_of):
@@ -409,12 +435,12 @@ def test_interim_answers_are_passed_over_and_leave_nothing_to_the_next_call(answ
             read_request(sock)
 
     client = client_of(answering(early_hints))
-    assert [POST.on(client)().listen_key for _ in range(2)] == ["key-1", "key-2"]
+    assert [POST.bind(client)().listen_key for _ in range(2)] == ["key-1", "key-2"]
 
 
-@pytest.mark.parametrize("call", [PUT, CALLS[8], POST], ids=str)
+@pytest.mark.parametrize("call", [PUT, API_METHODS[8], POST], ids=str)
 def test_an_error_told_with_status_200_is_an_error(answering, client_of, call):
-    error = error_for(answering, client_of, http(200, '{"code": -1125, "msg": "gone"}'), call=call)
+    error = error_for(answering, client_of, make_response(200, '{"code": -1125, "msg": "gone"}'), call=call)
     assert type(error) is sdk.ListenKeyUnknownError
     assert error.status == 200
 
@@ -427,7 +453,7 @@ def test_an_error_told_with_status_200_is_an_error(answering, client_of, call):
         (refused(-1003, status=410), sdk.EndpointRetiredError),
         (refused(-1121, status=404), sdk.EndpointRetiredError),
         (refused(-9999), sdk.BadRequestException),
-        (http(409), sdk.ApiException),
+        (make_response(409), sdk.ApiException),
     ],
 )
 def test_what_the_status_says_goes_before_the_code(answering, client_of, answer, kind):
@@ -444,5 +470,5 @@ def test_what_the_status_says_goes_before_the_code(answering, client_of, answer,
     ],
 )
 def test_an_odd_date_does_no_harm(answering, client_of, date):
-    late = http(400, '{"code": -1021, "msg": "late"}', {"Date": date, "Retry-After": date})
+    late = make_response(400, '{"code": -1021, "msg": "late"}', {"Date": date, "Retry-After": date})
     assert type(error_for(answering, client_of, late)) is sdk.TimestampError

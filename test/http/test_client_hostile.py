@@ -8,12 +8,12 @@ import tracemalloc
 import zlib
 
 import pytest
-from api_methods import API_KEY, CALLS
-from raw_server import Peer, http
+from api_methods import API_KEY, API_METHODS
+from raw_server import RawServer, make_response
 
 import binance_margin_stream as sdk
 
-POST = CALLS[0]
+POST = API_METHODS[0]
 MEMORY = 8 << 20
 """Bytes that a call may take, whatever comes; an answer may have one megabyte."""
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -31,11 +31,11 @@ def endless(start: bytes, chunk: bytes):
 
 
 BOMBS = {
-    "gzip": http(200, gzip.compress(ZEROS), {"Content-Encoding": "gzip"}),
-    "deflate": http(200, zlib.compress(ZEROS), {"Content-Encoding": "deflate"}),
-    "gzip in gzip": http(200, gzip.compress(gzip.compress(ZEROS)), {"Content-Encoding": "gzip, gzip"}),
-    "zstd by name": http(200, b"\x28\xb5\x2f\xfd" + bytes(1000), {"Content-Encoding": "zstd"}),
-    "an encoding of no name": http(200, b"\x00", {"Content-Encoding": "PLANTED" * 20}),
+    "gzip": make_response(200, gzip.compress(ZEROS), {"Content-Encoding": "gzip"}),
+    "deflate": make_response(200, zlib.compress(ZEROS), {"Content-Encoding": "deflate"}),
+    "gzip in gzip": make_response(200, gzip.compress(gzip.compress(ZEROS)), {"Content-Encoding": "gzip, gzip"}),
+    "zstd by name": make_response(200, b"\x28\xb5\x2f\xfd" + bytes(1000), {"Content-Encoding": "zstd"}),
+    "an encoding of no name": make_response(200, b"\x00", {"Content-Encoding": "PLANTED" * 20}),
 }
 ENDLESS = {
     "status line": endless(b"HTTP/1.1 200 ", b"O" * 65536),
@@ -60,10 +60,10 @@ def failing(answer, **settings):
     """The error that `answer` leads to, with the seconds and the bytes that it took."""
     settings = {"timeout": sdk.Timeout(1, 1), "retry": sdk.NO_RETRIES} | settings
     with (
-        Peer(answer) as peer,
+        RawServer(answer) as peer,
         sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=peer.endpoints, **settings) as client,
     ):
-        call = POST.on(client)
+        call = POST.bind(client)
         tracemalloc.start()
         started = time.monotonic()
         try:

@@ -9,12 +9,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from api_methods import API_KEY, CALLS
-from raw_server import Peer, http, read_request, silent
+from api_methods import API_KEY, API_METHODS
+from raw_server import RawServer, make_response, never_respond, read_request
 
 import binance_margin_stream as sdk
 
-PUT = CALLS[1]
+PUT = API_METHODS[1]
 KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 
 
@@ -28,7 +28,7 @@ def keep_answering(sock) -> None:
 def test_sixteen_threads_share_one_client(answering, client_of, caplog):
     peer = answering(keep_answering)
     client = client_of(peer)
-    call = PUT.on(client)
+    call = PUT.bind(client)
     with caplog.at_level("WARNING"), ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: call(), range(1600)))
     assert answers == [{}] * 1600
@@ -37,15 +37,17 @@ def test_sixteen_threads_share_one_client(answering, client_of, caplog):
 
 
 def test_closing_twice_is_fine_and_a_closed_client_says_so(answering, client_of):
-    client = client_of(answering(http(200, "{}")))
+    client = client_of(answering(make_response(200, "{}")))
     client.close()
     client.close()
     with pytest.raises(sdk.TransportError, match="closed") as caught:
-        PUT.on(client)()
+        PUT.bind(client)()
     assert caught.value.kind == "closed"
 
 
-@pytest.mark.parametrize("answer", [http(429, headers={"Retry-After": "30"}), silent], ids=["a pause", "a wait"])
+@pytest.mark.parametrize(
+    "answer", [make_response(429, headers={"Retry-After": "30"}), never_respond], ids=["a pause", "a wait"]
+)
 def test_closing_ends_a_call_that_waits(answering, client_of, answer):
     peer = answering(answer)
     client = client_of(peer, timeout=sdk.Timeout(30, 30))
@@ -53,7 +55,7 @@ def test_closing_ends_a_call_that_waits(answering, client_of, answer):
 
     def call() -> None:
         try:
-            PUT.on(client)()
+            PUT.bind(client)()
         except sdk.OpenApiException as error:
             errors.append(error)
 
@@ -69,19 +71,19 @@ def test_closing_ends_a_call_that_waits(answering, client_of, answer):
 
 
 def fork_and_call(client: sdk.ApiClient, answers: multiprocessing.SimpleQueue) -> None:
-    answers.put([PUT.on(client)() for _ in range(3)])
+    answers.put([PUT.bind(client)() for _ in range(3)])
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_opens_connections_of_its_own(client_of):
-    with Peer(keep_answering) as peer:
+    with RawServer(keep_answering) as peer:
         client = client_of(peer)
-        PUT.on(client)()
+        PUT.bind(client)()
         context = multiprocessing.get_context("fork")
         answers = context.SimpleQueue()
         child = context.Process(target=fork_and_call, args=(client, answers))
         child.start()
-        PUT.on(client)()
+        PUT.bind(client)()
         child.join(20)
         assert child.exitcode == 0
         assert answers.get() == [{}] * 3
@@ -96,8 +98,8 @@ def test_a_default_client_stands_for_production():
 
 
 def test_a_slash_behind_the_address_does_no_harm(answering):
-    peer = answering(http(200, "{}"))
+    peer = answering(make_response(200, "{}"))
     endpoints = dataclasses.replace(peer.endpoints, rest=f"{peer.url}/")
     with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints) as client:
-        PUT.on(client)()
+        PUT.bind(client)()
     assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream ")

@@ -7,12 +7,12 @@ from email.utils import format_datetime
 from urllib.parse import parse_qsl
 
 import pytest
-from api_methods import API_KEY, API_SECRET, CALLS
-from raw_server import http
+from api_methods import API_KEY, API_METHODS, API_SECRET
+from raw_server import make_response
 
 import binance_margin_stream as sdk
 
-TOKEN = CALLS[6]
+TOKEN = API_METHODS[6]
 AUTH = sdk.ApiKeyAuth(API_KEY, API_SECRET)
 LATE = '{"code": -1021, "msg": "Timestamp for this request is outside of the recvWindow."}'
 
@@ -22,63 +22,63 @@ def sent_parameters(request: bytes) -> dict[str, str]:
 
 
 def test_without_a_secret_the_key_goes_alone(answering, client_of):
-    peer = answering(http(200, TOKEN.good_body))
-    TOKEN.on(client_of(peer))()
+    peer = answering(make_response(200, TOKEN.valid_body))
+    TOKEN.bind(client_of(peer))()
     assert peer.requests[0].endswith(b"\r\n\r\n")
 
 
 def test_with_a_secret_the_payload_is_signed_as_it_is_sent(answering, client_of):
-    peer = answering(http(200, TOKEN.good_body))
-    TOKEN.on(client_of(peer, auth=AUTH))(is_isolated=True, symbol="A+B")
+    peer = answering(make_response(200, TOKEN.valid_body))
+    TOKEN.bind(client_of(peer, auth=AUTH))(is_isolated=True, symbol="A+B")
     payload, _, signature = peer.requests[0].partition(b"\r\n\r\n")[2].decode().rpartition("&signature=")
     assert payload.startswith("isIsolated=true&symbol=A%2BB&timestamp=")
-    assert signature == AUTH.signature(payload)
+    assert signature == AUTH.sign(payload)
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call is not TOKEN], ids=str)
+@pytest.mark.parametrize("call", [call for call in API_METHODS if call is not TOKEN], ids=str)
 def test_no_other_call_is_signed(answering, client_of, call):
-    peer = answering(http(200, call.good_body))
-    call.on(client_of(peer, auth=AUTH))()
+    peer = answering(make_response(200, call.valid_body))
+    call.bind(client_of(peer, auth=AUTH))()
     assert b"signature" not in peer.requests[0]
 
 
 def test_a_signature_of_the_callers_own_is_left_alone(answering, client_of):
-    peer = answering(http(200, TOKEN.good_body))
-    TOKEN.on(client_of(peer, auth=AUTH))(timestamp=5, signature="abc")
+    peer = answering(make_response(200, TOKEN.valid_body))
+    TOKEN.bind(client_of(peer, auth=AUTH))(timestamp=5, signature="abc")
     assert sent_parameters(peer.requests[0]) == {"timestamp": "5", "signature": "abc"}
 
 
 def test_each_repeat_is_signed_with_its_own_time(answering, client_of):
-    peer = answering(http(503), http(200, TOKEN.good_body))
-    retry = sdk.RetryPolicy(first_pause=0.05, longest_pause=0.05)
-    TOKEN.on(client_of(peer, auth=AUTH, retry=retry))()
+    peer = answering(make_response(503), make_response(200, TOKEN.valid_body))
+    retry = sdk.RetryPolicy(backoff_initial=0.05, backoff_max=0.05)
+    TOKEN.bind(client_of(peer, auth=AUTH, retry=retry))()
     first, second = (sent_parameters(request) for request in peer.requests)
     assert first["timestamp"] <= second["timestamp"]
     for sent in (first, second):
-        assert sent["signature"] == AUTH.signature(f"timestamp={sent['timestamp']}")
+        assert sent["signature"] == AUTH.sign(f"timestamp={sent['timestamp']}")
 
 
 def test_a_clock_that_is_off_is_corrected_from_the_answer(answering, client_of):
     exchange_time = datetime.now(UTC) + timedelta(hours=3)
-    late = http(400, LATE, {"Date": format_datetime(exchange_time, usegmt=True)})
-    peer = answering(late, http(200, TOKEN.good_body))
+    late = make_response(400, LATE, {"Date": format_datetime(exchange_time, usegmt=True)})
+    peer = answering(late, make_response(200, TOKEN.valid_body))
     client = client_of(peer, auth=AUTH, retry=sdk.NO_RETRIES)
-    TOKEN.on(client)()
-    TOKEN.on(client)()
+    TOKEN.bind(client)()
+    TOKEN.bind(client)()
     for request in peer.requests[1:]:
         assert abs(int(sent_parameters(request)["timestamp"]) - exchange_time.timestamp() * 1000) < 2500
 
 
 def test_a_clock_is_corrected_once_and_then_the_error_is_told(answering, client_of):
-    peer = answering(http(400, LATE, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
+    peer = answering(make_response(400, LATE, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
     with pytest.raises(sdk.TimestampError, match="set the clock"):
-        TOKEN.on(client_of(peer, auth=AUTH))()
+        TOKEN.bind(client_of(peer, auth=AUTH))()
     assert len(peer.requests) == 2
 
 
 @pytest.mark.parametrize("date", [None, "yesterday", ""])
 def test_without_the_exchanges_time_the_error_is_told_at_once(answering, client_of, date):
-    peer = answering(http(400, LATE, {} if date is None else {"Date": date}))
+    peer = answering(make_response(400, LATE, {} if date is None else {"Date": date}))
     with pytest.raises(sdk.TimestampError):
-        TOKEN.on(client_of(peer, auth=AUTH))()
+        TOKEN.bind(client_of(peer, auth=AUTH))()
     assert len(peer.requests) == 1

@@ -6,15 +6,15 @@ import time
 from dataclasses import replace
 
 import pytest
-from api_methods import CALLS, Call
+from api_methods import API_METHODS, ApiMethod
 
 import binance_margin_stream as sdk
 from binance_margin_stream.sandbox import Rules, Sandbox
 
-TOKEN = CALLS[6]
+TOKEN = API_METHODS[6]
 SERVED = Rules(retired_calls="served")
-RETIRED = [call for call in CALLS if "userDataStream" in call.path]
-KEEP_ALIVE = [call for call in CALLS if call.method == "PUT"]
+RETIRED = [call for call in API_METHODS if "userDataStream" in call.path]
+KEEP_ALIVE = [call for call in API_METHODS if call.http_method == "PUT"]
 
 
 def client_for(exchange: Sandbox, **settings) -> sdk.ApiClient:
@@ -22,20 +22,20 @@ def client_for(exchange: Sandbox, **settings) -> sdk.ApiClient:
     return sdk.ApiClient(endpoints=exchange.endpoints, **settings)
 
 
-def created(call: Call, client: sdk.ApiClient) -> dict[str, str]:
+def created(call: ApiMethod, client: sdk.ApiClient) -> dict[str, str]:
     """The listen key of the same way in, as an argument; nothing for the calls that need none."""
     if "listen_key" not in call.arguments:
         return {}
-    post = next(other for other in CALLS if other.path == call.path and other.method == "POST")
-    return {"listen_key": post.on(client)().listen_key}
+    post = next(other for other in API_METHODS if other.path == call.path and other.http_method == "POST")
+    return {"listen_key": post.bind(client)().listen_key}
 
 
 @pytest.mark.parametrize("rules", [SERVED, replace(SERVED, done_answer="object")], ids=["nothing", "object"])
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_every_call_works_and_its_weight_can_be_read(call, rules):
     with Sandbox(rules=rules) as exchange, client_for(exchange) as client:
         arguments = call.arguments | created(call, client)
-        response = getattr(getattr(sdk, call.api)(client), f"{call.name}_with_http_info")(**arguments)
+        response = getattr(getattr(sdk, call.api_class)(client), f"{call.name}_with_http_info")(**arguments)
         weights = [value for name, value in response.headers.items() if name.lower().startswith("x-sapi-used")]
     assert response.status_code == 200
     assert weights
@@ -45,49 +45,49 @@ def test_every_call_works_and_its_weight_can_be_read(call, rules):
 @pytest.mark.parametrize("call", RETIRED, ids=str)
 def test_a_retired_call_is_gone_by_default(call):
     with Sandbox() as exchange, client_for(exchange) as client, pytest.raises(sdk.EndpointRetiredError) as caught:
-        call.on(client)()
+        call.bind(client)()
     assert caught.value.status == 410
     assert "410 Gone" in str(caught.value)
     assert "sapi_v1_user_listen_token_post" in caught.value.successor
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if call not in RETIRED], ids=str)
+@pytest.mark.parametrize("call", [call for call in API_METHODS if call not in RETIRED], ids=str)
 def test_the_next_retirement_is_told_too(call):
     with Sandbox() as exchange, client_for(exchange) as client:
         arguments = created(call, client)
         exchange.retire(call.path)
         with pytest.raises(sdk.EndpointRetiredError):
-            call.on(client)(**arguments)
+            call.bind(client)(**arguments)
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_an_unknown_key_is_rejected(call):
     with Sandbox(rules=SERVED) as exchange, client_for(exchange, auth=sdk.ApiKeyAuth("x" * 64)) as client:
         with pytest.raises(sdk.KeyRejectedError) as caught:
-            call.on(client)()
+            call.bind(client)()
     assert caught.value.code in (-2014, -2015)
 
 
 def test_a_revoked_key_is_rejected_from_then_on():
     with Sandbox() as exchange, client_for(exchange) as client:
-        TOKEN.on(client)()
+        TOKEN.bind(client)()
         exchange.revoke_api_key()
         with pytest.raises(sdk.KeyRejectedError, match="IP list"):
-            TOKEN.on(client)()
+            TOKEN.bind(client)()
 
 
 @pytest.mark.parametrize("call", KEEP_ALIVE, ids=str)
 def test_an_unknown_listen_key_is_unknown(call):
     with Sandbox(rules=SERVED) as exchange, client_for(exchange) as client, pytest.raises(sdk.ListenKeyUnknownError):
-        call.on(client)()
+        call.bind(client)()
 
 
-@pytest.mark.parametrize("call", [*RETIRED[:1], CALLS[7], CALLS[10]], ids=str)
+@pytest.mark.parametrize("call", [*RETIRED[:1], API_METHODS[7], API_METHODS[10]], ids=str)
 def test_an_account_with_a_live_key_gets_that_key_back(call):
     with Sandbox(rules=SERVED) as exchange, client_for(exchange) as client:
-        first, second = (call.on(client)().listen_key for _ in range(2))
+        first, second = (call.bind(client)().listen_key for _ in range(2))
         exchange.delete_listen_key(first)
-        third = call.on(client)().listen_key
+        third = call.bind(client)().listen_key
     assert first == second != third
 
 
@@ -100,7 +100,7 @@ def test_a_missing_listen_key_is_a_bad_parameter():
 
 def test_a_bad_symbol_is_a_bad_parameter():
     with Sandbox() as exchange, client_for(exchange) as client, pytest.raises(sdk.BadParameterError) as caught:
-        TOKEN.on(client)(is_isolated=True, symbol="NOSUCHPAIR")
+        TOKEN.bind(client)(is_isolated=True, symbol="NOSUCHPAIR")
     assert caught.value.code == -1121
 
 
@@ -108,7 +108,7 @@ def test_a_bad_symbol_is_a_bad_parameter():
 def test_a_token_lives_as_long_as_asked_for(validity):
     with Sandbox() as exchange, client_for(exchange) as client:
         before = exchange.now
-        token = TOKEN.on(client)(validity=validity)
+        token = TOKEN.bind(client)(validity=validity)
         after = exchange.now
     asked = validity or 86_400_000
     assert before + asked <= token.expiration_time <= after + asked
@@ -119,19 +119,19 @@ def test_a_signed_token_call_is_taken(signing):
     with Sandbox(rules=Rules(signing=signing)) as exchange:
         auth = sdk.ApiKeyAuth(exchange.api_key, exchange.api_secret)
         with client_for(exchange, auth=auth) as client:
-            assert TOKEN.on(client)(is_isolated=True, symbol="BTCUSDT").token
+            assert TOKEN.bind(client)(is_isolated=True, symbol="BTCUSDT").token
 
 
 def test_a_token_call_without_a_secret_fails_where_signing_is_required():
     with Sandbox(rules=Rules(signing="required")) as exchange, client_for(exchange) as client:
         with pytest.raises(sdk.BadParameterError, match=r"timestamp|signature"):
-            TOKEN.on(client)()
+            TOKEN.bind(client)()
 
 
 def test_a_wrong_secret_is_told_as_the_signature():
     with Sandbox() as exchange, client_for(exchange, auth=sdk.ApiKeyAuth(exchange.api_key, "wrong")) as client:
         with pytest.raises(sdk.KeyRejectedError, match="signature"):
-            TOKEN.on(client)()
+            TOKEN.bind(client)()
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
@@ -140,7 +140,7 @@ def test_a_clock_that_is_hours_off_is_corrected(hours):
     with Sandbox(start_ms=start) as exchange:
         auth = sdk.ApiKeyAuth(exchange.api_key, exchange.api_secret)
         with client_for(exchange, auth=auth) as client:
-            assert [TOKEN.on(client)().token != "" for _ in range(3)] == [True] * 3
+            assert [TOKEN.bind(client)().token != "" for _ in range(3)] == [True] * 3
         statuses = [call.status for call in exchange.rest_log]
     assert statuses == [400, 200, 200, 200], "one refusal teaches the clock"
 
@@ -151,7 +151,7 @@ def test_a_rate_limit_and_then_a_ban_arrive_as_such():
         errors = []
         for _ in range(8):
             try:
-                TOKEN.on(client)()
+                TOKEN.bind(client)()
             except sdk.ApiException as error:
                 errors.append(error)
     assert [type(error) for error in errors[:1]] == [sdk.RateLimitError]

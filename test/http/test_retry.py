@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import binance_margin_stream as sdk
 
-POLICY = sdk.RetryPolicy(attempts=4, first_pause=0.25, longest_pause=8, longest_wait=30)
+POLICY = sdk.RetryPolicy(max_attempts=4, backoff_initial=0.25, backoff_max=8, max_retry_after=30)
 attempts = st.integers(1, 10_000)
 jitters = st.floats(0, 1)
 
@@ -33,7 +33,7 @@ FINAL = [
 @pytest.mark.parametrize("error", REPEATED, ids=repr)
 @given(attempt=attempts, jitter=jitters)
 def test_failures_are_repeated_after_a_capped_and_jittered_pause(error, attempt, jitter):
-    pause = POLICY.pause(error, attempt, jitter)
+    pause = POLICY.compute_delay(error, attempt, jitter)
     assert (pause is None) == (attempt >= 4)
     if pause is not None:
         assert 0 <= pause <= min(8, 0.25 * 2 ** (attempt - 1))
@@ -42,15 +42,15 @@ def test_failures_are_repeated_after_a_capped_and_jittered_pause(error, attempt,
 @pytest.mark.parametrize("error", FINAL, ids=repr)
 @given(attempt=attempts, jitter=jitters)
 def test_refusals_and_bans_are_never_repeated(error, attempt, jitter):
-    assert POLICY.pause(error, attempt, jitter) is None
+    assert POLICY.compute_delay(error, attempt, jitter) is None
 
 
 @given(attempt=attempts, jitter=jitters, wait=st.none() | st.floats(0, 1e6))
 def test_a_rate_limit_is_waited_out_exactly_or_not_at_all(attempt, jitter, wait):
-    pause = POLICY.pause(sdk.RateLimitError(429, retry_after=wait), attempt, jitter)
+    pause = POLICY.compute_delay(sdk.RateLimitError(429, retry_after=wait), attempt, jitter)
     assert pause == (wait if wait is not None and wait <= 30 and attempt < 4 else None)
 
 
 @given(attempt=attempts, jitter=jitters)
 def test_one_attempt_means_one(attempt, jitter):
-    assert all(sdk.NO_RETRIES.pause(error, attempt, jitter) is None for error in REPEATED)
+    assert all(sdk.NO_RETRIES.compute_delay(error, attempt, jitter) is None for error in REPEATED)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from api_methods import CALLS
+from api_methods import API_METHODS
 
 from binance_margin_stream.sandbox import Rules, Sandbox
 
@@ -20,13 +20,13 @@ def programs(page: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_the_program_of_a_call_runs(call, monkeypatch, capsys):
-    (program,) = (text for text in programs(call.api) if f".{call.name}(" in text)
+    (program,) = (text for text in programs(call.api_class) if f".{call.name}(" in text)
     with Sandbox(rules=Rules(retired_calls="served")) as exchange:
         monkeypatch.setenv("BINANCE_API_KEY", exchange.api_key)
         here = program.replace("ApiKeyAuth.from_env()", "ApiKeyAuth.from_env(), endpoints=exchange.endpoints")
-        exec(compile(here, call.api, "exec"), {"exchange": exchange})
+        exec(compile(here, call.api_class, "exec"), {"exchange": exchange})
         assert exchange.counts.rest_calls == 1
     said = capsys.readouterr().out
     assert said

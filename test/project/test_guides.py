@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from doc_snippets import ROOT, Block, blocks, pages, run, run_for_production
+from doc_snippets import ROOT, CodeBlock, find_code_blocks, find_handwritten_pages, run_against_sandbox, run_program
 
 from binance_margin_stream.sandbox import Sandbox
 
 OF_FILES = "docs/testing-your-bot"
 """Its Python blocks are files that belong together; test_testing_guide.py runs them."""
-BLOCKS = [block for page in pages() for block in blocks(page)]
+BLOCKS = [block for page in find_handwritten_pages() for block in find_code_blocks(page)]
 SAYS = {
     "follow": "0.50000000 BTCUSDT filled at 60000.00000000",
     "follow_async": "order 1 is FILLED",
@@ -44,7 +44,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def of(*languages: str) -> list[Block]:
+def of(*languages: str) -> list[CodeBlock]:
     return [block for block in BLOCKS if block.language in languages and block.title in ("", "binance_margin_stream")]
 
 
@@ -56,13 +56,13 @@ OTHERS = [block for block in BLOCKS if block.language == "python" and block not 
 
 @pytest.mark.parametrize("block", ALONE, ids=str)
 def test_a_program_with_a_sandbox_runs_as_it_stands(block):
-    assert run("-c", block.text)
+    assert run_program("-c", block.text)
 
 
 @pytest.mark.parametrize("block", FOR_PRODUCTION, ids=str)
 def test_a_program_for_production_runs_against_a_sandbox(block):
     with Sandbox() as exchange:
-        assert run_for_production(block.text, exchange)
+        assert run_against_sandbox(block.text, exchange)
 
 
 @pytest.mark.parametrize("block", OTHERS, ids=str)
@@ -129,7 +129,7 @@ READERS = {
 
 @pytest.mark.parametrize("name", SAYS)
 def test_an_example_runs(name):
-    assert SAYS[name] in run(str(ROOT / "examples" / f"{name}.py"))
+    assert SAYS[name] in run_program(str(ROOT / "examples" / f"{name}.py"))
 
 
 def test_every_example_is_run():
@@ -138,4 +138,4 @@ def test_every_example_is_run():
 
 def test_every_page_is_looked_at():
     assert {"README", "docs/gaps", "docs/start", "docs/errors"} <= {block.page for block in BLOCKS}
-    assert len(pages()) > len([*Path(ROOT).glob("*.md")]) + 10
+    assert len(find_handwritten_pages()) > len([*Path(ROOT).glob("*.md")]) + 10

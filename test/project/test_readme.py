@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from api_methods import CALLS
-from doc_snippets import pointed
+from api_methods import API_METHODS
+from doc_snippets import use_sandbox
 
 import binance_margin_stream as sdk
 from binance_margin_stream.sandbox import Sandbox
@@ -34,7 +34,7 @@ FOR_PRODUCTION = [program for program in PROGRAMS if "Sandbox()" not in program]
 def test_a_program_for_production_runs_against_the_sandbox(program, capsys, monkeypatch):
     with Sandbox() as exchange:
         monkeypatch.setenv("BINANCE_API_KEY", exchange.api_key)
-        exec(compile(pointed(program), "README.md", "exec"), {"exchange": exchange})
+        exec(compile(use_sandbox(program), "README.md", "exec"), {"exchange": exchange})
     assert capsys.readouterr().out
 
 
@@ -43,7 +43,7 @@ def test_a_program_that_follows_does_so_until_it_is_told_to_stop(program):
     with Sandbox() as exchange:
         addresses = f"from binance_margin_stream import Endpoints\nclass exchange: endpoints = {exchange.endpoints!r}\n"
         environment = os.environ | {"BINANCE_API_KEY": exchange.api_key, "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-c", addresses + pointed(program)]
+        command = [sys.executable, "-c", addresses + use_sandbox(program)]
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as run:
@@ -57,8 +57,10 @@ def test_a_program_that_follows_does_so_until_it_is_told_to_stop(program):
 
 
 def test_every_call_is_listed_with_its_page():
-    for call in CALLS:
-        assert f"[**{call.name}**](docs/{call.api}.md#{call.name}) | **{call.method}** {call.path} |" in README
+    for call in API_METHODS:
+        assert (
+            f"[**{call.name}**](docs/{call.api_class}.md#{call.name}) | **{call.http_method}** {call.path} |" in README
+        )
 
 
 def test_every_error_is_listed():

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-from doc_snippets import ROOT, blocks, pointed
+from doc_snippets import ROOT, find_code_blocks, use_sandbox
 
 from binance_margin_stream.sandbox import Sandbox, faults
 
-(PROGRAM, *_) = (block.text for block in blocks(ROOT / "docs" / "service.md") if block.language == "python")
+(PROGRAM, *_) = (block.text for block in find_code_blocks(ROOT / "docs" / "service.md") if block.language == "python")
 
 
 @contextmanager
 def service(exchange: Sandbox, **environment: str) -> Iterator[subprocess.Popen[str]]:
     addresses = f"from binance_margin_stream import Endpoints\nclass exchange: endpoints = {exchange.endpoints!r}\n"
     own = os.environ | {"BINANCE_API_KEY": exchange.api_key, "HEALTH_PORT": "0"} | environment
-    command = [sys.executable, "-W", "error", "-c", addresses + pointed(PROGRAM)]
+    command = [sys.executable, "-W", "error", "-c", addresses + use_sandbox(PROGRAM)]
     with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -42,14 +42,14 @@ def test_both_streams_have_the_same_settings():
 
 
 def test_every_environment_variable_is_listed():
-    for name in (auth.KEY_VARIABLE, auth.SECRET_VARIABLE):
+    for name in (auth.API_KEY_VARIABLE, auth.API_SECRET_VARIABLE):
         assert f"| `{name}` |" in CONFIGURATION
         assert f"`{name}_FILE`" in CONFIGURATION
 
 
 def test_every_error_is_in_the_table_and_in_the_tree():
     page = (DOCS / "errors.md").read_text(encoding="utf-8")
-    errors = {*exceptions.__all__, "MalformedFrame"}
+    errors = {*exceptions.__all__, "MalformedFrameError"}
     assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(errors)
     assert set(re.findall(r"\w+", re.search(r"```text\n(.*?)```", page, re.DOTALL)[1])) == errors
 

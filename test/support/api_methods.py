@@ -7,72 +7,74 @@ from dataclasses import dataclass, field
 
 import binance_margin_stream as sdk
 
-GIVEN_KEY = "PLANTED-LISTEN-KEY+/of-the-caller=="
+CALLER_LISTEN_KEY = "PLANTED-LISTEN-KEY+/of-the-caller=="
 LISTEN_KEY = "PLANTED-LISTEN-KEY+/of-the-exchange=="
 LISTEN_TOKEN = "PLANTED-LISTEN-TOKEN+/of-the-exchange=="
 API_KEY = "PLANTED-API-KEY-" + "k" * 48
 API_SECRET = "PLANTED-API-SECRET-" + "s" * 45
-PLANTED = (GIVEN_KEY, LISTEN_KEY, LISTEN_TOKEN, API_KEY, API_SECRET)
+PLANTED_SECRETS = (CALLER_LISTEN_KEY, LISTEN_KEY, LISTEN_TOKEN, API_KEY, API_SECRET)
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiMethod:
     """One operation with arguments that the spec allows, and a body that it promises."""
 
-    api: str
+    api_class: str
     name: str
     path: str
     arguments: dict[str, object] = field(default_factory=dict)
-    good_body: str = ""
+    valid_body: str = ""
 
     @property
-    def method(self) -> str:
+    def http_method(self) -> str:
         return self.name.rpartition("_")[2].upper()
 
-    def on(self, client: sdk.ApiClient) -> Callable[..., object]:
+    def bind(self, client: sdk.ApiClient) -> Callable[..., object]:
         """The bound method, its arguments filled in."""
-        method = getattr(getattr(sdk, self.api)(client), self.name)
+        method = getattr(getattr(sdk, self.api_class)(client), self.name)
         return lambda **more: method(**{**self.arguments, **more})
 
     def __str__(self) -> str:
         return self.name
 
 
-KEY_BODY = f'{{"listenKey": "{LISTEN_KEY}"}}'
-TOKEN_BODY = f'{{"token": "{LISTEN_TOKEN}", "expirationTime": 1798761600000}}'
-KEY = {"listen_key": GIVEN_KEY}
-PAIR = {"symbol": "BTCUSDT"}
+LISTEN_KEY_BODY = f'{{"listenKey": "{LISTEN_KEY}"}}'
+LISTEN_TOKEN_BODY = f'{{"token": "{LISTEN_TOKEN}", "expirationTime": 1798761600000}}'
+KEY_ARGUMENTS = {"listen_key": CALLER_LISTEN_KEY}
+SYMBOL_ARGUMENTS = {"symbol": "BTCUSDT"}
 
-CALLS = [
-    Call("MarginStreamApi", "sapi_v1_user_data_stream_post", "/sapi/v1/userDataStream", {}, KEY_BODY),
-    Call("MarginStreamApi", "sapi_v1_user_data_stream_put", "/sapi/v1/userDataStream", KEY, "{}"),
-    Call("MarginStreamApi", "sapi_v1_user_data_stream_delete", "/sapi/v1/userDataStream", KEY, "{}"),
-    Call(
+API_METHODS = [
+    ApiMethod("MarginStreamApi", "sapi_v1_user_data_stream_post", "/sapi/v1/userDataStream", {}, LISTEN_KEY_BODY),
+    ApiMethod("MarginStreamApi", "sapi_v1_user_data_stream_put", "/sapi/v1/userDataStream", KEY_ARGUMENTS, "{}"),
+    ApiMethod("MarginStreamApi", "sapi_v1_user_data_stream_delete", "/sapi/v1/userDataStream", KEY_ARGUMENTS, "{}"),
+    ApiMethod(
         "IsolatedMarginStreamApi",
         "sapi_v1_user_data_stream_isolated_post",
         "/sapi/v1/userDataStream/isolated",
-        PAIR,
-        KEY_BODY,
+        SYMBOL_ARGUMENTS,
+        LISTEN_KEY_BODY,
     ),
-    Call(
+    ApiMethod(
         "IsolatedMarginStreamApi",
         "sapi_v1_user_data_stream_isolated_put",
         "/sapi/v1/userDataStream/isolated",
-        PAIR | KEY,
+        SYMBOL_ARGUMENTS | KEY_ARGUMENTS,
         "{}",
     ),
-    Call(
+    ApiMethod(
         "IsolatedMarginStreamApi",
         "sapi_v1_user_data_stream_isolated_delete",
         "/sapi/v1/userDataStream/isolated",
-        PAIR | KEY,
+        SYMBOL_ARGUMENTS | KEY_ARGUMENTS,
         "{}",
     ),
-    Call("ListenTokenApi", "sapi_v1_user_listen_token_post", "/sapi/v1/userListenToken", {}, TOKEN_BODY),
-    Call("MarginListenKeyApi", "sapi_v2_margin_listen_key_post", "/sapi/v2/margin/listen-key", {}, KEY_BODY),
-    Call("MarginListenKeyApi", "sapi_v2_margin_listen_key_put", "/sapi/v2/margin/listen-key", KEY),
-    Call("MarginListenKeyApi", "sapi_v2_margin_listen_key_delete", "/sapi/v2/margin/listen-key"),
-    Call("RiskStreamApi", "sapi_v1_margin_listen_key_post", "/sapi/v1/margin/listen-key", {}, KEY_BODY),
-    Call("RiskStreamApi", "sapi_v1_margin_listen_key_put", "/sapi/v1/margin/listen-key", KEY),
-    Call("RiskStreamApi", "sapi_v1_margin_listen_key_delete", "/sapi/v1/margin/listen-key"),
+    ApiMethod("ListenTokenApi", "sapi_v1_user_listen_token_post", "/sapi/v1/userListenToken", {}, LISTEN_TOKEN_BODY),
+    ApiMethod(
+        "MarginListenKeyApi", "sapi_v2_margin_listen_key_post", "/sapi/v2/margin/listen-key", {}, LISTEN_KEY_BODY
+    ),
+    ApiMethod("MarginListenKeyApi", "sapi_v2_margin_listen_key_put", "/sapi/v2/margin/listen-key", KEY_ARGUMENTS),
+    ApiMethod("MarginListenKeyApi", "sapi_v2_margin_listen_key_delete", "/sapi/v2/margin/listen-key"),
+    ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_post", "/sapi/v1/margin/listen-key", {}, LISTEN_KEY_BODY),
+    ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_put", "/sapi/v1/margin/listen-key", KEY_ARGUMENTS),
+    ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_delete", "/sapi/v1/margin/listen-key"),
 ]

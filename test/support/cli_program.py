@@ -21,25 +21,35 @@ from binance_margin_stream.sandbox import Sandbox
 _WARNINGS = ["-W", "error", "-W", "ignore:POST /sapi/v1/userDataStream"]
 PROGRAM = [sys.executable, *_WARNINGS, "-m", "binance_margin_stream"]
 DEADLINE = 20.0
-_OURS = ("BINANCE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "COLUMNS", "LINES", "TERM", "FORCE_COLOR", "NO_COLOR")
+_CLEARED_VARIABLES = (
+    "BINANCE_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "COLUMNS",
+    "LINES",
+    "TERM",
+    "FORCE_COLOR",
+    "NO_COLOR",
+)
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
-Done = subprocess.CompletedProcess[str]
+CompletedProgram = subprocess.CompletedProcess[str]
 
 
-def environment(exchange: Sandbox | None = None, more: Mapping[str, str] | None = None) -> dict[str, str]:
+def build_environment(exchange: Sandbox | None = None, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the program sees: nothing of the developer's own keys and terminal, and the sandbox if there is one."""
-    clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_OURS)}
+    clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_CLEARED_VARIABLES)}
     if exchange is not None:
         clean |= {"BINANCE_API_KEY": exchange.api_key, "BINANCE_MARGIN_STREAM_EXCHANGE": exchange.url}
-    return clean | {"PYTHONUNBUFFERED": "1"} | dict(more or {})
+    return clean | {"PYTHONUNBUFFERED": "1"} | dict(overrides or {})
 
 
-def run(*arguments: str, exchange: Sandbox | None = None, stdin: str = "", **more: str) -> Done:
+def run_cli(*arguments: str, exchange: Sandbox | None = None, stdin: str = "", **more: str) -> CompletedProgram:
     """Run it to its end."""
     return subprocess.run(
         [*PROGRAM, *arguments],
-        env=environment(exchange, more),
+        env=build_environment(exchange, more),
         input=stdin,
         capture_output=True,
         text=True,
@@ -49,11 +59,16 @@ def run(*arguments: str, exchange: Sandbox | None = None, stdin: str = "", **mor
 
 
 @contextmanager
-def running(*arguments: str, exchange: Sandbox, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
+def start_cli(*arguments: str, exchange: Sandbox, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
     """A program under way, its output in pipes; it is gone afterwards."""
     command = [*PROGRAM, *arguments]
     with subprocess.Popen(
-        command, env=environment(exchange), stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True
+        command,
+        env=build_environment(exchange),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             yield process
@@ -69,7 +84,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def subscribers(exchange: Sandbox) -> int:
+def count_subscribers(exchange: Sandbox) -> int:
     """How many subscriptions hear the cross account."""
     return exchange.emit({"e": "unheardOf", "E": 1})
 
@@ -83,7 +98,7 @@ class Terminal:
         self.raw = ""
         self.process = subprocess.Popen(
             [*PROGRAM, *arguments],
-            env=environment(exchange, {"TERM": "xterm-256color", **more}),
+            env=build_environment(exchange, {"TERM": "xterm-256color", **more}),
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -116,7 +131,7 @@ class Terminal:
         """Wait until it has written this."""
         wait_until(lambda: text in self.text, text)
 
-    def ended(self) -> int:
+    def wait_for_exit(self) -> int:
         """Its exit code; what it writes until then is read, so that it cannot be held up."""
         wait_until(lambda: bool(self.text) and self.process.poll() is not None, "the end")
         return self.process.returncode

@@ -21,7 +21,7 @@ _BLOCK = re.compile(r"^( *)```(\S+) *([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.
 
 
 @dataclass(frozen=True)
-class Block:
+class CodeBlock:
     """A fenced block of a page."""
 
     page: str
@@ -34,31 +34,31 @@ class Block:
         return f"{self.page}-{self.number}"
 
 
-def blocks(page: Path) -> list[Block]:
+def find_code_blocks(page: Path) -> list[CodeBlock]:
     """All fenced blocks of a page."""
     name = page.relative_to(ROOT).with_suffix("").as_posix()
     found = []
     for number, (indent, language, info, text) in enumerate(_BLOCK.findall(page.read_text(encoding="utf-8"))):
         title = re.search(r'title="(.+?)"', info)
         lines = "".join(line.removeprefix(indent) for line in text.splitlines(keepends=True))
-        found.append(Block(name, number, language, title[1] if title else "", lines))
+        found.append(CodeBlock(name, number, language, title[1] if title else "", lines))
     return found
 
 
-def pages() -> list[Path]:
+def find_handwritten_pages() -> list[Path]:
     """The pages that are written by hand; those of the generated half have tests of their own."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     return sorted(page for page in pages if _GENERATED not in page.read_text(encoding="utf-8"))
 
 
-def pointed(program: str) -> str:
+def use_sandbox(program: str) -> str:
     """A program for production, pointed at the sandbox that `exchange` is."""
-    here = _AUTH.sub(r"\g<0>, endpoints=exchange.endpoints", program)
-    assert here != program
-    return here
+    pointed = _AUTH.sub(r"\g<0>, endpoints=exchange.endpoints", program)
+    assert pointed != program
+    return pointed
 
 
-def run(*arguments: str) -> str:
+def run_program(*arguments: str) -> str:
     """What a Python program prints that ends by itself."""
     command = [sys.executable, "-W", "error", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -66,32 +66,32 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def run_for_production(program: str, exchange: Sandbox) -> str:
+def run_against_sandbox(program: str, exchange: Sandbox) -> str:
     """What a program for production prints, pointed at `exchange` where orders are filled until it has printed."""
     addresses = f"from binance_margin_stream import Endpoints\nclass exchange: endpoints = {exchange.endpoints!r}\n"
     environment = os.environ | {"BINANCE_API_KEY": exchange.api_key, "PYTHONUNBUFFERED": "1", "HEALTH_PORT": "0"}
-    command = [sys.executable, "-W", "error", "-c", addresses + pointed(program)]
+    command = [sys.executable, "-W", "error", "-c", addresses + use_sandbox(program)]
     with (
-        tempfile.TemporaryFile("w+") as said,
-        subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.PIPE, text=True) as process,
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.PIPE, text=True) as process,
     ):
         try:
             deadline = time.monotonic() + 40
-            while process.poll() is None and os.fstat(said.fileno()).st_size == 0 and time.monotonic() < deadline:
-                play(exchange)
+            while process.poll() is None and os.fstat(output.fileno()).st_size == 0 and time.monotonic() < deadline:
+                fill_orders(exchange)
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=10)[1]
         finally:
             process.kill()
-        said.seek(0)
-        text = said.read()
+        output.seek(0)
+        text = output.read()
     assert text, errors
     assert process.returncode in (0, -signal.SIGINT), errors
     return text
 
 
-def play(exchange: Sandbox) -> None:
+def fill_orders(exchange: Sandbox) -> None:
     """Fill an order of each account as soon as somebody listens."""
     if exchange.emit({"e": "unheardOf", "E": 1}):
         for account in ("cross", "BTCUSDT"):

@@ -16,7 +16,7 @@ from itertools import count
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.protocol.actions import (
     Action,
     Change,
@@ -46,7 +46,7 @@ class Ev:
     account: Account | None = None
     event_type: str = "executionReport"
 
-    def routed_to(self, account: Account) -> Ev:
+    def with_account(self, account: Account) -> Ev:
         return replace(self, account=account)
 
 
@@ -286,27 +286,27 @@ class World:
             self.subscribe(conn, number, text["params"]["listenToken"])
         elif method == "session.subscriptions":
             listed = [{"subscriptionId": each} for each in conn.subs]
-            self.reply(conn, AnswerFrame(number, 200, listed), method)
+            self.reply(conn, ResponseFrame(number, 200, listed), method)
         elif method == "userDataStream.unsubscribe":
             gone = text["params"]["subscriptionId"]
             if conn.subs.pop(gone, None) is not None:
                 self.terminate(conn, gone)
-            self.reply(conn, AnswerFrame(number, 200, {}), method)
+            self.reply(conn, ResponseFrame(number, 200, {}), method)
         elif method == "SUBSCRIBE":
             for key in text["params"]:
                 owner = next((place for place, known in self.keys.items() if known == key), None)
                 if owner is not None:
                     conn.subs[key] = (owner[1], float("inf"))
-            self.reply(conn, AnswerFrame(number, None, None), method)
+            self.reply(conn, ResponseFrame(number, None, None), method)
 
     def subscribe(self, conn: Conn, number: int, token: str) -> None:
         account, expires = self.tokens.get(token, (None, 0.0))
         if account is None or expires <= self.now:
-            self.reply(conn, AnswerFrame(number, 400, None, -1209, "token"), "subscribe")
+            self.reply(conn, ResponseFrame(number, 400, None, -1209, "token"), "subscribe")
             return
         old = next((each for each, sub in conn.subs.items() if sub[0] == account), None)
         if old is not None and self.be.renewal == "-2035":
-            self.reply(conn, AnswerFrame(number, 400, None, -2035, "active"), "subscribe")
+            self.reply(conn, ResponseFrame(number, 400, None, -2035, "active"), "subscribe")
             return
         new = old
         if old is None or self.be.renewal == "new":
@@ -322,9 +322,9 @@ class World:
         result = {"subscriptionId": new, "expirationTime": self.wall(expires) * 1000}
         if not self.be.ids_in_answers:
             del result["subscriptionId"]
-        self.reply(conn, AnswerFrame(number, 200, result), "subscribe")
+        self.reply(conn, ResponseFrame(number, 200, result), "subscribe")
 
-    def reply(self, conn: Conn, answer: AnswerFrame, method: str) -> None:
+    def reply(self, conn: Conn, answer: ResponseFrame, method: str) -> None:
         if self.be.lose_answer(method):
             return
         if self.be.shuffle_answers:

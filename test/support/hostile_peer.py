@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from raw_server import Behaviour, read_request
+from raw_server import SocketHandler, read_request
 
 from binance_margin_stream import Endpoints
 from binance_margin_stream.sandbox import Sandbox
@@ -29,7 +29,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int 
     return head + mask + (bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)) if mask else payload)
 
 
-def says(data: bytes) -> Behaviour:
+def says(data: bytes) -> SocketHandler:
     """Send `data`, then nothing more, and leave the connection open."""
 
     def behave(sock: socket.socket) -> None:
@@ -39,7 +39,7 @@ def says(data: bytes) -> Behaviour:
     return behave
 
 
-def leaves(data: bytes = b"") -> Behaviour:
+def leaves(data: bytes = b"") -> SocketHandler:
     """Send `data`, and close the connection."""
 
     def behave(sock: socket.socket) -> None:
@@ -49,7 +49,7 @@ def leaves(data: bytes = b"") -> Behaviour:
     return behave
 
 
-def floods(chunk: bytes, *, start: bytes = b"", most: int = 1 << 40) -> Behaviour:
+def floods(chunk: bytes, *, start: bytes = b"", most: int = 1 << 40) -> SocketHandler:
     """Send `start`, then `chunk` again and again until the other side goes or `most` bytes are sent."""
 
     def behave(sock: socket.socket) -> None:
@@ -82,7 +82,7 @@ class _Passage:
 class HostilePeer:
     """The first connections meet the behaviours of `first`, in turn; those after them are passed on."""
 
-    def __init__(self, exchange: Sandbox, *first: Behaviour) -> None:
+    def __init__(self, exchange: Sandbox, *first: SocketHandler) -> None:
         self._exchange = exchange
         self.first = list(first)
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -97,7 +97,7 @@ class HostilePeer:
         port = self._listener.getsockname()[1]
         return replace(self._exchange.endpoints, websocket_api=f"ws://127.0.0.1:{port}/ws-api/v3")
 
-    def strike(self, behaviour: Behaviour, *, deaf: bool = False) -> None:
+    def strike(self, behaviour: SocketHandler, *, deaf: bool = False) -> None:
         """From now on the stream's connections meet `behaviour`; what the sandbox sends on them is swallowed.
 
         With `deaf`, nothing of what the stream sends is read any more.
@@ -142,7 +142,7 @@ class HostilePeer:
             elif request:
                 self._pass_on(sock, request)
 
-    def _behave(self, behaviour: Behaviour, sock: socket.socket) -> None:
+    def _behave(self, behaviour: SocketHandler, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             behaviour(sock)
 

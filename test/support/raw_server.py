@@ -12,25 +12,25 @@ from typing import Self
 
 from binance_margin_stream import Endpoints
 
-Behaviour = Callable[[socket.socket], None]
+SocketHandler = Callable[[socket.socket], None]
 
 
-class Peer:
+class RawServer:
     """Listens on loopback; each request gets the next of `script`, and the last one over and over.
 
     An entry is the bytes of an answer, after which the connection is closed, or a function of the socket.
     """
 
     def __init__(
-        self, *script: bytes | Behaviour, tls: ssl.SSLContext | None = None, accept: Behaviour | None = None
+        self, *responses: bytes | SocketHandler, tls: ssl.SSLContext | None = None, accept: SocketHandler | None = None
     ) -> None:
-        self.script = list(script)
+        self.responses = list(responses)
         self.requests: list[bytes] = []
-        self.connections = 0
+        self.connection_count = 0
         self._tls = tls
         self._on_accept = accept
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
+        self._sockets: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
 
     @property
@@ -49,7 +49,7 @@ class Peer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for sock in self._open:
+        for sock in self._sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -62,8 +62,8 @@ class Peer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            self._open.append(sock)
-            self.connections += 1
+            self._sockets.append(sock)
+            self.connection_count += 1
             thread = threading.Thread(target=self._serve, args=(sock,))
             self._threads.append(thread)
             thread.start()
@@ -75,16 +75,16 @@ class Peer:
                 self._on_accept(sock)
             if self._tls:
                 sock = stack.enter_context(self._tls.wrap_socket(sock, server_side=True))
-                self._open.append(sock)
+                self._sockets.append(sock)
             request = read_request(sock)
             if not request:
                 return
             self.requests.append(request)
-            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-            if callable(step):
-                step(sock)
+            response = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
+            if callable(response):
+                response(sock)
                 return
-            sock.sendall(step)
+            sock.sendall(response)
             sock.shutdown(socket.SHUT_WR)
             sock.settimeout(5)
             sock.recv(1)
@@ -105,7 +105,7 @@ def read_request(sock: socket.socket) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
-def http(
+def make_response(
     status: int,
     body: bytes | str = b"",
     headers: dict[str, str] | None = None,
@@ -119,25 +119,25 @@ def http(
     return "\r\n".join(lines).encode("latin-1") + b"\r\nConnection: close\r\n\r\n" + content
 
 
-def html(status: int, title: str) -> bytes:
+def make_html_page(status: int, title: str) -> bytes:
     """A page as a firewall or nginx makes it."""
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>{title}</body></html>"
-    return http(status, page, content_type="text/html; charset=UTF-8")
+    return make_response(status, page, content_type="text/html; charset=UTF-8")
 
 
-def reset(sock: socket.socket) -> None:
+def reset_connection(sock: socket.socket) -> None:
     """Cut the connection with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
-def silent(sock: socket.socket) -> None:
+def never_respond(sock: socket.socket) -> None:
     """Never answer; end when the other side goes."""
     sock.settimeout(30)
     sock.recv(1)
 
 
-def dripping(data: bytes, pause: float) -> Behaviour:
+def send_slowly(data: bytes, pause: float) -> SocketHandler:
     """Send `data` a byte at a time with pauses, until it ends or the other side goes."""
 
     def drip(sock: socket.socket) -> None:

@@ -9,45 +9,45 @@ from dataclasses import asdict
 from pathlib import Path
 
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.cli.credentials import api_key
-from binance_margin_stream.cli.doctor.report import Finding, diagnosed, is_well
-from binance_margin_stream.cli.doctor.results import Key
+from binance_margin_stream.cli.credentials import load_api_key
+from binance_margin_stream.cli.doctor.report import Finding, all_ok, diagnose
+from binance_margin_stream.cli.doctor.results import KeyCheck
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.spinner import busy
-from binance_margin_stream.cli.target import Exchange
+from binance_margin_stream.cli.spinner import show_spinner
+from binance_margin_stream.cli.target import Target
 
-__all__ = ["examine"]
+__all__ = ["run_doctor"]
 
-_MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
+_LEVEL_STYLES = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
 
 
-def examine(
-    exchange: Exchange, key_file: Path | None, secret_file: Path | None, *, timeout: float, json: bool
+def run_doctor(
+    target: Target, key_file: Path | None, secret_file: Path | None, *, timeout: float, json: bool
 ) -> ExitCode:
     """Print what is wrong with the way to an exchange; answers whether anything is."""
-    auth, key = _key(key_file, secret_file)
-    with busy("Looking") as tell:
-        from binance_margin_stream.cli.doctor.rest_probe import facts_of
+    auth, key = _load_key(key_file, secret_file)
+    with show_spinner("Looking") as on_progress:
+        from binance_margin_stream.cli.doctor.rest_probe import run_probes
 
-        findings = diagnosed(facts_of(exchange.name, exchange.endpoints, auth, key, timeout, tell))
+        findings = diagnose(run_probes(target.name, target.endpoints, auth, key, timeout, on_progress))
     if json:
-        well = is_well(findings)
-        print(json_text.dumps({"exchange": exchange.name, "well": well, "findings": list(map(asdict, findings))}))
+        ok = all_ok(findings)
+        print(json_text.dumps({"exchange": target.name, "ok": ok, "findings": list(map(asdict, findings))}))
     else:
-        _print(exchange, findings)
-    return ExitCode.ENDED if is_well(findings) else ExitCode.UNWELL
+        _print_report(target, findings)
+    return ExitCode.SUCCESS if all_ok(findings) else ExitCode.FAILURE
 
 
-def _key(key_file: Path | None, secret_file: Path | None) -> tuple[ApiKeyAuth | None, Key]:
+def _load_key(key_file: Path | None, secret_file: Path | None) -> tuple[ApiKeyAuth | None, KeyCheck]:
     try:
-        auth = api_key(key_file, secret_file)
+        auth = load_api_key(key_file, secret_file)
     except CommandError as error:
-        return None, Key(problem=str(error))
-    return auth, Key(length=len(auth.api_key()), signs=auth.signs)
+        return None, KeyCheck(problem=str(error))
+    return auth, KeyCheck(length=len(auth.get_api_key()), can_sign=auth.can_sign)
 
 
-def _print(exchange: Exchange, findings: Sequence[Finding]) -> None:
+def _print_report(target: Target, findings: Sequence[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -55,13 +55,13 @@ def _print(exchange: Exchange, findings: Sequence[Finding]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        mark, style = _MARKS[finding.level]
-        what = Text(finding.what)
-        if finding.do:
-            what.append(f"\n→ {finding.do}", "bold" if finding.level == "problem" else "")
-        table.add_row(Text(mark, style), finding.check, what)
+        mark, style = _LEVEL_STYLES[finding.level]
+        message = Text(finding.message)
+        if finding.hint:
+            message.append(f"\n→ {finding.hint}", "bold" if finding.level == "problem" else "")
+        table.add_row(Text(mark, style), finding.check, message)
     problems = sum(finding.level == "problem" for finding in findings)
     verdict = "All is well." if not problems else f"{problems} problem{'s' * (problems != 1)} to solve."
-    console.print(f"Examined {exchange.name}")
+    console.print(f"Examined {target.name}")
     console.print(table)
     console.print(verdict, style="green" if not problems else "bold red")

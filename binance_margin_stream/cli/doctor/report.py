@@ -6,95 +6,97 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from binance_margin_stream.cli.doctor.results import Answer, Cause, Facts, Host
+from binance_margin_stream.cli.doctor.results import HostCheck, ProbeReport, ProbeResult, ProbeStatus
 
-__all__ = ["Finding", "Level", "diagnosed", "is_well"]
+__all__ = ["Finding", "FindingLevel", "all_ok", "diagnose"]
 
-Level = Literal["ok", "note", "problem"]
+FindingLevel = Literal["ok", "note", "problem"]
 
-_CLOCK_NOTE = 1.5
-_CLOCK_PROBLEM = 5.0
-_SLOW = 2.0
-_FEW_DAYS = 7
-_MUCH = 0.8
-_FOLLOWED = ("token", "listen-key-v2")
+_CLOCK_NOTE_SECONDS = 1.5
+_CLOCK_PROBLEM_SECONDS = 5.0
+_SLOW_SECONDS = 2.0
+_CERTIFICATE_NOTE_DAYS = 7
+_WEIGHT_PROBLEM_SHARE = 0.8
+_ACCOUNT_SOURCES = ("token", "listen-key-v2")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report; `do` is empty where there is nothing to do."""
+    """One line of the doctor's report; `hint` is empty where there is nothing to do."""
 
     check: str
-    level: Level
-    what: str
-    do: str = ""
+    level: FindingLevel
+    message: str
+    hint: str = ""
 
 
-def diagnosed(facts: Facts) -> tuple[Finding, ...]:
+def diagnose(report: ProbeReport) -> tuple[Finding, ...]:
     """The findings, in the order of the checks. A cause is told once, however much follows from it."""
     return (
-        *_key(facts),
-        *_hosts(facts),
-        *_clock(facts),
-        *_calls(facts),
-        *_sockets(facts),
-        *_limits(facts),
+        *_check_key(report),
+        *_check_hosts(report),
+        *_check_clock(report),
+        *_check_rest(report),
+        *_check_websockets(report),
+        *_check_limits(report),
     )
 
 
-def is_well(findings: Iterable[Finding]) -> bool:
+def all_ok(findings: Iterable[Finding]) -> bool:
     """Whether there is no problem among them."""
     return all(finding.level != "problem" for finding in findings)
 
 
-_DNS = "check the spelling of the address, and this machine's DNS"
-_NETWORK = "check this machine's network, its firewall, and the exchange's status page"
-_ADVICE = {
-    Cause.NO_NAME: _DNS,
-    Cause.REFUSED: "nothing listens there: check address and port, and that the sandbox runs, if it is one",
-    Cause.NO_ROUTE: _NETWORK,
-    Cause.NO_TLS: "check this machine's clock; where a proxy opens TLS, name its certificate in SSL_CERT_FILE",
-    Cause.TIMED_OUT: _NETWORK + "; a longer --timeout tells a slow network from a dead one",
-    Cause.CUT_OFF: "repeat; if it stays so, something in between cuts connections: look at proxy and firewall",
-    Cause.PROXY: "check the proxy's address and password in HTTPS_PROXY, and add what needs no proxy to NO_PROXY",
-    Cause.STRANGE: "something in between answers in the exchange's place, such as a login page or a proxy: try from "
+_DNS_HINT = "check the spelling of the address, and this machine's DNS"
+_NETWORK_HINT = "check this machine's network, its firewall, and the exchange's status page"
+_HINTS = {
+    ProbeStatus.DNS_FAILED: _DNS_HINT,
+    ProbeStatus.CONNECTION_REFUSED: "nothing listens there: check address and port, and that the sandbox runs, if it is one",
+    ProbeStatus.CONNECT_FAILED: _NETWORK_HINT,
+    ProbeStatus.TLS_FAILED: "check this machine's clock; where a proxy opens TLS, name its certificate in SSL_CERT_FILE",
+    ProbeStatus.TIMED_OUT: _NETWORK_HINT + "; a longer --timeout tells a slow network from a dead one",
+    ProbeStatus.DISCONNECTED: "repeat; if it stays so, something in between cuts connections: look at proxy and firewall",
+    ProbeStatus.PROXY_FAILED: "check the proxy's address and password in HTTPS_PROXY, and add what needs no proxy to NO_PROXY",
+    ProbeStatus.INVALID_RESPONSE: "something in between answers in the exchange's place, such as a login page or a proxy: try from "
     "another network, and check the address",
-    Cause.SILENT: "repeat; if it stays so, a proxy or firewall holds back WebSocket frames",
-    Cause.NOT_FOUND: "the address is not that of the exchange: check it, and --endpoint",
-    Cause.KEY_FORMAT: "copy the API key again, whole and without quotes, from the exchange's API management page",
-    Cause.KEY_UNKNOWN: "at the exchange's API management page, check that the key still exists, that it may read "
+    ProbeStatus.NO_RESPONSE: "repeat; if it stays so, a proxy or firewall holds back WebSocket frames",
+    ProbeStatus.NOT_FOUND: "the address is not that of the exchange: check it, and --endpoint",
+    ProbeStatus.KEY_MALFORMED: "copy the API key again, whole and without quotes, from the exchange's API management page",
+    ProbeStatus.KEY_REJECTED: "at the exchange's API management page, check that the key still exists, that it may read "
     "margin accounts, and that its list of IP addresses has this one",
-    Cause.RETIRED: "take another --source, and look for an update of this package",
-    Cause.SIGNATURE: "the API secret does not belong to this key: copy both again, or leave the secret out",
-    Cause.CLOCK: "set this machine's clock, with NTP",
-    Cause.BLOCKED: "no API key helps: wait some minutes without sending anything, then try from another network; "
+    ProbeStatus.RETIRED: "take another --source, and look for an update of this package",
+    ProbeStatus.SIGNATURE_REJECTED: "the API secret does not belong to this key: copy both again, or leave the secret out",
+    ProbeStatus.TIMESTAMP_REJECTED: "set this machine's clock, with NTP",
+    ProbeStatus.BLOCKED: "no API key helps: wait some minutes without sending anything, then try from another network; "
     "check that the exchange serves the country of this IP address",
-    Cause.COUNTRY: "the exchange does not serve the country of this IP address: run this elsewhere",
-    Cause.LIMITED: "send nothing for a minute, then find what else on this IP address or account asks so often",
-    Cause.BANNED: "send nothing before it is over, or it gets longer; find what ignored the exchange's answer 429",
-    Cause.FAILING: "the exchange is in trouble: look at its status page; a stream repeats by itself until it is well",
-    Cause.REJECTED: "look up the exchange's words; if they say nothing to you, report it",
+    ProbeStatus.COUNTRY_BLOCKED: "the exchange does not serve the country of this IP address: run this elsewhere",
+    ProbeStatus.RATE_LIMITED: "send nothing for a minute, then find what else on this IP address or account asks so often",
+    ProbeStatus.BANNED: "send nothing before it is over, or it gets longer; find what ignored the exchange's answer 429",
+    ProbeStatus.SERVER_ERROR: "the exchange is in trouble: look at its status page; a stream repeats by itself until it is well",
+    ProbeStatus.REQUEST_REJECTED: "look up the exchange's words; if they say nothing to you, report it",
 }
 
 
-def _key(facts: Facts) -> Iterator[Finding]:
-    if facts.key.problem:
+def _check_key(report: ProbeReport) -> Iterator[Finding]:
+    if report.key.problem:
         yield Finding(
-            "key", "problem", facts.key.problem, "put the key into BINANCE_API_KEY, or name a file that has it"
+            "key", "problem", report.key.problem, "put the key into BINANCE_API_KEY, or name a file that has it"
         )
         return
-    signs = "with a secret" if facts.key.signs else "without a secret, which only signed calls need"
-    yield Finding("key", "ok", f"an API key of {facts.key.length} characters, {signs}")
+    signs = "with a secret" if report.key.can_sign else "without a secret, which only signed calls need"
+    yield Finding("key", "ok", f"an API key of {report.key.length} characters, {signs}")
 
 
-def _hosts(facts: Facts) -> Iterator[Finding]:
-    for host in facts.hosts:
+def _check_hosts(report: ProbeReport) -> Iterator[Finding]:
+    for host in report.hosts:
         check = "proxy" if host.is_proxy else "network"
-        if host.cause is not Cause.FINE:
-            yield Finding(check, "problem", _said(host.address, host.cause, host.detail), _host_advice(host))
-        elif host.certificate_days is not None and host.certificate_days < _FEW_DAYS:
-            left = f"{host.address}: its certificate is good for {host.certificate_days} days only"
-            yield Finding(check, "note", left, "who runs that host has to renew it")
+        if host.status is not ProbeStatus.OK:
+            yield Finding(
+                check, "problem", _describe_status(host.address, host.status, host.detail), _get_host_hint(host)
+            )
+        elif host.certificate_days is not None and host.certificate_days < _CERTIFICATE_NOTE_DAYS:
+            message = f"{host.address}: its certificate is good for {host.certificate_days} days only"
+            yield Finding(check, "note", message, "who runs that host has to renew it")
         elif host.is_proxy:
             yield Finding(check, "note", f"calls go through the proxy {host.address}, as the environment says")
         else:
@@ -102,112 +104,123 @@ def _hosts(facts: Facts) -> Iterator[Finding]:
             yield Finding(check, "ok", f"{host.address} is there{tls}")
 
 
-def _host_advice(host: Host) -> str:
-    return _ADVICE[Cause.PROXY] if host.is_proxy else _ADVICE[host.cause]
+def _get_host_hint(host: HostCheck) -> str:
+    return _HINTS[ProbeStatus.PROXY_FAILED] if host.is_proxy else _HINTS[host.status]
 
 
-def _clock(facts: Facts) -> Iterator[Finding]:
-    offset = facts.clock_offset
+def _check_clock(report: ProbeReport) -> Iterator[Finding]:
+    offset = report.clock_offset
     if offset is None:
         return
-    if abs(offset) <= _CLOCK_NOTE:
+    if abs(offset) <= _CLOCK_NOTE_SECONDS:
         yield Finding("clock", "ok", "within a second and a half of the exchange's")
         return
-    what = f"this machine's clock is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} the exchange's"
-    level: Level = "problem" if abs(offset) > _CLOCK_PROBLEM else "note"
-    yield Finding("clock", level, what, "set it, with NTP: signed calls are refused, and the times of gaps are wrong")
+    message = f"this machine's clock is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} the exchange's"
+    level: FindingLevel = "problem" if abs(offset) > _CLOCK_PROBLEM_SECONDS else "note"
+    yield Finding(
+        "clock", level, message, "set it, with NTP: signed calls are refused, and the times of gaps are wrong"
+    )
 
 
-def _calls(facts: Facts) -> Iterator[Finding]:
-    if not facts.calls:
-        if not facts.key.problem and all(host.cause is Cause.FINE for host in facts.hosts):
+def _check_rest(report: ProbeReport) -> Iterator[Finding]:
+    if not report.rest_results:
+        if not report.key.problem and all(host.status is ProbeStatus.OK for host in report.hosts):
             yield Finding("ways in", "problem", "no call was made", "report it")
         return
-    missing = [answer for answer in facts.calls if answer.cause is Cause.NOT_FOUND]
-    if len(missing) == len(facts.calls):
-        yield Finding("ways in", "problem", _told(missing), _ADVICE[Cause.NOT_FOUND])
+    missing = [result for result in report.rest_results if result.status is ProbeStatus.NOT_FOUND]
+    if len(missing) == len(report.rest_results):
+        yield Finding("ways in", "problem", _describe_results(missing), _HINTS[ProbeStatus.NOT_FOUND])
         return
-    yield from _alive(facts.calls, "ways in", "alive")
-    yield from _retired([answer for answer in facts.calls if answer.cause in (Cause.RETIRED, Cause.NOT_FOUND)], facts)
-    yield from _key_rejected(facts.calls)
-    others = (Cause.FINE, Cause.RETIRED, Cause.NOT_FOUND, Cause.KEY_UNKNOWN)
-    yield from _failed([answer for answer in facts.calls if answer.cause not in others], "ways in")
+    yield from _report_working(report.rest_results, "ways in", "alive")
+    yield from _report_retired(
+        [result for result in report.rest_results if result.status in (ProbeStatus.RETIRED, ProbeStatus.NOT_FOUND)],
+        report,
+    )
+    yield from _report_key_rejected(report.rest_results)
+    others = (ProbeStatus.OK, ProbeStatus.RETIRED, ProbeStatus.NOT_FOUND, ProbeStatus.KEY_REJECTED)
+    yield from _report_failures([result for result in report.rest_results if result.status not in others], "ways in")
 
 
-def _alive(answers: Sequence[Answer], check: str, how: str) -> Iterator[Finding]:
-    fine = [answer for answer in answers if answer.cause is Cause.FINE]
-    if fine:
-        yield Finding(check, "ok", f"{_ways(fine)}: {how}")
-    slow = [answer for answer in fine if answer.seconds > _SLOW]
+def _report_working(results: Sequence[ProbeResult], check: str, note: str) -> Iterator[Finding]:
+    working = [result for result in results if result.status is ProbeStatus.OK]
+    if working:
+        yield Finding(check, "ok", f"{_join_sources(working)}: {note}")
+    slow = [result for result in working if result.elapsed > _SLOW_SECONDS]
     if slow:
-        longest = max(answer.seconds for answer in slow)
-        yield Finding(check, "note", f"{_ways(slow)}: slow, up to {longest:.1f} s", _NETWORK)
+        longest = max(result.elapsed for result in slow)
+        yield Finding(check, "note", f"{_join_sources(slow)}: slow, up to {longest:.1f} s", _NETWORK_HINT)
 
 
-def _retired(answers: Sequence[Answer], facts: Facts) -> Iterator[Finding]:
-    gone = {answer.way for answer in answers}
-    if "listen-key" in gone:
-        what = "listen-key is retired, as in production since 2026-02-20"
-        yield Finding("ways in", "note", what, "use token or listen-key-v2 in its place, as source auto does")
-    if gone >= set(_FOLLOWED):
+def _report_retired(results: Sequence[ProbeResult], report: ProbeReport) -> Iterator[Finding]:
+    retired_sources = {result.source for result in results}
+    if "listen-key" in retired_sources:
+        message = "listen-key is retired, as in production since 2026-02-20"
+        yield Finding("ways in", "note", message, "use token or listen-key-v2 in its place, as source auto does")
+    if retired_sources >= set(_ACCOUNT_SOURCES):
         update = "update this package: pip install --upgrade binance-margin-stream"
         yield Finding(
-            "ways in", "problem", f"{' and '.join(_FOLLOWED)} are retired: no account can be followed", update
+            "ways in", "problem", f"{' and '.join(_ACCOUNT_SOURCES)} are retired: no account can be followed", update
         )
-    elif "token" in gone:
-        what = "token is retired; listen-key-v2 takes its place, but has no isolated accounts"
-        yield Finding("ways in", "note", what, "if you follow isolated accounts, look for an update of this package")
-    elif "listen-key-v2" in gone:
+    elif "token" in retired_sources:
+        message = "token is retired; listen-key-v2 takes its place, but has no isolated accounts"
+        yield Finding("ways in", "note", message, "if you follow isolated accounts, look for an update of this package")
+    elif "listen-key-v2" in retired_sources:
         yield Finding("ways in", "note", "listen-key-v2 is retired; token is there, so nothing is missing")
-    if "risk" in gone:
-        what = "risk is retired: no margin calls through it"
-        yield Finding("ways in", "problem", what, "follow without --risk, and look for an update of this package")
+    if "risk" in retired_sources:
+        message = "risk is retired: no margin calls through it"
+        yield Finding("ways in", "problem", message, "follow without --risk, and look for an update of this package")
 
 
-def _key_rejected(calls: Sequence[Answer]) -> Iterator[Finding]:
-    rejected = [answer for answer in calls if answer.cause is Cause.KEY_UNKNOWN]
+def _report_key_rejected(results: Sequence[ProbeResult]) -> Iterator[Finding]:
+    rejected = [result for result in results if result.status is ProbeStatus.KEY_REJECTED]
     if not rejected:
         return
-    if any(answer.cause is Cause.FINE for answer in calls):
-        do = "allow the key to do this, at the exchange's API management page: the key itself is known"
-        yield Finding("permissions", "problem", _told(rejected), do)
+    if any(result.status is ProbeStatus.OK for result in results):
+        hint = "allow the key to do this, at the exchange's API management page: the key itself is known"
+        yield Finding("permissions", "problem", _describe_results(rejected), hint)
         return
-    yield Finding("permissions", "problem", _told(rejected), _ADVICE[Cause.KEY_UNKNOWN])
+    yield Finding("permissions", "problem", _describe_results(rejected), _HINTS[ProbeStatus.KEY_REJECTED])
 
 
-def _sockets(facts: Facts) -> Iterator[Finding]:
-    yield from _alive(facts.sockets, "streams", "subscribed")
-    yield from _failed([answer for answer in facts.sockets if answer.cause is not Cause.FINE], "streams")
+def _check_websockets(report: ProbeReport) -> Iterator[Finding]:
+    yield from _report_working(report.websocket_results, "streams", "subscribed")
+    yield from _report_failures(
+        [result for result in report.websocket_results if result.status is not ProbeStatus.OK], "streams"
+    )
 
 
-def _failed(answers: Sequence[Answer], check: str) -> Iterator[Finding]:
+def _report_failures(results: Sequence[ProbeResult], check: str) -> Iterator[Finding]:
     """One finding for each cause, whatever it struck."""
-    for cause in dict.fromkeys(answer.cause for answer in answers):
-        struck = [answer for answer in answers if answer.cause is cause]
-        yield Finding(check, "problem", _told(struck), _ADVICE[cause])
+    for status in dict.fromkeys(result.status for result in results):
+        affected = [result for result in results if result.status is status]
+        yield Finding(check, "problem", _describe_results(affected), _HINTS[status])
 
 
-def _limits(facts: Facts) -> Iterator[Finding]:
-    if not facts.used:
+def _check_limits(report: ProbeReport) -> Iterator[Finding]:
+    if not report.used_weights:
         return
     scopes = {"IP": "this IP address", "UID": "the account"}
-    what = ", ".join(f"{used} of {limit} for {scopes[scope]}" for scope, (used, limit) in facts.used.items())
-    full = any(used > _MUCH * limit for used, limit in facts.used.values())
-    do = "more than that is answered 429, and then with a ban: ask less" if full else ""
-    yield Finding("limits", "problem" if full else "ok", f"weight used this minute by the busiest call: {what}", do)
+    message = ", ".join(
+        f"{used} of {limit} for {scopes[scope]}" for scope, (used, limit) in report.used_weights.items()
+    )
+    full = any(used > _WEIGHT_PROBLEM_SHARE * limit for used, limit in report.used_weights.values())
+    hint = "more than that is answered 429, and then with a ban: ask less" if full else ""
+    yield Finding(
+        "limits", "problem" if full else "ok", f"weight used this minute by the busiest call: {message}", hint
+    )
 
 
-def _told(answers: Sequence[Answer]) -> str:
-    first = answers[0]
-    wait = max((answer.wait for answer in answers if answer.wait is not None), default=None)
+def _describe_results(results: Sequence[ProbeResult]) -> str:
+    first = results[0]
+    wait = max((result.retry_after for result in results if result.retry_after is not None), default=None)
     end = "" if wait is None else f"; wait {wait:.0f} s"
-    return _said(_ways(answers), first.cause, first.detail) + end
+    return _describe_status(_join_sources(results), first.status, first.detail) + end
 
 
-def _said(whom: str, cause: Cause, detail: str) -> str:
-    return f"{whom}: {cause.value}{f' ({detail})' if detail else ''}"
+def _describe_status(subject: str, status: ProbeStatus, detail: str) -> str:
+    return f"{subject}: {status.value}{f' ({detail})' if detail else ''}"
 
 
-def _ways(answers: Sequence[Answer]) -> str:
-    names = list(dict.fromkeys(answer.way for answer in answers))
+def _join_sources(results: Sequence[ProbeResult]) -> str:
+    names = list(dict.fromkeys(result.source for result in results))
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -15,131 +15,140 @@ from typing import Any, NamedTuple
 import binance_margin_stream as package
 from binance_margin_stream import exceptions as errors
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.cli.doctor.network_probe import hosts_of
-from binance_margin_stream.cli.doctor.results import Answer, Cause, Facts, Key
-from binance_margin_stream.cli.doctor.websocket_probe import subscribed
+from binance_margin_stream.cli.doctor.network_probe import probe_hosts
+from binance_margin_stream.cli.doctor.results import KeyCheck, ProbeReport, ProbeResult, ProbeStatus
+from binance_margin_stream.cli.doctor.websocket_probe import probe_subscription
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.http.responses import time_of
+from binance_margin_stream.http.responses import parse_http_date
 from binance_margin_stream.http.retry import NO_RETRIES
 from binance_margin_stream.http.transport import Timeout
-from binance_margin_stream.redaction import redacted, shortened
+from binance_margin_stream.redaction import redact, truncate
 from binance_margin_stream.stream.accounts import CROSS
 from binance_margin_stream.stream.sources import LISTEN_KEY, LISTEN_KEY_V2, LISTEN_TOKEN, RISK_LISTEN_KEY, Source
 
-__all__ = ["facts_of"]
+__all__ = ["run_probes"]
 
-_WAYS = (LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY)
+_SOURCES = (LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY)
 _TOKEN_SECONDS = 60.0
-_LIMITS = {"IP": 12_000, "UID": 180_000}
-_TIMEOUTS_ENOUGH = 2
+_WEIGHT_LIMITS = {"IP": 12_000, "UID": 180_000}
+_MAX_TIMEOUTS = 2
 
-_CAUSE_OF_CODE = {-2014: Cause.KEY_FORMAT, -1022: Cause.SIGNATURE}
-_CAUSE_OF_KIND = {
-    "refused": Cause.REFUSED,
-    "dns": Cause.NO_NAME,
-    "tls": Cause.NO_TLS,
-    "connect": Cause.NO_ROUTE,
-    "timeout": Cause.TIMED_OUT,
-    "cut off": Cause.CUT_OFF,
-    "proxy": Cause.PROXY,
+_STATUS_BY_CODE = {-2014: ProbeStatus.KEY_MALFORMED, -1022: ProbeStatus.SIGNATURE_REJECTED}
+_STATUS_BY_KIND = {
+    "refused": ProbeStatus.CONNECTION_REFUSED,
+    "dns": ProbeStatus.DNS_FAILED,
+    "tls": ProbeStatus.TLS_FAILED,
+    "connect": ProbeStatus.CONNECT_FAILED,
+    "timeout": ProbeStatus.TIMED_OUT,
+    "cut off": ProbeStatus.DISCONNECTED,
+    "proxy": ProbeStatus.PROXY_FAILED,
 }
-_CAUSE_OF_ERROR: tuple[tuple[type[errors.OpenApiException], Cause], ...] = (
-    (errors.KeyRejectedError, Cause.KEY_UNKNOWN),
-    (errors.TimestampError, Cause.CLOCK),
-    (errors.BlockedError, Cause.BLOCKED),
-    (errors.EndpointRetiredError, Cause.RETIRED),
-    (errors.RateLimitError, Cause.LIMITED),
-    (errors.BannedError, Cause.BANNED),
-    (errors.ServerError, Cause.FAILING),
-    (errors.ResponseError, Cause.STRANGE),
-    (errors.TransportError, Cause.STRANGE),
+_STATUS_BY_ERROR: tuple[tuple[type[errors.OpenApiException], ProbeStatus], ...] = (
+    (errors.KeyRejectedError, ProbeStatus.KEY_REJECTED),
+    (errors.TimestampError, ProbeStatus.TIMESTAMP_REJECTED),
+    (errors.BlockedError, ProbeStatus.BLOCKED),
+    (errors.EndpointRetiredError, ProbeStatus.RETIRED),
+    (errors.RateLimitError, ProbeStatus.RATE_LIMITED),
+    (errors.BannedError, ProbeStatus.BANNED),
+    (errors.ServerError, ProbeStatus.SERVER_ERROR),
+    (errors.ResponseError, ProbeStatus.INVALID_RESPONSE),
+    (errors.TransportError, ProbeStatus.INVALID_RESPONSE),
 )
 
 
 @dataclass
-class _Gathered:
+class _Measurements:
     """What the answers told beside their meaning."""
 
-    offsets: list[tuple[float, float]] = field(default_factory=list)
+    clock_offsets: list[tuple[float, float]] = field(default_factory=list)
     """How long an answer took, and how far ahead the exchange's clock was by it."""
-    used: dict[str, tuple[int, int]] = field(default_factory=dict)
+    used_weights: dict[str, tuple[int, int]] = field(default_factory=dict)
     credentials: list[tuple[Source, str]] = field(default_factory=list, repr=False)
 
-    def take(self, headers: Mapping[str, str], began: float, took: float) -> None:
-        """Note the clock and the weights of an answer; `began` is in seconds since 1970."""
-        there = time_of(headers.get("Date", ""))
-        if there is not None:
+    def record_headers(self, headers: Mapping[str, str], started_at: float, elapsed: float) -> None:
+        """Note the clock and the weights of an answer; `started_at` is in seconds since 1970."""
+        exchange_time = parse_http_date(headers.get("Date", ""))
+        if exchange_time is not None:
             # The header has whole seconds, cut off; the answer was made about half way.
-            self.offsets.append((took, there.timestamp() + 0.5 - (began + took / 2)))
-        for scope, limit in _LIMITS.items():
+            self.clock_offsets.append((elapsed, exchange_time.timestamp() + 0.5 - (started_at + elapsed / 2)))
+        for scope, limit in _WEIGHT_LIMITS.items():
             used = headers.get(f"X-SAPI-USED-{scope}-WEIGHT-1M", "")
             if used.isdecimal():
-                self.used[scope] = (max(int(used), self.used.get(scope, (0, 0))[0]), limit)
+                self.used_weights[scope] = (max(int(used), self.used_weights.get(scope, (0, 0))[0]), limit)
 
 
-class Outcome(NamedTuple):
+class CallResult(NamedTuple):
     """How one call ended: the answer, and what the headers and the credential were."""
 
-    answer: Answer
+    result: ProbeResult
     headers: Mapping[str, str]
-    secret: str | None
+    credential: str | None
 
 
-def facts_of(
-    exchange: str, endpoints: Endpoints, auth: ApiKeyAuth | None, key: Key, timeout: float, tell: Callable[[str], None]
-) -> Facts:
-    """Find out everything; each wait takes `timeout` seconds at most. `tell` hears what is under way."""
-    tell("Looking for the hosts")
-    hosts = hosts_of(endpoints, timeout)
-    gathered = _Gathered()
-    calls: list[Answer] = []
-    sockets: list[Answer] = []
-    if auth is not None and hosts[0].cause is Cause.FINE:
-        calls = _calls(endpoints, auth, timeout, gathered, tell)
-    for source, secret in [] if _must_be_silent(calls) else gathered.credentials:
-        tell(f"Subscribing through {source.name}")
-        sockets.append(subscribed(source, source.address(endpoints), secret, timeout))
-        if _must_be_silent(sockets):
+def run_probes(
+    target: str,
+    endpoints: Endpoints,
+    auth: ApiKeyAuth | None,
+    key: KeyCheck,
+    timeout: float,
+    on_progress: Callable[[str], None],
+) -> ProbeReport:
+    """Find out everything; each wait takes `timeout` seconds at most. `on_progress` receives what is under way."""
+    on_progress("Looking for the hosts")
+    hosts = probe_hosts(endpoints, timeout)
+    measurements = _Measurements()
+    rest_results: list[ProbeResult] = []
+    websocket_results: list[ProbeResult] = []
+    if auth is not None and hosts[0].status is ProbeStatus.OK:
+        rest_results = _probe_rest(endpoints, auth, timeout, measurements, on_progress)
+    for source, secret in [] if _requires_backoff(rest_results) else measurements.credentials:
+        on_progress(f"Subscribing through {source.name}")
+        websocket_results.append(probe_subscription(source, source.address(endpoints), secret, timeout))
+        if _requires_backoff(websocket_results):
             break
-    return Facts(
-        exchange=exchange,
+    return ProbeReport(
+        target=target,
         key=key,
         hosts=hosts,
-        calls=tuple(calls),
-        sockets=tuple(sockets),
-        clock_offset=min(gathered.offsets)[1] if gathered.offsets else None,
-        used=gathered.used,
+        rest_results=tuple(rest_results),
+        websocket_results=tuple(websocket_results),
+        clock_offset=min(measurements.clock_offsets)[1] if measurements.clock_offsets else None,
+        used_weights=measurements.used_weights,
     )
 
 
-def _calls(
-    endpoints: Endpoints, auth: ApiKeyAuth, timeout: float, gathered: _Gathered, tell: Callable[[str], None]
-) -> list[Answer]:
-    answers: list[Answer] = []
-    patience = Timeout(connect=timeout, read=timeout)
-    with package.ApiClient(auth=auth, endpoints=endpoints, timeout=patience, retry=NO_RETRIES) as client:
-        for source in _WAYS:
-            tell(f"Asking for a credential of the way in {source.name}")
+def _probe_rest(
+    endpoints: Endpoints,
+    auth: ApiKeyAuth,
+    timeout: float,
+    measurements: _Measurements,
+    on_progress: Callable[[str], None],
+) -> list[ProbeResult]:
+    results: list[ProbeResult] = []
+    request_timeout = Timeout(connect=timeout, read=timeout)
+    with package.ApiClient(auth=auth, endpoints=endpoints, timeout=request_timeout, retry=NO_RETRIES) as client:
+        for source in _SOURCES:
+            on_progress(f"Asking for a credential of the way in {source.name}")
             began, clock = time.time(), time.monotonic()
-            outcome = _asked(client, source, clock)
-            answers.append(outcome.answer)
-            gathered.take(outcome.headers, began, outcome.answer.seconds)
-            if outcome.secret is not None:
-                gathered.credentials.append((source, outcome.secret))
-            if _must_be_silent(answers) or _is_hopeless(answers):
+            call_result = _request_credential(client, source, clock)
+            results.append(call_result.result)
+            measurements.record_headers(call_result.headers, began, call_result.result.elapsed)
+            if call_result.credential is not None:
+                measurements.credentials.append((source, call_result.credential))
+            if _requires_backoff(results) or _has_timed_out(results):
                 break
-    return answers
+    return results
 
 
-def _must_be_silent(answers: list[Answer]) -> bool:
-    return any(answer.cause.demands_silence for answer in answers)
+def _requires_backoff(results: list[ProbeResult]) -> bool:
+    return any(result.status.requires_backoff for result in results)
 
 
-def _is_hopeless(answers: list[Answer]) -> bool:
-    return sum(answer.cause is Cause.TIMED_OUT for answer in answers) >= _TIMEOUTS_ENOUGH
+def _has_timed_out(results: list[ProbeResult]) -> bool:
+    return sum(result.status is ProbeStatus.TIMED_OUT for result in results) >= _MAX_TIMEOUTS
 
 
-def _asked(client: Any, source: Source, clock: float) -> Outcome:
+def _request_credential(client: Any, source: Source, clock: float) -> CallResult:
     call = source.obtain(CROSS, _TOKEN_SECONDS)
     operation = getattr(getattr(package, call.api)(client), f"{call.operation}_with_http_info")
     try:
@@ -147,32 +156,34 @@ def _asked(client: Any, source: Source, clock: float) -> Outcome:
             warnings.simplefilter("ignore", DeprecationWarning)
             response = operation(**call.arguments)
     except errors.OpenApiException as error:
-        answer = _answer_of(error, source, time.monotonic() - clock)
-        return Outcome(answer, getattr(error, "headers", {}), None)
-    secret = response.data.token if source is LISTEN_TOKEN else response.data.listen_key
-    answer = Answer(source.name, Cause.FINE, seconds=time.monotonic() - clock)
-    return Outcome(answer, response.headers or {}, secret)
+        result = _make_result(error, source, time.monotonic() - clock)
+        return CallResult(result, getattr(error, "headers", {}), None)
+    credential = response.data.token if source is LISTEN_TOKEN else response.data.listen_key
+    result = ProbeResult(source.name, ProbeStatus.OK, elapsed=time.monotonic() - clock)
+    return CallResult(result, response.headers or {}, credential)
 
 
-def _answer_of(error: errors.OpenApiException, source: Source, took: float) -> Answer:
-    return Answer(source.name, _cause_of(error), _detail_of(error), took, getattr(error, "retry_after", None))
+def _make_result(error: errors.OpenApiException, source: Source, elapsed: float) -> ProbeResult:
+    return ProbeResult(
+        source.name, _classify_error(error), _format_detail(error), elapsed, getattr(error, "retry_after", None)
+    )
 
 
-def _cause_of(error: errors.OpenApiException) -> Cause:
+def _classify_error(error: errors.OpenApiException) -> ProbeStatus:
     if isinstance(error, errors.TransportError):
-        return _CAUSE_OF_KIND.get(error.kind, Cause.STRANGE)
+        return _STATUS_BY_KIND.get(error.kind, ProbeStatus.INVALID_RESPONSE)
     if isinstance(error, errors.BlockedError) and error.status == 451:
-        return Cause.COUNTRY
+        return ProbeStatus.COUNTRY_BLOCKED
     if isinstance(error, errors.EndpointRetiredError) and error.status == 404 and error.code is None:
-        return Cause.NOT_FOUND
-    if isinstance(error, errors.KeyRejectedError) and error.code in _CAUSE_OF_CODE:
-        return _CAUSE_OF_CODE[error.code]
-    return next((cause for kind, cause in _CAUSE_OF_ERROR if isinstance(error, kind)), Cause.REJECTED)
+        return ProbeStatus.NOT_FOUND
+    if isinstance(error, errors.KeyRejectedError) and error.code in _STATUS_BY_CODE:
+        return _STATUS_BY_CODE[error.code]
+    return next((status for kind, status in _STATUS_BY_ERROR if isinstance(error, kind)), ProbeStatus.REQUEST_REJECTED)
 
 
-def _detail_of(error: errors.OpenApiException) -> str:
+def _format_detail(error: errors.OpenApiException) -> str:
     """The exchange's own words and numbers, or ours where it said nothing."""
     if not isinstance(error, errors.ApiException):
-        return shortened(redacted(str(error)), 160)
-    said = [f"HTTP {error.status}", f"code {error.code}" if error.code is not None else "", error.msg or error.reason]
-    return shortened(redacted(", ".join(part for part in said if part)), 160)
+        return truncate(redact(str(error)), 160)
+    parts = [f"HTTP {error.status}", f"code {error.code}" if error.code is not None else "", error.msg or error.reason]
+    return truncate(redact(", ".join(part for part in parts if part)), 160)

@@ -6,59 +6,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["Answer", "Cause", "Facts", "Host", "Key"]
+__all__ = ["HostCheck", "KeyCheck", "ProbeReport", "ProbeResult", "ProbeStatus"]
 
 
-class Cause(Enum):
+class ProbeStatus(Enum):
     """How an attempt ended."""
 
-    FINE = "fine"
-    NO_NAME = "no such name"
-    REFUSED = "connection refused"
-    NO_ROUTE = "no connection"
-    NO_TLS = "no trusted TLS"
+    OK = "fine"
+    DNS_FAILED = "no such name"
+    CONNECTION_REFUSED = "connection refused"
+    CONNECT_FAILED = "no connection"
+    TLS_FAILED = "no trusted TLS"
     TIMED_OUT = "no answer in time"
-    CUT_OFF = "cut off"
-    PROXY = "no way through the proxy"
-    STRANGE = "not the exchange's answer"
-    SILENT = "connected, then silent"
+    DISCONNECTED = "cut off"
+    PROXY_FAILED = "no way through the proxy"
+    INVALID_RESPONSE = "not the exchange's answer"
+    NO_RESPONSE = "connected, then silent"
     RETIRED = "retired"
     NOT_FOUND = "not found"
-    KEY_FORMAT = "key ill-formed"
-    KEY_UNKNOWN = "key rejected"
-    SIGNATURE = "signature rejected"
-    CLOCK = "timestamp rejected"
+    KEY_MALFORMED = "key ill-formed"
+    KEY_REJECTED = "key rejected"
+    SIGNATURE_REJECTED = "signature rejected"
+    TIMESTAMP_REJECTED = "timestamp rejected"
     BLOCKED = "blocked"
-    COUNTRY = "country refused"
-    LIMITED = "too many requests"
+    COUNTRY_BLOCKED = "country refused"
+    RATE_LIMITED = "too many requests"
     BANNED = "banned"
-    FAILING = "the exchange fails"
-    REJECTED = "refused"
+    SERVER_ERROR = "the exchange fails"
+    REQUEST_REJECTED = "refused"
 
     @property
-    def demands_silence(self) -> bool:
+    def requires_backoff(self) -> bool:
         """Whether any further request would make it worse."""
-        return self in (Cause.LIMITED, Cause.BANNED, Cause.BLOCKED, Cause.COUNTRY)
+        return self in (ProbeStatus.RATE_LIMITED, ProbeStatus.BANNED, ProbeStatus.BLOCKED, ProbeStatus.COUNTRY_BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyCheck:
     """The API key of this machine, without the key."""
 
     length: int = 0
     """Characters; 0 where there is no key."""
-    signs: bool = False
+    can_sign: bool = False
     problem: str = ""
     """Why there is none, or why it cannot be one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostCheck:
     """One host and port that everything goes to, or a proxy."""
 
     address: str
     """Such as ``api.binance.com:443``."""
-    cause: Cause = Cause.FINE
+    status: ProbeStatus = ProbeStatus.OK
     detail: str = ""
     certificate_days: int | None = None
     """How long its certificate is still good, None without TLS."""
@@ -66,32 +66,32 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """How a call, or a subscription on a WebSocket, ended."""
 
-    way: str
+    source: str
     """The way in: ``token``, ``listen-key-v2``, ``risk`` or ``listen-key``."""
-    cause: Cause
+    status: ProbeStatus
     detail: str = ""
     """What the exchange or the network said, on one line, without secrets."""
-    seconds: float = 0.0
+    elapsed: float = 0.0
     """How long it took."""
-    wait: float | None = None
+    retry_after: float | None = None
     """For how many seconds the exchange wants nothing sent, None where it did not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ProbeReport:
     """Everything that was found out."""
 
-    exchange: str
-    key: Key
-    hosts: tuple[Host, ...] = ()
-    calls: tuple[Answer, ...] = ()
+    target: str
+    key: KeyCheck
+    hosts: tuple[HostCheck, ...] = ()
+    rest_results: tuple[ProbeResult, ...] = ()
     """REST calls, as far as they were made."""
-    sockets: tuple[Answer, ...] = ()
+    websocket_results: tuple[ProbeResult, ...] = ()
     """Subscriptions, as far as they were tried."""
     clock_offset: float | None = None
     """By how many seconds the exchange's clock is ahead of this one, None where it did not tell."""
-    used: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    used_weights: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """The weight used this minute and the limit, by whom it is counted for: ``IP`` or ``UID``."""

@@ -10,94 +10,96 @@ import time
 from websockets.exceptions import InvalidProxy, InvalidStatus, ProxyError, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from binance_margin_stream.cli.doctor.results import Answer, Cause
+from binance_margin_stream.cli.doctor.results import ProbeResult, ProbeStatus
 from binance_margin_stream.endpoints import is_loopback
-from binance_margin_stream.stream.events.decoder import AnswerFrame, decode
-from binance_margin_stream.stream.events.errors import MalformedFrame
+from binance_margin_stream.stream.events.decoder import ResponseFrame, decode
+from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.protocol.actions import Failure, Trouble
 from binance_margin_stream.stream.protocol.error_mapping import failure_of_answer, failure_of_status
 from binance_margin_stream.stream.sources import Source
 
-__all__ = ["subscribed"]
+__all__ = ["probe_subscription"]
 
-_GOODBYE = 1.0
-_REQUEST = 1
-_CAUSES = {
-    Trouble.RETIRED: Cause.RETIRED,
-    Trouble.NOT_FOUND: Cause.NOT_FOUND,
-    Trouble.REJECTED: Cause.KEY_UNKNOWN,
-    Trouble.FORBIDDEN: Cause.COUNTRY,
-    Trouble.BLOCKED: Cause.BLOCKED,
-    Trouble.LIMITED: Cause.LIMITED,
-    Trouble.BANNED: Cause.BANNED,
-    Trouble.SERVER: Cause.FAILING,
-    Trouble.TRANSPORT: Cause.STRANGE,
+_CLOSE_TIMEOUT = 1.0
+_REQUEST_ID = 1
+_STATUS_BY_FAILURE = {
+    Trouble.RETIRED: ProbeStatus.RETIRED,
+    Trouble.NOT_FOUND: ProbeStatus.NOT_FOUND,
+    Trouble.REJECTED: ProbeStatus.KEY_REJECTED,
+    Trouble.FORBIDDEN: ProbeStatus.COUNTRY_BLOCKED,
+    Trouble.BLOCKED: ProbeStatus.BLOCKED,
+    Trouble.LIMITED: ProbeStatus.RATE_LIMITED,
+    Trouble.BANNED: ProbeStatus.BANNED,
+    Trouble.SERVER: ProbeStatus.SERVER_ERROR,
+    Trouble.TRANSPORT: ProbeStatus.INVALID_RESPONSE,
 }
 # The library would log every frame and header, secrets among them.
-_SILENT = logging.Logger("silent", logging.CRITICAL)
-_SILENT.addHandler(logging.NullHandler())
+_SILENT_LOGGER = logging.Logger("silent", logging.CRITICAL)
+_SILENT_LOGGER.addHandler(logging.NullHandler())
 
 
-def subscribed(source: Source, address: str, secret: str, timeout: float) -> Answer:
+def probe_subscription(source: Source, address: str, credential: str, timeout: float) -> ProbeResult:
     """Connect, subscribe with a credential, wait for the answer, close. Takes three times `timeout` at most."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     try:
         with connect(
             address,
             compression=None,
             open_timeout=timeout,
-            close_timeout=_GOODBYE,
+            close_timeout=_CLOSE_TIMEOUT,
             ping_interval=None,
-            logger=_SILENT,
+            logger=_SILENT_LOGGER,
             proxy=None if is_loopback(address) else True,
-        ) as wire:
-            cause, detail, wait = _attached(wire, source, secret, timeout)
+        ) as websocket:
+            status, detail, wait = _subscribe(websocket, source, credential, timeout)
     except (WebSocketException, OSError, EOFError, ValueError) as error:
-        cause, detail, wait = _why(error)
-    return Answer(source.name, cause, detail, time.monotonic() - began, wait)
+        status, detail, wait = _classify_error(error)
+    return ProbeResult(source.name, status, detail, time.monotonic() - started_at, wait)
 
 
-def _attached(wire: ClientConnection, source: Source, secret: str, timeout: float) -> tuple[Cause, str, float | None]:
-    wire.send(source.dialect.attach(_REQUEST, [secret]))
+def _subscribe(
+    websocket: ClientConnection, source: Source, credential: str, timeout: float
+) -> tuple[ProbeStatus, str, float | None]:
+    websocket.send(source.dialect.attach(_REQUEST_ID, [credential]))
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
         try:
-            answer = decode(wire.recv(left))
+            response = decode(websocket.recv(left))
         except TimeoutError:
             break
-        except MalformedFrame as error:
-            return Cause.STRANGE, str(error), None
-        if isinstance(answer, AnswerFrame):
-            return _meaning(answer)
-    return Cause.SILENT, "the subscription was not answered", None
+        except MalformedFrameError as error:
+            return ProbeStatus.INVALID_RESPONSE, str(error), None
+        if isinstance(response, ResponseFrame):
+            return _interpret_response(response)
+    return ProbeStatus.NO_RESPONSE, "the subscription was not answered", None
 
 
-def _meaning(answer: AnswerFrame) -> tuple[Cause, str, float | None]:
-    if answer.ok:
-        return Cause.FINE, "", None
-    return _of(failure_of_answer(answer, time.time_ns() // 1_000_000))
+def _interpret_response(response: ResponseFrame) -> tuple[ProbeStatus, str, float | None]:
+    if response.ok:
+        return ProbeStatus.OK, "", None
+    return _map_failure(failure_of_answer(response, time.time_ns() // 1_000_000))
 
 
-def _of(failure: Failure) -> tuple[Cause, str, float | None]:
-    return _CAUSES.get(failure.trouble, Cause.REJECTED), failure.detail, failure.wait
+def _map_failure(failure: Failure) -> tuple[ProbeStatus, str, float | None]:
+    return _STATUS_BY_FAILURE.get(failure.trouble, ProbeStatus.REQUEST_REJECTED), failure.detail, failure.wait
 
 
-def _why(error: Exception) -> tuple[Cause, str, float | None]:
+def _classify_error(error: Exception) -> tuple[ProbeStatus, str, float | None]:
     match error:
         case InvalidStatus():
             wait = error.response.headers.get("Retry-After", "")
             failure = failure_of_status(error.response.status_code, float(wait) if wait.isdecimal() else None)
-            return _of(failure)
+            return _map_failure(failure)
         case ProxyError() | InvalidProxy():
-            return Cause.PROXY, "", None
+            return ProbeStatus.PROXY_FAILED, "", None
         case TimeoutError():
-            return Cause.TIMED_OUT, "the handshake took too long", None
+            return ProbeStatus.TIMED_OUT, "the handshake took too long", None
         case socket.gaierror():
-            return Cause.NO_NAME, "", None
+            return ProbeStatus.DNS_FAILED, "", None
         case ssl.SSLError():
-            return Cause.NO_TLS, error.reason or "", None
+            return ProbeStatus.TLS_FAILED, error.reason or "", None
         case ConnectionRefusedError():
-            return Cause.REFUSED, "", None
+            return ProbeStatus.CONNECTION_REFUSED, "", None
         case OSError() | EOFError():
-            return Cause.CUT_OFF, "during the handshake", None
-    return Cause.STRANGE, type(error).__name__, None
+            return ProbeStatus.DISCONNECTED, "during the handshake", None
+    return ProbeStatus.INVALID_RESPONSE, type(error).__name__, None

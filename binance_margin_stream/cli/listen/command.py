@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Protocol
 from binance_margin_stream import CROSS, ApiKeyAuth, Change, Event, MarginStream, StreamError, StreamGap, isolated
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.listen.liveness import Patience
-from binance_margin_stream.cli.listen.worker import EndedOnRequest, Following, ending_on_signals
-from binance_margin_stream.cli.output import write_line
-from binance_margin_stream.cli.target import Exchange
-from binance_margin_stream.redaction import shortened
-from binance_margin_stream.stream.events.formatting import words
+from binance_margin_stream.cli.listen.liveness import LivenessTimeout
+from binance_margin_stream.cli.listen.worker import Interrupted, StreamWorker, handle_signals
+from binance_margin_stream.cli.output import print_line
+from binance_margin_stream.cli.target import Target
+from binance_margin_stream.redaction import truncate
+from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.protocol.actions import Level
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-__all__ = ["Wish", "follow"]
+__all__ = ["ListenOptions", "run_listen"]
 
-_TICK = 0.25
+_REFRESH_INTERVAL = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ListenOptions:
     """What to follow, and when to end."""
 
     cross: bool = True
@@ -37,104 +37,106 @@ class Wish:
     risk: bool = False
     source: str = "auto"
     json: bool = False
-    since_gap_exit: bool = False
-    give_up_after: float | None = None
+    exit_on_gap: bool = False
+    timeout: float | None = None
     """Seconds without all accounts being live, None to try for ever."""
 
 
-class View(Protocol):
-    """Where it is shown. `take` and `changed` are called in the stream's threads, `refresh` in the main one."""
+class Output(Protocol):
+    """Where it is shown. `on_item` and `on_change` are called in the stream's threads, `refresh` in the main one."""
 
-    def take(self, item: Event | StreamGap) -> None:
+    def on_item(self, item: Event | StreamGap) -> None:
         """Show an item."""
 
-    def changed(self, change: Change) -> None:
+    def on_change(self, change: Change) -> None:
         """Show that the stream itself changed."""
 
     def refresh(self, stream: MarginStream) -> None:
         """A moment has passed."""
 
 
-def follow(wish: Wish, auth: ApiKeyAuth, exchange: Exchange) -> ExitCode:
+def run_listen(options: ListenOptions, auth: ApiKeyAuth, target: Target) -> ExitCode:
     """Follow the accounts; answers why it ended. Raises what a stream raises, `OSError`, and `CommandError`."""
-    if wish.json or not sys.stdout.isatty():
-        return _followed(wish, auth, exchange, _Lines())
-    with _live() as live:
-        return _followed(wish, auth, exchange, _Screen(exchange.name, live))
+    if options.json or not sys.stdout.isatty():
+        return _run_stream(options, auth, target, _JsonLines())
+    with _create_live() as live:
+        return _run_stream(options, auth, target, _LiveTable(target.name, live))
 
 
-def _followed(wish: Wish, auth: ApiKeyAuth, exchange: Exchange, view: View) -> ExitCode:
-    patience = Patience(wish.give_up_after)
+def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output: Output) -> ExitCode:
+    liveness_timeout = LivenessTimeout(options.timeout)
 
-    def changed(change: Change) -> None:
-        patience.changed(change)
-        view.changed(change)
+    def on_change(change: Change) -> None:
+        liveness_timeout.on_change(change)
+        output.on_change(change)
 
-    def take(item: Event | StreamGap) -> None:
-        view.take(item)
-        if wish.since_gap_exit and isinstance(item, StreamGap):
-            raise CommandError(f"{item.account}: {words(item)}", ExitCode.GAP)
+    def on_item(item: Event | StreamGap) -> None:
+        output.on_item(item)
+        if options.exit_on_gap and isinstance(item, StreamGap):
+            raise CommandError(f"{item.account}: {describe(item)}", ExitCode.GAP)
 
-    accounts = [*([CROSS] if wish.cross else []), *map(isolated, wish.symbols)]
+    accounts = [*([CROSS] if options.cross else []), *map(isolated, options.symbols)]
     stream = MarginStream(
-        auth, accounts, endpoints=exchange.endpoints, source=wish.source, risk=wish.risk, on_change=changed
+        auth, accounts, endpoints=target.endpoints, source=options.source, risk=options.risk, on_change=on_change
     )
-    following = Following(stream, take)
-    with ending_on_signals():
+    worker = StreamWorker(stream, on_item)
+    with handle_signals():
         try:
-            following.start()
-            while not following.wait(_TICK):
-                view.refresh(stream)
-                patience.look(stream.state, time.monotonic())
-        except (EndedOnRequest, BrokenPipeError):
+            worker.start()
+            while not worker.wait(_REFRESH_INTERVAL):
+                output.refresh(stream)
+                liveness_timeout.check(stream.state, time.monotonic())
+        except (Interrupted, BrokenPipeError):
             pass
         finally:
-            following.close()
-    return ExitCode.ENDED
+            worker.close()
+    return ExitCode.SUCCESS
 
 
-class _Lines:
+class _JsonLines:
     """One JSON object a line on standard output, and the stream's own changes on standard error."""
 
-    def take(self, item: Event | StreamGap) -> None:
-        write_line(item.to_json())
+    def on_item(self, item: Event | StreamGap) -> None:
+        print_line(item.to_json())
 
-    def changed(self, change: Change) -> None:
+    def on_change(self, change: Change) -> None:
         if change.level.value >= Level.INFO.value:
             account = f" {change.account}" if change.account is not None else ""
             detail = f" ({change.detail})" if change.detail else ""
-            print(shortened(f"{change.name}{account}{detail}"), file=sys.stderr, flush=True)
+            print(truncate(f"{change.name}{account}{detail}"), file=sys.stderr, flush=True)
 
     def refresh(self, stream: MarginStream) -> None:
         """Nothing: lines stay as they are."""
 
 
-class _Screen:
+class _LiveTable:
     """The live table."""
 
-    def __init__(self, exchange: str, live: Live) -> None:
-        from binance_margin_stream.cli.listen.dashboard import Board
+    def __init__(self, target_name: str, live: Live) -> None:
+        from binance_margin_stream.cli.listen.dashboard import Dashboard
 
-        self._exchange = exchange
+        self._target_name = target_name
         self._live = live
-        self._board = Board()
+        self._dashboard = Dashboard()
 
-    def take(self, item: Event | StreamGap) -> None:
-        self._board.take(item, time.monotonic(), time.time())
+    def on_item(self, item: Event | StreamGap) -> None:
+        self._dashboard.add_item(item, time.monotonic(), time.time())
 
-    def changed(self, change: Change) -> None:
+    def on_change(self, change: Change) -> None:
         if change.level.value >= Level.INFO.value:
-            self._board.changed(change, time.time())
+            self._dashboard.add_change(change, time.time())
 
     def refresh(self, stream: MarginStream) -> None:
-        from binance_margin_stream.cli.listen.live_table import screen
+        from binance_margin_stream.cli.listen.live_table import render
 
         with suppress(StreamError):  # not entered yet, or closed a moment ago
             health, console = stream.health, self._live.console
-            self._live.update(screen(self._exchange, health, self._board, time.monotonic(), console), refresh=True)
+            self._live.update(
+                render(self._target_name, health, self._dashboard, time.monotonic(), console), refresh=True
+            )
 
 
-def _live() -> Live:
+def _create_live() -> Live:
     from rich.console import Console
     from rich.live import Live
 

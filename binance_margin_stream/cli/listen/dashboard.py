@@ -6,75 +6,75 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from binance_margin_stream.redaction import shortened
+from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.formatting import words
+from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
 from binance_margin_stream.stream.protocol.actions import Change
 
-__all__ = ["Board", "Entry", "Row"]
+__all__ = ["AccountStats", "Dashboard", "LogEntry"]
 
-_RECENT = 100
+_MAX_ENTRIES = 100
 
 
 @dataclass(slots=True)
-class Row:
+class AccountStats:
     """What came for one account."""
 
     events: int = 0
     gaps: int = 0
-    last: str = ""
+    last_event: str = ""
     """The last event, in words."""
-    at: float | None = None
+    last_event_at: float | None = None
     """When that came, on the clock of the caller, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LogEntry:
     """One thing that happened: `kind` is ``event``, ``gap`` or ``stream``."""
 
-    at: float
+    timestamp: float
     """Seconds since 1970."""
     kind: str
     account: str
     text: str
 
 
-class Board:
+class Dashboard:
     """Counts and remembers what came; written by the stream's threads, read by the screen's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[Account, Row] = {}
-        self._recent: deque[Entry] = deque(maxlen=_RECENT)
+        self._stats: dict[Account, AccountStats] = {}
+        self._recent: deque[LogEntry] = deque(maxlen=_MAX_ENTRIES)
 
-    def take(self, item: Event | StreamGap, now: float, wall: float) -> None:
-        """An item came; `now` is on any steady clock, `wall` is seconds since 1970."""
-        said = shortened(words(item))
+    def add_item(self, item: Event | StreamGap, now: float, timestamp: float) -> None:
+        """An item came; `now` is on any steady clock, `timestamp` is seconds since 1970."""
+        text = truncate(describe(item))
         with self._lock:
-            row = self._rows.setdefault(item.account, Row())
+            stats = self._stats.setdefault(item.account, AccountStats())
             kind = "gap" if isinstance(item, StreamGap) else "event"
             if kind == "gap":
-                row.gaps += 1
+                stats.gaps += 1
             else:
-                row.events, row.last, row.at = row.events + 1, said, now
-            self._recent.append(Entry(wall, kind, str(item.account), said))
+                stats.events, stats.last_event, stats.last_event_at = stats.events + 1, text, now
+            self._recent.append(LogEntry(timestamp, kind, str(item.account), text))
 
-    def changed(self, change: Change, wall: float) -> None:
+    def add_change(self, change: Change, timestamp: float) -> None:
         """The stream itself changed."""
         if change.name == "gap":
             return  # it comes as an item, too
         account = "" if change.account is None else str(change.account)
-        said = shortened(f"{change.name} ({change.detail})" if change.detail else change.name)
+        text = truncate(f"{change.name} ({change.detail})" if change.detail else change.name)
         with self._lock:
-            self._recent.append(Entry(wall, "stream", account, said))
+            self._recent.append(LogEntry(timestamp, "stream", account, text))
 
-    def row(self, account: Account) -> Row:
+    def get_stats(self, account: Account) -> AccountStats:
         """What came for an account."""
         with self._lock:
-            return self._rows.get(account, Row())
+            return self._stats.get(account, AccountStats())
 
-    def recent(self, count: int) -> list[Entry]:
+    def get_recent(self, count: int) -> list[LogEntry]:
         """The last entries, oldest first."""
         with self._lock:
             return list(self._recent)[-count:]

@@ -9,12 +9,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from binance_margin_stream.cli.listen.dashboard import Board, Entry, Row
+from binance_margin_stream.cli.listen.dashboard import AccountStats, Dashboard, LogEntry
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.protocol.actions import State
 
-__all__ = ["screen"]
+__all__ = ["render"]
 
 _STATE_STYLES = {
     State.CONNECTING: "yellow",
@@ -24,27 +24,33 @@ _STATE_STYLES = {
     State.FAILED: "bold red",
 }
 _ENTRY_STYLES = {"event": "", "gap": "bold yellow", "stream": "dim"}
-_LINES_AROUND = 10
-_MOST_RECENT = 12
-_LEAST_RECENT = 3
+_RESERVED_LINES = 10
+_MAX_LOG_LINES = 12
+_MIN_LOG_LINES = 3
 
 
-def screen(exchange: str, health: Health, board: Board, now: float, console: Console) -> RenderableType:
+def render(target_name: str, health: Health, dashboard: Dashboard, now: float, console: Console) -> RenderableType:
     """Everything at one moment, in as many lines as the terminal has; `now` is on the board's clock."""
-    room = console.height - _LINES_AROUND - len(health.accounts)
-    recent = board.recent(max(_LEAST_RECENT, min(_MOST_RECENT, room)))
-    return Group(_title(exchange, health), _accounts(health, board, now), *map(_line, recent), Text(), *_footer(health))
+    free_lines = console.height - _RESERVED_LINES - len(health.accounts)
+    recent = dashboard.get_recent(max(_MIN_LOG_LINES, min(_MAX_LOG_LINES, free_lines)))
+    return Group(
+        _render_title(target_name, health),
+        _render_accounts(health, dashboard, now),
+        *map(_render_log_entry, recent),
+        Text(),
+        *_render_footer(health),
+    )
 
 
-def _title(exchange: str, health: Health) -> Text:
+def _render_title(target_name: str, health: Health) -> Text:
     title = Text.assemble(
-        ("Binance margin stream", "bold"), "  ", exchange, "  ", (health.state.value, _STATE_STYLES[health.state])
+        ("Binance margin stream", "bold"), "  ", target_name, "  ", (health.state.value, _STATE_STYLES[health.state])
     )
     title.truncate(200)
     return title
 
 
-def _accounts(health: Health, board: Board, now: float) -> Table:
+def _render_accounts(health: Health, dashboard: Dashboard, now: float) -> Table:
     table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold")
     table.add_column("account", no_wrap=True)
     table.add_column("way in", no_wrap=True)
@@ -54,29 +60,29 @@ def _accounts(health: Health, board: Board, now: float) -> Table:
     table.add_column("last event", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("age", justify="right", no_wrap=True)
     for account, live in health.accounts.items():
-        table.add_row(*_cells(account, live, health.sources[account], board.row(account), now))
+        table.add_row(*_render_row(account, live, health.sources[account], dashboard.get_stats(account), now))
     return table
 
 
-def _cells(account: Account, live: bool, source: str, row: Row, now: float) -> list[Text]:
+def _render_row(account: Account, live: bool, source: str, stats: AccountStats, now: float) -> list[Text]:
     return [
         Text(str(account)),
         Text(source),
         Text("live", "green") if live else Text("waiting", "yellow"),
-        Text(str(row.events)),
-        Text(str(row.gaps), "bold yellow" if row.gaps else ""),
-        Text(row.last),
-        Text("" if row.at is None else duration(now - row.at)),
+        Text(str(stats.events)),
+        Text(str(stats.gaps), "bold yellow" if stats.gaps else ""),
+        Text(stats.last_event),
+        Text("" if stats.last_event_at is None else format_duration(now - stats.last_event_at)),
     ]
 
 
-def _line(entry: Entry) -> Text:
-    moment = datetime.fromtimestamp(entry.at).astimezone().strftime("%H:%M:%S")
+def _render_log_entry(entry: LogEntry) -> Text:
+    moment = datetime.fromtimestamp(entry.timestamp).astimezone().strftime("%H:%M:%S")
     parts = (f"{moment}  ", f"{entry.kind:<6}  ", f"{entry.account}: " if entry.account else "", entry.text)
     return Text("".join(parts), _ENTRY_STYLES[entry.kind], no_wrap=True, overflow="ellipsis")
 
 
-def _footer(health: Health) -> list[Text]:
+def _render_footer(health: Health) -> list[Text]:
     counts = (
         (health.connections, "connection"),
         (health.reconnects, "reconnect"),
@@ -86,18 +92,18 @@ def _footer(health: Health) -> list[Text]:
     )
     lines = [
         ", ".join(f"{count} {name}{'s' * (count != 1)}" for count, name in counts),
-        f"last frame {_ago(health.frame_age)}, last ping {_ago(health.ping_age)}",
+        f"last frame {_format_age(health.frame_age)}, last ping {_format_age(health.ping_age)}",
     ]
     if health.next_action is not None and health.next_action_in is not None:
-        lines.append(f"next: {health.next_action} in {duration(health.next_action_in)}")
+        lines.append(f"next: {health.next_action} in {format_duration(health.next_action_in)}")
     return [Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in (*lines, "Ctrl-C ends it")]
 
 
-def _ago(age: float | None) -> str:
-    return "none yet" if age is None else f"{duration(age)} ago"
+def _format_age(age: float | None) -> str:
+    return "none yet" if age is None else f"{format_duration(age)} ago"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time in its two largest units at most, such as ``3 m 20 s``."""
     whole = max(0, round(seconds))
     days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60

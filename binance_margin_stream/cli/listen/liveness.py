@@ -8,33 +8,33 @@ from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.stream.protocol.actions import Change, Level, State
 
-__all__ = ["Patience"]
+__all__ = ["LivenessTimeout"]
 
-_CODES = {"limited": ExitCode.LIMITED, "banned": ExitCode.BANNED, "blocked": ExitCode.BLOCKED}
+_EXIT_CODE_BY_CHANGE = {"limited": ExitCode.RATE_LIMITED, "banned": ExitCode.BANNED, "blocked": ExitCode.BLOCKED}
 
 
 @dataclass
-class Patience:
+class LivenessTimeout:
     """Counts the time without all accounts being live, and remembers why they are not."""
 
     seconds: float | None
     """None for ever."""
-    _since: float | None = field(default=None, init=False)
-    _why: str = field(default="no answer", init=False)
-    _code: ExitCode = field(default=ExitCode.UNREACHABLE, init=False)
+    _down_since: float | None = field(default=None, init=False)
+    _reason: str = field(default="no answer", init=False)
+    _exit_code: ExitCode = field(default=ExitCode.UNREACHABLE, init=False)
 
-    def changed(self, change: Change) -> None:
+    def on_change(self, change: Change) -> None:
         """The stream told of a change."""
-        if change.name in _CODES:
-            self._code = _CODES[change.name]
+        if change.name in _EXIT_CODE_BY_CHANGE:
+            self._exit_code = _EXIT_CODE_BY_CHANGE[change.name]
         elif change.level.value >= Level.WARNING.value and change.detail:
-            self._why = change.detail
+            self._reason = change.detail
 
-    def look(self, state: State, now: float) -> None:
+    def check(self, state: State, now: float) -> None:
         """Raise `CommandError` with the code of the trouble when it has been long enough; `now` is in seconds."""
         if state is State.LIVE:
-            self._since, self._code = None, ExitCode.UNREACHABLE
+            self._down_since, self._exit_code = None, ExitCode.UNREACHABLE
             return
-        self._since = now if self._since is None else self._since
-        if self.seconds is not None and now - self._since >= self.seconds:
-            raise CommandError(f"given up after {self.seconds:g} s: {self._why}", self._code)
+        self._down_since = now if self._down_since is None else self._down_since
+        if self.seconds is not None and now - self._down_since >= self.seconds:
+            raise CommandError(f"given up after {self.seconds:g} s: {self._reason}", self._exit_code)

@@ -10,42 +10,42 @@ from types import FrameType
 
 from binance_margin_stream import Event, MarginStream, StreamGap
 
-__all__ = ["EndedOnRequest", "Following", "ending_on_signals"]
+__all__ = ["Interrupted", "StreamWorker", "handle_signals"]
 
-_FAREWELL = 0.2
+_JOIN_TIMEOUT = 0.2
 
 
-class EndedOnRequest(BaseException):
+class Interrupted(BaseException):
     """Ctrl-C or SIGTERM; raised in the main thread."""
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM raise `EndedOnRequest`, once: what comes later does not disturb the end."""
+def handle_signals() -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM raise `Interrupted`, once: what comes later does not disturb the end."""
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        for number in former:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in previous_handlers:
             signal.signal(number, signal.SIG_IGN)
-        raise EndedOnRequest
+        raise Interrupted
 
-    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in former.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
-class Following:
-    """Enters a stream and hands over each item, until it ends, fails, or `take` raises."""
+class StreamWorker:
+    """Enters a stream and hands over each item, until it ends, fails, or `on_item` raises."""
 
-    def __init__(self, stream: MarginStream, take: Callable[[Event | StreamGap], None]) -> None:
+    def __init__(self, stream: MarginStream, on_item: Callable[[Event | StreamGap], None]) -> None:
         self._stream = stream
-        self._take = take
+        self._on_item = on_item
         self._done = threading.Event()
         self._error: BaseException | None = None
         # A daemon, since it may be stuck in writing to a pipe that nobody reads.
-        self._thread = threading.Thread(target=self._run, name="following", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="stream-worker", daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -61,13 +61,13 @@ class Following:
     def close(self) -> None:
         """End it, within five seconds; what arrived before is still handed over if that takes no time."""
         self._stream.close()
-        self._thread.join(_FAREWELL)
+        self._thread.join(_JOIN_TIMEOUT)
 
     def _run(self) -> None:
         try:
             with self._stream:
                 for item in self._stream:
-                    self._take(item)
+                    self._on_item(item)
         except BaseException as error:  # whatever it is, the main thread raises it again
             self._error = error
         finally:

@@ -16,23 +16,23 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from binance_margin_stream.redaction import redacted
+from binance_margin_stream.redaction import redact
 from binance_margin_stream.stream.accounts import NO_ACCOUNT, Account
-from binance_margin_stream.stream.events.errors import MalformedFrame, reason_of
-from binance_margin_stream.stream.events.field_types import AccountField, Integer, JsonValue, Text, Time, datetime_of
-from binance_margin_stream.stream.events.json_codec import plain, revived
+from binance_margin_stream.stream.events.errors import MalformedFrameError, reason_of
+from binance_margin_stream.stream.events.field_types import AccountField, Integer, JsonValue, Text, Time, to_datetime
+from binance_margin_stream.stream.events.json_codec import from_jsonable, to_jsonable
 
-__all__ = ["Event", "GapReason", "Identity", "Record", "StreamGap", "StreamItem", "TimedEvent"]
+__all__ = ["Event", "FrozenModel", "GapReason", "Identity", "StreamGap", "StreamItem", "TimedEvent"]
 
 Identity: TypeAlias = tuple[str | int, ...]
 """Strings and integers, equal in every process that saw the same event: a key for sets, files and databases."""
 
 
-_APART = ("account", "event_type")  # in the identity by itself; spelled in two ways for some events
+_NOT_IN_IDENTITY = ("account", "event_type")  # in the identity by itself; spelled in two ways for some events
 _Item = TypeVar("_Item", bound="StreamItem")
 
 
-class Record(BaseModel, frozen=True):
+class FrozenModel(BaseModel, frozen=True):
     """A frozen group of named fields that keeps those that it does not know, too."""
 
     model_config = ConfigDict(
@@ -59,7 +59,7 @@ class Record(BaseModel, frozen=True):
         """The fields that are set, without anything that may be a listen key or a token."""
         yield from self._fields()
         if self.extra:
-            yield "extra", _Shown(redacted(repr(dict(self.extra))))
+            yield "extra", _Shown(redact(repr(dict(self.extra))))
 
     def _fields(self) -> Iterator[tuple[str, object]]:
         for name in type(self).model_fields:
@@ -67,14 +67,14 @@ class Record(BaseModel, frozen=True):
             if value is not None:
                 yield name, value
 
-    def _plain(self) -> dict[str, JsonValue]:
-        fields = {name: _plain_field(value) for name, value in self._fields()}
+    def _to_jsonable(self) -> dict[str, JsonValue]:
+        fields = {name: _field_to_jsonable(value) for name, value in self._fields()}
         if self.extra:
-            fields["extra"] = plain(dict(self.extra))
+            fields["extra"] = to_jsonable(dict(self.extra))
         return fields
 
 
-class StreamItem(Record, frozen=True):
+class StreamItem(FrozenModel, frozen=True):
     """Anything that a stream hands over: an `Event`, or a `StreamGap` where events may be missing."""
 
     account: AccountField = Field(default=NO_ACCOUNT, validation_alias=" account")  # never on the wire
@@ -87,7 +87,7 @@ class StreamItem(Record, frozen=True):
         is left out. Fields that this version does not know stand under ``extra``, by their wire names; fractional
         numbers among them are written ``{"$number": "1.50"}``. A listen key is replaced by its fingerprint.
         """
-        return {"kind": type(self).__name__, **self._plain()}
+        return {"kind": type(self).__name__, **self._to_jsonable()}
 
     def to_json(self) -> str:
         """`to_dict` as compact JSON text."""
@@ -97,20 +97,20 @@ class StreamItem(Record, frozen=True):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` wrote: of this class, or of one below it.
 
-        So `StreamItem.from_dict` reads everything and `Event.from_dict` every event. Raises `MalformedFrame`.
+        So `StreamItem.from_dict` reads everything and `Event.from_dict` every event. Raises `MalformedFrameError`.
         """
         fields = dict(data)
-        kind = _class_named(cls, fields.pop("kind", None))
+        kind = _find_class(cls, fields.pop("kind", None))
         if kind is None:
-            raise MalformedFrame(f"not the stored form of {cls.__name__}: no such kind")
-        return _read(kind, fields)
+            raise MalformedFrameError(f"not the stored form of {cls.__name__}: no such kind")
+        return _validate(kind, fields)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """What `to_json` wrote. Raises `MalformedFrame`."""
-        data = _parsed(text)
+        """What `to_json` wrote. Raises `MalformedFrameError`."""
+        data = _parse_json(text)
         if not isinstance(data, dict):
-            raise MalformedFrame("not the stored form of a stream's item: not a JSON object")
+            raise MalformedFrameError("not the stored form of a stream's item: not a JSON object")
         return cls.from_dict(data)
 
 
@@ -132,10 +132,10 @@ class Event(StreamItem, frozen=True):
         such as two equal deposits in the same millisecond, both happened: pair the first with the first of the
         other reader and the second with the second, and do not drop the second.
         """
-        content = {name: value for name, value in self._plain().items() if name not in _APART}
+        content = {name: value for name, value in self._to_jsonable().items() if name not in _NOT_IN_IDENTITY}
         return type(self).__name__, str(self.account), _digest(content)
 
-    def routed_to(self, account: Account) -> Self:
+    def with_account(self, account: Account) -> Self:
         """The same event as one of this account."""
         return self.model_copy(update={"account": account})
 
@@ -152,7 +152,7 @@ class TimedEvent(Event, frozen=True):
     @property
     def event_datetime(self) -> datetime:
         """`event_time`, in UTC."""
-        return datetime_of(self.event_time)
+        return to_datetime(self.event_time)
 
     def __hash__(self) -> int:
         return hash((type(self), self.account, self.event_time))
@@ -188,12 +188,12 @@ class StreamGap(StreamItem, frozen=True):
     @property
     def since_datetime(self) -> datetime:
         """`since`, in UTC."""
-        return datetime_of(self.since)
+        return to_datetime(self.since)
 
     @property
     def until_datetime(self) -> datetime:
         """`until`, in UTC."""
-        return datetime_of(self.until)
+        return to_datetime(self.until)
 
     def __hash__(self) -> int:
         return hash((self.account, self.since, self.until, self.reason, self.dropped))
@@ -206,13 +206,13 @@ class _Shown(str):
     __repr__ = str.__str__
 
 
-def _plain_field(value: object) -> JsonValue:
+def _field_to_jsonable(value: object) -> JsonValue:
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, Account):
         return str(value)
     if isinstance(value, tuple):
-        return [record._plain() for record in cast(tuple[Record, ...], value)]
+        return [record._to_jsonable() for record in cast(tuple[FrozenModel, ...], value)]
     return cast(JsonValue, value)
 
 
@@ -221,14 +221,14 @@ def _digest(content: Mapping[str, JsonValue]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _class_named(cls: type[_Item], name: object) -> type[_Item] | None:
+def _find_class(cls: type[_Item], name: object) -> type[_Item] | None:
     if cls.__name__ == name:
         return cls
-    found = (_class_named(below, name) for below in cls.__subclasses__())
+    found = (_find_class(below, name) for below in cls.__subclasses__())
     return next(filter(None, found), None)
 
 
-def _read(kind: type[_Item], fields: dict[str, Any]) -> _Item:
+def _validate(kind: type[_Item], fields: dict[str, Any]) -> _Item:
     try:
         item = kind.model_validate(fields, by_alias=False, by_name=True)
         _restore_extra(item)
@@ -237,22 +237,22 @@ def _read(kind: type[_Item], fields: dict[str, Any]) -> _Item:
         reason = reason_of(kind.__name__, error)
     except (ValueError, ArithmeticError, RecursionError):
         reason = f"{kind.__name__}: what stands under 'extra' is not what to_dict writes"
-    raise MalformedFrame(reason)  # out here, so that it carries no other error, which would hold the content
+    raise MalformedFrameError(reason)  # out here, so that it carries no other error, which would hold the content
 
 
-def _restore_extra(record: Record) -> None:
+def _restore_extra(record: FrozenModel) -> None:
     """Unwraps the unknown fields of a record that was just read and that nobody else has seen yet."""
     extra = cast(dict[str, JsonValue], record.__pydantic_extra__)
     wrapped = extra.pop("extra", {})
     if extra or not isinstance(wrapped, dict):
         raise ValueError("holds a field that to_dict does not write")
-    extra.update({key: revived(value) for key, value in wrapped.items()})
+    extra.update({key: from_jsonable(value) for key, value in wrapped.items()})
     for value in record.__dict__.values():
         for inner in value if isinstance(value, tuple) else ():
             _restore_extra(inner)
 
 
-def _parsed(text: str | bytes) -> object:
+def _parse_json(text: str | bytes) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, from_json
 
 from binance_margin_stream.stream.accounts import NO_ACCOUNT, Account
-from binance_margin_stream.stream.events.errors import MalformedFrame, reason_of
+from binance_margin_stream.stream.events.errors import MalformedFrameError, reason_of
 from binance_margin_stream.stream.events.execution_report import UsualReport
 from binance_margin_stream.stream.events.field_types import JsonValue
 from binance_margin_stream.stream.events.models import (
@@ -36,9 +36,9 @@ from binance_margin_stream.stream.events.models import (
     UnknownEvent,
     UserLiabilityChange,
 )
-from binance_margin_stream.stream.events.responses import AnswerFrame, answer_of, is_answer
+from binance_margin_stream.stream.events.responses import ResponseFrame, is_response, parse_response
 
-__all__ = ["AnswerFrame", "EventFrame", "Frame", "Route", "decode"]
+__all__ = ["EventFrame", "Frame", "ResponseFrame", "Route", "decode"]
 
 Route: TypeAlias = int | str | None
 """What a frame says about its way: a subscription id, the name of a combined stream, or nothing (None)."""
@@ -85,15 +85,15 @@ class EventFrame(NamedTuple):
         return f"EventFrame({self.event!r}, route={'***' if isinstance(self.route, str) else self.route!r})"
 
 
-Frame: TypeAlias = EventFrame | AnswerFrame
+Frame: TypeAlias = EventFrame | ResponseFrame
 
 
 def decode(frame: bytes | str, accounts: Mapping[Route, Account] = _NOWHERE) -> Frame:
-    """The event or the answer in one WebSocket frame; raises `MalformedFrame` and nothing else.
+    """The event or the answer in one WebSocket frame; raises `MalformedFrameError` and nothing else.
 
     `accounts` says to which account each route leads: a subscription id of the WebSocket API, the name of a
     combined stream, or None for events that come bare. An event whose route it does not name gets `NO_ACCOUNT`:
-    `event.routed_to(account)` gives it the right one once the answer with the subscription id is there.
+    `event.with_account(account)` gives it the right one once the answer with the subscription id is there.
     """
     raw = frame if type(frame) is bytes else _utf8(frame)
     opening, marker, body = raw.partition(_SUBSCRIBED)
@@ -101,7 +101,7 @@ def decode(frame: bytes | str, accounts: Mapping[Route, Account] = _NOWHERE) -> 
     event = _quickly(body[:-1]) if route is not None and raw[-1] == _CLOSING else None
     if event is None:
         found = _thoroughly(raw) if route is not None else _without_subscription(raw)
-        if isinstance(found, AnswerFrame):
+        if isinstance(found, ResponseFrame):
             return found
         event, route = found
     # The event was made a moment ago and nobody else has it yet; from here on it is frozen.
@@ -182,16 +182,16 @@ def _utf8(frame: bytes | str) -> bytes:
 def _thoroughly(raw: bytes) -> Frame:
     payload = _strict_json(raw)
     if not isinstance(payload, dict):
-        raise MalformedFrame("frame: not a JSON object")
+        raise MalformedFrameError("frame: not a JSON object")
     if "e" in payload:
         return EventFrame(_event_of(payload))
     if "event" in payload:
         return EventFrame(_event_of(payload["event"]), _subscription_of(payload))
     if "stream" in payload and "data" in payload:
         return EventFrame(_event_of(payload["data"]), _stream_of(payload))
-    if is_answer(payload):
-        return answer_of(payload)
-    raise MalformedFrame("frame: neither an event nor an answer")
+    if is_response(payload):
+        return parse_response(payload)
+    raise MalformedFrameError("frame: neither an event nor an answer")
 
 
 def _strict_json(raw: bytes) -> JsonValue:
@@ -200,43 +200,43 @@ def _strict_json(raw: bytes) -> JsonValue:
         # and depths and lengths without end. It would round numbers, so its result is not used.
         from_json(raw, allow_inf_nan=False, cache_strings="none")
         return cast(JsonValue, json.loads(raw, parse_float=Decimal, object_pairs_hook=_unique))
-    except MalformedFrame:
+    except MalformedFrameError:
         raise
     except (ValueError, ArithmeticError, RecursionError):
         pass
-    raise MalformedFrame("frame: not JSON in UTF-8 of a sane depth and size")
+    raise MalformedFrameError("frame: not JSON in UTF-8 of a sane depth and size")
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     names = dict(pairs)
     if len(names) != len(pairs):
-        raise MalformedFrame("frame: a name occurs twice in one object")
+        raise MalformedFrameError("frame: a name occurs twice in one object")
     return names
 
 
 def _event_of(payload: JsonValue) -> Event:
     if not isinstance(payload, dict):
-        raise MalformedFrame("frame: the event is not a JSON object")
+        raise MalformedFrameError("frame: the event is not a JSON object")
     name = payload.get("e")
     if not isinstance(name, str):
-        raise MalformedFrame("frame: the event has no name")
+        raise MalformedFrameError("frame: the event has no name")
     kind = _CLASSES.get(name, UnknownEvent)
     try:
         return kind.model_validate(payload, by_alias=True, by_name=False)
     except ValidationError as error:
         reason = reason_of(kind.__name__, error)
-    raise MalformedFrame(reason)  # out here, so that it carries no other error, which would hold the content
+    raise MalformedFrameError(reason)  # out here, so that it carries no other error, which would hold the content
 
 
 def _subscription_of(envelope: Mapping[str, JsonValue]) -> int | None:
     subscription = envelope.get("subscriptionId")
     if isinstance(subscription, bool) or not isinstance(subscription, int | None):
-        raise MalformedFrame("frame: the subscription id is not an integer")
+        raise MalformedFrameError("frame: the subscription id is not an integer")
     return subscription
 
 
 def _stream_of(envelope: Mapping[str, JsonValue]) -> str:
     stream = envelope["stream"]
     if not isinstance(stream, str):
-        raise MalformedFrame("frame: the name of the stream is not a string")
+        raise MalformedFrameError("frame: the name of the stream is not a string")
     return stream

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from binance_margin_stream.exceptions import OpenApiException
 
-__all__ = ["MalformedFrame", "reason_of"]
+__all__ = ["MalformedFrameError", "reason_of"]
 
 
-class MalformedFrame(OpenApiException, ValueError):  # noqa: N818 - it names what came, as the docs do
+class MalformedFrameError(OpenApiException, ValueError):
     """A frame, or a stored event, that is not what the exchange promises: an event may be lost in it.
 
     The message says what is wrong with it and never repeats its content, since a listen key may be in there.

@@ -15,8 +15,8 @@ from binance_margin_stream.stream.events.field_types import (
     OptionalTime,
     Text,
     Time,
-    datetime_of,
-    optional_datetime_of,
+    to_datetime,
+    to_optional_datetime,
 )
 
 __all__ = [
@@ -182,22 +182,22 @@ class ExecutionReport(UsualReport, frozen=True):
     @property
     def transaction_datetime(self) -> datetime:
         """When it happened, in UTC."""
-        return datetime_of(self.transaction_time)
+        return to_datetime(self.transaction_time)
 
     @property
     def order_creation_datetime(self) -> datetime:
         """When the order was made, in UTC."""
-        return datetime_of(self.order_creation_time)
+        return to_datetime(self.order_creation_time)
 
     @property
     def working_datetime(self) -> datetime | None:
         """When the order came on the book, in UTC; None where it is not there."""
-        return optional_datetime_of(self.working_time)
+        return to_optional_datetime(self.working_time)
 
     @property
     def trailing_datetime(self) -> datetime | None:
         """When the trailing began, in UTC; None where the order does not trail."""
-        return optional_datetime_of(self.trailing_time)
+        return to_optional_datetime(self.trailing_time)
 
 
 _CONDITIONAL = frozenset(ExecutionReport.model_fields.keys() - UsualReport.model_fields.keys())

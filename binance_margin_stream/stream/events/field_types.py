@@ -27,8 +27,8 @@ __all__ = [
     "Schema",
     "Text",
     "Time",
-    "datetime_of",
-    "optional_datetime_of",
+    "to_datetime",
+    "to_optional_datetime",
 ]
 
 JsonValue: TypeAlias = "bool | int | str | Decimal | float | list[JsonValue] | dict[str, JsonValue] | None"
@@ -121,11 +121,11 @@ AccountField: TypeAlias = Annotated[Account, Schema(core_schema.no_info_plain_va
 """An account, or its text."""
 
 
-def datetime_of(milliseconds: int) -> datetime:
+def to_datetime(milliseconds: int) -> datetime:
     """The moment, in UTC, to the millisecond: no float takes part."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def optional_datetime_of(milliseconds: int | None) -> datetime | None:
+def to_optional_datetime(milliseconds: int | None) -> datetime | None:
     """The moment, in UTC, or None where the time is absent or -1."""
-    return None if milliseconds is None or milliseconds < 0 else datetime_of(milliseconds)
+    return None if milliseconds is None or milliseconds < 0 else to_datetime(milliseconds)

@@ -17,34 +17,34 @@ from binance_margin_stream.stream.events.models import (
     UserLiabilityChange,
 )
 
-__all__ = ["words"]
+__all__ = ["describe"]
 
 
-def words(item: Event | StreamGap) -> str:
+def describe(item: Event | StreamGap) -> str:
     """One line about an event or a gap, without its account."""
     match item:
         case StreamGap(since=since, until=until, reason=reason):
             return f"events of {until - since} ms may be missing ({reason}): reconcile"
         case ExecutionReport(side=side, quantity=quantity, symbol=symbol, order_status=status):
-            return f"{side} {_short(quantity)} {symbol} is {status}, {_short(item.cumulative_filled_quantity)} filled"
+            return f"{side} {_format_amount(quantity)} {symbol} is {status}, {_format_amount(item.cumulative_filled_quantity)} filled"
         case OutboundAccountPosition(balances=balances):
-            return ", ".join(f"{_short(balance.free)} {balance.asset} free" for balance in balances)
+            return ", ".join(f"{_format_amount(balance.free)} {balance.asset} free" for balance in balances)
         case BalanceUpdate(asset=asset, delta=delta):
-            return f"{_short(delta)} {asset}"
+            return f"{_format_amount(delta)} {asset}"
         case ExternalLockUpdate(asset=asset, delta=delta):
-            return f"{_short(delta)} {asset} locked from outside"
+            return f"{_format_amount(delta)} {asset} locked from outside"
         case ListStatus(symbol=symbol, list_order_status=status):
             return f"order list of {symbol} is {status}"
         case UserLiabilityChange(asset=asset, principal=principal):
-            return f"{_short(principal)} {asset} owed"
+            return f"{_format_amount(principal)} {asset} owed"
         case MarginLevelStatusChange(margin_level=level, status=status):
-            return f"margin level {_short(level)}: {status}"
+            return f"margin level {_format_amount(level)}: {status}"
         case UnknownEvent(event_type=name):
             return f"an event of a new kind, {name}"
     return type(item).__name__
 
 
-def _short(amount: Decimal) -> str:
+def _format_amount(amount: Decimal) -> str:
     """All digits that say something, and no zeros behind the last of them."""
     text = format(amount, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text

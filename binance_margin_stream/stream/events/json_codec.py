@@ -7,42 +7,42 @@ from decimal import Decimal
 
 from binance_margin_stream.stream.events.field_types import JsonValue
 
-__all__ = ["plain", "revived"]
+__all__ = ["from_jsonable", "to_jsonable"]
 
-_NUMBER = "$number"
+_NUMBER_KEY = "$number"
 
 
-def plain(value: JsonValue) -> JsonValue:
+def to_jsonable(value: JsonValue) -> JsonValue:
     """`value` for JSON: a fractional number becomes ``{"$number": "1.50"}``.
 
     JSON readers turn numbers with a fraction into floats, and a string would come back as a string. An object
-    of the exchange that already looks like that is wrapped once more, so that `revived` cannot mistake it.
+    of the exchange that already looks like that is wrapped once more, so that `from_jsonable` cannot mistake it.
     """
     if isinstance(value, Decimal):
-        return {_NUMBER: str(value)}
+        return {_NUMBER_KEY: str(value)}
     if isinstance(value, list):
-        return [plain(entry) for entry in value]
+        return [to_jsonable(entry) for entry in value]
     if isinstance(value, dict):
-        entries = {key: plain(entry) for key, entry in value.items()}
-        return {_NUMBER: entries} if entries.keys() == {_NUMBER} else entries
+        entries = {key: to_jsonable(entry) for key, entry in value.items()}
+        return {_NUMBER_KEY: entries} if entries.keys() == {_NUMBER_KEY} else entries
     return value
 
 
-def revived(value: JsonValue) -> JsonValue:
-    """What `plain` was given; raises `ValueError` or `ArithmeticError` for what it never writes."""
+def from_jsonable(value: JsonValue) -> JsonValue:
+    """The value that `to_jsonable` was given; raises `ValueError` or `ArithmeticError` for what it never writes."""
     if isinstance(value, list):
-        return [revived(entry) for entry in value]
+        return [from_jsonable(entry) for entry in value]
     if isinstance(value, dict):
-        return _revived_object(value)
+        return _object_from_jsonable(value)
     return value
 
 
-def _revived_object(value: Mapping[str, JsonValue]) -> JsonValue:
-    if value.keys() == {_NUMBER}:
-        inner = value[_NUMBER]
+def _object_from_jsonable(value: Mapping[str, JsonValue]) -> JsonValue:
+    if value.keys() == {_NUMBER_KEY}:
+        inner = value[_NUMBER_KEY]
         if isinstance(inner, str):
             return Decimal(inner)
         if not isinstance(inner, dict):
             raise ValueError("is not a number")
-        return {key: revived(entry) for key, entry in inner.items()}
-    return {key: revived(entry) for key, entry in value.items()}
+        return {key: from_jsonable(entry) for key, entry in inner.items()}
+    return {key: from_jsonable(entry) for key, entry in value.items()}

@@ -12,16 +12,16 @@ from pydantic import Field
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, Account, isolated
 from binance_margin_stream.stream.events.base import (
     Event,
+    FrozenModel,
     GapReason,
     Identity,
-    Record,
     StreamGap,
     StreamItem,
     TimedEvent,
 )
-from binance_margin_stream.stream.events.errors import MalformedFrame
+from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.execution_report import ExecutionReport
-from binance_margin_stream.stream.events.field_types import Integer, JsonValue, Money, Text, Time, datetime_of
+from binance_margin_stream.stream.events.field_types import Integer, JsonValue, Money, Text, Time, to_datetime
 
 __all__ = [
     "CROSS",
@@ -38,7 +38,7 @@ __all__ = [
     "ListStatus",
     "ListStatusOrder",
     "ListenKeyExpired",
-    "MalformedFrame",
+    "MalformedFrameError",
     "MarginLevelStatus",
     "MarginLevelStatusChange",
     "OutboundAccountPosition",
@@ -55,10 +55,10 @@ MarginLevelStatus: TypeAlias = (
     Literal["EXCESSIVE", "NORMAL", "MARGIN_CALL", "PRE_LIQUIDATION", "FORCE_LIQUIDATION"] | str
 )
 
-_FINGERPRINT = "sha256:"
+_FINGERPRINT_PREFIX = "sha256:"
 
 
-class AccountPositionBalance(Record, frozen=True):
+class AccountPositionBalance(FrozenModel, frozen=True):
     """What an account holds of one asset."""
 
     asset: Annotated[str, Text] = Field(validation_alias="a")
@@ -77,7 +77,7 @@ class OutboundAccountPosition(TimedEvent, frozen=True):
     @property
     def last_account_update_datetime(self) -> datetime:
         """`last_account_update_time`, in UTC."""
-        return datetime_of(self.last_account_update_time)
+        return to_datetime(self.last_account_update_time)
 
 
 class _BalanceChange(TimedEvent, frozen=True):
@@ -90,7 +90,7 @@ class _BalanceChange(TimedEvent, frozen=True):
     @property
     def clear_datetime(self) -> datetime:
         """`clear_time`, in UTC."""
-        return datetime_of(self.clear_time)
+        return to_datetime(self.clear_time)
 
 
 class BalanceUpdate(_BalanceChange, frozen=True):
@@ -105,7 +105,7 @@ class ExternalLockUpdate(_BalanceChange, frozen=True):
     event_type: Literal["externalLockUpdate"] = Field("externalLockUpdate", validation_alias="e")
 
 
-class ListStatusOrder(Record, frozen=True):
+class ListStatusOrder(FrozenModel, frozen=True):
     """One order of an order list."""
 
     symbol: Annotated[str, Text] = Field(validation_alias="s")
@@ -131,7 +131,7 @@ class ListStatus(TimedEvent, frozen=True):
     @property
     def transaction_datetime(self) -> datetime:
         """`transaction_time`, in UTC."""
-        return datetime_of(self.transaction_time)
+        return to_datetime(self.transaction_time)
 
 
 class ListenKeyExpired(TimedEvent, frozen=True):
@@ -146,7 +146,7 @@ class ListenKeyExpired(TimedEvent, frozen=True):
 
     def _fields(self) -> Iterator[tuple[str, object]]:
         for name, value in super()._fields():
-            yield name, _fingerprint(self.listen_key) if name == "listen_key" else value
+            yield name, _make_fingerprint(self.listen_key) if name == "listen_key" else value
 
 
 class EventStreamTerminated(TimedEvent, frozen=True):
@@ -200,8 +200,8 @@ class UnknownEvent(Event, frozen=True):
         return time if isinstance(time, int) else None
 
 
-def _fingerprint(secret: str) -> str:
+def _make_fingerprint(secret: str) -> str:
     """A text that tells one secret from another and gives none away; of a fingerprint, the fingerprint itself."""
-    if secret.startswith(_FINGERPRINT):
+    if secret.startswith(_FINGERPRINT_PREFIX):
         return secret
-    return _FINGERPRINT + hashlib.sha256(secret.encode(errors="backslashreplace")).hexdigest()[:16]
+    return _FINGERPRINT_PREFIX + hashlib.sha256(secret.encode(errors="backslashreplace")).hexdigest()[:16]

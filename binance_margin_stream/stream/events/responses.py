@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from binance_margin_stream.stream.events.errors import MalformedFrame
+from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.field_types import JsonValue
 
-__all__ = ["AnswerFrame", "answer_of", "is_answer"]
+__all__ = ["ResponseFrame", "is_response", "parse_response"]
 
 _OK = 200
-_LARGEST_MILLISECONDS = 10**14
+_MAX_MILLISECONDS = 10**14
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerFrame:
+class ResponseFrame:
     """An answer to a request, of the WebSocket API or of a stream host.
 
     `status` is None on a stream host, which has none. `retry_after` is an epoch time in milliseconds. The repr
@@ -30,7 +30,7 @@ class AnswerFrame:
     retry_after: int | None = None
 
     def __repr__(self) -> str:
-        return f"AnswerFrame(id={self.id!r}, status={self.status!r}, error_code={self.error_code!r})"
+        return f"ResponseFrame(id={self.id!r}, status={self.status!r}, error_code={self.error_code!r})"
 
     @property
     def ok(self) -> bool:
@@ -40,7 +40,7 @@ class AnswerFrame:
     @property
     def subscription_id(self) -> int | None:
         """The id of the subscription that was made, None where the answer says none."""
-        return _integer(_object(self.result).get("subscriptionId"))
+        return _as_integer(_as_object(self.result).get("subscriptionId"))
 
     @property
     def expiration_time(self) -> int | None:
@@ -48,39 +48,39 @@ class AnswerFrame:
 
         The exchange's documentation shows microseconds here and milliseconds elsewhere; both are taken.
         """
-        time = _integer(_object(self.result).get("expirationTime"))
-        return time // 1000 if time is not None and time > _LARGEST_MILLISECONDS else time
+        time = _as_integer(_as_object(self.result).get("expirationTime"))
+        return time // 1000 if time is not None and time > _MAX_MILLISECONDS else time
 
 
-def is_answer(frame: Mapping[str, JsonValue]) -> bool:
+def is_response(frame: Mapping[str, JsonValue]) -> bool:
     """Whether this is an answer: it has an id, or it is an error that belongs to no request."""
     return "id" in frame or "error" in frame or ("code" in frame and "msg" in frame)
 
 
-def answer_of(frame: Mapping[str, JsonValue]) -> AnswerFrame:
-    """The answer; raises `MalformedFrame` where its id or status is not what it should be."""
-    answer_id, status = frame.get("id"), frame.get("status")
-    if isinstance(answer_id, bool) or not isinstance(answer_id, int | str | None):
-        raise MalformedFrame("answer: the id is neither an integer nor a string")
-    if status is not None and _integer(status) is None:
-        raise MalformedFrame("answer: the status is not an integer")
-    error = _object(frame.get("error", frame if "code" in frame else None))
+def parse_response(frame: Mapping[str, JsonValue]) -> ResponseFrame:
+    """The answer; raises `MalformedFrameError` where its id or status is not what it should be."""
+    response_id, status = frame.get("id"), frame.get("status")
+    if isinstance(response_id, bool) or not isinstance(response_id, int | str | None):
+        raise MalformedFrameError("answer: the id is neither an integer nor a string")
+    if status is not None and _as_integer(status) is None:
+        raise MalformedFrameError("answer: the status is not an integer")
+    error = _as_object(frame.get("error", frame if "code" in frame else None))
     message = error.get("msg")
     if message is None and frame.get("error") is not None:
         message = ""
-    return AnswerFrame(
-        id=answer_id,
-        status=_integer(status),
+    return ResponseFrame(
+        id=response_id,
+        status=_as_integer(status),
         result=frame.get("result"),
-        error_code=_integer(error.get("code")),
+        error_code=_as_integer(error.get("code")),
         error_message=message if isinstance(message, str) else None,
-        retry_after=_integer(_object(error.get("data")).get("retryAfter")),
+        retry_after=_as_integer(_as_object(error.get("data")).get("retryAfter")),
     )
 
 
-def _object(value: object) -> Mapping[str, JsonValue]:
+def _as_object(value: object) -> Mapping[str, JsonValue]:
     return value if isinstance(value, dict) else {}
 
 
-def _integer(value: object) -> int | None:
+def _as_integer(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.decoder import AnswerFrame, EventFrame, Route, decode
+from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, Route, decode
 from binance_margin_stream.stream.events.models import (
     Event,
     EventStreamTerminated,
     ListenKeyExpired,
-    MalformedFrame,
+    MalformedFrameError,
     ServerShutdown,
 )
 from binance_margin_stream.stream.io.notifications import log
@@ -38,11 +38,11 @@ class Reading:
         """Take a text message of a connection; True if it was an event, and nothing that concerns the stream itself."""
         try:
             found = decode(data, accounts)
-        except MalformedFrame as error:
+        except MalformedFrameError as error:
             self._malformed(number, data, str(error), now)
             return False
         if type(found) is not EventFrame:
-            if isinstance(found, AnswerFrame):
+            if isinstance(found, ResponseFrame):
                 self._life.answer(number, found, now)
             return False
         event, route = found

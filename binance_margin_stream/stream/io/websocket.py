@@ -17,7 +17,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
 from binance_margin_stream.endpoints import is_loopback
-from binance_margin_stream.redaction import redacted, shortened
+from binance_margin_stream.redaction import redact, truncate
 from binance_margin_stream.stream.protocol.actions import Failure, Trouble
 from binance_margin_stream.stream.protocol.error_mapping import failure_of_status
 
@@ -131,7 +131,7 @@ class _Wire(ClientConnection):
         ):
             return f"the other side broke the protocol: {ours.reason} (code {ours.code})"
         if theirs is not None:
-            return f"closed by the other side with code {theirs.code} {shortened(redacted(theirs.reason))}".rstrip()
+            return f"closed by the other side with code {theirs.code} {truncate(redact(theirs.reason))}".rstrip()
         return "cut off without a goodbye"
 
 

@@ -245,7 +245,7 @@ class Continuity(Generic[E]):
     def replay(self, subscription: Subscription, at: float, event: object) -> None:
         """Treat an early event as if it came now."""
         subscription.last_event = at
-        self.handover.event(subscription, at, cast(E, event).routed_to(subscription.feed.account))
+        self.handover.event(subscription, at, cast(E, event).with_account(subscription.feed.account))
 
     def ended(self, subscription: Subscription, since: float, reason: str, now: float) -> None:
         """The exchange ended a subscription: its credential is spent, too, unless there is a newer one."""

@@ -39,7 +39,7 @@ class Routable(Protocol):
     def identity(self) -> Hashable:
         """Equal for the same event on every connection; hashable."""
 
-    def routed_to(self, account: Account) -> Self:
+    def with_account(self, account: Account) -> Self:
         """The event with its account, which was not known when it came."""
         ...
 

@@ -20,8 +20,8 @@ from binance_margin_stream.exceptions import (
     ServerError,
     TimestampError,
 )
-from binance_margin_stream.redaction import redacted, shortened
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.redaction import redact, truncate
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.protocol.actions import Failure, Trouble
 
 __all__ = ["failure_of", "failure_of_answer", "failure_of_status"]
@@ -95,17 +95,17 @@ def failure_of_status(status: int, retry_after: float | None) -> Failure:
     return Failure(trouble, detail, wait, error)
 
 
-def failure_of_answer(answer: AnswerFrame, wall: int) -> Failure:
+def failure_of_answer(answer: ResponseFrame, wall: int) -> Failure:
     """What a refusal on a connection means; `wall` is the time now, in epoch milliseconds."""
     trouble = _BY_CODE.get(answer.error_code or 0)
     if trouble is None or (trouble is Trouble.LIMITED and answer.status == 418):
         trouble = _BY_STATUS.get(answer.status or 0, Trouble.SERVER)
     wait = None if answer.retry_after is None else max(0, min(answer.retry_after - wall, _LONGEST_BAN * 1000)) / 1000
-    said = shortened(redacted(answer.error_message or "no reason given"))
+    said = truncate(redact(answer.error_message or "no reason given"))
     return Failure(trouble, f"code {answer.error_code}: {said}", wait, _error_of(trouble, answer, said))
 
 
-def _error_of(trouble: Trouble, answer: AnswerFrame, said: str) -> ApiException | None:
+def _error_of(trouble: Trouble, answer: ResponseFrame, said: str) -> ApiException | None:
     """The error that the REST client would raise for the same refusal, as a cause for the user."""
     kind = {Trouble.REJECTED: KeyRejectedError, Trouble.BAD_PARAMETER: BadParameterError}.get(trouble)
     return None if kind is None else kind(answer.status, code=answer.error_code, msg=said)

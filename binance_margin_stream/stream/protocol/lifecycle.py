@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.health import PLANS, Health
 from binance_margin_stream.stream.protocol.actions import Action, Failure, Reason, Request, State
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
@@ -134,7 +134,7 @@ class Lifecycle(Generic[E]):
         only = self._only(link, route)
         if only is not None:
             only.last_event = now
-            self._middle.handover.event(only, now, event.routed_to(only.feed.account))
+            self._middle.handover.event(only, now, event.with_account(only.feed.account))
         elif route is None or not self._attachments.unrouted(link, route, now, event):
             self._middle.malformed(link, None, now)
 
@@ -144,7 +144,7 @@ class Lifecycle(Generic[E]):
             return None
         return next(iter(link.subscriptions))
 
-    def answer(self, connection: int, answer: AnswerFrame, now: float) -> None:
+    def answer(self, connection: int, answer: ResponseFrame, now: float) -> None:
         """An answer to a request came, or a refusal of none in particular."""
         link = self._seen(connection, now)
         if link is not None:

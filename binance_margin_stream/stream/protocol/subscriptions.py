@@ -8,7 +8,7 @@ still ambiguous is ended and asked for again.
 
 from __future__ import annotations
 
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.protocol.actions import Failure, Trouble
 from binance_margin_stream.stream.protocol.context import Core, Told
 from binance_margin_stream.stream.protocol.error_mapping import failure_of_answer
@@ -48,7 +48,7 @@ class Attachments:
         link = subscription.link
         link.subscriptions.pop(subscription, None)
 
-    def answer(self, link: Link, answer: AnswerFrame, now: float) -> None:
+    def answer(self, link: Link, answer: ResponseFrame, now: float) -> None:
         """An answer came."""
         asked = link.asked.pop(answer.id, None) if isinstance(answer.id, int) else None
         if asked is None:
@@ -67,13 +67,13 @@ class Attachments:
             self._drop_early(link, now)
         self.outbox.pump(link, now)
 
-    def _unasked(self, answer: AnswerFrame, now: float) -> None:
+    def _unasked(self, answer: ResponseFrame, now: float) -> None:
         """A refusal of no request in particular, such as for a revoked key."""
         failure = failure_of_answer(answer, self._core.wall(now))
         if not answer.ok and failure.trouble is Trouble.REJECTED:
             self._told.fatal(failure)
 
-    def _granted(self, link: Link, asked: Asked, answer: AnswerFrame, now: float) -> None:
+    def _granted(self, link: Link, asked: Asked, answer: ResponseFrame, now: float) -> None:
         link.refusals = 0
         for subscription, credential in asked.subscriptions:
             if not link.source.dialect.names_subscriptions:
@@ -142,7 +142,7 @@ class Attachments:
         else:
             self._told.not_renewed(subscription, Failure(Trouble.TRANSPORT, "no answer"), now)
 
-    def _denied(self, link: Link, asked: Asked, answer: AnswerFrame, now: float) -> None:
+    def _denied(self, link: Link, asked: Asked, answer: ResponseFrame, now: float) -> None:
         failure = failure_of_answer(answer, self._core.wall(now))
         self._core.tally.failures += 1
         if asked.purpose is Purpose.DETACH:
@@ -156,7 +156,7 @@ class Attachments:
             if self._is_current(subscription):
                 report(subscription, failure, now)
 
-    def _listed(self, link: Link, asked: Asked, answer: AnswerFrame, now: float) -> None:
+    def _listed(self, link: Link, asked: Asked, answer: ResponseFrame, now: float) -> None:
         if asked.late:
             return
         link.listing = False
@@ -269,7 +269,7 @@ def _owner(link: Link, route: Route) -> object:
     return subscription.feed if subscription is not None else None
 
 
-def _ids(answer: AnswerFrame) -> set[int] | None:
+def _ids(answer: ResponseFrame) -> set[int] | None:
     """The ids in a list of subscriptions: bare, or each in an object. None if it is no list."""
     if not answer.ok or not isinstance(answer.result, list):
         return None

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 import trustme
-from cli_program import Terminal, run
-from raw_server import Peer, http
+from cli_program import Terminal, run_cli
+from raw_server import RawServer, make_response
 
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.sandbox import Rules, Sandbox, faults
@@ -25,12 +25,12 @@ Findings = list[dict[str, str]]
 
 
 def findings_of(exchange: Sandbox, *, patience: float = 5, **variables: str) -> Findings:
-    done = run("doctor", "--json", "--timeout", str(patience), exchange=exchange, **variables)
+    done = run_cli("doctor", "--json", "--timeout", str(patience), exchange=exchange, **variables)
     assert done.stderr == ""
     report = json.loads(done.stdout)
     problems = problems_of(report["findings"])
-    assert (report["well"], done.returncode) == ((False, ExitCode.UNWELL) if problems else (True, 0))
-    assert all(problem["do"] for problem in problems)
+    assert (report["ok"], done.returncode) == ((False, ExitCode.FAILURE) if problems else (True, 0))
+    assert all(problem["hint"] for problem in problems)
     return report["findings"]
 
 
@@ -42,7 +42,7 @@ def test_a_healthy_exchange_is_well():
     with Sandbox() as exchange:
         findings = findings_of(exchange, BINANCE_API_SECRET=exchange.api_secret)
     assert problems_of(findings) == []
-    said = {finding["what"] for finding in findings if finding["level"] == "ok"}
+    said = {finding["message"] for finding in findings if finding["level"] == "ok"}
     assert "token, listen-key-v2 and risk: alive" in said
     assert "token, listen-key-v2 and risk: subscribed" in said
     assert "an API key of 64 characters, with a secret" in said
@@ -119,8 +119,8 @@ def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
         arrange(exchange)
         problems = problems_of(findings_of(exchange, patience=patience_for(what)))
     assert [problem["check"] for problem in problems] == [check]
-    assert what in problems[0]["what"]
-    assert do in problems[0]["do"]
+    assert what in problems[0]["message"]
+    assert do in problems[0]["hint"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
         exchange.retire(path)
         findings = findings_of(exchange)
     assert problems_of(findings) == []
-    assert [finding for finding in findings if finding["level"] == "note" and said in finding["what"]]
+    assert [finding for finding in findings if finding["level"] == "note" and said in finding["message"]]
 
 
 @pytest.mark.parametrize("fault", [faults.banned(), faults.too_many_requests(), faults.forbidden()])
@@ -154,10 +154,10 @@ def test_nothing_more_is_asked_after_a_refusal_that_demands_silence(fault):
 def test_a_stream_that_others_follow_is_not_disturbed():
     """Another client of the account keeps its key, its token and its subscription."""
     with Sandbox() as exchange:
-        key = run("key", "create", "--show", exchange=exchange).stdout.strip()
+        key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
         assert problems_of(findings_of(exchange)) == []
         assert {call.method for call in exchange.rest_log} == {"POST"}
-        kept = run("key", "keepalive", exchange=exchange, BINANCE_LISTEN_KEY=key)
+        kept = run_cli("key", "keepalive", exchange=exchange, BINANCE_LISTEN_KEY=key)
         assert kept.returncode == 0
 
 
@@ -169,15 +169,15 @@ def test_the_clock_is_compared_with_that_of_the_exchange(seconds, level):
         (clock,) = [finding for finding in findings_of(exchange) if finding["check"] == "clock"]
     assert clock["level"] == level
     if level == "problem":
-        assert "behind" in clock["what"] if seconds > 0 else "ahead of" in clock["what"]
-        assert "NTP" in clock["do"]
+        assert "behind" in clock["message"] if seconds > 0 else "ahead of" in clock["message"]
+        assert "NTP" in clock["hint"]
 
 
 def test_a_secret_of_another_key_is_found():
     with Sandbox() as exchange:
         problems = problems_of(findings_of(exchange, BINANCE_API_SECRET="x" * 64))
-    assert [problem["what"][:27] for problem in problems] == ["token: signature rejected ("]
-    assert "secret" in problems[0]["do"]
+    assert [problem["message"][:27] for problem in problems] == ["token: signature rejected ("]
+    assert "secret" in problems[0]["hint"]
 
 
 @pytest.mark.parametrize(
@@ -193,12 +193,12 @@ def test_a_wrong_key_is_found(variables, check, said):
     with Sandbox() as exchange:
         problems = problems_of(findings_of(exchange, **variables))
     assert [problem["check"] for problem in problems] == [check]
-    assert said in problems[0]["what"]
+    assert said in problems[0]["message"]
 
 
 def test_no_key_is_found_and_the_network_is_looked_at_all_the_same():
     with Sandbox() as exchange:
-        done = run("doctor", "--json", "--sandbox", exchange.url)
+        done = run_cli("doctor", "--json", "--sandbox", exchange.url)
         findings = json.loads(done.stdout)["findings"]
         assert exchange.rest_log == []
     assert [(finding["check"], finding["level"]) for finding in findings] == [("key", "problem"), ("network", "ok")]
@@ -209,12 +209,12 @@ def test_a_limit_that_is_almost_used_up_is_found():
         headers = (("X-SAPI-USED-IP-WEIGHT-1M", "11000"), ("Content-Type", "application/json"))
         exchange.fail(faults.AnswerWith(200, b'{"listenKey":"k"}', headers), path=V2)
         problems = problems_of(findings_of(exchange))
-    assert [problem["check"] for problem in problems if "11000 of 12000" in problem["what"]] == ["limits"]
+    assert [problem["check"] for problem in problems if "11000 of 12000" in problem["message"]] == ["limits"]
 
 
 def sandbox_url(url: str, **variables: str) -> Findings:
-    done = run("doctor", "--json", "--timeout", "1", "--sandbox", url, BINANCE_API_KEY="k" * 64, **variables)
-    assert (done.returncode, done.stderr) == (ExitCode.UNWELL, "")
+    done = run_cli("doctor", "--json", "--timeout", "1", "--sandbox", url, BINANCE_API_KEY="k" * 64, **variables)
+    assert (done.returncode, done.stderr) == (ExitCode.FAILURE, "")
     return problems_of(json.loads(done.stdout)["findings"])
 
 
@@ -222,23 +222,23 @@ def test_a_refused_connection_is_told_once():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         (problem,) = sandbox_url(f"http://127.0.0.1:{nobody.getsockname()[1]}")
-    assert "connection refused" in problem["what"]
-    assert "that the sandbox runs" in problem["do"]
+    assert "connection refused" in problem["message"]
+    assert "that the sandbox runs" in problem["hint"]
 
 
 def test_a_name_that_does_not_exist_is_told_once():
     (problem,) = sandbox_url("http://no-such-host.invalid:1", NO_PROXY="*")
-    assert "no-such-host.invalid:1: no such name" in problem["what"]
-    assert "DNS" in problem["do"]
+    assert "no-such-host.invalid:1: no such name" in problem["message"]
+    assert "DNS" in problem["hint"]
 
 
 def test_a_certificate_that_nobody_trusts_is_told_once():
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
-    with Peer(http(200), tls=tls) as peer:
+    with RawServer(make_response(200), tls=tls) as peer:
         (problem,) = sandbox_url(peer.url)
-    assert "no trusted TLS (" in problem["what"]
-    assert "SSL_CERT_FILE" in problem["do"]
+    assert "no trusted TLS (" in problem["message"]
+    assert "SSL_CERT_FILE" in problem["hint"]
 
 
 def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
@@ -248,9 +248,9 @@ def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
 
 
 def test_a_peer_that_speaks_no_tls_is_told_once():
-    with Peer(http(200)) as peer:
+    with RawServer(make_response(200)) as peer:
         (problem,) = sandbox_url(peer.url.replace("http://", "https://"))
-    assert "no trusted TLS (that port does not answer in TLS)" in problem["what"]
+    assert "no trusted TLS (that port does not answer in TLS)" in problem["message"]
 
 
 def test_a_proxy_that_is_not_there_is_told_without_its_password():
@@ -258,15 +258,15 @@ def test_a_proxy_that_is_not_there_is_told_without_its_password():
         nobody.bind(("127.0.0.1", 0))
         proxy = f"http://someone:hidden@127.0.0.1:{nobody.getsockname()[1]}"
         (problem,) = sandbox_url("http://exchange.invalid:80", HTTP_PROXY=proxy)
-    assert (problem["check"], "connection refused" in problem["what"]) == ("proxy", True)
-    assert "HTTPS_PROXY" in problem["do"]
+    assert (problem["check"], "connection refused" in problem["message"]) == ("proxy", True)
+    assert "HTTPS_PROXY" in problem["hint"]
     assert "hidden" not in json.dumps(problem)
 
 
 def test_a_person_gets_a_report_that_fits_the_terminal():
     with Sandbox() as exchange, Terminal("doctor", exchange=exchange) as terminal:
         exchange.revoke_api_key()
-        assert terminal.ended() == ExitCode.UNWELL
+        assert terminal.wait_for_exit() == ExitCode.FAILURE
         text = terminal.text
     assert "1 problem to solve." in text
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
@@ -274,7 +274,7 @@ def test_a_person_gets_a_report_that_fits_the_terminal():
 
 def test_a_pipe_gets_the_same_report_in_plain_text():
     with Sandbox() as exchange:
-        done = run("doctor", exchange=exchange)
+        done = run_cli("doctor", exchange=exchange)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("All is well.\n")
     assert "\x1b" not in done.stdout
@@ -311,7 +311,7 @@ def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
     with Sandbox() as exchange:
         exchange.fail(name)
         problems = problems_of(findings_of(exchange, patience=patience_for(STRUCK.get(name, ""))))
-    told = [problem["what"] for problem in problems]
+    told = [problem["message"] for problem in problems]
     if name in HARMLESS:
         assert told == []
     else:

@@ -10,12 +10,12 @@ import subprocess
 import time
 
 import pytest
-from cli_program import Terminal, run, running, subscribers, wait_until
+from cli_program import Terminal, count_subscribers, run_cli, start_cli, wait_until
 
 from binance_margin_stream import BalanceUpdate, Change, ExecutionReport, State, StreamGap, StreamItem
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.listen.liveness import Patience
+from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.sandbox import Rules, Sandbox, faults
 from binance_margin_stream.stream.protocol.actions import Level
 
@@ -25,7 +25,7 @@ def lines_of(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
 
 
 def subscribed(exchange: Sandbox) -> None:
-    wait_until(lambda: subscribers(exchange) > 0, "a subscription")
+    wait_until(lambda: count_subscribers(exchange) > 0, "a subscription")
 
 
 def skip_probes(process: subprocess.Popen[str]) -> StreamItem:
@@ -36,7 +36,7 @@ def skip_probes(process: subprocess.Popen[str]) -> StreamItem:
 
 
 def test_each_event_is_a_line_of_json_that_can_be_read_back():
-    with Sandbox() as exchange, running("listen", "-i", "ETHUSDT", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", "-i", "ETHUSDT", exchange=exchange) as process:
         wait_until(lambda: exchange.emit({"e": "unheardOf", "E": 1}, "ETHUSDT") > 0, "a subscription")
         exchange.balance_update("USDT", "12.50", account="ETHUSDT")
         event = skip_probes(process)
@@ -50,13 +50,13 @@ def test_each_event_is_a_line_of_json_that_can_be_read_back():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_within_five_seconds(number):
-    with Sandbox() as exchange, running("listen", "--json", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", "--json", exchange=exchange) as process:
         subscribed(exchange)
         process.send_signal(number)
         began = time.monotonic()
         _, errors = process.communicate(timeout=10)
         assert time.monotonic() - began < 5
-        wait_until(lambda: subscribers(exchange) == 0, "the connection's end")
+        wait_until(lambda: count_subscribers(exchange) == 0, "the connection's end")
     assert process.returncode == 0
     assert "Traceback" not in errors
 
@@ -64,7 +64,7 @@ def test_a_signal_ends_it_cleanly_within_five_seconds(number):
 def test_a_signal_ends_it_while_it_still_connects():
     with Sandbox() as exchange:
         exchange.fail(faults.Hang(), times=None)
-        with running("listen", "--json", exchange=exchange) as process:
+        with start_cli("listen", "--json", exchange=exchange) as process:
             wait_until(lambda: len(exchange.rest_log) > 0, "a call")
             process.send_signal(signal.SIGTERM)
             began = time.monotonic()
@@ -74,7 +74,7 @@ def test_a_signal_ends_it_while_it_still_connects():
 
 
 def test_a_signal_ends_it_while_nobody_reads_what_it_writes():
-    with Sandbox() as exchange, running("listen", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
         subscribed(exchange)
         for _ in range(3000):
             exchange.emit({"e": "unheardOf", "E": 1, "padding": "x" * 100})
@@ -83,27 +83,27 @@ def test_a_signal_ends_it_while_nobody_reads_what_it_writes():
 
 
 def test_it_ends_quietly_when_its_reader_goes():
-    with Sandbox() as exchange, running("listen", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
         subscribed(exchange)
         process.stdout.readline()
         process.stdout.close()
-        wait_until(lambda: subscribers(exchange) == 0, "its end")
+        wait_until(lambda: count_subscribers(exchange) == 0, "its end")
         assert process.wait(timeout=10) == 0
         assert not re.search("(?i)broken pipe|traceback|error", process.stderr.read())
 
 
 def test_a_full_disk_is_one_line_and_code_74():
     with Sandbox() as exchange, open("/dev/full", "w") as full:
-        with running("listen", exchange=exchange, stdout=full.fileno()) as process:
-            wait_until(lambda: subscribers(exchange) > 0 or process.poll() is not None, "a subscription")
+        with start_cli("listen", exchange=exchange, stdout=full.fileno()) as process:
+            wait_until(lambda: count_subscribers(exchange) > 0 or process.poll() is not None, "a subscription")
             _, errors = process.communicate(timeout=10)
-    assert process.returncode == ExitCode.OUTPUT
+    assert process.returncode == ExitCode.OUTPUT_ERROR
     assert errors.splitlines()[-1] == "error: the output cannot be written: No space left on device"
     assert "Traceback" not in errors
 
 
 def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
-    with Sandbox() as exchange, running("listen", "--since-gap-exit", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", "--exit-on-gap", exchange=exchange) as process:
         subscribed(exchange)
         exchange.fail(faults.DropConnections("reset"))
         output, errors = process.communicate(timeout=20)
@@ -113,7 +113,7 @@ def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
 
 
 def test_a_gap_does_not_end_it_otherwise():
-    with Sandbox() as exchange, running("listen", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
         subscribed(exchange)
         exchange.fail(faults.DropConnections("reset"))
         assert isinstance(skip_probes(process), StreamGap)
@@ -122,10 +122,10 @@ def test_a_gap_does_not_end_it_otherwise():
         assert isinstance(skip_probes(process), ExecutionReport)
 
 
-GIVE_UP = ["--give-up-after", "1"]
+GIVE_UP = ["--timeout", "1"]
 ENDS = {
     "wrong key": ([], lambda exchange: exchange.revoke_api_key(), ExitCode.KEY_REJECTED, "rejected"),
-    "no such symbol": (["-i", "NOSUCHPAIR"], lambda exchange: None, ExitCode.REFUSED, "parameter"),
+    "no such symbol": (["-i", "NOSUCHPAIR"], lambda exchange: None, ExitCode.BAD_PARAMETER, "parameter"),
     "retired": (
         ["--source", "listen-key"],
         lambda exchange: None,
@@ -136,7 +136,7 @@ ENDS = {
     "limited": (
         GIVE_UP,
         lambda exchange: exchange.fail(faults.too_many_requests(60), times=None),
-        ExitCode.LIMITED,
+        ExitCode.RATE_LIMITED,
         "too many requests",
     ),
     "blocked": (GIVE_UP, lambda exchange: exchange.fail(faults.forbidden(), times=None), ExitCode.BLOCKED, "firewall"),
@@ -167,7 +167,7 @@ def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
     more, arrange, code, said = ENDS[name]
     with Sandbox() as exchange:
         arrange(exchange)
-        done = run("listen", "--json", *more, exchange=exchange)
+        done = run_cli("listen", "--json", *more, exchange=exchange)
     assert done.returncode == code
     assert said in done.stderr.splitlines()[-1]
     assert done.stderr.splitlines()[-1].startswith("error: ")
@@ -175,26 +175,26 @@ def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
 
 
 def test_patience_starts_again_when_the_stream_was_live():
-    patience = Patience(10)
-    patience.look(State.CONNECTING, 0)
-    patience.changed(Change("banned", Level.WARNING, detail="sending nothing for 120 s"))
-    patience.look(State.LIVE, 9)
-    patience.look(State.RECOVERING, 15)
-    patience.changed(Change("connection lost", Level.WARNING, detail="refused"))
-    patience.look(State.RECOVERING, 24.9)
+    patience = LivenessTimeout(10)
+    patience.check(State.CONNECTING, 0)
+    patience.on_change(Change("banned", Level.WARNING, detail="sending nothing for 120 s"))
+    patience.check(State.LIVE, 9)
+    patience.check(State.RECOVERING, 15)
+    patience.on_change(Change("connection lost", Level.WARNING, detail="refused"))
+    patience.check(State.RECOVERING, 24.9)
     with pytest.raises(CommandError, match=r"given up after 10 s: refused") as given_up:
-        patience.look(State.RECOVERING, 25)
+        patience.check(State.RECOVERING, 25)
     assert given_up.value.code is ExitCode.UNREACHABLE
 
 
 def test_without_a_limit_patience_never_ends():
-    patience = Patience(None)
+    patience = LivenessTimeout(None)
     for moment in range(0, 10**9, 10**8):
-        patience.look(State.RECOVERING, moment)
+        patience.check(State.RECOVERING, moment)
 
 
 def test_the_risk_events_come_too():
-    with Sandbox() as exchange, running("listen", "--risk", exchange=exchange) as process:
+    with Sandbox() as exchange, start_cli("listen", "--risk", exchange=exchange) as process:
         said = ""
         while "live" not in said.splitlines():
             said += process.stderr.readline()
@@ -205,7 +205,7 @@ def test_the_risk_events_come_too():
 def test_another_address_can_be_given_for_each_way_in():
     with Sandbox(rules=Rules(listen_key_v2_host="margin_stream")) as exchange:
         own = f"margin-stream={exchange.endpoints.margin_stream}"
-        with running("listen", "--source", "listen-key-v2", "--endpoint", own, exchange=exchange) as process:
+        with start_cli("listen", "--source", "listen-key-v2", "--endpoint", own, exchange=exchange) as process:
             subscribed(exchange)
             exchange.balance_update("USDT", "1")
             assert isinstance(skip_probes(process), BalanceUpdate)
@@ -222,7 +222,7 @@ def test_a_terminal_shows_a_table_that_fits(columns):
         terminal.wait_for("may be missing (disconnected)")
         wait_until(lambda: re.search(r"cross +token +live +\d+ +1 ", terminal.text) is not None, "the gap's count")
         terminal.process.send_signal(signal.SIGINT)
-        assert terminal.ended() == 0
+        assert terminal.wait_for_exit() == 0
         lines = terminal.text.splitlines()
         assert max(map(len, lines)) <= columns
         assert not [line for line in lines if line.startswith("{")]
@@ -233,7 +233,7 @@ def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
         terminal.wait_for("live")
         exchange.revoke_api_key()
         exchange.fail(faults.ExpireCredentials())
-        assert terminal.ended() == ExitCode.KEY_REJECTED
+        assert terminal.wait_for_exit() == ExitCode.KEY_REJECTED
         assert "error: " in terminal.text
         assert "Traceback" not in terminal.text
 
@@ -254,4 +254,4 @@ def test_json_is_json_in_a_terminal_too():
         (line,) = [line for line in terminal.text.splitlines() if "BalanceUpdate" in line]
         assert json.loads(line)["delta"] == "1.00000000"
         os.kill(terminal.process.pid, signal.SIGTERM)
-        assert terminal.ended() == 0
+        assert terminal.wait_for_exit() == 0

@@ -73,7 +73,7 @@ def target() -> Iterator[Target]:
         yield target
 
 
-@pytest.mark.client_of_another_house
+@pytest.mark.third_party_client
 @pytest.mark.parametrize(
     "path",
     [

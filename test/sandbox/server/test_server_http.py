@@ -122,7 +122,7 @@ class TestFaults:
             client.call("POST", V2)
         assert client.exchange.counts.calls(V2, "POST", 200) == 1
 
-    @pytest.mark.client_of_another_house
+    @pytest.mark.third_party_client
     def test_an_answer_can_end_half_way(self, client: Client) -> None:
         client.exchange.fail(faults.HalfAnswer())
         with pytest.raises(http.client.IncompleteRead):

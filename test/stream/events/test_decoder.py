@@ -1,4 +1,4 @@
-"""One frame in, one event or answer out; or `MalformedFrame`."""
+"""One frame in, one event or answer out; or `MalformedFrameError`."""
 
 import json
 from decimal import Decimal
@@ -8,12 +8,12 @@ import pytest
 
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
 from binance_margin_stream.stream.events import decoder
-from binance_margin_stream.stream.events.decoder import AnswerFrame, EventFrame, decode
+from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, decode
 from binance_margin_stream.stream.events.models import (
     BalanceUpdate,
     ExecutionReport,
     ListenKeyExpired,
-    MalformedFrame,
+    MalformedFrameError,
     OutboundAccountPosition,
     ServerShutdown,
     UnknownEvent,
@@ -39,9 +39,9 @@ def event_frame(frame: bytes | str, **accounts: Any) -> EventFrame:
     return found
 
 
-def answer(payload: object) -> AnswerFrame:
+def answer(payload: object) -> ResponseFrame:
     found = decode(text(payload))
-    assert isinstance(found, AnswerFrame)
+    assert isinstance(found, ResponseFrame)
     return found
 
 
@@ -72,7 +72,7 @@ def test_an_event_before_its_subscription_is_known_is_routed_later() -> None:
     early = event_frame(text({"subscriptionId": 1, "event": DEPOSIT}))
 
     assert early.event.account is NO_ACCOUNT
-    assert early.event.routed_to(CROSS) == event_frame(text(DEPOSIT), accounts={None: CROSS}).event
+    assert early.event.with_account(CROSS) == event_frame(text(DEPOSIT), accounts={None: CROSS}).event
 
 
 @pytest.mark.parametrize("envelope", [{}, {"subscriptionId": 0}, {"subscriptionId": None}])
@@ -203,7 +203,7 @@ def test_an_error_that_belongs_to_no_request_is_an_answer() -> None:
 
 
 def test_a_stream_host_answers_without_a_status() -> None:
-    assert answer({"result": None, "id": 1}) == AnswerFrame(id=1)
+    assert answer({"result": None, "id": 1}) == ResponseFrame(id=1)
     assert answer({"result": None, "id": 1}).ok
 
 
@@ -274,7 +274,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("frame", MALFORMED.values(), ids=list(MALFORMED))
 def test_a_malformed_frame_is_refused_with_one_error(frame: bytes) -> None:
-    with pytest.raises(MalformedFrame) as caught:
+    with pytest.raises(MalformedFrameError) as caught:
         decode(frame)
 
     assert caught.value.__context__ is None
@@ -300,13 +300,13 @@ def test_usual_frames_take_the_fast_way(
 
 
 def test_text_with_a_lone_surrogate_is_refused() -> None:
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(MalformedFrameError):
         decode('{"e":"x","y":"\ud800"}')
 
 
 @pytest.mark.parametrize("missing", [name for name in FILL if name not in ("e", "N", "I", "M", "W")])
 def test_a_report_without_a_promised_field_is_refused_by_its_name(missing: str) -> None:
-    with pytest.raises(MalformedFrame, match=f"'{missing}' is missing"):
+    with pytest.raises(MalformedFrameError, match=f"'{missing}' is missing"):
         decode(text({name: value for name, value in FILL.items() if name != missing}))
 
 
@@ -321,7 +321,7 @@ def test_a_report_without_a_promised_field_is_refused_by_its_name(missing: str) 
     ],
 )
 def test_the_error_never_repeats_the_frame(frame: object) -> None:
-    with pytest.raises(MalformedFrame) as caught:
+    with pytest.raises(MalformedFrameError) as caught:
         decode(text(frame))
 
     assert KEY not in repr(caught.value)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events import decoder
-from binance_margin_stream.stream.events.decoder import AnswerFrame, EventFrame, decode
-from binance_margin_stream.stream.events.models import Event, MalformedFrame, StreamGap, StreamItem
+from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, decode
+from binance_margin_stream.stream.events.models import Event, MalformedFrameError, StreamGap, StreamItem
 
 times = st.integers(0, 253_402_300_799_999)
 integers = st.integers(-(2**63), 2**63 - 1)
@@ -70,9 +70,9 @@ def exact(text: str) -> Any:
 def test_any_bytes_are_decoded_or_malformed(frame: bytes) -> None:
     try:
         found = decode(frame)
-    except MalformedFrame:
+    except MalformedFrameError:
         return
-    assert isinstance(found, EventFrame | AnswerFrame)
+    assert isinstance(found, EventFrame | ResponseFrame)
 
 
 @slow
@@ -80,9 +80,9 @@ def test_any_bytes_are_decoded_or_malformed(frame: bytes) -> None:
 def test_any_text_is_decoded_or_malformed(frame: str) -> None:
     try:
         found = decode(frame)
-    except MalformedFrame:
+    except MalformedFrameError:
         return
-    assert isinstance(found, EventFrame | AnswerFrame)
+    assert isinstance(found, EventFrame | ResponseFrame)
 
 
 @slow
@@ -112,9 +112,9 @@ def test_both_ways_of_decoding_agree(payload: dict[str, Any], account: Any, subs
 
     assert isinstance(found, EventFrame)
     assert isinstance(thorough, EventFrame)
-    assert found.event == thorough.event.routed_to(account)
-    assert repr(found.event) == repr(thorough.event.routed_to(account))
-    assert found.event.identity == thorough.event.routed_to(account).identity
+    assert found.event == thorough.event.with_account(account)
+    assert repr(found.event) == repr(thorough.event.with_account(account))
+    assert found.event.identity == thorough.event.with_account(account).identity
     assert found.route == thorough.route == subscription
 
 

@@ -19,7 +19,7 @@ from binance_margin_stream.stream.events.models import (
     EventStreamTerminated,
     ExecutionReport,
     ListenKeyExpired,
-    MalformedFrame,
+    MalformedFrameError,
     StreamGap,
     StreamItem,
     UnknownEvent,
@@ -104,7 +104,7 @@ def test_equal_contents_are_equal_and_hash_alike() -> None:
 def test_an_event_can_be_routed_to_another_account() -> None:
     event = deposit(account=NO_ACCOUNT)
 
-    assert event.routed_to(CROSS) == deposit()
+    assert event.with_account(CROSS) == deposit()
     assert event.account is NO_ACCOUNT
 
 
@@ -158,7 +158,7 @@ def test_a_stored_event_is_read_by_its_class_and_the_classes_above() -> None:
     stored = deposit().to_dict()
 
     assert StreamItem.from_dict(stored) == Event.from_dict(stored) == BalanceUpdate.from_dict(stored) == deposit()
-    with pytest.raises(MalformedFrame, match="EventStreamTerminated"):
+    with pytest.raises(MalformedFrameError, match="EventStreamTerminated"):
         EventStreamTerminated.from_dict(stored)
 
 
@@ -178,13 +178,13 @@ def test_the_stored_form_is_plain() -> None:
     "text", ["", "[]", "{}", '{"kind":"BalanceUpdate"}', '{"kind":"Account"}', "[" * 100_000, '{"kind":[]}']
 )
 def test_what_is_no_stored_item_is_refused(text: str) -> None:
-    with pytest.raises(MalformedFrame):
+    with pytest.raises(MalformedFrameError):
         StreamItem.from_json(text)
 
 
 @pytest.mark.parametrize("change", [{"delta": "x"}, {"other": 1}, {"extra": 3}, {"extra": {"x": {"$number": "y"}}}])
 def test_a_spoilt_stored_event_is_refused_without_its_content(change: dict[str, object]) -> None:
-    with pytest.raises(MalformedFrame) as caught:
+    with pytest.raises(MalformedFrameError) as caught:
         StreamItem.from_dict(deposit().to_dict() | change)
 
     assert isinstance(caught.value, OpenApiException)

@@ -26,7 +26,7 @@ from hostile_peer import (
     leaves,
     says,
 )
-from raw_server import Peer, dripping, html, http
+from raw_server import RawServer, make_html_page, make_response, send_slowly
 from stream_helpers import QUICK, now_ms
 
 from binance_margin_stream import ApiKeyAuth
@@ -123,7 +123,7 @@ BROKEN = {
     "a close frame with half a code": (says(frame(CLOSE, b"\x03")), "close frame too short"),
     "a close frame in no language": (says(frame(CLOSE, b"\x03\xe8\xff\xfe")), "(code 1007)"),
     "a close frame with two lines": (says(frame(CLOSE, b"\x03\xe8a\r\nb\x1b[2J")), "with code 1000 a b [2J"),
-    "HTTP in the middle": (says(html(502, "Bad gateway")), "broke the protocol"),
+    "HTTP in the middle": (says(make_html_page(502, "Bad gateway")), "broke the protocol"),
 }
 
 
@@ -202,7 +202,7 @@ NO_WEBSOCKET = "speaks no WebSocket"
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 GZIP = zlib.compress(bytes(64 << 20), wbits=31)
 HANDSHAKES = {
-    "a page": (leaves(html(200, "Welcome")), "answered with HTTP 200"),
+    "a page": (leaves(make_html_page(200, "Welcome")), "answered with HTTP 200"),
     "a page without an end": (floods(b"<p>" * 20_000, start=OK + b"\r\n"), NO_WEBSOCKET),
     "a page in endless chunks": (
         floods(b"ffff\r\n" + bytes(65535) + b"\r\n", start=OK + b"Transfer-Encoding: chunked\r\n\r\n"),
@@ -210,13 +210,13 @@ HANDSHAKES = {
     ),
     "a page that claims to be endless": (says(OK + b"Content-Length: 99999999999\r\n\r\n"), NO_WEBSOCKET),
     "a compressed bomb": (
-        leaves(http(200, GZIP, {"Content-Encoding": "gzip"})),
+        leaves(make_response(200, GZIP, {"Content-Encoding": "gzip"})),
         "answered with HTTP 200",
     ),
     "a line without an end": (floods(b"x" * 65536, start=b"HTTP/1.1 "), NO_WEBSOCKET),
     "headers without an end": (floods(b"X-Endless: 1\r\n" * 4_000, start=OK), NO_WEBSOCKET),
     "a header without an end": (floods(b"x" * 65536, start=OK + b"X-Endless: "), NO_WEBSOCKET),
-    "an answer by drips": (dripping(UPGRADE * 40, 0.05), "the handshake took too long"),
+    "an answer by drips": (send_slowly(UPGRADE * 40, 0.05), "the handshake took too long"),
     "half an answer, then silence": (says(UPGRADE), "the handshake took too long"),
     "half an answer": (leaves(UPGRADE), NO_WEBSOCKET),
     "no answer": (leaves(), NO_WEBSOCKET),
@@ -224,8 +224,8 @@ HANDSHAKES = {
     "no acceptance": (says(UPGRADE + b"\r\n"), NO_WEBSOCKET),
     "two acceptances": (says(UPGRADE + b"Sec-WebSocket-Accept: A\r\n" * 2 + b"\r\n"), NO_WEBSOCKET),
     "bytes": (says(bytes(range(256)) * 100), NO_WEBSOCKET),
-    "two waits": (leaves(http(503, "", {"Retry-After": "1", "retry-after": "2"})), "answered with HTTP 503"),
-    "a wait that is no number": (leaves(http(503, "", {"Retry-After": "nan"})), "answered with HTTP 503"),
+    "two waits": (leaves(make_response(503, "", {"Retry-After": "1", "retry-after": "2"})), "answered with HTTP 503"),
+    "a wait that is no number": (leaves(make_response(503, "", {"Retry-After": "nan"})), "answered with HTTP 503"),
 }
 
 
@@ -283,12 +283,12 @@ def test_a_redirected_handshake_is_not_followed(status):
     seen = Seen()
 
     async def main():
-        with Peer(http(200, "{}")) as elsewhere, Sandbox(rules=EXCHANGE) as exchange:
-            there = http(status, "", {"Location": elsewhere.url.replace("http", "ws")})
+        with RawServer(make_response(200, "{}")) as elsewhere, Sandbox(rules=EXCHANGE) as exchange:
+            there = make_response(status, "", {"Location": elsewhere.url.replace("http", "ws")})
             with HostilePeer(exchange, leaves(there)) as peer:
                 auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "rules": RULES}
                 async with AsyncMarginStream(auth, on_change=seen.changes.append, **how):
-                    assert elsewhere.connections == 0
+                    assert elsewhere.connection_count == 0
 
     asyncio.run(main())
     assert f"answered with HTTP {status}" in seen.losses[0]

@@ -6,7 +6,7 @@ import pytest
 from fake_exchange import DROPPED, Behaviour, Ev, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.health import PLANS
 from binance_margin_stream.stream.protocol.actions import (
     CloseConnection,
@@ -521,7 +521,7 @@ class TestFatal:
 
     def test_a_revoked_key_that_a_connection_reports_is_fatal(self):
         world = World([CROSS]).start().live()
-        world.life.answer(1, AnswerFrame(None, 401, None, -2015, "Invalid API-key"), world.now)
+        world.life.answer(1, ResponseFrame(None, 401, None, -2015, "Invalid API-key"), world.now)
         world.run(1)
         assert world.failed is not None
         assert world.failed.trouble is Trouble.REJECTED

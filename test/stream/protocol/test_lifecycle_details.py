@@ -7,7 +7,7 @@ from fake_exchange import DROPPED, Behaviour, Ev, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.io.rest_calls import Granted
 from binance_margin_stream.stream.protocol.actions import Failure, Request, SendPing, SendText, State, Trouble
 from binance_margin_stream.stream.protocol.error_mapping import failure_of_answer
@@ -98,7 +98,7 @@ class TestRenewal:
         world = World([CROSS], rules=StreamRules(token_validity=HOUR)).start().live()
         subscribe = world.subscribe
         world.subscribe = lambda conn, number, token: world.reply(
-            conn, AnswerFrame(number, 500, None, -1000, "unknown"), "subscribe"
+            conn, ResponseFrame(number, 500, None, -1000, "unknown"), "subscribe"
         )
         world.until(lambda: bool(world.told("renewal failed")), HOUR)
         world.subscribe = subscribe
@@ -171,7 +171,7 @@ class TestSecrets:
 
     def test_a_refusal_that_repeats_the_token_does_not_tell_it(self):
         token = "PLANTED" + "aB3" * 30
-        told = failure_of_answer(AnswerFrame(1, 400, None, -1, f"Invalid listenToken={token} given"), 0).detail
+        told = failure_of_answer(ResponseFrame(1, 400, None, -1, f"Invalid listenToken={token} given"), 0).detail
         assert "Invalid" in told
         assert "PLANTED" not in told
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from binance_margin_stream import exceptions
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.protocol.actions import Request, Trouble
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.error_mapping import failure_of, failure_of_answer, failure_of_status
@@ -203,17 +203,17 @@ class TestRefusals:
         ],
     )
     def test_each_answer_on_a_connection_has_its_meaning(self, status, code, trouble):
-        assert failure_of_answer(AnswerFrame(1, status, None, code, "m"), 0).trouble is trouble
+        assert failure_of_answer(ResponseFrame(1, status, None, code, "m"), 0).trouble is trouble
 
     def test_a_wait_on_a_connection_is_a_moment(self):
-        answer = AnswerFrame(1, 429, None, -1003, "m", retry_after=61_000)
+        answer = ResponseFrame(1, 429, None, -1003, "m", retry_after=61_000)
         assert failure_of_answer(answer, 1_000).wait == 60.0
 
     @pytest.mark.parametrize("told", [10**400, 10**16, 10**14])
     def test_no_wait_is_longer_than_the_longest_ban(self, told):
         longest = 3 * 86_400
-        assert failure_of_answer(AnswerFrame(1, 418, None, -1003, "m", retry_after=told), 1_000).wait == longest
-        assert failure_of_answer(AnswerFrame(1, 418, None, -1003, "m", retry_after=-told), 1_000).wait == 0
+        assert failure_of_answer(ResponseFrame(1, 418, None, -1003, "m", retry_after=told), 1_000).wait == longest
+        assert failure_of_answer(ResponseFrame(1, 418, None, -1003, "m", retry_after=-told), 1_000).wait == 0
         assert failure_of_status(418, float("inf")).wait == longest
         assert failure_of_status(418, float("nan")).wait == 0
         for_centuries = datetime(2286, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from fake_exchange import Behaviour, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.events.responses import AnswerFrame
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.protocol.actions import Failure, State, Trouble
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
@@ -23,10 +23,10 @@ def test_after_a_refused_country_nothing_more_is_planned():
 
 def test_connections_on_which_nothing_can_be_subscribed_are_closed():
     world = World([BTC, ETH])
-    busy = AnswerFrame(None, 400, None, -1000, "busy")
+    busy = ResponseFrame(None, 400, None, -1000, "busy")
 
     def refuse(conn, number, token):
-        world.reply(conn, AnswerFrame(number, busy.status, None, busy.error_code, busy.error_message), "subscribe")
+        world.reply(conn, ResponseFrame(number, busy.status, None, busy.error_code, busy.error_message), "subscribe")
 
     world.subscribe = refuse
     world.start().run(600)
@@ -44,7 +44,7 @@ def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
     assert any(feed.joining is not None and feed.joining.asked_at is None for feed in feeds)
     late = [text["id"] for _, text in world.sent_texts if "subscribe.listenToken" in text["method"]][:2]
     for route, number in enumerate(late):
-        world.life.answer(1, AnswerFrame(number, 200, {"subscriptionId": route}), world.now)
+        world.life.answer(1, ResponseFrame(number, 200, {"subscriptionId": route}), world.now)
     world.run(60)
     assert world.life.state is State.LIVE
     for account in (BTC, ETH):
