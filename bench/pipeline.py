@@ -26,7 +26,7 @@ from binance_margin_stream import ApiKeyAuth, Endpoints
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import ExecutionReport
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 
 SUBSCRIBE = {"id": "1", "method": "userDataStream.subscribe.listenToken", "params": {"listenToken": "cross:1"}}
 MANY = 1000
@@ -65,14 +65,14 @@ def accounts(count: int) -> list[Account]:
     return [CROSS, *(isolated(f"X{number:04}USDT") for number in range(1, count))]
 
 
-FAST = StreamRules(rest_rate=2000, message_speed=100, buffered=1_000_000)
+FAST = StreamSettings(rest_rate=2000, message_rate_factor=100, buffer_size=1_000_000)
 """Subscribes a thousand accounts at once, where that is not what is measured."""
 
 
 @contextlib.asynccontextmanager
-async def following(server: Server, count: int, rules: StreamRules = FAST) -> AsyncIterator[AsyncMarginStream]:
+async def following(server: Server, count: int, rules: StreamSettings = FAST) -> AsyncIterator[AsyncMarginStream]:
     auth = ApiKeyAuth("bench-key")
-    async with AsyncMarginStream(auth, accounts(count), endpoints=server.endpoints, rules=rules) as stream:
+    async with AsyncMarginStream(auth, accounts(count), endpoints=server.endpoints, settings=rules) as stream:
         yield stream
 
 
@@ -138,7 +138,7 @@ async def latency(server: Server, *, renewing: bool) -> tuple[float, float, floa
     await server.ask(f"/validity?ms={120_000 if renewing else 86_400_000}")
     before = await server.ask("/renewals")
     taken = []
-    async with following(server, MANY, StreamRules() if renewing else FAST) as stream:
+    async with following(server, MANY, StreamSettings() if renewing else FAST) as stream:
         drip = asyncio.create_task(server.ask(f"/drip?events={rate * seconds}&accounts={MANY}&rate={rate}"))
         for _ in range(rate * seconds):
             event = await anext(stream)

@@ -64,9 +64,9 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.events.models import UnknownEvent as UnknownEvent
     from binance_margin_stream.stream.events.models import UserLiabilityChange as UserLiabilityChange
     from binance_margin_stream.stream.health import Health as Health
-    from binance_margin_stream.stream.protocol.actions import Change as Change
     from binance_margin_stream.stream.protocol.actions import State as State
-    from binance_margin_stream.stream.settings import StreamRules as StreamRules
+    from binance_margin_stream.stream.protocol.actions import StatusChange as StatusChange
+    from binance_margin_stream.stream.settings import StreamSettings as StreamSettings
     from binance_margin_stream.stream.sync_stream import MarginStream as MarginStream
 
 __version__ = "1.0.0"
@@ -114,7 +114,7 @@ _HANDWRITTEN_EXPORTS = {
         "isolated",
     ),
     "stream.protocol.actions": (
-        "Change",
+        "StatusChange",
         "State",
     ),
     "stream.events.models": (
@@ -132,7 +132,7 @@ _HANDWRITTEN_EXPORTS = {
     ),
     "stream.health": ("Health",),
     "stream.events.errors": ("MalformedFrameError",),
-    "stream.settings": ("StreamRules",),
+    "stream.settings": ("StreamSettings",),
     "stream.async_stream": ("AsyncMarginStream",),
     "stream.sync_stream": ("MarginStream",),
     "http.transport": ("Timeout",),

@@ -17,13 +17,13 @@ from binance_margin_stream import (
     ApiClient,
     ApiKeyAuth,
     BalanceUpdate,
-    Change,
     ListenKeyUnknownError,
     MarginLevelStatusChange,
     MarginStream,
     MarginStreamApi,
+    StatusChange,
     StreamGap,
-    StreamRules,
+    StreamSettings,
     isolated,
 )
 from binance_margin_stream.stream.events.formatting import describe
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_SETTINGS = StreamRules(token_validity=10, backoff_first=0.2)
+_SETTINGS = StreamSettings(token_validity=10, backoff_initial=0.2)
 """Tokens that live for ten seconds, so that a renewal can be watched."""
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def _show_stream(exchange: Sandbox) -> None:
         accounts=[CROSS, isolated("ETHUSDT")],
         endpoints=exchange.endpoints,
         risk=True,
-        rules=_SETTINGS,
+        settings=_SETTINGS,
         on_change=recorder,
     ) as stream:
         _print_step("subscribed", "cross margin, isolated ETHUSDT, and the risk events of the cross account")
@@ -189,7 +189,7 @@ class _ChangeRecorder:
         self._names: list[str] = []
         self._condition = threading.Condition()
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: StatusChange) -> None:
         with self._condition:
             self._names.append(change.name)
             self._condition.notify_all()

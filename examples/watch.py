@@ -2,13 +2,13 @@
 
 import logging
 
-from binance_margin_stream import ApiKeyAuth, Change, MarginStream, StreamGap
+from binance_margin_stream import ApiKeyAuth, MarginStream, StatusChange, StreamGap
 from binance_margin_stream.sandbox import Sandbox, faults
 
 logging.basicConfig(level=logging.INFO, format="log     %(levelname)s %(message)s")
 
 
-def alert(change: Change) -> None:
+def alert(change: StatusChange) -> None:
     """Called in the stream's thread: hand it to your pager, and return soon."""
     if change.name in ("lost", "source retired", "renewal failed"):
         print(f"alert   {change.name} {change.account} {change.detail}")

@@ -21,23 +21,23 @@ import corpus
 import binance_margin_stream as sdk
 from binance_margin_stream.http import transport
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.async_stream import settings_of
+from binance_margin_stream.stream.async_stream import build_config
 from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, decode
 from binance_margin_stream.stream.events.models import MalformedFrameError
 from binance_margin_stream.stream.io import engine as engines
 from binance_margin_stream.stream.io.engine import Engine
-from binance_margin_stream.stream.io.rest_calls import Granted
+from binance_margin_stream.stream.io.rest_calls import CredentialGranted
 from binance_margin_stream.stream.protocol.actions import (
-    Change,
     CloseConnection,
-    Fail,
     Failure,
+    FailureKind,
     OpenConnection,
-    Request,
+    RestRequest,
     SendText,
-    Trouble,
+    StatusChange,
+    Terminate,
 )
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 
 API_KEY = "PLANTED-API-KEY-" + "k" * 48
 API_SECRET = "PLANTED-API-SECRET-" + "s" * 45
@@ -143,10 +143,12 @@ def rest(data: bytes) -> str:
     return type(value).__name__
 
 
-RULES = StreamRules(buffered=40, held=30, early=20, subscriptions_per_connection=200, rest_rate=1000.0)
+RULES = StreamSettings(
+    buffer_size=40, max_held_events=30, max_unrouted_events=20, subscriptions_per_connection=200, rest_rate=1000.0
+)
 NOW = [1000.0]
-engines.clock = lambda: NOW[0]
-engines.wall = lambda at: 1_700_000_000_000 + round(at * 1000)
+engines.monotonic = lambda: NOW[0]
+engines.to_epoch_ms = lambda at: 1_700_000_000_000 + round(at * 1000)
 
 
 engines.random = SimpleNamespace(SystemRandom=lambda: random.Random(1))  # so that a story plays the same again
@@ -155,7 +157,7 @@ engines.random = SimpleNamespace(SystemRandom=lambda: random.Random(1))  # so th
 class _Calls:
     """No calls: the story answers them."""
 
-    under_way = 0
+    pending_count = 0
 
     def close(self) -> None:
         """Nothing to end."""
@@ -166,38 +168,38 @@ class _Wired(Engine):
 
     def __init__(self) -> None:
         endpoints = sdk.Endpoints(rest="http://x", websocket_api="ws://x", stream="ws://x", margin_stream="ws://x")
-        settings = settings_of(
+        settings = build_config(
             sdk.ApiKeyAuth(API_KEY), (CROSS, isolated("BTCUSDT")), endpoints=endpoints, source="auto", risk=True,
-            on_change=None, rules=RULES, timeout=transport.Timeout(), configuration=None, tls=None, give_up_keys=False,
+            on_change=None, settings=RULES, timeout=transport.Timeout(), configuration=None, tls=None, close_listen_keys=False,
         )  # fmt: skip
-        super().__init__(replace(settings, make_calls=_Calls))
-        self.requests: list[Request] = []
+        super().__init__(replace(settings, make_rest_caller=_Calls))
+        self.requests: list[RestRequest] = []
         self.opening: list[int] = []
         self.live: list[int] = []
         self.asked: list[tuple[int, dict[str, Any]]] = []
         self.named = 0
-        self._life.start(NOW[0])
-        self._obey()
+        self._lifecycle.start(NOW[0])
+        self._run_actions()
 
-    def _do(self, action: Any) -> None:
+    def _execute(self, action: Any) -> None:
         match action:
-            case OpenConnection(connection=number):
+            case OpenConnection(connection_id=number):
                 self._connections[number] = action
-                self._accounts[number] = self._life.accounts_on(number)
+                self._accounts_by_connection[number] = self._lifecycle.accounts_by_subscription(number)
                 self.opening.append(number)
-            case CloseConnection(connection=number):
-                self._forget(number)
+            case CloseConnection(connection_id=number):
+                self._remove_connection(number)
                 self.gone(number)
-            case Request():
+            case RestRequest():
                 self.requests.append(action)
-            case SendText(connection=number, text=text):
+            case SendText(connection_id=number, text=text):
                 self.asked.append((number, json.loads(text)))
-            case Fail(failure=failure):
+            case Terminate(failure=failure):
                 self._failure = failure
-            case Change():
+            case StatusChange():
                 shows_no_secret(action.detail)
 
-    def _crash(self, error: Exception) -> None:
+    def _on_internal_error(self, error: Exception) -> None:
         raise error
 
     def gone(self, number: int) -> None:
@@ -215,7 +217,7 @@ class _Wired(Engine):
 
     def pass_time(self, seconds: float) -> None:
         NOW[0] += seconds
-        self._due()
+        self._on_timer()
 
     def answer_next(self) -> None:
         """Answer a question on a connection as the exchange would."""
@@ -228,48 +230,52 @@ class _Wired(Engine):
         elif question["method"].startswith("userDataStream.subscribe"):
             result, self.named = {"subscriptionId": self.named}, self.named + 1
         if number in self.live:
-            self.frame(number, json.dumps({"id": question["id"], "status": 200, "result": result}).encode())
+            self.on_text(number, json.dumps({"id": question["id"], "status": 200, "result": result}).encode())
 
     def open_next(self) -> None:
         if self.opening:
             number = self.opening.pop(0)
             self.live.append(number)
-            self.opened(number)
+            self.on_open(number)
 
     def grant_next(self) -> None:
         if self.requests:
             request = self.requests.pop(0)
             extended = request.call.operation.endswith("_put")
             secret = corpus.TOKEN if "token" in request.call.operation else corpus.KEY
-            self._answered(request, Granted() if extended else Granted(secret))
+            self._on_rest_result(request, CredentialGranted() if extended else CredentialGranted(secret))
 
     def refuse_next(self) -> None:
         if self.requests:
-            self._answered(self.requests.pop(0), Failure(Trouble.SERVER, "refused"))
+            self._on_rest_result(self.requests.pop(0), Failure(FailureKind.SERVER_ERROR, "refused"))
 
     def lose(self) -> None:
         number = self.live.pop()
-        self.closed(number, Failure(Trouble.TRANSPORT, "lost"))
+        self.on_close(number, Failure(FailureKind.TRANSPORT_ERROR, "lost"))
 
     def take_all(self) -> None:
-        while self.take() is not None:
+        while self.next_item_nowait() is not None:
             pass
 
     def look(self) -> None:
         """Every table is within its bounds."""
-        life, links = self._life, self._life._links.all()
-        check(len(life._buffer) <= RULES.buffered + 3, "the buffer grows")
+        life, links = self._lifecycle, self._lifecycle._connections.list_all()
+        check(len(life._buffer) <= RULES.buffer_size + 3, "the buffer grows")
         check(len(links) < 20, "connections grow")
-        check(len(life._core.timers) < 20 + 10 * len(links), "timers grow")
+        check(len(life._context.timers) < 20 + 10 * len(links), "timers grow")
         for link in links:
-            check(link.early_count == sum(map(len, link.early.values())), "early events are miscounted")
-            check(link.early_count <= RULES.early and len(link.ended) <= RULES.early, "what is early grows")
-            check(len(link.asked) < 400, "questions grow")
-            check(len(link.routes) <= RULES.subscriptions_per_connection + 10, "routes grow")
-            check(len(link.outbox) <= len(link.routes) + 50, "the outbox grows")
-        for feed in life._middle.feeds:
-            for subscription in filter(None, (feed.serving, feed.joining)):
-                check(len(subscription.held) <= RULES.held + 1, "what is held grows")
+            check(link.unrouted_count == sum(map(len, link.unrouted_events.values())), "early events are miscounted")
+            check(
+                link.unrouted_count <= RULES.max_unrouted_events
+                and len(link.terminated_ids) <= RULES.max_unrouted_events,
+                "what is early grows",
+            )
+            check(len(link.pending_requests) < 400, "questions grow")
+            check(len(link.subscriptions_by_id) <= RULES.subscriptions_per_connection + 10, "routes grow")
+            check(len(link.queued_requests) <= len(link.subscriptions_by_id) + 50, "the outbox grows")
+        for feed in life._coordinator.feeds:
+            for subscription in filter(None, (feed.active, feed.successor)):
+                check(len(subscription.held_events) <= RULES.max_held_events + 1, "what is held grows")
 
 
 def answers(data: bytes) -> str:
@@ -285,7 +291,7 @@ def answers(data: bytes) -> str:
         _happen(engine, line)
         engine.look()
     engine.take_all()
-    return engine.state.value if engine._failure is None else engine._failure.trouble.value
+    return engine.state.value if engine._failure is None else engine._failure.kind.value
 
 
 def _happen(engine: _Wired, line: bytes) -> None:
@@ -298,7 +304,7 @@ def _happen(engine: _Wired, line: bytes) -> None:
     elif engine.live:
         number = engine.live[-1]
         if kind == b"f":
-            engine.frame(number, rest)
+            engine.on_text(number, rest)
         elif kind in _SIGNS:
             _SIGNS[kind](engine, number)
 
@@ -313,9 +319,9 @@ _STEPS: dict[bytes, Callable[[_Wired], None]] = {
 }
 _SIGNS: dict[bytes, Callable[[_Wired, int], None]] = {
     b"c": lambda engine, _: engine.lose(),
-    b"b": Engine.binary,
-    b"p": Engine.pinged,
-    b"g": Engine.ponged,
+    b"b": Engine.on_binary,
+    b"p": Engine.on_ping,
+    b"g": Engine.on_pong,
 }
 
 TARGETS: dict[str, Callable[[bytes], str]] = {"frames": frames, "rest": rest, "answers": answers}

@@ -30,11 +30,11 @@ from binance_margin_stream.sandbox import Rules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import StreamGap
-from binance_margin_stream.stream.protocol.actions import Change, State
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.protocol.actions import State, StatusChange
+from binance_margin_stream.stream.settings import StreamSettings
 
-RULES = StreamRules(
-    backoff_first=0.001, backoff_most=0.002, connects=1000, connects_period=1.0, message_speed=100.0, rest_rate=1000.0,
+RULES = StreamSettings(
+    backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, message_rate_factor=100.0, rest_rate=1000.0,
     token_validity=30.0,
 )  # fmt: skip
 EVERY = 50
@@ -108,7 +108,7 @@ async def measure(told: IO[str], tell: IO[str], reconnects: int) -> tuple[Sample
     endpoints = Endpoints(rest=rest, websocket_api=api, stream=host, margin_stream=host)
     samples, gaps, lost = Samples(), 0, 0
 
-    def count(change: Change) -> None:
+    def count(change: StatusChange) -> None:
         nonlocal lost
         lost += change.name == "connection lost"
 
@@ -118,7 +118,7 @@ async def measure(told: IO[str], tell: IO[str], reconnects: int) -> tuple[Sample
             gaps += isinstance(item, StreamGap)
 
     stream = AsyncMarginStream(
-        ApiKeyAuth(key), [CROSS, isolated("BTCUSDT")], endpoints=endpoints, rules=RULES, on_change=count
+        ApiKeyAuth(key), [CROSS, isolated("BTCUSDT")], endpoints=endpoints, settings=RULES, on_change=count
     )
     async with stream:
         reader = asyncio.create_task(consume())

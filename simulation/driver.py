@@ -17,22 +17,22 @@ from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.messages import Answer, Binary, Close, Cut, Frame, Ping, Request, Text
 from binance_margin_stream.stream.events.models import Event
-from binance_margin_stream.stream.io.dispatcher import Reading
-from binance_margin_stream.stream.io.rest_calls import PATIENCE, Outcome
-from binance_margin_stream.stream.io.rest_calls import _granted as granted
+from binance_margin_stream.stream.io.dispatcher import Dispatcher
+from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestResult
+from binance_margin_stream.stream.io.rest_calls import _parse_credential as granted
 from binance_margin_stream.stream.protocol.actions import (
     Action,
-    Change,
     CloseConnection,
-    Fail,
     Failure,
+    FailureKind,
     OpenConnection,
     SendPing,
     SendText,
-    Trouble,
+    StatusChange,
+    Terminate,
 )
-from binance_margin_stream.stream.protocol.actions import Request as Call
-from binance_margin_stream.stream.protocol.error_mapping import failure_of, failure_of_status
+from binance_margin_stream.stream.protocol.actions import RestRequest as Call
+from binance_margin_stream.stream.protocol.error_mapping import classify_error, classify_status
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from simulation.active_faults import Weather
 from simulation.limit_checker import Limits
@@ -53,7 +53,7 @@ _ROUTES: Mapping[str, tuple[str, str]] = {
 }
 _SPELLED = {"listen_key": "listenKey", "is_isolated": "isIsolated"}
 _PROMISED = {"sapi_v1_user_listen_token_post": "ListenToken"}
-_READ = PATIENCE.read
+_READ = DEFAULT_TIMEOUT.read
 _HOST = "ws://exchange"
 
 
@@ -80,9 +80,9 @@ class Shell:
         signs: bool,
     ) -> None:
         self.failed: Failure | None = None
-        self.changed: Callable[[Change], None] = lambda change: None
+        self.changed: Callable[[StatusChange], None] = lambda change: None
         self._life = life
-        self._reading = Reading(life)
+        self._reading = Dispatcher(life)
         self._network = network
         self._endpoints = endpoints
         self._weather = weather
@@ -100,28 +100,28 @@ class Shell:
     def obey(self) -> None:
         """Do all that is to be done."""
         while self._life.actions:
-            for action in self._life.take_actions():
+            for action in self._life.pop_actions():
                 self._do(action)
 
     def _do(self, action: Action) -> None:
         match action:
-            case SendText(connection=number, text=text):
+            case SendText(connection_id=number, text=text):
                 self._limits.sends(self._now, f"a message on connection {number}")
                 self._say(number, text)
-            case SendPing(connection=number):
+            case SendPing(connection_id=number):
                 self._weather.occasion("probe")
                 self._network.send(self._pipe(number), Ping(b"probe"))
             case OpenConnection():
                 self._limits.connects(self._now)
                 self._open(action)
-            case CloseConnection(connection=number):
+            case CloseConnection(connection_id=number):
                 self._network.close(self._pipe(number))
             case Call():
                 self._limits.calls(self._now)
                 self._call(action)
-            case Change():
+            case StatusChange():
                 self.changed(action)
-            case Fail(failure=failure):
+            case Terminate(failure=failure):
                 self.failed = failure
                 self._limits.stopped = True
 
@@ -136,30 +136,32 @@ class Shell:
 
     def _open(self, action: OpenConnection) -> None:
         self._weather.occasion("opening")
-        pipe = Pipe(action.connection)
+        pipe = Pipe(action.connection_id)
         self._network.pipes[pipe.number] = pipe
         broken = self._weather.breaks_connecting()
         if broken is not None:
-            self._later(self._network.delay(), lambda: self._gone(pipe, Failure(Trouble.TRANSPORT, broken)))
+            self._later(self._network.delay(), lambda: self._gone(pipe, Failure(FailureKind.TRANSPORT_ERROR, broken)))
             return
-        target = action.source.address(self._endpoints).removeprefix(_HOST)
+        target = action.source.build_url(self._endpoints).removeprefix(_HOST)
         self._network.connect(pipe, target, self._weather.strikes_handshake())
         self._later(self._open_timeout, lambda: self._give_up_opening(pipe))
 
     def _give_up_opening(self, pipe: Pipe) -> None:
         if pipe.is_open and not pipe.ready:
             self._network.close(pipe)
-            self._life.closed(pipe.number, Failure(Trouble.TRANSPORT, "the handshake took too long"), self._now)
+            self._life.on_close(
+                pipe.number, Failure(FailureKind.TRANSPORT_ERROR, "the handshake took too long"), self._now
+            )
 
     def handshake(self, pipe: Pipe, answer: Answer | None) -> None:
         """Take the answer to a handshake."""
         if answer is None:
             pipe.ready = True
-            self._life.opened(pipe.number, self._now)
+            self._life.on_open(pipe.number, self._now)
             self._weather.opened(pipe)
             return
         wait = dict(answer.headers).get("Retry-After")
-        failure = failure_of_status(answer.status, None if wait is None else float(wait))
+        failure = classify_status(answer.status, None if wait is None else float(wait))
         self._limits.refused(self._now, failure, self._weather)
         self._gone(pipe, failure)
 
@@ -167,7 +169,7 @@ class Shell:
         if pipe.is_open:
             pipe.over = True
             self._network.pipes.pop(pipe.number, None)
-            self._life.closed(pipe.number, failure, self._now)
+            self._life.on_close(pipe.number, failure, self._now)
 
     def frame(self, pipe: Pipe, frame: Frame) -> None:
         """Take a frame."""
@@ -175,24 +177,24 @@ class Shell:
         match frame:
             case Text(text=text):
                 self._limits.told(now, text, self._weather)
-                self._reading.frame(number, text.encode(), self._life.accounts_on(number), now)
+                self._reading.on_text(number, text.encode(), self._life.accounts_by_subscription(number), now)
             case Binary():
-                self._reading.binary(number, now)
+                self._reading.on_binary(number, now)
             case Ping():
-                self._life.pinged(number, now)
+                self._life.on_ping(number, now)
             case Close(code=code, reason=reason):
                 self._limits.closed(code, reason)
-                self._life.closed(number, Failure(Trouble.TRANSPORT, f"closed with code {code}"), now)
+                self._life.on_close(number, Failure(FailureKind.TRANSPORT_ERROR, f"closed with code {code}"), now)
             case Cut(how=how):
-                self._life.closed(number, Failure(Trouble.TRANSPORT, how), now)
+                self._life.on_close(number, Failure(FailureKind.TRANSPORT_ERROR, how), now)
             case _:
-                self._life.ponged(number, now)
+                self._life.on_pong(number, now)
 
     def _call(self, call: Call) -> None:
         self._weather.occasion("call")
         broken = self._weather.breaks_connecting()
         if broken is not None:
-            self._answer_later(self._network.delay(), call, failure_of(TransportError(broken, kind="refused")))
+            self._answer_later(self._network.delay(), call, classify_error(TransportError(broken, kind="refused")))
             return
         self._later(self._network.delay(), lambda: self._at_exchange(call))
 
@@ -202,9 +204,9 @@ class Shell:
         wait = self._network.delay() + answer.delay_ms / 1000
         if answer.delivery == "hang" or wait > _READ:
             late = TransportError("no answer in time", kind="timeout")
-            self._answer_later(_READ, call, failure_of(late))
+            self._answer_later(_READ, call, classify_error(late))
         elif answer.delivery in ("half", "reset"):
-            self._answer_later(wait, call, failure_of(TransportError("cut off", kind="cut off")))
+            self._answer_later(wait, call, classify_error(TransportError("cut off", kind="cut off")))
         else:
             outcome = self._outcome(call, answer)
             if isinstance(outcome, Failure):
@@ -220,7 +222,7 @@ class Shell:
         key = ("X-MBX-APIKEY", self._network.user.api_key)
         return Request(method, path, (key,), _form(tuple(parameters.items())))
 
-    def _outcome(self, call: Call, answer: Answer) -> Outcome:
+    def _outcome(self, call: Call, answer: Answer) -> RestResult:
         method, path = _ROUTES[call.call.operation]
         whole = HttpAnswer(answer.status, dict(answer.headers), answer.body, method, path)
         try:
@@ -229,15 +231,15 @@ class Shell:
             default = None if method == "PUT" and "margin" in path else "object" if method == "PUT" else _KEY
             return granted(data_of(whole, _PROMISED.get(call.call.operation, default)))
         except OpenApiException as error:
-            return failure_of(error)
+            return classify_error(error)
 
-    def _answer_later(self, wait: float, call: Call, outcome: Outcome) -> None:
+    def _answer_later(self, wait: float, call: Call, outcome: RestResult) -> None:
         self._later(wait, lambda: self._answered(call, outcome))
 
-    def _answered(self, call: Call, outcome: Outcome) -> None:
+    def _answered(self, call: Call, outcome: RestResult) -> None:
         if self.failed is None:
             self._weather.occasion("answer")
-            self._reading.answered(call, outcome, self._now)
+            self._reading.on_rest_result(call, outcome, self._now)
 
 
 _KEY = "ApiV3UserDataStreamPost200Response"

@@ -31,7 +31,7 @@ class Hurts:
         """Whoever listens on a connection may miss something."""
         if not pipe.is_open or pipe.at_exchange is None:
             return
-        link = self._life._links.get(pipe.number)
+        link = self._life._connections.get(pipe.number)
         for account in {each.feed.account: None for each in link.subscriptions} if link is not None else ():
             self.of(account, at)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from binance_margin_stream.stream.events.models import Event
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from simulation.network import Network, Pipe
 
 __all__ = ["SEASON", "Calm"]
@@ -28,7 +28,7 @@ class Calm:
         self,
         life: Lifecycle[Event],
         network: Network,
-        rules: StreamRules,
+        rules: StreamSettings,
         *,
         stormy: Callable[[], bool],
         quiet_until: Callable[[], float],
@@ -43,13 +43,13 @@ class Calm:
         self._later = later
         self._told_by_exchange = told_by_exchange
         self._beating = False
-        self._proofs = rules.verify_every
+        self._proofs = rules.health_check_interval
         self._prove_every(_CALM_PROOFS)
 
     def opened(self, pipe: Pipe) -> None:
         """A connection is open."""
         if not self._beating and not self._told_by_exchange:
-            self._life.pinged(pipe.number, self._until())
+            self._life.on_ping(pipe.number, self._until())
 
     def season(self) -> None:
         """Strikes come near: prove listen keys as often as the stream does by itself."""
@@ -66,7 +66,7 @@ class Calm:
         until = self._network.now if self._beating else self._until()
         for pipe in list(self._network.pipes.values()):
             if pipe.ready and not pipe.dead and not self._is_frozen(pipe):
-                self._life.pinged(pipe.number, until)
+                self._life.on_ping(pipe.number, until)
         if self._beating:
             self._later(_PING, self._pulse)
         elif self._quiet_until() > self._network.now + SEASON:
@@ -76,7 +76,9 @@ class Calm:
         return max(self._network.now, self._quiet_until())
 
     def _prove_every(self, seconds: float) -> None:
-        object.__setattr__(self._rules, "verify_every", seconds)  # frozen, so that nobody does it but for sparing
+        object.__setattr__(
+            self._rules, "health_check_interval", seconds
+        )  # frozen, so that nobody does it but for sparing
 
     def _is_frozen(self, pipe: Pipe) -> bool:
         return pipe.at_exchange is None or self._network.exchange.is_frozen(pipe.at_exchange)

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.stream.events.models import Event
-from binance_margin_stream.stream.protocol.actions import Failure, Trouble
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from simulation.active_faults import Weather
 from simulation.violation import Violation
 
@@ -24,7 +24,7 @@ _MOST_LINKS = 8
 class Limits:
     """Watches what is sent, and what the exchange says about it."""
 
-    def __init__(self, rules: StreamRules, exchange: Rules) -> None:
+    def __init__(self, rules: StreamSettings, exchange: Rules) -> None:
         self.stopped = False
         self.calls_by_minute: Counter[int] = Counter()
         self.forbidden_until = float("-inf")
@@ -59,12 +59,16 @@ class Limits:
 
     def refused(self, now: float, failure: Failure, weather: Weather) -> None:
         """The exchange refused a call or a handshake."""
-        if failure.trouble not in (Trouble.LIMITED, Trouble.BANNED, Trouble.BLOCKED):
+        if failure.kind not in (FailureKind.RATE_LIMITED, FailureKind.BANNED, FailureKind.FIREWALL_BLOCKED):
             return
         if not weather.is_at_fault():
-            raise Violation(3, f"the exchange says {failure.trouble.value}: {failure.detail}")
-        waits = {Trouble.BANNED: self._rules.banned_wait, Trouble.BLOCKED: self._rules.blocked_wait}
-        wait = failure.wait if failure.wait is not None else waits.get(failure.trouble, self._rules.limited_wait)
+            raise Violation(3, f"the exchange says {failure.kind.value}: {failure.detail}")
+        waits = {FailureKind.BANNED: self._rules.ban_wait, FailureKind.FIREWALL_BLOCKED: self._rules.firewall_wait}
+        wait = (
+            failure.retry_after
+            if failure.retry_after is not None
+            else waits.get(failure.kind, self._rules.rate_limit_wait)
+        )
         self.forbidden_until = max(self.forbidden_until, now + wait)
         weather.troubled(now + wait)
 
@@ -90,21 +94,21 @@ class Limits:
 
 def check_memory(life: Lifecycle[Event], feeds: int) -> None:
     """Raise a violation when something that is remembered grows with what was lived through."""
-    core, links = life._core, life._links.all()
+    core, links = life._context, life._connections.list_all()
     timers = 6 * feeds + 8 * len(links) + 8
     sizes = {
         "timers": (len(core.timers), timers),
         "entries in the heap of timers": (len(core.timers._heap), 2 * timers + 64),
-        "waiting items": (len(life._buffer), core.rules.buffered + feeds),
+        "waiting items": (len(life._buffer), core.settings.buffer_size + feeds),
         "connections": (len(links), _MOST_LINKS),
-        "waiting calls": (len(life._middle.credentials), feeds + core.rules.rest_parallel),
+        "waiting calls": (len(life._coordinator.credentials), feeds + core.settings.rest_concurrency),
     }
     for link in links:
         sizes |= {
-            f"early events on connection {link.number}": (link.early_count, core.rules.early),
-            f"subscriptions on connection {link.number}": (len(link.subscriptions), 2 * feeds),
-            f"requests on connection {link.number}": (len(link.asked), 101 + feeds),
-            f"messages that wait for connection {link.number}": (len(link.outbox), 4 * feeds + 4),
+            f"early events on connection {link.id}": (link.unrouted_count, core.settings.max_unrouted_events),
+            f"subscriptions on connection {link.id}": (len(link.subscriptions), 2 * feeds),
+            f"requests on connection {link.id}": (len(link.pending_requests), 101 + feeds),
+            f"messages that wait for connection {link.id}": (len(link.queued_requests), 4 * feeds + 4),
         }
     for what, (size, most) in sizes.items():
         if size > most:

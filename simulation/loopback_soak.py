@@ -24,8 +24,8 @@ from binance_margin_stream.sandbox.faults import Fault
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import Change
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.protocol.actions import StatusChange
+from binance_margin_stream.stream.settings import StreamSettings
 from simulation.delivery_checker import Ledger, Sent
 from simulation.fault_catalog import CALLS, FATAL, HANDSHAKES, SUBSCRIBES
 from simulation.fault_injector import PROMPT
@@ -37,7 +37,9 @@ from simulation.violation import Violation
 __all__ = ["main"]
 
 ACCOUNTS = (CROSS, *map(isolated, ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT", "DOGEUSDT")))
-RULES = StreamRules(token_validity=60, connection_life=90, connection_spread=20, ping_deadline=12, backoff_most=5)
+RULES = StreamSettings(
+    token_validity=60, connection_max_age=90, connection_age_jitter=20, idle_timeout=12, backoff_max=5
+)
 _CLOCK_ALLOWANCE_MS = 6_000
 _LONGEST_PAUSE = 4.0
 _STORM_OVER = 3600.0
@@ -93,7 +95,7 @@ class Run:
         self._down_since: float | None = None
         self.violations: list[str] = []
 
-    def changed(self, change: Change) -> None:
+    def changed(self, change: StatusChange) -> None:
         """Measure how long the stream takes to live again."""
         if change.name == "recovering" and self._down_since is None:
             self._down_since = time.monotonic()
@@ -192,7 +194,7 @@ async def follow(run: Run, exchange: Sandbox, accounts: tuple[Account, ...], sec
     work = [threading.Thread(target=target, args=(done,)) for target in (run.trade, run.strike)]
     auth = ApiKeyAuth(exchange.api_key)
     async with AsyncMarginStream(
-        auth, accounts, endpoints=exchange.endpoints, rules=RULES, on_change=run.changed
+        auth, accounts, endpoints=exchange.endpoints, settings=RULES, on_change=run.changed
     ) as stream:
         reader = asyncio.create_task(run.read(stream))
         for thread in work:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from binance_margin_stream.stream.events.models import Event
-from binance_margin_stream.stream.protocol.actions import CloseConnection, Failure, Reason, Trouble
-from binance_margin_stream.stream.protocol.connection_manager import Links
-from binance_margin_stream.stream.protocol.context import Core
-from binance_margin_stream.stream.protocol.coordinator import Continuity
-from binance_margin_stream.stream.protocol.credentials import Credentials
-from binance_margin_stream.stream.protocol.deduplication import Handover
-from binance_margin_stream.stream.protocol.rate_limit import AttemptWindow, Backoff
-from binance_margin_stream.stream.protocol.records import Feed, Link
-from binance_margin_stream.stream.protocol.subscriptions import Attachments
+from binance_margin_stream.stream.protocol.actions import CloseConnection, Failure, FailureKind, GapReason
+from binance_margin_stream.stream.protocol.connection_manager import ConnectionManager
+from binance_margin_stream.stream.protocol.context import Context
+from binance_margin_stream.stream.protocol.coordinator import Coordinator
+from binance_margin_stream.stream.protocol.credentials import CredentialManager
+from binance_margin_stream.stream.protocol.deduplication import Deduplicator
+from binance_margin_stream.stream.protocol.rate_limit import Backoff, SlidingWindowLimit
+from binance_margin_stream.stream.protocol.records import ConnectionState, Feed
+from binance_margin_stream.stream.protocol.subscriptions import SubscriptionManager
 from simulation.plan import plan_of
 from simulation.scenario import Month
 from simulation.violation import Violation
@@ -63,55 +63,55 @@ def _no_wait(self: Backoff) -> float:
     return 0.0
 
 
-def _always_repeatable(self: Continuity[Event], failure: Failure) -> None:
+def _always_repeatable(self: Coordinator[Event], failure: Failure) -> None:
     """Go on as if it could be mended."""
-    self.core.tally.failures += 1
+    self.context.counters.failures += 1
 
 
-_without_judging = Credentials._judge
+_without_judging = CredentialManager._handle_failure
 
 
-def _forget_unknown_key(self: Credentials, job: object, failure: Failure, now: float) -> None:
+def _forget_unknown_key(self: CredentialManager, job: object, failure: Failure, now: float) -> None:
     """Take -1125 for a fault that passes."""
-    if failure.trouble is Trouble.UNKNOWN_CREDENTIAL:
-        failure = Failure(Trouble.SERVER, failure.detail)
+    if failure.kind is FailureKind.UNKNOWN_CREDENTIAL:
+        failure = Failure(FailureKind.SERVER_ERROR, failure.detail)
     _without_judging(self, job, failure, now)  # type: ignore[arg-type]
 
 
-def _close_before_the_new_one_lives(self: Continuity[Event], link: Link, why: str, now: float) -> None:
+def _close_before_the_new_one_lives(self: Coordinator[Event], link: ConnectionState, why: str, now: float) -> None:
     """Treat a rotation like a loss."""
-    self.core.do(CloseConnection(link.number))
-    self.links.lost(link, Failure(Trouble.TRANSPORT, why), Reason.DISCONNECTED, now)
+    self.context.emit(CloseConnection(link.id))
+    self.connections.on_lost(link, Failure(FailureKind.TRANSPORT_ERROR, why), GapReason.DISCONNECTED, now)
 
 
-def _hand_over_all(self: Handover[Event], feed: Feed, at: float, event: Event) -> None:
+def _hand_over_all(self: Deduplicator[Event], feed: Feed, at: float, event: Event) -> None:
     """Do not ask what the old connection delivered already."""
-    self._put(feed, at, event)
+    self._put_filtered(feed, at, event)
 
 
-def _forget_the_loss(self: Handover[Event], feed: Feed, live_at: float) -> None:
+def _forget_the_loss(self: Deduplicator[Event], feed: Feed, live_at: float) -> None:
     """Report nothing."""
-    feed.loss = None
+    feed.open_gap = None
 
 
 BREAKS = (
-    Break("no renewal", Credentials, "_renew_at", lambda self, feed, credential: 1e12, frozenset({1, 2, 4})),
-    Break("no gap after a loss", Handover, "_close_gap", _forget_the_loss, frozenset({1})),
-    Break("no gap for a malformed frame", Handover, "lossy", _nothing, frozenset({1})),
-    Break("no waiting during a ban", Core, "hold", _nothing, frozenset({3})),
-    Break("repeats are handed over in a rotation", Handover, "_unless_repeated", _hand_over_all, frozenset({1})),
-    Break("a frozen connection is not noticed", Links, "watch", _nothing, frozenset({1, 4})),
-    Break("a key that is gone (-1125) is not replaced", Credentials, "_judge", _forget_unknown_key, frozenset({4})),
+    Break("no renewal", CredentialManager, "_next_renewal_at", lambda self, feed, credential: 1e12, frozenset({1, 2, 4})),
+    Break("no gap after a loss", Deduplicator, "_emit_open_gap", _forget_the_loss, frozenset({1})),
+    Break("no gap for a malformed frame", Deduplicator, "report_gap", _nothing, frozenset({1})),
+    Break("no waiting during a ban", Context, "pause_sending", _nothing, frozenset({3})),
+    Break("repeats are handed over in a rotation", Deduplicator, "_put_if_new", _hand_over_all, frozenset({1})),
+    Break("a frozen connection is not noticed", ConnectionManager, "check_liveness", _nothing, frozenset({1, 4})),
+    Break("a key that is gone (-1125) is not replaced", CredentialManager, "_handle_failure", _forget_unknown_key, frozenset({4})),
     Break(
-        "connection attempts without backoff or limit", Backoff, "next", _no_wait, frozenset({3}),
-        ((AttemptWindow, "ready_at", _at_once),),
+        "connection attempts without backoff or limit", Backoff, "next_delay", _no_wait, frozenset({3}),
+        ((SlidingWindowLimit, "next_allowed_at", _at_once),),
     ),
-    Break("the old connection is closed before the new one lives", Continuity, "retire",
+    Break("the old connection is closed before the new one lives", Coordinator, "replace_connection",
           _close_before_the_new_one_lives, frozenset({2, 4})),
-    Break("a fatal refusal is ignored", Continuity, "fatal", _always_repeatable, frozenset({6})),
-    Break("the end of a subscription is ignored", Continuity, "ended", _nothing, frozenset({1, 4})),
-    Break("a way in that is retired is asked again", Continuity, "source_retired", _nothing, frozenset({4})),
-    Break("early events are dropped", Attachments, "unrouted", lambda *_: True, frozenset({1})),
+    Break("a fatal refusal is ignored", Coordinator, "fail", _always_repeatable, frozenset({6})),
+    Break("the end of a subscription is ignored", Coordinator, "on_terminated", _nothing, frozenset({1, 4})),
+    Break("a way in that is retired is asked again", Coordinator, "on_source_retired", _nothing, frozenset({4})),
+    Break("early events are dropped", SubscriptionManager, "buffer_unrouted", lambda *_: True, frozenset({1})),
 )  # fmt: skip
 """The table of `docs/reliability.md`."""
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from binance_margin_stream.sandbox import Rules
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import (
-    AUTO,
+    AUTO_SOURCES,
     LISTEN_KEY,
     LISTEN_KEY_V2,
     LISTEN_TOKEN,
@@ -31,8 +31,8 @@ _WAYS: tuple[tuple[str, tuple[tuple[Source, ...], ...]], ...] = (
     ("token", ((LISTEN_TOKEN,),)),
     ("token", ((LISTEN_TOKEN,),)),
     ("token and risk", ((LISTEN_TOKEN,), (RISK_LISTEN_KEY,))),
-    ("auto", (AUTO,)),
-    ("auto", (AUTO,)),
+    ("auto", (AUTO_SOURCES,)),
+    ("auto", (AUTO_SOURCES,)),
     ("listen key V2", ((LISTEN_KEY_V2,),)),
     ("V2 and risk", ((LISTEN_KEY_V2,), (RISK_LISTEN_KEY,))),
     ("listen key", ((LISTEN_KEY,),)),
@@ -74,7 +74,7 @@ class Plan:
     seed: int
     way: str
     feeds: tuple[tuple[Account, tuple[Source, ...]], ...]
-    rules: StreamRules
+    rules: StreamSettings
     exchange: Rules
     skew: float
     pings: bool
@@ -103,7 +103,7 @@ def plan_of(seed: int, lasts: float = MONTH) -> Plan:
     exchange = _exchange(dice, way)
     kind = dice.choices(("mixed", "harmless", "heavy", "fatal"), (60, 12, 16, 12))[0]
     strikes = _strikes(dice, kind, lasts, can_retire=way == "auto" and accounts == (CROSS,))
-    notices = any(source.notices for _, chain in feeds for source in chain[:1])
+    notices = any(source.has_risk_events for _, chain in feeds for source in chain[:1])
     return Plan(
         seed=seed,
         way=way,
@@ -128,7 +128,7 @@ def _accounts(dice: random.Random, way: str) -> tuple[Account, ...]:
 
 
 def _fitting(account: Account, chain: tuple[Source, ...]) -> tuple[Source, ...]:
-    return tuple(source for source in chain if source.carries(account))
+    return tuple(source for source in chain if source.supports(account))
 
 
 def _exchange(dice: random.Random, way: str) -> Rules:
@@ -148,14 +148,14 @@ def _exchange(dice: random.Random, way: str) -> Rules:
     )
 
 
-def _rules(dice: random.Random, exchange: Rules) -> StreamRules:
+def _rules(dice: random.Random, exchange: Rules) -> StreamSettings:
     life = dice.choice((6, 23, 23, 23)) * HOUR
-    return StreamRules(
+    return StreamSettings(
         token_validity=dice.choice((6, 24, 24)) * HOUR,
-        connection_life=life,
-        connection_spread=life / 23,
+        connection_max_age=life,
+        connection_age_jitter=life / 23,
         accounts_per_connection=exchange.active_subscriptions,
-        buffered=dice.choice((40, 10_000)),
+        buffer_size=dice.choice((40, 10_000)),
     )
 
 

@@ -13,7 +13,7 @@ from itertools import count
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
-from binance_margin_stream.stream.protocol.actions import Change, Reason, State
+from binance_margin_stream.stream.protocol.actions import GapReason, State, StatusChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from simulation.active_faults import Weather
 from simulation.delivery_checker import Ledger, Sent
@@ -58,7 +58,7 @@ class Month:
             slack=round(plan.rules.latency_allowance * 1000),
         )
         self._life: Lifecycle[Event] = Lifecycle(
-            plan.feeds, rules=self._rules, jitter=random.Random(plan.seed + 3).uniform, wall=self._wall
+            plan.feeds, settings=self._rules, jitter=random.Random(plan.seed + 3).uniform, to_epoch_ms=self._wall
         )
         self._shell = Shell(
             self._life,
@@ -140,7 +140,7 @@ class Month:
 
     def _run(self, end: float) -> None:
         life, network, heap = self._life, self._network, self._heap
-        deadline, wakeup = network.exchange.next_deadline, life.next_wakeup
+        deadline, wakeup = network.exchange.next_deadline, life.next_timer_at
         while self._shell.failed is None:
             at = heap[0][0] if heap else end
             wake, due = wakeup(), deadline()
@@ -156,7 +156,7 @@ class Month:
                 heapq.heappop(heap)[2]()
             else:
                 network.now = max(network.now, following)
-                life.wake(network.now)
+                life.on_timer(network.now)
             self._after_step()
         network.now = max(network.now, end) if self._shell.failed is None else network.now
 
@@ -189,7 +189,7 @@ class Month:
     # the consumer
 
     def _consume(self) -> None:
-        take = self._life.take
+        take = self._life.next_item
         while (item := take()) is not None:
             if isinstance(item, BalanceUpdate):
                 self._ledger.arrive(item.account, "order", int(item.delta))
@@ -200,7 +200,7 @@ class Month:
 
     def _gap(self, gap: StreamGap) -> None:
         self._note(f"gap {gap.account} {gap.since - EPOCH} to {gap.until - EPOCH} ms: {gap.reason}")
-        if gap.reason == Reason.OVERFLOW:
+        if gap.reason == GapReason.SLOW_CONSUMER:
             self._ledger.hurt(gap.account, gap.until)
         self._ledger.gap(gap)
 
@@ -322,12 +322,12 @@ class Month:
         if self._now > since + _FATAL_WITHIN:
             raise Violation(6, f"what was fatal surfaced only after {self._now - reason:.0f} s")
         self._shell.obey()
-        if self._life.next_wakeup() is not None or self._network.pipes:
+        if self._life.next_timer_at() is not None or self._network.pipes:
             raise Violation(6, "something goes on after the fatal end")
 
     # the trace
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: StatusChange) -> None:
         self._note(f"{change.name} {change.account or ''} {change.detail}")
 
     def _note(self, text: str) -> None:

@@ -34,13 +34,13 @@ class Ours(Contestant):
         return partial(decode, accounts={3: CROSS})
 
     async def follow(self, places: dict[str, Any], handler: Handler) -> None:
-        from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, ExecutionReport, StreamGap, StreamRules
+        from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, ExecutionReport, StreamGap, StreamSettings
 
         endpoints = _endpoints(places)
-        rules = StreamRules(token_validity=places["validity"])
+        rules = StreamSettings(token_validity=places["validity"])
         if places["quick"]:
-            rules = replace(rules, ping_deadline=3.0)
-        async with AsyncMarginStream(ApiKeyAuth(places["key"]), endpoints=endpoints, rules=rules) as stream:
+            rules = replace(rules, idle_timeout=3.0)
+        async with AsyncMarginStream(ApiKeyAuth(places["key"]), endpoints=endpoints, settings=rules) as stream:
             async for item in stream:
                 if isinstance(item, ExecutionReport):
                     handler.event(item.order_id)

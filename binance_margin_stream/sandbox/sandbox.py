@@ -44,7 +44,7 @@ class Sandbox(Market):
     ``with Sandbox() as exchange:`` starts it; the handle may be used from any thread, and every call returns
     when it has taken effect. Times are exchange time: `speed` times faster than real time, or standing still
     with ``speed=0`` until `advance` steps it. However fast it runs, clients have at least one real second to
-    answer a ping, and may answer all those of a second at once; a stream needs ``StreamRules().faster(speed)``.
+    answer a ping, and may answer all those of a second at once; a stream needs ``StreamSettings().scaled(speed)``.
     While time stands still all requests fall into the same minute and all messages into the same second, as far
     as limits are concerned.
     """

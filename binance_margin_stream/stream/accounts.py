@@ -9,7 +9,7 @@ from binance_margin_stream.exceptions import ApiValueError
 
 __all__ = ["CROSS", "NO_ACCOUNT", "Account", "isolated"]
 
-_LONGEST_SYMBOL = 64
+_MAX_SYMBOL_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Account:
         kind, colon, symbol = text.partition(":")
         if kind == "isolated" and colon:
             return isolated(symbol)
-        if text in _SINGLE:
-            return _SINGLE[text]
+        if text in _BY_NAME:
+            return _BY_NAME[text]
         raise ApiValueError("not an account: expected 'cross', or 'isolated:' and a symbol")
 
 
@@ -51,12 +51,12 @@ CROSS = Account("cross")
 NO_ACCOUNT = Account("none")
 """No account: an event about the connection as a whole, or one that has not been routed yet."""
 
-_SINGLE = {str(account): account for account in (CROSS, NO_ACCOUNT)}
+_BY_NAME = {str(account): account for account in (CROSS, NO_ACCOUNT)}
 
 
 def isolated(symbol: str) -> Account:
     """The isolated margin account of a pair, such as ``BTCUSDT``; raises `ApiValueError` for what cannot be one."""
-    if not 0 < len(symbol) <= _LONGEST_SYMBOL or not symbol.isprintable() or " " in symbol:
+    if not 0 < len(symbol) <= _MAX_SYMBOL_LENGTH or not symbol.isprintable() or " " in symbol:
         raise ApiValueError("an isolated account needs a symbol such as 'BTCUSDT'")
     if symbol != symbol.upper():
         raise ApiValueError("symbols are written in upper case, such as 'BTCUSDT'")

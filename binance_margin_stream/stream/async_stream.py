@@ -16,15 +16,15 @@ from binance_margin_stream.exceptions import ApiTypeError, ApiValueError, Stream
 from binance_margin_stream.http.transport import Timeout, create_ssl_context
 from binance_margin_stream.stream.accounts import CROSS, Account
 from binance_margin_stream.stream.health import Health
-from binance_margin_stream.stream.io.engine import Engine, Item, Settings
-from binance_margin_stream.stream.io.rest_calls import PATIENCE, Calls
-from binance_margin_stream.stream.protocol.actions import Change, State
-from binance_margin_stream.stream.settings import StreamRules
-from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, sources_for
+from binance_margin_stream.stream.io.engine import Engine, EngineConfig, Item
+from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller
+from binance_margin_stream.stream.protocol.actions import State, StatusChange
+from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
 
-__all__ = ["AsyncMarginStream", "settings_of"]
+__all__ = ["AsyncMarginStream", "build_config"]
 
-_RULES = StreamRules()
+_DEFAULT_SETTINGS = StreamSettings()
 
 
 class AsyncMarginStream:
@@ -56,26 +56,26 @@ class AsyncMarginStream:
         endpoints: Endpoints | None = None,
         source: str = "auto",
         risk: bool = False,
-        on_change: Callable[[Change], None] | None = None,
-        rules: StreamRules = _RULES,
-        timeout: Timeout = PATIENCE,
+        on_change: Callable[[StatusChange], None] | None = None,
+        settings: StreamSettings = _DEFAULT_SETTINGS,
+        timeout: Timeout = DEFAULT_TIMEOUT,
         configuration: Configuration | None = None,
         tls: ssl.SSLContext | None = None,
-        give_up_keys: bool = False,
+        close_listen_keys: bool = False,
     ) -> None:
         """Raise `ApiValueError` for accounts or a source that cannot be; nothing is sent yet."""
-        self._settings = settings_of(
+        self._config = build_config(
             auth,
             accounts,
             endpoints=endpoints,
             source=source,
             risk=risk,
             on_change=on_change,
-            rules=rules,
+            settings=settings,
             timeout=timeout,
             configuration=configuration,
             tls=tls,
-            give_up_keys=give_up_keys,
+            close_listen_keys=close_listen_keys,
         )
         self._engine: Engine | None = None
         self._finalizer: weakref.finalize[[Engine], AsyncMarginStream] | None = None
@@ -85,12 +85,12 @@ class AsyncMarginStream:
         """Wait until every account is subscribed. Raises `StreamError` if that cannot be."""
         if self._engine is not None or self._closed:
             raise StreamError("a stream is entered once: make a new one")
-        self._engine = engine = Engine(self._settings)
-        self._finalizer = weakref.finalize(self, _abandon, engine)
+        self._engine = engine = Engine(self._config)
+        self._finalizer = weakref.finalize(self, _close_on_gc, engine)
         try:
             engine.start()
-            await engine.until(lambda: engine.state is State.LIVE)
-            engine.raise_failure()
+            await engine.wait_for(lambda: engine.state is State.LIVE)
+            engine.raise_if_failed()
             if self._closed:
                 raise StreamError("the stream was closed while it was being entered")
         except BaseException:
@@ -113,8 +113,8 @@ class AsyncMarginStream:
             if self._closed:
                 raise StopAsyncIteration
             raise StreamError("enter the stream first: async with AsyncMarginStream(...) as stream")
-        item = self._engine.take()
-        if item is None and (item := await self._engine.next()) is None:
+        item = self._engine.next_item_nowait()
+        if item is None and (item := await self._engine.next_item()) is None:
             raise StopAsyncIteration
         return item
 
@@ -141,76 +141,78 @@ class AsyncMarginStream:
         return self._engine.health()
 
     def __repr__(self) -> str:
-        accounts = ", ".join(dict.fromkeys(str(account) for account, _ in self._settings.feeds))
+        accounts = ", ".join(dict.fromkeys(str(account) for account, _ in self._config.feeds))
         return f"<{type(self).__name__} {accounts}: {self.state.value}>"
 
 
-def settings_of(
+def build_config(
     auth: ApiKeyAuth,
     accounts: Iterable[Account],
     *,
     endpoints: Endpoints | None,
     source: str,
     risk: bool,
-    on_change: Callable[[Change], None] | None,
-    rules: StreamRules,
+    on_change: Callable[[StatusChange], None] | None,
+    settings: StreamSettings,
     timeout: Timeout,
     configuration: Configuration | None,
     tls: ssl.SSLContext | None,
-    give_up_keys: bool,
-) -> Settings:
+    close_listen_keys: bool,
+) -> EngineConfig:
     """The settings of a stream, checked. Raises `ApiValueError`."""
-    _check_types(auth=(auth, ApiKeyAuth), endpoints=(endpoints, Endpoints), rules=(rules, StreamRules))
+    _check_types(auth=(auth, ApiKeyAuth), endpoints=(endpoints, Endpoints), settings=(settings, StreamSettings))
     if configuration is not None and endpoints is None:
         raise ApiValueError("a configuration says where the REST calls go: give endpoints, too, for the WebSocket")
     endpoints = Endpoints.production() if endpoints is None else endpoints
-    return Settings(
-        feeds=_feeds(accounts, source, risk),
+    return EngineConfig(
+        feeds=_build_feeds(accounts, source, risk),
         endpoints=endpoints,
-        rules=rules,
+        settings=settings,
         tls=tls or create_ssl_context(endpoints.ca_file),
         proxy=configuration.proxy if configuration is not None else None,
-        make_calls=partial(Calls, auth, configuration or endpoints, timeout),
+        make_rest_caller=partial(RestCaller, auth, configuration or endpoints, timeout),
         on_change=on_change,
-        give_up_keys=give_up_keys,
+        close_listen_keys=close_listen_keys,
     )
 
 
-def _feeds(accounts: Iterable[Account], source: str, risk: bool) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
-    wanted = tuple(dict.fromkeys(accounts)) if isinstance(accounts, Iterable) else (accounts,)
-    for account in wanted:
+def _build_feeds(
+    accounts: Iterable[Account], source: str, risk: bool
+) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
+    unique = tuple(dict.fromkeys(accounts)) if isinstance(accounts, Iterable) else (accounts,)
+    for account in unique:
         if not isinstance(account, Account):
             raise ApiTypeError(f"accounts takes CROSS and isolated('BTCUSDT'), not {type(account).__name__}")
-    if not wanted or any(account.kind == "none" for account in wanted):
+    if not unique or any(account.kind == "none" for account in unique):
         raise ApiValueError("a stream follows CROSS, isolated('BTCUSDT') and the like: at least one of them")
-    sources = _sources(source)
-    for account in wanted:
-        if not any(each.carries(account) for each in sources):
+    sources = _resolve_sources(source)
+    for account in unique:
+        if not any(each.supports(account) for each in sources):
             raise ApiValueError(f"{account!r} has no events through {source!r}: take source='auto'")
-    if risk and CROSS not in wanted:
+    if risk and CROSS not in unique:
         raise ApiValueError("risk events are those of the cross account: add CROSS to the accounts")
-    feeds = tuple((account, sources) for account in wanted)
+    feeds = tuple((account, sources) for account in unique)
     return (*feeds, (CROSS, (RISK_LISTEN_KEY,))) if risk else feeds
 
 
-def _check_types(**settings: tuple[object, type]) -> None:
-    for name, (value, expected) in settings.items():
+def _check_types(**arguments: tuple[object, type]) -> None:
+    for name, (value, expected) in arguments.items():
         if value is not None and not isinstance(value, expected):
             raise ApiTypeError(f"{name} has to be of type {expected.__name__}, not {type(value).__name__}")
 
 
-def _sources(name: str) -> tuple[Source, ...]:
+def _resolve_sources(name: str) -> tuple[Source, ...]:
     try:
-        return sources_for(name)
+        return resolve_sources(name)
     except ValueError as error:
         raise ApiValueError(str(error)) from None
 
 
-def _abandon(engine: Engine) -> None:
+def _close_on_gc(engine: Engine) -> None:
     """The stream was forgotten without being closed: stop what it left running."""
     loop = engine.loop
     try:
         if loop is not None:
-            loop.call_soon_threadsafe(engine.close_soon)
+            loop.call_soon_threadsafe(engine.schedule_close)
     except RuntimeError:
         pass  # the loop is closed, and with it all that ran there

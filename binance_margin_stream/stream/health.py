@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.protocol.actions import State
 
-__all__ = ["PLANS", "Health"]
+__all__ = ["TIMER_DESCRIPTIONS", "Health"]
 
-PLANS = {
+TIMER_DESCRIPTIONS = {
     "after drain": "move an account to another connection",
     "answer": "look for an answer that is due",
     "drain": "end a rotation",
@@ -53,8 +53,8 @@ class Health:
     rotations: int
     renewals: int
     failures: int
-    malformed: int
-    requests: int
+    malformed_frames: int
+    rest_calls: int
     """REST calls made."""
     dropped: int
     """Events that had to go because the consumer was slow."""

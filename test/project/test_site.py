@@ -18,7 +18,7 @@ from binance_margin_stream import auth, exceptions, sandbox
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
-CONFIGURED = ("ApiClient", "ApiKeyAuth", "Endpoints", "Timeout", "RetryPolicy", "MarginStream", "StreamRules")
+CONFIGURED = ("ApiClient", "ApiKeyAuth", "Endpoints", "Timeout", "RetryPolicy", "MarginStream", "StreamSettings")
 
 
 def text_of(default: object) -> str:
@@ -26,7 +26,7 @@ def text_of(default: object) -> str:
         return "required"
     if default == (sdk.CROSS,):
         return "`(CROSS,)`"
-    return "`StreamRules()`" if default == sdk.StreamRules() else f"`{default!r}`"
+    return "`StreamSettings()`" if default == sdk.StreamSettings() else f"`{default!r}`"
 
 
 @pytest.mark.parametrize("name", CONFIGURED)

@@ -11,7 +11,7 @@ import binance_margin_stream.api as api
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.sources import (
-    AUTO,
+    AUTO_SOURCES,
     LISTEN_KEY,
     LISTEN_KEY_V2,
     LISTEN_TOKEN,
@@ -19,18 +19,18 @@ from binance_margin_stream.stream.sources import (
     STREAM_HOST,
     WEBSOCKET_API,
     Credential,
-    source_named,
-    sources_for,
+    get_source,
+    resolve_sources,
 )
 
 BTC = isolated("BTCUSDT")
 SOURCES = [LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY]
-CASES = [(source, account) for source in SOURCES for account in (CROSS, BTC) if source.carries(account)]
+CASES = [(source, account) for source in SOURCES for account in (CROSS, BTC) if source.supports(account)]
 
 
 def calls(source, account):
-    yield source.obtain(account, 60.0)
-    for ask in (source.extend, source.give_up):
+    yield source.build_create_call(account, 60.0)
+    for ask in (source.build_keepalive_call, source.build_delete_call):
         if ask is not None:
             yield ask(account, "secret")
 
@@ -48,9 +48,9 @@ def test_no_call_shows_its_secret(source, account):
 
 
 def test_the_token_of_an_isolated_account_names_its_symbol():
-    arguments = LISTEN_TOKEN.obtain(BTC, 3600.0).arguments
+    arguments = LISTEN_TOKEN.build_create_call(BTC, 3600.0).arguments
     assert dict(arguments) == {"validity": 3_600_000, "is_isolated": True, "symbol": "BTCUSDT"}
-    assert dict(LISTEN_TOKEN.obtain(CROSS, 3600.0).arguments) == {"validity": 3_600_000}
+    assert dict(LISTEN_TOKEN.build_create_call(CROSS, 3600.0).arguments) == {"validity": 3_600_000}
 
 
 def test_the_first_listen_key_of_an_isolated_account_has_calls_of_its_own():
@@ -59,17 +59,17 @@ def test_the_first_listen_key_of_an_isolated_account_has_calls_of_its_own():
 
 
 def test_only_tokens_and_first_listen_keys_have_isolated_accounts():
-    assert [source.name for source in SOURCES if source.carries(BTC)] == ["token", "listen-key"]
-    assert all(source.carries(CROSS) for source in SOURCES)
+    assert [source.name for source in SOURCES if source.supports(BTC)] == ["token", "listen-key"]
+    assert all(source.supports(CROSS) for source in SOURCES)
 
 
 def test_the_risk_key_is_never_given_up_since_that_weighs_3000():
-    assert RISK_LISTEN_KEY.give_up is None
+    assert RISK_LISTEN_KEY.build_delete_call is None
 
 
 def test_each_connects_where_the_endpoints_say():
     endpoints = Endpoints(rest="r", websocket_api="wss://api/v3", stream="wss://old", margin_stream="wss://margin")
-    assert [source.address(endpoints) for source in SOURCES] == [
+    assert [source.build_url(endpoints) for source in SOURCES] == [
         "wss://api/v3",
         "wss://margin/stream",
         "wss://margin/stream",
@@ -78,27 +78,27 @@ def test_each_connects_where_the_endpoints_say():
 
 
 def test_auto_tries_what_is_documented_first_and_never_what_is_gone():
-    assert sources_for("auto") == AUTO == (LISTEN_TOKEN, LISTEN_KEY_V2)
+    assert resolve_sources("auto") == AUTO_SOURCES == (LISTEN_TOKEN, LISTEN_KEY_V2)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_each_can_be_chosen_by_name(source):
-    assert sources_for(source.name) == (source,)
+    assert resolve_sources(source.name) == (source,)
 
 
 def test_a_name_that_is_none_lists_those_that_are():
     with pytest.raises(ValueError, match=r"'token'.*'listen-key-v2'"):
-        source_named("testnet")
+        get_source("testnet")
 
 
 def test_the_websocket_api_is_spoken_to_as_documented():
-    assert json.loads(WEBSOCKET_API.attach(7, ["t+/="])) == {
+    assert json.loads(WEBSOCKET_API.build_subscribe_message(7, ["t+/="])) == {
         "id": 7,
         "method": "userDataStream.subscribe.listenToken",
         "params": {"listenToken": "t+/="},
     }
-    assert json.loads(WEBSOCKET_API.list_subscriptions(8)) == {"id": 8, "method": "session.subscriptions"}
-    assert json.loads(WEBSOCKET_API.detach(9, 3)) == {
+    assert json.loads(WEBSOCKET_API.build_list_message(8)) == {"id": 8, "method": "session.subscriptions"}
+    assert json.loads(WEBSOCKET_API.build_unsubscribe_message(9, 3)) == {
         "id": 9,
         "method": "userDataStream.unsubscribe",
         "params": {"subscriptionId": 3},
@@ -106,13 +106,21 @@ def test_the_websocket_api_is_spoken_to_as_documented():
 
 
 def test_a_stream_host_gets_keys_in_messages_and_not_in_addresses():
-    assert json.loads(STREAM_HOST.attach(1, ["a", "b"])) == {"method": "SUBSCRIBE", "params": ["a", "b"], "id": 1}
-    assert json.loads(STREAM_HOST.detach(2, "a")) == {"method": "UNSUBSCRIBE", "params": ["a"], "id": 2}
+    assert json.loads(STREAM_HOST.build_subscribe_message(1, ["a", "b"])) == {
+        "method": "SUBSCRIBE",
+        "params": ["a", "b"],
+        "id": 1,
+    }
+    assert json.loads(STREAM_HOST.build_unsubscribe_message(2, "a")) == {
+        "method": "UNSUBSCRIBE",
+        "params": ["a"],
+        "id": 2,
+    }
 
 
 def test_stream_hosts_are_spoken_to_at_half_of_what_they_allow():
-    assert STREAM_HOST.rate <= 2.5
-    assert not STREAM_HOST.shared_pace
+    assert STREAM_HOST.message_rate <= 2.5
+    assert not STREAM_HOST.shares_rate_limit
 
 
 def test_a_credential_is_fresh_until_the_last_tenth_of_its_life():

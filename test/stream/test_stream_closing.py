@@ -23,8 +23,8 @@ from binance_margin_stream.stream import sync_stream as sync_module
 from binance_margin_stream.stream.accounts import CROSS
 from binance_margin_stream.stream.io import engine as engine_module
 from binance_margin_stream.stream.io import websocket as connection_module
-from binance_margin_stream.stream.io.rest_calls import Granted
-from binance_margin_stream.stream.io.websocket import Connection
+from binance_margin_stream.stream.io.rest_calls import CredentialGranted
+from binance_margin_stream.stream.io.websocket import WebSocketConnection
 
 TOKENS = "/sapi/v1/userListenToken"
 KEYS = "/sapi/v2/margin/listen-key"
@@ -91,10 +91,10 @@ class Ear:
     def __init__(self):
         self.is_open = asyncio.Event()
 
-    def opened(self, number):
+    def on_open(self, connection_id):
         self.is_open.set()
 
-    def closed(self, number, failure):
+    def on_close(self, connection_id, failure):
         raise AssertionError(failure)
 
 
@@ -103,7 +103,7 @@ class TestConnection:
     async def connected(self, peer):
         async with peer.running() as port:
             ear = Ear()
-            connection = Connection(1, f"ws://127.0.0.1:{port}", ear, open_timeout=5.0)
+            connection = WebSocketConnection(1, f"ws://127.0.0.1:{port}", ear, open_timeout=5.0)
             task = connection.open()
             await ear.is_open.wait()
             try:
@@ -112,23 +112,23 @@ class TestConnection:
                 task.cancel()
 
     def test_one_whose_peer_reads_nothing_is_cut_off_with_what_it_still_had_to_send(self, monkeypatch):
-        monkeypatch.setattr(connection_module, "_GOODBYE", 0.2)
-        monkeypatch.setattr(connection_module, "LARGEST_BACKLOG", 1 << 26)
+        monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 0.2)
+        monkeypatch.setattr(connection_module, "MAX_WRITE_BUFFER", 1 << 26)
 
         async def main():
             async with self.connected(Peer(reads=False)) as (connection, task):
                 connection.send("x" * (1 << 25))
-                assert connection._wire.transport.get_write_buffer_size() > 1 << 20
+                assert connection._websocket.transport.get_write_buffer_size() > 1 << 20
                 connection.close()
                 done, _ = await asyncio.wait({task}, timeout=2)
                 assert done == {task}
                 async with asyncio.timeout(1):
-                    await connection._wire.wait_closed()
+                    await connection._websocket.wait_closed()
 
         asyncio.run(main())
 
     def test_it_says_goodbye_and_waits_for_no_answer(self, monkeypatch):
-        monkeypatch.setattr(connection_module, "_GOODBYE", 10.0)
+        monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 10.0)
 
         async def main():
             peer = Peer(reads=True)
@@ -143,7 +143,7 @@ class TestConnection:
 
 class TestClosing:
     def test_a_call_that_never_ends_is_ended_after_a_while(self, monkeypatch):
-        monkeypatch.setattr(engine_module, "_CLOSING", 0.3)
+        monkeypatch.setattr(engine_module, "_CLOSE_TIMEOUT", 0.3)
 
         async def main():
             with Sandbox() as exchange:
@@ -161,9 +161,9 @@ class TestClosing:
         async def main():
             with Sandbox() as exchange:
                 async with stream_of(exchange) as stream:
-                    return stream._engine._answer_for(None)
+                    return stream._engine._make_result_callback(None)
 
-        asyncio.run(main())(1, Granted("late"))
+        asyncio.run(main())(1, CredentialGranted("late"))
 
     def test_a_call_that_ends_in_time_is_waited_for(self):
         async def main():
@@ -227,12 +227,12 @@ class TestClosing:
             try:
                 await asyncio.Event().wait()
             finally:
-                connection._wire.transport.abort()
+                connection._websocket.transport.abort()
 
-        monkeypatch.setattr(engine_module, "_CLOSING", 0.2)
+        monkeypatch.setattr(engine_module, "_CLOSE_TIMEOUT", 0.2)
         with Sandbox() as exchange:
             with threaded(exchange) as stream:
-                monkeypatch.setattr(Connection, "_say_goodbye", stay)
+                monkeypatch.setattr(WebSocketConnection, "_close_handshake", stay)
                 tasks = list(stream._worker.engine._tasks)
             assert [task.done() for task in tasks] == [True]
             del stream, tasks
@@ -240,7 +240,7 @@ class TestClosing:
         assert "pending" not in caplog.text
 
     def test_who_asks_while_the_thread_is_ending_gets_an_answer(self, monkeypatch):
-        monkeypatch.setattr(sync_module, "_CLOSING", 0.2)
+        monkeypatch.setattr(sync_module, "_CLOSE_TIMEOUT", 0.2)
         with Sandbox() as exchange:
             stream = threaded(exchange).__enter__()
             loop, resolved, taken = stream._worker._loop, threading.Event(), []
@@ -261,7 +261,7 @@ class TestClosing:
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_child_that_was_forked_while_it_was_being_closed_can_end(self):
         with Sandbox() as exchange, threaded(exchange) as stream:
-            with stream._worker._closing:  # as a thread holds it that is closing the stream at this moment
+            with stream._worker._close_lock:  # as a thread holds it that is closing the stream at this moment
                 child = os.fork()
                 if child == 0:
                     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -277,9 +277,9 @@ class TestRenewal:
     def test_one_that_the_connection_refuses_is_repeated_soon(self):
         async def main():
             told = []
-            rules = replace(QUICK, token_validity=100.0, renew_at=0.015, renew_spread=0.0)  # after 1.5 s
+            rules = replace(QUICK, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0)  # after 1.5 s
             with Sandbox() as exchange:
-                async with stream_of(exchange, rules=rules, on_change=told.append) as stream:
+                async with stream_of(exchange, settings=rules, on_change=told.append) as stream:
                     exchange.fail(faults.RefuseSubscribe())
                     await until(lambda: any(change.name == "renewal failed" for change in told))
                     await until(lambda: stream.health.renewals == 1, within=1.0)
@@ -306,7 +306,7 @@ class TestConsumer:
     def test_the_gap_of_a_slow_one_begins_before_the_oldest_left_the_exchange(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, rules=replace(QUICK, buffered=2, latency_allowance=3.0)) as stream:
+                async with stream_of(exchange, settings=replace(QUICK, buffer_size=2, latency_allowance=3.0)) as stream:
                     before = now_ms()
                     await asyncio.to_thread(lambda: [Traffic(exchange).send() for _ in range(4)])
                     await until(lambda: stream.health.dropped == 2)

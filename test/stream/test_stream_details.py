@@ -128,7 +128,7 @@ class TestConnecting:
         with Sandbox() as exchange:
             where = address.format(port=exchange.url.rpartition(":")[2], unused=unused)
             endpoints = replace(exchange.endpoints, websocket_api=where)
-            stream = stream_of(exchange, endpoints=endpoints, rules=patient, on_change=told.append)
+            stream = stream_of(exchange, endpoints=endpoints, settings=patient, on_change=told.append)
             entering = asyncio.create_task(stream.__aenter__())
             await until(lambda: sum(cause in change.detail for change in told) >= 2, within=5)
             await stream.close()
@@ -141,7 +141,7 @@ class TestConnecting:
             with Sandbox() as exchange:
                 exchange.fail(faults.SlowHandshake(5.0))
                 rules = replace(QUICK, open_timeout=0.4)
-                async with stream_of(exchange, rules=rules, on_change=told.append) as stream:
+                async with stream_of(exchange, settings=rules, on_change=told.append) as stream:
                     assert stream.health.failures == 1
             assert "took too long" in next(change.detail for change in told if change.name == "connection lost")
 
@@ -150,7 +150,7 @@ class TestConnecting:
     def test_a_handshake_that_is_told_to_wait_silences_everything_for_that_long(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, rules=replace(QUICK, backoff_first=0.02)) as stream:
+                async with stream_of(exchange, settings=replace(QUICK, backoff_initial=0.02)) as stream:
                     exchange.fail(faults.RefuseHandshake(429, (("Retry-After", "1"),)), times=None)
                     await apart(exchange.fail, faults.DropConnections("reset"))
                     await until(lambda: exchange.counts.handshakes_refused == 1)
@@ -165,10 +165,10 @@ class TestConnecting:
 
     def test_attempts_stay_inside_the_connection_limit_however_short_the_backoff(self):
         async def main():
-            rules = replace(QUICK, backoff_first=0.001, backoff_most=0.001, connects=5, connects_period=60.0)
+            rules = replace(QUICK, backoff_initial=0.001, backoff_max=0.001, connect_limit=5, connect_window=60.0)
             with Sandbox() as exchange:
                 exchange.fail(faults.RefuseHandshake(), times=None)
-                stream = stream_of(exchange, rules=rules)
+                stream = stream_of(exchange, settings=rules)
                 entering = asyncio.create_task(stream.__aenter__())
                 await until(lambda: exchange.counts.handshakes_refused == 5)
                 await asyncio.sleep(0.5)
@@ -182,7 +182,7 @@ class TestConnecting:
         async def main():
             with Sandbox() as exchange:
                 exchange.fail(faults.RefuseHandshake(), times=None)
-                stream = stream_of(exchange, rules=replace(QUICK, backoff_first=0.1, backoff_most=0.5))
+                stream = stream_of(exchange, settings=replace(QUICK, backoff_initial=0.1, backoff_max=0.5))
                 entering = asyncio.create_task(stream.__aenter__())
                 await asyncio.sleep(1.5)
                 assert 2 <= exchange.counts.handshakes_refused <= 40
@@ -194,9 +194,11 @@ class TestConnecting:
     def test_more_than_a_thousand_accounts_are_live_on_two_connections(self):
         async def main():
             accounts = [isolated(f"A{number}USDT") for number in range(1001)]
-            rules = replace(QUICK, rest_rate=5000.0, rest_parallel=16, message_speed=1000.0, request_timeout=20.0)
+            rules = replace(
+                QUICK, rest_rate=5000.0, rest_concurrency=16, message_rate_factor=1000.0, request_timeout=20.0
+            )
             with Sandbox() as exchange:
-                async with stream_of(exchange, *accounts, rules=rules) as stream:
+                async with stream_of(exchange, *accounts, settings=rules) as stream:
                     assert stream.health.connections == 2
                     assert stream.health.failures == 0
                     for account in (accounts[0], accounts[-1]):
@@ -210,9 +212,9 @@ class TestGap:
     @pytest.mark.parametrize("fault", [faults.DropConnections("reset"), faults.FreezeConnections()], ids=str)
     def test_it_begins_at_the_last_moment_known_good_and_ends_when_all_is_well_again(self, fault):
         async def main():
-            rules = replace(QUICK, ping_deadline=1.5, latency_allowance=0.2)
+            rules = replace(QUICK, idle_timeout=1.5, latency_allowance=0.2)
             with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
-                async with stream_of(exchange, rules=rules) as stream:
+                async with stream_of(exchange, settings=rules) as stream:
                     await asyncio.sleep(2.0)  # so that the connection's opening is long past
                     before = now_ms()
                     await apart(exchange.fail, fault)
@@ -227,11 +229,11 @@ class TestGap:
 
     def test_a_half_open_socket_is_found_and_what_was_missed_lies_in_the_gap(self):
         async def main():
-            rules = replace(QUICK, ping_deadline=0.8, latency_allowance=0.2)
+            rules = replace(QUICK, idle_timeout=0.8, latency_allowance=0.2)
             with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
                 relay = Relay(exchange)
                 async with relay.running() as port:
-                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), rules=rules) as stream:
+                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), settings=rules) as stream:
                         traffic = Traffic(exchange)
                         judge = Judge(traffic)
                         await apart(traffic.send)
@@ -255,7 +257,7 @@ class TestGap:
             with Sandbox() as exchange:
                 relay = Relay(exchange, swallow=b"eventStreamTerminated")
                 async with relay.running() as port:
-                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), rules=rules) as stream:
+                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), settings=rules) as stream:
                         exchange.fail(faults.server_error(), path=TOKENS, times=None)
                         await until(lambda: stream.state is State.RECOVERING, within=5)
                         exchange.clear_faults()
@@ -306,7 +308,7 @@ class TestTelling:
         async def main():
             with Sandbox() as exchange:
                 rules = replace(QUICK, token_validity=2.0)
-                async with stream_of(exchange, BTC, rules=rules) as stream:
+                async with stream_of(exchange, BTC, settings=rules) as stream:
                     exchange.fail(faults.server_error(), path=TOKENS, times=2)
                     await until(lambda: stream.health.renewals >= 1)
 
@@ -327,7 +329,7 @@ class TestTelling:
                     await gap_of(stream)
 
         asyncio.run(main())
-        levels = [(change.name, change.level.value) for change in told if change.level.value > logging.DEBUG]
+        levels = [(change.name, change.severity.value) for change in told if change.severity.value > logging.DEBUG]
         expected = "connected subscribed live|connection lost|lost|recovering|connected|gap|recovered|live|closed"
         names = expected.replace(" ", "|").replace("connection|lost", "connection lost").split("|")
         assert [name for name, _ in levels] == names
@@ -338,14 +340,14 @@ class TestTelling:
     def test_health_shows_every_figure(self):
         async def main():
             with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
-                async with stream_of(exchange, CROSS, BTC, rules=replace(QUICK, buffered=3)) as stream:
+                async with stream_of(exchange, CROSS, BTC, settings=replace(QUICK, buffer_size=3)) as stream:
                     await apart(lambda: [Traffic(exchange).send() for _ in range(5)])
                     await until(lambda: stream.health.dropped == 2 and stream.health.ping_age is not None)
                     health = stream.health
                     assert health.events == {"BalanceUpdate": 5}
                     assert health.buffered == 4  # three events, and the gap before them
                     assert health.sources == {CROSS: "token", BTC: "token"}
-                    assert (health.requests, health.connections) == (2, 1)
+                    assert (health.rest_calls, health.connections) == (2, 1)
                     assert 0 < health.frame_age <= health.connection_age < 10
                     assert 0 <= health.ping_age <= health.connection_age
                     assert health.next_action
@@ -369,7 +371,7 @@ class TestToken:
             hour = 3_600_000
             with Sandbox(rules=Rules(signing="required"), start_ms=now_ms() + 3 * hour) as exchange:
                 auth = ApiKeyAuth(exchange.api_key, exchange.api_secret)
-                async with AsyncMarginStream(auth, endpoints=exchange.endpoints, rules=QUICK) as stream:
+                async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK) as stream:
                     await apart(Traffic(exchange).send)
                     assert isinstance(await anext(stream), BalanceUpdate)
                 assert [call.status for call in exchange.rest_log] == [400, 200]
@@ -392,7 +394,7 @@ class TestConsumer:
     def test_a_slow_one_gets_the_newest_and_the_oldest_lie_in_the_gap(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, rules=replace(QUICK, buffered=10)) as stream:
+                async with stream_of(exchange, settings=replace(QUICK, buffer_size=10)) as stream:
                     traffic = Traffic(exchange)
                     judge = Judge(traffic)
                     await apart(lambda: [traffic.send() for _ in range(30)])
@@ -420,7 +422,7 @@ class TestConsumer:
 class TestFatal:
     async def cause_after(self, what, **rules):
         with Sandbox() as exchange:
-            async with stream_of(exchange, rules=replace(QUICK, **rules)) as stream:
+            async with stream_of(exchange, settings=replace(QUICK, **rules)) as stream:
                 await apart(what, exchange)
                 with pytest.raises(StreamError, match="cannot go on") as raised:
                     async with asyncio.timeout(3):

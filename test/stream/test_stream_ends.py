@@ -212,7 +212,7 @@ class TestAsync:
     def test_listen_keys_live_on_unless_they_are_given_up(self, exchange):
         async def main():
             for give_up, deletes in ((False, 0), (True, 1)):
-                async with stream_of(exchange, source="listen-key-v2", give_up_keys=give_up):
+                async with stream_of(exchange, source="listen-key-v2", close_listen_keys=give_up):
                     pass
                 assert sum(1 for call in exchange.rest_log if call.method == "DELETE") == deletes
 
@@ -310,7 +310,7 @@ class TestThreads:
             within(5, stream.__enter__)
 
     def test_and_while_it_backs_off(self, exchange):
-        with threaded(exchange, rules=replace(QUICK, backoff_first=30.0)) as stream:
+        with threaded(exchange, settings=replace(QUICK, backoff_initial=30.0)) as stream:
             exchange.fail(faults.RefuseHandshake(), times=None)
             exchange.fail(faults.DropConnections())
             deadline = time.monotonic() + 5
@@ -341,7 +341,7 @@ class TestThreads:
         assert "the callback for changes failed" in caplog.text
 
     def test_fatal_trouble_raises_out_of_the_iteration(self, exchange):
-        with threaded(exchange, rules=replace(QUICK, token_validity=2.0)) as stream:
+        with threaded(exchange, settings=replace(QUICK, token_validity=2.0)) as stream:
             exchange.revoke_api_key()
             with pytest.raises(StreamError, match="cannot go on"):
                 within(5, lambda: list(stream))
@@ -449,7 +449,7 @@ class TestSettings:
             (None, {"accounts": "BTCUSDT"}, "accounts takes CROSS"),
             (None, {"accounts": 5}, "accounts takes CROSS"),
             (None, {"endpoints": "wss://x"}, "endpoints has to be of type Endpoints"),
-            (None, {"rules": {}}, "rules has to be of type StreamRules"),
+            (None, {"settings": {}}, "settings has to be of type StreamSettings"),
         ],
     )
     def test_a_setting_of_the_wrong_type_is_named(self, kind, auth, settings, says):
@@ -479,14 +479,14 @@ class TestSettings:
 
 
 class TestMistakes:
-    @pytest.mark.parametrize("place", ["malformed", "wake", "opened"])
+    @pytest.mark.parametrize("place", ["on_malformed_frame", "on_timer", "on_open"])
     def test_a_mistake_of_ours_ends_the_stream_with_an_error_and_never_in_silence(self, exchange, monkeypatch, place):
         def mistake(*_, **__):
             raise KeyError("PLANTED")
 
-        with threaded(exchange, rules=replace(QUICK, token_validity=1)) as stream:
+        with threaded(exchange, settings=replace(QUICK, token_validity=1)) as stream:
             monkeypatch.setattr(Lifecycle, place, mistake)
-            exchange.fail(faults.MalformedFrame() if place == "malformed" else faults.DropConnections())
+            exchange.fail(faults.MalformedFrame() if place == "on_malformed_frame" else faults.DropConnections())
             with pytest.raises(StreamError, match=r"internal error \(KeyError\)") as caught:
                 deque(stream)
         assert isinstance(caught.value.__cause__, KeyError)
@@ -510,5 +510,5 @@ class TestSecrets:
 
 
 def credentials_of(stream):
-    feeds = stream._worker.engine._life._middle.feeds
+    feeds = stream._worker.engine._lifecycle._coordinator.feeds
     return [feed.credential.secret for feed in feeds]

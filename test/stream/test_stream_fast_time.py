@@ -12,7 +12,7 @@ from stream_helpers import BTC, threaded
 from binance_margin_stream import MarginStream
 from binance_margin_stream.sandbox import Rules, Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account
-from binance_margin_stream.stream.settings import HOUR, StreamRules
+from binance_margin_stream.stream.settings import HOUR, StreamSettings
 
 SPEED = 1440.0
 HOUR_MS = 3_600_000
@@ -21,7 +21,7 @@ V2 = "/sapi/v2/margin/listen-key"
 
 # Shorter lives than the real ones, so that renewals and rotations fit into some seconds.
 EXCHANGE = Rules(listen_token_validity_ms=HOUR_MS, connection_life_ms=3 * HOUR_MS // 2)
-STREAM = StreamRules(token_validity=HOUR, connection_life=1.2 * HOUR, connection_spread=0.2 * HOUR)
+STREAM = StreamSettings(token_validity=HOUR, connection_max_age=1.2 * HOUR, connection_age_jitter=0.2 * HOUR)
 
 
 def follow(stream: MarginStream, exchange: Sandbox, accounts: tuple[Account, ...], until: Callable[[], bool]) -> None:
@@ -40,7 +40,7 @@ def follow(stream: MarginStream, exchange: Sandbox, accounts: tuple[Account, ...
 @pytest.mark.parametrize(("renewal", "rotations"), [("same_id", 2), ("refused", 1)])
 def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int) -> None:
     with Sandbox(rules=replace(EXCHANGE, renewal=renewal), speed=SPEED) as exchange:
-        with threaded(exchange, CROSS, BTC, rules=STREAM.faster(SPEED)) as stream:
+        with threaded(exchange, CROSS, BTC, settings=STREAM.scaled(SPEED)) as stream:
 
             def enough() -> bool:
                 return stream.health.rotations >= rotations and exchange.counts.calls(TOKEN, status=200) >= 6
@@ -52,7 +52,7 @@ def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int)
 def test_a_listen_key_is_kept_alive() -> None:
     with Sandbox(speed=SPEED) as exchange:
         exchange.retire(TOKEN)
-        with threaded(exchange, CROSS, rules=StreamRules().faster(SPEED)) as stream:
+        with threaded(exchange, CROSS, settings=StreamSettings().scaled(SPEED)) as stream:
             began = exchange.now
             # A key that nobody extends is over after an hour.
             follow(stream, exchange, (CROSS,), lambda: exchange.now > began + 3 * HOUR_MS // 2)

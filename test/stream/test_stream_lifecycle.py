@@ -37,7 +37,7 @@ class TestAttaching:
 
     def test_more_accounts_than_a_connection_takes_open_a_second_one(self):
         rules = replace(QUICK, accounts_per_connection=2)
-        judge, health = run(Rules(), (CROSS, BTC, ETH), nothing, rules=rules)
+        judge, health = run(Rules(), (CROSS, BTC, ETH), nothing, settings=rules)
         assert judge.gaps == []
         assert health.connections == 2
 
@@ -105,7 +105,7 @@ class TestRenewal:
         async def one(reading):
             with Sandbox(rules=reading) as exchange:
                 judge, health = await watched(
-                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, rules=rules
+                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, settings=rules
                 )
             assert judge.gaps == [], reading
             assert health.renewals > 3 or health.rotations > 1, (reading, health)
@@ -121,7 +121,7 @@ class TestRenewal:
             await asyncio.sleep(2.5)
 
         rules = replace(QUICK, token_validity=3.0)
-        judge, health = run(Rules(), (CROSS,), during, rules=rules, every=0.02)
+        judge, health = run(Rules(), (CROSS,), during, settings=rules, every=0.02)
         assert judge.gaps == []
         assert health.failures >= 4
         assert health.renewals >= 1
@@ -133,18 +133,18 @@ class TestRenewal:
             exchange.clear_faults()
 
         rules = replace(QUICK, token_validity=1.0)
-        judge, _ = run(Rules(), (CROSS,), during, rules=rules, every=0.02)
+        judge, _ = run(Rules(), (CROSS,), during, settings=rules, every=0.02)
         assert [gap.reason for gap in judge.gaps][:1] == ["terminated"]
 
 
 class TestRotation:
     def test_before_the_cut_nothing_is_lost_or_doubled_under_load(self):
-        rules = replace(QUICK, connection_life=0.8, connection_spread=0.2, stable_after=0.1)
+        rules = replace(QUICK, connection_max_age=0.8, connection_age_jitter=0.2, stable_after=0.1)
 
         async def during(exchange, stream):
             await asyncio.sleep(4.0)
 
-        judge, health = run(Rules(), (CROSS, BTC), during, rules=rules, every=0.0005)
+        judge, health = run(Rules(), (CROSS, BTC), during, settings=rules, every=0.0005)
         assert judge.gaps == []
         assert health.rotations >= 3
         assert judge.delivered > 1000
@@ -172,9 +172,9 @@ class TestRecovery:
         assert health.reconnects == 1
 
     def test_a_frozen_peer_is_found(self):
-        rules = replace(QUICK, ping_deadline=1.0)
+        rules = replace(QUICK, idle_timeout=1.0)
         exchange_rules = Rules(ping_interval_ms=300)
-        judge, _ = run(exchange_rules, (CROSS,), fail(faults.FreezeConnections(), 2.0), rules=rules)
+        judge, _ = run(exchange_rules, (CROSS,), fail(faults.FreezeConnections(), 2.0), settings=rules)
         assert [gap.reason for gap in judge.gaps] == ["frozen"]
 
     @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ class TestRecovery:
             await asyncio.sleep(0.5)
 
         rules = replace(QUICK, open_timeout=1.0)
-        judge, health = run(Rules(), (CROSS,), during, rules=rules)
+        judge, health = run(Rules(), (CROSS,), during, settings=rules)
         assert len(judge.gaps) == 1
         assert health.failures >= 2
 
@@ -204,8 +204,8 @@ class TestRecovery:
             exchange.fail(faults.DropConnections())
             await asyncio.sleep(0.5)
 
-        rules = replace(QUICK, ping_deadline=1.5)
-        judge, _ = run(Rules(ping_interval_ms=300), (CROSS,), during, rules=rules)
+        rules = replace(QUICK, idle_timeout=1.5)
+        judge, _ = run(Rules(ping_interval_ms=300), (CROSS,), during, settings=rules)
         assert len(judge.gaps) == 1
 
     def test_a_lost_answer_to_a_subscribe_is_found_out(self):
@@ -225,13 +225,13 @@ class TestRecovery:
 
         judge, health = run(Rules(), (CROSS,), during)
         assert len(judge.gaps) == 1
-        assert health.requests == 2
+        assert health.rest_calls == 2
 
     @pytest.mark.parametrize("fault", [faults.MalformedFrame(), faults.MalformedFrame("{"), faults.BinaryFrame()])
     def test_a_frame_that_cannot_be_read_is_a_gap_and_the_stream_goes_on(self, fault):
         judge, health = run(Rules(), (CROSS,), fail(fault))
         assert [gap.reason for gap in judge.gaps] == ["malformed frame"]
-        assert (health.reconnects, health.malformed) == (0, 1)
+        assert (health.reconnects, health.malformed_frames) == (0, 1)
 
     def test_an_event_that_is_sent_twice_comes_twice(self):
         async def main():
@@ -262,15 +262,15 @@ class TestRecovery:
             await asyncio.to_thread(exchange.delete_listen_key)
             await asyncio.sleep(2.0)
 
-        rules = replace(QUICK, verify_every=0.5, verify_spacing=0.1)
-        judge, _ = run(Rules(), (CROSS,), during, source="listen-key-v2", rules=rules)
+        rules = replace(QUICK, health_check_interval=0.5, health_check_spacing=0.1)
+        judge, _ = run(Rules(), (CROSS,), during, source="listen-key-v2", settings=rules)
         assert [gap.reason for gap in judge.gaps] == ["credential gone"]
 
     def test_the_exchange_may_be_away_for_a_while_and_forget_its_tokens(self):
         async def main():
             exchange = Sandbox(seed=1).start()
             auth, endpoints = ApiKeyAuth(exchange.api_key), exchange.endpoints
-            async with AsyncMarginStream(auth, endpoints=endpoints, rules=QUICK) as stream:
+            async with AsyncMarginStream(auth, endpoints=endpoints, settings=QUICK) as stream:
                 await asyncio.to_thread(exchange.close)
                 await until(lambda: stream.health.failures > 5)
                 assert stream.state is State.RECOVERING
@@ -308,7 +308,7 @@ class TestWaiting:
                 entering = asyncio.create_task(stream.__aenter__())
                 await until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
                 await asyncio.sleep(0.7)
-                assert len(exchange.rest_log) <= QUICK.rest_parallel
+                assert len(exchange.rest_log) <= QUICK.rest_concurrency
                 await entering
                 assert len(exchange.rest_log) == len(accounts) + 1
                 await stream.close()
@@ -337,7 +337,7 @@ class TestFatal:
     def test_a_revoked_key_raises_at_once_with_the_cause(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, rules=replace(QUICK, token_validity=2.0)) as stream:
+                async with stream_of(exchange, settings=replace(QUICK, token_validity=2.0)) as stream:
                     exchange.revoke_api_key()
                     with pytest.raises(exceptions.StreamError, match="cannot go on") as raised:
                         async with asyncio.timeout(5):
@@ -389,7 +389,7 @@ class TestFatal:
             await asyncio.sleep(1.0)
 
         rules = replace(QUICK, token_validity=3.0)
-        judge, _ = run(Rules(), (CROSS,), during, rules=rules, on_change=changes.append)
+        judge, _ = run(Rules(), (CROSS,), during, settings=rules, on_change=changes.append)
         assert judge.gaps == []
         assert "source retired" in {change.name for change in changes}
 
@@ -398,7 +398,7 @@ class TestConsumer:
     def test_a_slow_one_gets_one_gap_with_the_count(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, rules=replace(QUICK, buffered=100)) as stream:
+                async with stream_of(exchange, settings=replace(QUICK, buffer_size=100)) as stream:
                     traffic = Traffic(exchange)
                     await asyncio.to_thread(lambda: [traffic.send() for _ in range(300)])
                     await until(lambda: stream.health.dropped == 200)
@@ -412,5 +412,5 @@ class TestConsumer:
 
 def test_the_endpoints_are_explicit():
     stream = AsyncMarginStream(ApiKeyAuth("x" * 64))
-    assert stream._settings.endpoints == Endpoints.production()
+    assert stream._config.endpoints == Endpoints.production()
     assert not any("testnet" in name for name in dir(Endpoints))

@@ -12,7 +12,7 @@ from binance_margin_stream.sandbox import Rules, named
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE
 from binance_margin_stream.stream.accounts import CROSS
 
-ALERT = replace(QUICK, ping_deadline=1.0, blocked_wait=0.5)
+ALERT = replace(QUICK, idle_timeout=1.0, firewall_wait=0.5)
 PINGING = Rules(ping_interval_ms=300)
 
 
@@ -21,7 +21,7 @@ def reasons(judge) -> set[str]:
 
 
 def test_a_half_open_connection_is_found():
-    judge, health = run(PINGING, (CROSS,), fail("half-open", 2.0), rules=ALERT)
+    judge, health = run(PINGING, (CROSS,), fail("half-open", 2.0), settings=ALERT)
     assert reasons(judge) == {"frozen"}
     assert health.reconnects == 1
 
@@ -35,7 +35,7 @@ def test_late_frames_are_no_gap():
 def test_an_event_cut_in_half_is_a_gap():
     judge, health = run(Rules(), (CROSS,), fail("truncate"))
     assert reasons(judge) == {"malformed frame"}
-    assert health.malformed == 1
+    assert health.malformed_frames == 1
 
 
 def test_events_of_two_accounts_may_change_places():
@@ -56,5 +56,5 @@ def test_random_trouble_loses_nothing_in_silence(seed):
         await asyncio.to_thread(exchange.fail, "reset")  # what was frozen must not last
         await asyncio.sleep(1.5)
 
-    judge, _ = run(PINGING, (CROSS, BTC), during, rules=ALERT, settle=2.0)
+    judge, _ = run(PINGING, (CROSS, BTC), during, settings=ALERT, settle=2.0)
     assert judge.delivered > 50

@@ -83,7 +83,7 @@ def test_a_stream_that_trusts_nobody_here_does_not_connect(exchange):
         if len(changes) > 3:
             stream.close()
 
-    stream = MarginStream(ApiKeyAuth(exchange.api_key), endpoints=endpoints, rules=QUICK, on_change=told)
+    stream = MarginStream(ApiKeyAuth(exchange.api_key), endpoints=endpoints, settings=QUICK, on_change=told)
     with pytest.raises(Exception, match="closed"):
         stream.__enter__()
     assert exchange.counts.rest_calls == exchange.counts.connections_opened == 0

@@ -19,22 +19,22 @@ from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.protocol.actions import (
     Action,
-    Change,
     CloseConnection,
-    Fail,
     Failure,
+    FailureKind,
     OpenConnection,
-    Request,
+    RestRequest,
     SendPing,
     SendText,
     State,
-    Trouble,
+    StatusChange,
+    Terminate,
 )
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import LISTEN_TOKEN, Source
 
-DROPPED = Failure(Trouble.TRANSPORT, "dropped")
+DROPPED = Failure(FailureKind.TRANSPORT_ERROR, "dropped")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Behaviour:
     seamless: bool = True
     delay: Callable[[], float] = lambda: 0.01
     refuse_connections: Failure | None = None
-    rest: Callable[[Request], Failure | None] = lambda _: None
+    rest: Callable[[RestRequest], Failure | None] = lambda _: None
     lose_answer: Callable[[str], bool] = lambda _: False
     shuffle_answers: bool = False
     ping_every: float = 20.0
@@ -83,18 +83,20 @@ class World:
         accounts: list[Account],
         sources: tuple[Source, ...] = (LISTEN_TOKEN,),
         *,
-        rules: StreamRules | None = None,
+        rules: StreamSettings | None = None,
         seed: int = 0,
         behaviour: Behaviour | None = None,
         consume: bool = True,
         extra: tuple[tuple[Account, tuple[Source, ...]], ...] = (),
     ) -> None:
         self.random = random.Random(seed)
-        self.rules = rules or StreamRules()
+        self.rules = rules or StreamSettings()
         self.now = 1000.0
         self.epoch = 1_700_000_000_000
         feeds = [(account, sources) for account in accounts] + list(extra)
-        self.life: Lifecycle[Ev] = Lifecycle(feeds, rules=self.rules, jitter=self.random.uniform, wall=self.wall)
+        self.life: Lifecycle[Ev] = Lifecycle(
+            feeds, settings=self.rules, jitter=self.random.uniform, to_epoch_ms=self.wall
+        )
         self.accounts = accounts
         self.be = behaviour or Behaviour()
         self.consume = consume
@@ -104,10 +106,10 @@ class World:
         self.conns: dict[int, Conn] = {}
         self.tokens: dict[str, tuple[Account, float]] = {}
         self.keys: dict[tuple[str, Account], str] = {}
-        self.log: list[Change] = []
+        self.log: list[StatusChange] = []
         self.failed: Failure | None = None
         self.items: list[Ev | StreamGap] = []
-        self.requests: list[tuple[float, Request]] = []
+        self.requests: list[tuple[float, RestRequest]] = []
         self.connects: list[float] = []
         self.sent_texts: list[tuple[float, dict]] = []
         self.forbidden_until = float("-inf")
@@ -145,7 +147,7 @@ class World:
         self.obey()
         while not condition():
             due = self.heap[0][0] if self.heap else float("inf")
-            wake = self.life.next_wakeup()
+            wake = self.life.next_timer_at()
             following = min(due, wake if wake is not None else float("inf"))
             if following > end:
                 self.now = end
@@ -154,7 +156,7 @@ class World:
             if due <= following:
                 heapq.heappop(self.heap)[2]()
             else:
-                self.life.wake(self.now)
+                self.life.on_timer(self.now)
             self.obey()
         return self
 
@@ -167,7 +169,7 @@ class World:
 
     def obey(self) -> None:
         while self.life.actions:
-            for action in self.life.take_actions():
+            for action in self.life.pop_actions():
                 self.perform(action)
         if self.consume:
             self.drain()
@@ -175,31 +177,31 @@ class World:
     def perform(self, action: Action) -> None:
         match action:
             case OpenConnection():
-                self.asked_to_open.add(action.connection)
+                self.asked_to_open.add(action.connection_id)
                 self.connect(action)
-            case CloseConnection(connection=number):
+            case CloseConnection(connection_id=number):
                 if number not in self.asked_to_open or number in self.closed_by_us:
                     self.violations.append(f"connection {number} is closed, which was not open")
                 self.closed_by_us.add(number)
                 if number in self.conns:
                     self.later(self.be.delay(), lambda: setattr(self.conns[number], "open", False))
-            case SendText(connection=number, text=text):
+            case SendText(connection_id=number, text=text):
                 self.quiet_check("text")
                 self.open_check(number)
                 self.sent_texts.append((self.now, json.loads(text)))
                 self.upward(number, lambda: self.message(self.conns[number], json.loads(text)))
-            case SendPing(connection=number):
+            case SendPing(connection_id=number):
                 self.open_check(number)
                 self.upward(
-                    number, lambda: self.downward(self.conns[number], lambda: self.life.ponged(number, self.now))
+                    number, lambda: self.downward(self.conns[number], lambda: self.life.on_pong(number, self.now))
                 )
-            case Request():
+            case RestRequest():
                 self.quiet_check("request")
                 self.requests.append((self.now, action))
                 self.later(self.be.delay(), lambda: self.rest(action))
-            case Fail(failure=failure):
+            case Terminate(failure=failure):
                 self.failed = failure
-            case Change():
+            case StatusChange():
                 self.log.append(action)
 
     def open_check(self, number: int) -> None:
@@ -215,22 +217,22 @@ class World:
     def connect(self, action: OpenConnection) -> None:
         self.quiet_check("connect")
         self.connects.append(self.now)
-        number = action.connection
+        number = action.connection_id
         if self.be.refuse_connections is not None:
             failure = self.be.refuse_connections
-            self.later(self.be.delay(), lambda: self.life.closed(number, failure, self.now))
+            self.later(self.be.delay(), lambda: self.life.on_close(number, failure, self.now))
             return
         conn = self.conns[number] = Conn(number, action.source)
         self.later(self.be.delay(), lambda: self.accepted(conn))
 
     def accepted(self, conn: Conn) -> None:
         if conn.open:
-            self.life.opened(conn.number, self.now)
+            self.life.on_open(conn.number, self.now)
             self.later(self.be.ping_every, lambda: self.ping(conn))
 
     def ping(self, conn: Conn) -> None:
         if conn.open:
-            self.downward(conn, lambda: self.life.pinged(conn.number, self.now))
+            self.downward(conn, lambda: self.life.on_ping(conn.number, self.now))
             self.later(self.be.ping_every, lambda: self.ping(conn))
 
     def upward(self, number: int, what: Callable[[], None]) -> None:
@@ -246,7 +248,7 @@ class World:
 
     # -- the exchange: REST
 
-    def rest(self, request: Request) -> None:
+    def rest(self, request: RestRequest) -> None:
         failure = self.be.rest(request)
         if failure is not None:
             self.later(self.be.delay(), lambda: self.refuse(request, failure))
@@ -259,24 +261,24 @@ class World:
             secret = f"token-{next(self.serial)}"
             self.tokens[secret] = (request.account, self.now + validity)
             expires = self.wall(self.now + validity)
-            self.later(self.be.delay(), lambda: self.life.obtained(request.number, secret, expires, self.now))
+            self.later(self.be.delay(), lambda: self.life.on_credential(request.id, secret, expires, self.now))
         else:
             place = (request.source.name, request.account)
             secret = self.keys.setdefault(place, f"key-{next(self.serial)}")
-            self.later(self.be.delay(), lambda: self.life.obtained(request.number, secret, None, self.now))
+            self.later(self.be.delay(), lambda: self.life.on_credential(request.id, secret, None, self.now))
 
-    def refuse(self, request: Request, failure: Failure) -> None:
-        if failure.trouble in (Trouble.LIMITED, Trouble.BANNED):
-            self.forbidden_until = max(self.forbidden_until, self.now + (failure.wait or 60))
-        self.life.refused(request.number, failure, self.now)
+    def refuse(self, request: RestRequest, failure: Failure) -> None:
+        if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.BANNED):
+            self.forbidden_until = max(self.forbidden_until, self.now + (failure.retry_after or 60))
+        self.life.on_request_failed(request.id, failure, self.now)
 
-    def keep_alive(self, request: Request) -> None:
+    def keep_alive(self, request: RestRequest) -> None:
         known = self.keys.get((request.source.name, request.account)) == request.call.arguments["listen_key"]
         if known:
-            self.later(self.be.delay(), lambda: self.life.extended(request.number, self.now))
+            self.later(self.be.delay(), lambda: self.life.on_keepalive_ok(request.id, self.now))
         else:
-            gone = Failure(Trouble.UNKNOWN_CREDENTIAL, "code -1125")
-            self.later(self.be.delay(), lambda: self.life.refused(request.number, gone, self.now))
+            gone = Failure(FailureKind.UNKNOWN_CREDENTIAL, "code -1125")
+            self.later(self.be.delay(), lambda: self.life.on_request_failed(request.id, gone, self.now))
 
     # -- the exchange: connections
 
@@ -329,9 +331,9 @@ class World:
             return
         if self.be.shuffle_answers:
             wait = self.random.uniform(0, 0.2)
-            self.later(wait, lambda: self.downward(conn, lambda: self.life.answer(conn.number, answer, self.now)))
+            self.later(wait, lambda: self.downward(conn, lambda: self.life.on_response(conn.number, answer, self.now)))
             return
-        self.downward(conn, lambda: self.life.answer(conn.number, answer, self.now))
+        self.downward(conn, lambda: self.life.on_response(conn.number, answer, self.now))
 
     def expire(self, conn: Conn, route: int | str) -> None:
         if route in conn.subs and conn.subs[route][1] <= self.now:
@@ -339,7 +341,7 @@ class World:
             self.terminate(conn, route)
 
     def terminate(self, conn: Conn, route: int | str) -> None:
-        self.downward(conn, lambda: self.life.terminated(conn.number, route, self.now))
+        self.downward(conn, lambda: self.life.on_subscription_terminated(conn.number, route, self.now))
 
     # -- what happens to accounts and connections
 
@@ -358,10 +360,10 @@ class World:
     def deliver(self, conn: Conn, route: int | str, event: Ev, malformed: bool) -> None:
         def arrive() -> None:
             if malformed:
-                self.life.malformed(conn.number, self.now)
+                self.life.on_malformed_frame(conn.number, self.now)
                 return
-            account = self.life.accounts_on(conn.number).get(route)
-            self.life.event(conn.number, route, replace(event, account=account), self.now)
+            account = self.life.accounts_by_subscription(conn.number).get(route)
+            self.life.on_event(conn.number, route, replace(event, account=account), self.now)
 
         self.downward(conn, arrive)
 
@@ -370,13 +372,13 @@ class World:
 
     def drop(self, conn: Conn, notice: float = 0.0) -> None:
         conn.open = False
-        self.later(notice, lambda: self.life.closed(conn.number, DROPPED, self.now))
+        self.later(notice, lambda: self.life.on_close(conn.number, DROPPED, self.now))
 
     def freeze(self, conn: Conn) -> None:
         conn.frozen = True
 
     def shut_down(self, conn: Conn, grace: float = 30.0) -> None:
-        self.downward(conn, lambda: self.life.shutdown(conn.number, self.now))
+        self.downward(conn, lambda: self.life.on_server_shutdown(conn.number, self.now))
         self.later(grace, lambda: self.drop(conn) if conn.open else None)
 
     def delete_key(self, source: Source, account: Account) -> None:
@@ -395,7 +397,7 @@ class World:
     # -- the consumer and the judge
 
     def drain(self) -> None:
-        while (item := self.life.take()) is not None:
+        while (item := self.life.next_item()) is not None:
             self.items.append(item)
             if isinstance(item, StreamGap):
                 self.gaps[item.account].append(item)
@@ -432,10 +434,10 @@ class World:
                 self.require_gap(waiting.popleft())
         assert not self.violations, self.violations[:3]
         busiest = max((sum(1 for t in self.connects if s <= t < s + 300) for s in self.connects), default=0)
-        assert busiest <= self.rules.connects
+        assert busiest <= self.rules.connect_limit
 
     def all_gaps(self) -> list[StreamGap]:
         return [item for item in self.items if isinstance(item, StreamGap)]
 
-    def told(self, name: str) -> list[Change]:
+    def told(self, name: str) -> list[StatusChange]:
         return [change for change in self.log if change.name == name]

@@ -9,23 +9,23 @@ from collections.abc import Callable
 from fake_exchange import DROPPED, Behaviour, World
 
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
-from binance_margin_stream.stream.protocol.actions import Failure, State, Trouble
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
+from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import LISTEN_KEY, LISTEN_TOKEN, Source
 
 ACCOUNTS = [CROSS, isolated("BTCUSDT"), isolated("ETHUSDT"), isolated("BNBUSDT")]
 REST_TROUBLES = (
-    Failure(Trouble.SERVER, "500"),
-    Failure(Trouble.TRANSPORT, "timeout"),
-    Failure(Trouble.LIMITED, "429", 3.0),
-    Failure(Trouble.BANNED, "418", 30.0),
-    Failure(Trouble.BLOCKED, "403"),
+    Failure(FailureKind.SERVER_ERROR, "500"),
+    Failure(FailureKind.TRANSPORT_ERROR, "timeout"),
+    Failure(FailureKind.RATE_LIMITED, "429", 3.0),
+    Failure(FailureKind.BANNED, "418", 30.0),
+    Failure(FailureKind.FIREWALL_BLOCKED, "403"),
 )
 CONNECT_TROUBLES = (
-    Failure(Trouble.TRANSPORT, "refused"),
-    Failure(Trouble.TRANSPORT, "dns"),
-    Failure(Trouble.SERVER, "503"),
-    Failure(Trouble.LIMITED, "429", 5.0),
+    Failure(FailureKind.TRANSPORT_ERROR, "refused"),
+    Failure(FailureKind.TRANSPORT_ERROR, "dns"),
+    Failure(FailureKind.SERVER_ERROR, "503"),
+    Failure(FailureKind.RATE_LIMITED, "429", 5.0),
 )
 
 
@@ -37,7 +37,7 @@ class Adversary:
         seed: int,
         faults: int,
         pause: float = 30.0,
-        rules: StreamRules | None = None,
+        rules: StreamSettings | None = None,
         *,
         harmless: bool = False,
     ) -> None:
@@ -54,10 +54,10 @@ class Adversary:
             shuffle_answers=self.random.random() < 0.3,
             delay=self.delay,
         )
-        rules = rules or StreamRules(
+        rules = rules or StreamSettings(
             token_validity=self.random.choice([600.0, 3600.0, 86400.0]),
-            connection_life=self.random.choice([900.0, 7200.0, 82800.0]),
-            connection_spread=300.0,
+            connection_max_age=self.random.choice([900.0, 7200.0, 82800.0]),
+            connection_age_jitter=300.0,
         )
         accounts = ACCOUNTS[: self.random.randint(1, 4)]
         self.world = World(accounts, (source,), rules=rules, seed=seed, behaviour=behaviour)
@@ -97,17 +97,17 @@ class Adversary:
     def check_memory(self) -> None:
         """Nothing that the life cycle remembers grew with what it lived through."""
         life, accounts = self.world.life, len(self.world.accounts)
-        assert len(life._core.timers) <= 5 * accounts + 20
-        assert len(life._core.timers._heap) <= 2 * len(life._core.timers) + 64
-        assert len(life._links.all()) <= 3
-        for link in life._links.all():
-            assert link.early_count <= life._core.rules.early
+        assert len(life._context.timers) <= 5 * accounts + 20
+        assert len(life._context.timers._heap) <= 2 * len(life._context.timers) + 64
+        assert len(life._connections.list_all()) <= 3
+        for link in life._connections.list_all():
+            assert link.unrouted_count <= life._context.settings.max_unrouted_events
             assert len(link.subscriptions) <= accounts
-            assert len(link.asked) <= 101
-            assert len(link.outbox) <= 2 * accounts
+            assert len(link.pending_requests) <= 101
+            assert len(link.queued_requests) <= 2 * accounts
 
     def rest_of_trouble(self) -> float:
-        return self.world.rules.blocked_wait
+        return self.world.rules.firewall_wait
 
     def traffic(self) -> None:
         if not self.busy:
@@ -162,7 +162,7 @@ class Adversary:
         if conn is not None and conn.subs:
             route = self.random.choice(list(conn.subs))
             owner = conn.subs.pop(route)
-            self.world.downward(conn, lambda: self.world.life.malformed(conn.number, self.world.now))
+            self.world.downward(conn, lambda: self.world.life.on_malformed_frame(conn.number, self.world.now))
             if self.source is LISTEN_KEY:
                 conn.subs[route] = owner
 
@@ -171,7 +171,7 @@ class Adversary:
             self.world.shut_down(conn, 120.0)
 
     def short_rest_trouble(self) -> None:
-        self.failures["rest"] = Failure(Trouble.SERVER, "503")
+        self.failures["rest"] = Failure(FailureKind.SERVER_ERROR, "503")
         self.trouble_until["rest"] = self.world.now + self.random.uniform(1, 10.0)
 
     def twins(self) -> None:

@@ -15,22 +15,22 @@ from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
 from binance_margin_stream.stream.protocol.actions import State
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 
-QUICK = StreamRules(backoff_first=0.05, backoff_most=0.5, request_timeout=1.0, open_timeout=2.0, drain=0.5)
+QUICK = StreamSettings(backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0, overlap_window=0.5)
 """The rules for tests that wait for repeats."""
 
 
 def stream_of(exchange: Sandbox, *accounts: Account, **settings) -> AsyncMarginStream:
-    settings = {"endpoints": exchange.endpoints, "rules": QUICK} | settings
+    settings = {"endpoints": exchange.endpoints, "settings": QUICK} | settings
     return AsyncMarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **settings)
 
 
 def threaded(exchange: Sandbox, *accounts: Account, **settings) -> MarginStream:
-    settings = {"endpoints": exchange.endpoints, "rules": QUICK} | settings
+    settings = {"endpoints": exchange.endpoints, "settings": QUICK} | settings
     return MarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **settings)
 
 

@@ -103,7 +103,7 @@ def run_probes(
         rest_results = _probe_rest(endpoints, auth, timeout, measurements, on_progress)
     for source, secret in [] if _requires_backoff(rest_results) else measurements.credentials:
         on_progress(f"Subscribing through {source.name}")
-        websocket_results.append(probe_subscription(source, source.address(endpoints), secret, timeout))
+        websocket_results.append(probe_subscription(source, source.build_url(endpoints), secret, timeout))
         if _requires_backoff(websocket_results):
             break
     return ProbeReport(
@@ -149,7 +149,7 @@ def _has_timed_out(results: list[ProbeResult]) -> bool:
 
 
 def _request_credential(client: Any, source: Source, clock: float) -> CallResult:
-    call = source.obtain(CROSS, _TOKEN_SECONDS)
+    call = source.build_create_call(CROSS, _TOKEN_SECONDS)
     operation = getattr(getattr(package, call.api)(client), f"{call.operation}_with_http_info")
     try:
         with warnings.catch_warnings():

@@ -14,8 +14,8 @@ from binance_margin_stream.cli.doctor.results import ProbeResult, ProbeStatus
 from binance_margin_stream.endpoints import is_loopback
 from binance_margin_stream.stream.events.decoder import ResponseFrame, decode
 from binance_margin_stream.stream.events.errors import MalformedFrameError
-from binance_margin_stream.stream.protocol.actions import Failure, Trouble
-from binance_margin_stream.stream.protocol.error_mapping import failure_of_answer, failure_of_status
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
+from binance_margin_stream.stream.protocol.error_mapping import classify_response, classify_status
 from binance_margin_stream.stream.sources import Source
 
 __all__ = ["probe_subscription"]
@@ -23,15 +23,15 @@ __all__ = ["probe_subscription"]
 _CLOSE_TIMEOUT = 1.0
 _REQUEST_ID = 1
 _STATUS_BY_FAILURE = {
-    Trouble.RETIRED: ProbeStatus.RETIRED,
-    Trouble.NOT_FOUND: ProbeStatus.NOT_FOUND,
-    Trouble.REJECTED: ProbeStatus.KEY_REJECTED,
-    Trouble.FORBIDDEN: ProbeStatus.COUNTRY_BLOCKED,
-    Trouble.BLOCKED: ProbeStatus.BLOCKED,
-    Trouble.LIMITED: ProbeStatus.RATE_LIMITED,
-    Trouble.BANNED: ProbeStatus.BANNED,
-    Trouble.SERVER: ProbeStatus.SERVER_ERROR,
-    Trouble.TRANSPORT: ProbeStatus.INVALID_RESPONSE,
+    FailureKind.RETIRED: ProbeStatus.RETIRED,
+    FailureKind.NOT_FOUND: ProbeStatus.NOT_FOUND,
+    FailureKind.KEY_REJECTED: ProbeStatus.KEY_REJECTED,
+    FailureKind.COUNTRY_BLOCKED: ProbeStatus.COUNTRY_BLOCKED,
+    FailureKind.FIREWALL_BLOCKED: ProbeStatus.BLOCKED,
+    FailureKind.RATE_LIMITED: ProbeStatus.RATE_LIMITED,
+    FailureKind.BANNED: ProbeStatus.BANNED,
+    FailureKind.SERVER_ERROR: ProbeStatus.SERVER_ERROR,
+    FailureKind.TRANSPORT_ERROR: ProbeStatus.INVALID_RESPONSE,
 }
 # The library would log every frame and header, secrets among them.
 _SILENT_LOGGER = logging.Logger("silent", logging.CRITICAL)
@@ -60,7 +60,7 @@ def probe_subscription(source: Source, address: str, credential: str, timeout: f
 def _subscribe(
     websocket: ClientConnection, source: Source, credential: str, timeout: float
 ) -> tuple[ProbeStatus, str, float | None]:
-    websocket.send(source.dialect.attach(_REQUEST_ID, [credential]))
+    websocket.send(source.protocol.build_subscribe_message(_REQUEST_ID, [credential]))
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -77,18 +77,18 @@ def _subscribe(
 def _interpret_response(response: ResponseFrame) -> tuple[ProbeStatus, str, float | None]:
     if response.ok:
         return ProbeStatus.OK, "", None
-    return _map_failure(failure_of_answer(response, time.time_ns() // 1_000_000))
+    return _map_failure(classify_response(response, time.time_ns() // 1_000_000))
 
 
 def _map_failure(failure: Failure) -> tuple[ProbeStatus, str, float | None]:
-    return _STATUS_BY_FAILURE.get(failure.trouble, ProbeStatus.REQUEST_REJECTED), failure.detail, failure.wait
+    return _STATUS_BY_FAILURE.get(failure.kind, ProbeStatus.REQUEST_REJECTED), failure.detail, failure.retry_after
 
 
 def _classify_error(error: Exception) -> tuple[ProbeStatus, str, float | None]:
     match error:
         case InvalidStatus():
             wait = error.response.headers.get("Retry-After", "")
-            failure = failure_of_status(error.response.status_code, float(wait) if wait.isdecimal() else None)
+            failure = classify_status(error.response.status_code, float(wait) if wait.isdecimal() else None)
             return _map_failure(failure)
         case ProxyError() | InvalidProxy():
             return ProbeStatus.PROXY_FAILED, "", None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from binance_margin_stream import CROSS, ApiKeyAuth, Change, Event, MarginStream, StreamError, StreamGap, isolated
+from binance_margin_stream import CROSS, ApiKeyAuth, Event, MarginStream, StatusChange, StreamError, StreamGap, isolated
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
@@ -18,7 +18,7 @@ from binance_margin_stream.cli.output import print_line
 from binance_margin_stream.cli.target import Target
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.events.formatting import describe
-from binance_margin_stream.stream.protocol.actions import Level
+from binance_margin_stream.stream.protocol.actions import Severity
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -48,7 +48,7 @@ class Output(Protocol):
     def on_item(self, item: Event | StreamGap) -> None:
         """Show an item."""
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: StatusChange) -> None:
         """Show that the stream itself changed."""
 
     def refresh(self, stream: MarginStream) -> None:
@@ -66,7 +66,7 @@ def run_listen(options: ListenOptions, auth: ApiKeyAuth, target: Target) -> Exit
 def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output: Output) -> ExitCode:
     liveness_timeout = LivenessTimeout(options.timeout)
 
-    def on_change(change: Change) -> None:
+    def on_change(change: StatusChange) -> None:
         liveness_timeout.on_change(change)
         output.on_change(change)
 
@@ -99,8 +99,8 @@ class _JsonLines:
     def on_item(self, item: Event | StreamGap) -> None:
         print_line(item.to_json())
 
-    def on_change(self, change: Change) -> None:
-        if change.level.value >= Level.INFO.value:
+    def on_change(self, change: StatusChange) -> None:
+        if change.severity.value >= Severity.INFO.value:
             account = f" {change.account}" if change.account is not None else ""
             detail = f" ({change.detail})" if change.detail else ""
             print(truncate(f"{change.name}{account}{detail}"), file=sys.stderr, flush=True)
@@ -122,8 +122,8 @@ class _LiveTable:
     def on_item(self, item: Event | StreamGap) -> None:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
-    def on_change(self, change: Change) -> None:
-        if change.level.value >= Level.INFO.value:
+    def on_change(self, change: StatusChange) -> None:
+        if change.severity.value >= Severity.INFO.value:
             self._dashboard.add_change(change, time.time())
 
     def refresh(self, stream: MarginStream) -> None:

@@ -10,7 +10,7 @@ from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
-from binance_margin_stream.stream.protocol.actions import Change
+from binance_margin_stream.stream.protocol.actions import StatusChange
 
 __all__ = ["AccountStats", "Dashboard", "LogEntry"]
 
@@ -60,7 +60,7 @@ class Dashboard:
                 stats.events, stats.last_event, stats.last_event_at = stats.events + 1, text, now
             self._recent.append(LogEntry(timestamp, kind, str(item.account), text))
 
-    def add_change(self, change: Change, timestamp: float) -> None:
+    def add_change(self, change: StatusChange, timestamp: float) -> None:
         """The stream itself changed."""
         if change.name == "gap":
             return  # it comes as an item, too

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.stream.protocol.actions import Change, Level, State
+from binance_margin_stream.stream.protocol.actions import Severity, State, StatusChange
 
 __all__ = ["LivenessTimeout"]
 
@@ -23,11 +23,11 @@ class LivenessTimeout:
     _reason: str = field(default="no answer", init=False)
     _exit_code: ExitCode = field(default=ExitCode.UNREACHABLE, init=False)
 
-    def on_change(self, change: Change) -> None:
+    def on_change(self, change: StatusChange) -> None:
         """The stream told of a change."""
         if change.name in _EXIT_CODE_BY_CHANGE:
             self._exit_code = _EXIT_CODE_BY_CHANGE[change.name]
-        elif change.level.value >= Level.WARNING.value and change.detail:
+        elif change.severity.value >= Severity.WARNING.value and change.detail:
             self._reason = change.detail
 
     def check(self, state: State, now: float) -> None:

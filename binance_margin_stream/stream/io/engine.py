@@ -18,63 +18,63 @@ from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.decoder import Route
 from binance_margin_stream.stream.events.models import Event, StreamGap
 from binance_margin_stream.stream.health import Health
-from binance_margin_stream.stream.io.clock import clock, wall
-from binance_margin_stream.stream.io.dispatcher import Reading
-from binance_margin_stream.stream.io.notifications import log, teller
-from binance_margin_stream.stream.io.rest_calls import Calls, Outcome
-from binance_margin_stream.stream.io.websocket import Connection
+from binance_margin_stream.stream.io.clock import monotonic, to_epoch_ms
+from binance_margin_stream.stream.io.dispatcher import Dispatcher
+from binance_margin_stream.stream.io.notifications import log, make_notifier
+from binance_margin_stream.stream.io.rest_calls import RestCaller, RestResult
+from binance_margin_stream.stream.io.websocket import WebSocketConnection
 from binance_margin_stream.stream.protocol.actions import (
     Action,
-    Change,
     CloseConnection,
-    Fail,
     Failure,
+    FailureKind,
     OpenConnection,
-    Request,
+    RestRequest,
     SendPing,
     SendText,
     State,
-    Trouble,
+    StatusChange,
+    Terminate,
 )
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import Source
 
-__all__ = ["Engine", "Item", "Settings"]
+__all__ = ["Engine", "EngineConfig", "Item"]
 
 Item: TypeAlias = Event | StreamGap
 """What a stream hands over."""
 
 P = ParamSpec("P")
 
-_CLOSING = 4.0
-_NOWHERE: Mapping[Route, Account] = {}
+_CLOSE_TIMEOUT = 4.0
+_NO_ACCOUNTS: Mapping[Route, Account] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class EngineConfig:
     """Everything that a stream was told."""
 
     feeds: tuple[tuple[Account, tuple[Source, ...]], ...]
     endpoints: Endpoints
-    rules: StreamRules
+    settings: StreamSettings
     tls: ssl.SSLContext | None
     proxy: str | None
     """An HTTP or SOCKS proxy for the WebSocket; None for that of the environment, if there is one."""
-    make_calls: Callable[[], Calls]
-    on_change: Callable[[Change], None] | None
-    give_up_keys: bool
+    make_rest_caller: Callable[[], RestCaller]
+    on_change: Callable[[StatusChange], None] | None
+    close_listen_keys: bool
 
 
-def _surfacing(report: Callable[Concatenate[Engine, P], None]) -> Callable[Concatenate[Engine, P], None]:
+def _fail_on_error(method: Callable[Concatenate[Engine, P], None]) -> Callable[Concatenate[Engine, P], None]:
     """Let a mistake of this program end the stream with an error: what it must never do is to stop in silence."""
 
-    @functools.wraps(report)
+    @functools.wraps(method)
     def guarded(engine: Engine, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            report(engine, *args, **kwargs)
+            method(engine, *args, **kwargs)
         except Exception as error:
-            engine._crash(error)
+            engine._on_internal_error(error)
 
     return guarded
 
@@ -82,26 +82,26 @@ def _surfacing(report: Callable[Concatenate[Engine, P], None]) -> Callable[Conca
 class Engine:
     """One stream at work. Everything but the constructor belongs to the event loop that it was started in."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._calls = settings.make_calls()
-        self._life: Lifecycle[Event] = Lifecycle(
-            settings.feeds, rules=settings.rules, jitter=random.SystemRandom().uniform, wall=wall
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._rest = config.make_rest_caller()
+        self._lifecycle: Lifecycle[Event] = Lifecycle(
+            config.feeds, settings=config.settings, jitter=random.SystemRandom().uniform, to_epoch_ms=to_epoch_ms
         )
-        self._connections: dict[int, Connection] = {}
-        self._accounts: dict[int, Mapping[Route, Account]] = {}
+        self._connections: dict[int, WebSocketConnection] = {}
+        self._accounts_by_connection: dict[int, Mapping[Route, Account]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._tell = teller(settings.on_change)
+        self._notify = make_notifier(config.on_change)
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_due = float("inf")
+        self._timer_at = float("inf")
         self._failure: Failure | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._last_task: asyncio.Task[None] | None = None
-        self._actions = self._life.actions
-        self._reading = Reading(self._life)
-        self._read = self._reading.frame
-        self.take = self._life.take
+        self._close_task: asyncio.Task[None] | None = None
+        self._actions = self._lifecycle.actions
+        self._dispatcher = Dispatcher(self._lifecycle)
+        self._dispatch = self._dispatcher.on_text
+        self.next_item_nowait = self._lifecycle.next_item
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -111,60 +111,60 @@ class Engine:
     @property
     def state(self) -> State:
         """Where it is in its life."""
-        return self._life.state
+        return self._lifecycle.state
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more can come."""
-        return self._life.state in (State.CLOSED, State.FAILED)
+        return self._lifecycle.state in (State.CLOSED, State.FAILED)
 
     def health(self) -> Health:
         """How it is doing."""
-        return self._life.health(clock())
+        return self._lifecycle.health(monotonic())
 
     def start(self) -> None:
         """Bring every account to life, in the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._life.start(clock())
-        self._obey()
+        self._lifecycle.start(monotonic())
+        self._run_actions()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
         """Wait until something is true, which is looked at after every change; or until all is over."""
         while not (condition() or self.is_over):
-            await self._change()
+            await self._wait_for_change()
 
-    async def next(self) -> Item | None:
+    async def next_item(self) -> Item | None:
         """The next item; None when the stream is closed. Raises `StreamError` when it failed."""
-        while (item := self.take()) is None:
+        while (item := self.next_item_nowait()) is None:
             if self.is_over:
-                self.raise_failure()
+                self.raise_if_failed()
                 return None
-            await self._change()
+            await self._wait_for_change()
         return item
 
-    def raise_failure(self) -> None:
+    def raise_if_failed(self) -> None:
         """Raise what ended the stream, if anything did."""
         if self._failure is not None:
-            raise StreamError(f"the stream cannot go on: {self._failure.detail}") from self._failure.error
+            raise StreamError(f"the stream cannot go on: {self._failure.detail}") from self._failure.cause
 
     async def close(self) -> None:
         """Stop, within five seconds; may be called again, and from several tasks."""
         if self._loop is not None:
-            self._life.close(clock(), give_up=self._settings.give_up_keys)
-            self._obey()
-        deadline = clock() + _CLOSING
+            self._lifecycle.close(monotonic(), close_listen_keys=self._config.close_listen_keys)
+            self._run_actions()
+        deadline = monotonic() + _CLOSE_TIMEOUT
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=_CLOSING)
-        while self._calls.under_way and clock() < deadline:
+            await asyncio.wait(list(self._tasks), timeout=_CLOSE_TIMEOUT)
+        while self._rest.pending_count and monotonic() < deadline:
             await asyncio.sleep(0.01)
-        self._calls.close()
+        self._rest.close()
 
-    def close_soon(self) -> None:
+    def schedule_close(self) -> None:
         """Stop without anyone who waits for it."""
-        if self._loop is not None and self._last_task is None:
-            self._last_task = self._loop.create_task(self.close(), name="margin stream closing")
+        if self._loop is not None and self._close_task is None:
+            self._close_task = self._loop.create_task(self.close(), name="margin stream closing")
 
-    async def _change(self) -> None:
+    async def _wait_for_change(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -173,142 +173,147 @@ class Engine:
             if waiter.cancelled() and waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def _wake(self) -> None:
+    def _wake_waiters(self) -> None:
         waiters, self._waiters = self._waiters, deque()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    @_surfacing
-    def opened(self, number: int) -> None:
+    @_fail_on_error
+    def on_open(self, connection_id: int) -> None:
         """The handshake succeeded."""
-        self._life.opened(number, clock())
-        self._obey()
+        self._lifecycle.on_open(connection_id, monotonic())
+        self._run_actions()
 
-    def frame(self, number: int, data: bytes) -> None:
+    def on_text(self, connection_id: int, data: bytes) -> None:
         """A text message came."""
         try:
-            self._frame(number, data)
+            self._dispatch_text(connection_id, data)
         except Exception as error:
-            self._crash(error)
+            self._on_internal_error(error)
 
-    def _frame(self, number: int, data: bytes) -> None:
-        if not self._read(number, data, self._accounts.get(number, _NOWHERE), clock()) or self._actions:
-            self._obey()
+    def _dispatch_text(self, connection_id: int, data: bytes) -> None:
+        if (
+            not self._dispatch(
+                connection_id, data, self._accounts_by_connection.get(connection_id, _NO_ACCOUNTS), monotonic()
+            )
+            or self._actions
+        ):
+            self._run_actions()
         elif self._waiters:
-            self._wake()
+            self._wake_waiters()
 
-    @_surfacing
-    def binary(self, number: int) -> None:
+    @_fail_on_error
+    def on_binary(self, connection_id: int) -> None:
         """A binary message came, which the exchange never sends."""
-        self._reading.binary(number, clock())
-        self._obey()
+        self._dispatcher.on_binary(connection_id, monotonic())
+        self._run_actions()
 
-    @_surfacing
-    def pinged(self, number: int) -> None:
+    @_fail_on_error
+    def on_ping(self, connection_id: int) -> None:
         """A ping came."""
-        self._life.pinged(number, clock())
+        self._lifecycle.on_ping(connection_id, monotonic())
 
-    @_surfacing
-    def ponged(self, number: int) -> None:
+    @_fail_on_error
+    def on_pong(self, connection_id: int) -> None:
         """The pong of the last ping came."""
-        self._life.ponged(number, clock())
-        self._obey()
+        self._lifecycle.on_pong(connection_id, monotonic())
+        self._run_actions()
 
-    @_surfacing
-    def closed(self, number: int, failure: Failure) -> None:
+    @_fail_on_error
+    def on_close(self, connection_id: int, failure: Failure) -> None:
         """A connection is gone."""
-        if number in self._connections:
-            self._forget(number)
-            self._life.closed(number, failure, clock())
-            self._obey()
+        if connection_id in self._connections:
+            self._remove_connection(connection_id)
+            self._lifecycle.on_close(connection_id, failure, monotonic())
+            self._run_actions()
 
-    def _forget(self, number: int) -> Connection:
-        self._accounts.pop(number, None)
-        return self._connections.pop(number)
+    def _remove_connection(self, connection_id: int) -> WebSocketConnection:
+        self._accounts_by_connection.pop(connection_id, None)
+        return self._connections.pop(connection_id)
 
-    def _obey(self) -> None:
-        while self._life.actions:
-            for action in self._life.take_actions():
-                self._do(action)
+    def _run_actions(self) -> None:
+        while self._lifecycle.actions:
+            for action in self._lifecycle.pop_actions():
+                self._execute(action)
         self._set_timer()
-        self._wake()
+        self._wake_waiters()
 
-    def _do(self, action: Action) -> None:
+    def _execute(self, action: Action) -> None:
         match action:
-            case SendText(connection=number, text=text):
+            case SendText(connection_id=number, text=text):
                 self._connections[number].send(text)
-            case SendPing(connection=number):
+            case SendPing(connection_id=number):
                 self._connections[number].ping()
             case OpenConnection():
-                self._open(action)
-            case CloseConnection(connection=number):
-                self._forget(number).close()
-            case Request():
-                self._calls.make(action, self._answer_for(action))
-            case Change():
-                self._tell(action)
-            case Fail(failure=failure):
+                self._open_connection(action)
+            case CloseConnection(connection_id=number):
+                self._remove_connection(number).close()
+            case RestRequest():
+                self._rest.submit(action, self._make_result_callback(action))
+            case StatusChange():
+                self._notify(action)
+            case Terminate(failure=failure):
                 self._failure = failure
 
-    def _open(self, action: OpenConnection) -> None:
-        number = action.connection
-        self._connections[number] = connection = Connection(
-            number,
-            action.source.address(self._settings.endpoints),
+    def _open_connection(self, action: OpenConnection) -> None:
+        connection_id = action.connection_id
+        self._connections[connection_id] = connection = WebSocketConnection(
+            connection_id,
+            action.source.build_url(self._config.endpoints),
             self,
-            open_timeout=self._settings.rules.open_timeout,
-            tls=self._settings.tls,
-            proxy=self._settings.proxy,
+            open_timeout=self._config.settings.open_timeout,
+            tls=self._config.tls,
+            proxy=self._config.proxy,
         )
-        self._accounts[number] = self._life.accounts_on(number)
+        self._accounts_by_connection[connection_id] = self._lifecycle.accounts_by_subscription(connection_id)
         task = connection.open()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _answer_for(self, request: Request) -> Callable[[int, Outcome], None]:
+    def _make_result_callback(self, request: RestRequest) -> Callable[[int, RestResult], None]:
         """Takes an answer from the thread of a call to the event loop, if that is still there."""
         loop = self._loop
 
-        def answered(number: int, outcome: Outcome) -> None:
+        def on_result(request_id: int, result: RestResult) -> None:
             try:
                 if loop is not None:
-                    loop.call_soon_threadsafe(self._answered, request, outcome)
+                    loop.call_soon_threadsafe(self._on_rest_result, request, result)
             except RuntimeError:
                 pass  # the loop is closed: nobody waits for this any more
 
-        return answered
+        return on_result
 
-    @_surfacing
-    def _answered(self, request: Request, outcome: Outcome) -> None:
+    @_fail_on_error
+    def _on_rest_result(self, request: RestRequest, result: RestResult) -> None:
         if not self.is_over:
-            self._reading.answered(request, outcome, clock())
-            self._obey()
+            self._dispatcher.on_rest_result(request, result, monotonic())
+            self._run_actions()
 
-    def _crash(self, error: Exception) -> None:
+    def _on_internal_error(self, error: Exception) -> None:
         name = type(error).__name__
         log.error("internal error (%s): the stream stops", name)
-        self._failure = Failure(Trouble.INTERNAL, f"internal error ({name}), please report it", error=error)
-        self._life.fail(self._failure)
-        for action in self._life.take_actions():
+        self._failure = Failure(FailureKind.INTERNAL_ERROR, f"internal error ({name}), please report it", cause=error)
+        self._lifecycle.fail(self._failure)
+        for action in self._lifecycle.pop_actions():
             with contextlib.suppress(Exception):
-                self._do(action)
+                self._execute(action)
         self._set_timer()
-        self._wake()
+        self._wake_waiters()
 
     def _set_timer(self) -> None:
-        due = self._life.next_wakeup()
-        if due == self._timer_due or (due is None and self._timer is None):
+        timer_at = self._lifecycle.next_timer_at()
+        if timer_at == self._timer_at or (timer_at is None and self._timer is None):
             return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer, self._timer_due = None, float("inf")
-        if due is not None and self._loop is not None:
-            self._timer_due = due
-            self._timer = self._loop.call_later(max(0.0, due - clock()), self._due)
+            self._timer, self._timer_at = None, float("inf")
+        if timer_at is not None and self._loop is not None:
+            self._timer_at = timer_at
+            self._timer = self._loop.call_later(max(0.0, timer_at - monotonic()), self._on_timer)
 
-    @_surfacing
-    def _due(self) -> None:
-        self._timer, self._timer_due = None, float("inf")
-        self._life.wake(clock())
-        self._obey()
+    @_fail_on_error
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        self._lifecycle.on_timer(monotonic())
+        self._run_actions()

@@ -5,24 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from binance_margin_stream.stream.protocol.actions import Change
+from binance_margin_stream.stream.protocol.actions import StatusChange
 
-__all__ = ["log", "teller"]
+__all__ = ["log", "make_notifier"]
 
 log = logging.getLogger("binance_margin_stream.stream")
 
 
-def teller(on_change: Callable[[Change], None] | None) -> Callable[[Change], None]:
+def make_notifier(on_change: Callable[[StatusChange], None] | None) -> Callable[[StatusChange], None]:
     """Tells the log of each change, then the callback, whose errors do no harm.
 
     A record has the change's name and the account as attributes ``change`` and ``account``.
     """
 
-    def tell(change: Change) -> None:
+    def notify(change: StatusChange) -> None:
         account = "" if change.account is None else str(change.account)
         detail = f"({change.detail})" if change.detail else ""
         text = " ".join(filter(None, (change.name, account, detail)))
-        log.log(change.level.value, "%s", text, extra={"change": change.name, "account": account})
+        log.log(change.severity.value, "%s", text, extra={"change": change.name, "account": account})
         if on_change is None:
             return
         try:
@@ -30,4 +30,4 @@ def teller(on_change: Callable[[Change], None] | None) -> Callable[[Change], Non
         except Exception:
             log.exception("the callback for changes failed")
 
-    return tell
+    return notify

@@ -20,68 +20,68 @@ from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.http.retry import NO_RETRIES
 from binance_margin_stream.http.transport import Timeout
-from binance_margin_stream.stream.io.clock import clock
-from binance_margin_stream.stream.protocol.actions import Failure, Request, Trouble
-from binance_margin_stream.stream.protocol.error_mapping import failure_of
+from binance_margin_stream.stream.io.clock import monotonic
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, RestRequest
+from binance_margin_stream.stream.protocol.error_mapping import classify_error
 
-__all__ = ["PATIENCE", "Calls", "Granted", "Outcome"]
+__all__ = ["DEFAULT_TIMEOUT", "CredentialGranted", "RestCaller", "RestResult"]
 
-PATIENCE = Timeout(connect=2.0, read=2.5)
+DEFAULT_TIMEOUT = Timeout(connect=2.0, read=2.5)
 """How long a call may take. Together less than a stream may take to close."""
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class CredentialGranted:
     """A credential and when it ends, in epoch milliseconds; both None where one was extended.
 
     Not a tuple, because the event loop shows what it is given when it is slow and in debug mode.
     """
 
     secret: str | None = field(default=None, repr=False)
-    expires: int | None = None
+    expiration_time: int | None = None
 
 
-Outcome = Granted | Failure
+RestResult = CredentialGranted | Failure
 
-_quiet_until: dict[str, float] = {}
+_paused_until: dict[str, float] = {}
 """Until when nothing may be sent to a host, by the streams' clock."""
 
 
-class Calls:
+class RestCaller:
     """Makes REST calls; answers come to the function that was given, in the thread of the call."""
 
     def __init__(self, auth: ApiKeyAuth, configuration: Configuration | Endpoints, timeout: Timeout) -> None:
-        given: Any = (
+        client_options: Any = (
             {"endpoints": configuration} if isinstance(configuration, Endpoints) else {"configuration": configuration}
         )
-        self._client = ApiClient(auth=auth, timeout=timeout, retry=NO_RETRIES, **given)
-        self._api = cache(lambda name: getattr(package, name)(self._client))
+        self._client = ApiClient(auth=auth, timeout=timeout, retry=NO_RETRIES, **client_options)
+        self._get_api = cache(lambda name: getattr(package, name)(self._client))
         self._threads: set[threading.Thread] = set()
 
-    def make(self, request: Request, answered: Callable[[int, Outcome], None]) -> None:
+    def submit(self, request: RestRequest, on_result: Callable[[int, RestResult], None]) -> None:
         """Begin a call."""
-        thread = threading.Thread(target=self._run, args=(request, answered), name="margin stream call", daemon=True)
+        thread = threading.Thread(target=self._run, args=(request, on_result), name="margin stream call", daemon=True)
         self._threads.add(thread)
         thread.start()
 
-    def _run(self, request: Request, answered: Callable[[int, Outcome], None]) -> None:
+    def _run(self, request: RestRequest, on_result: Callable[[int, RestResult], None]) -> None:
         try:
-            answered(request.number, self._outcome(request))
+            on_result(request.id, self._call(request))
         finally:
             self._threads.discard(threading.current_thread())
 
-    def _outcome(self, request: Request) -> Outcome:
+    def _call(self, request: RestRequest) -> RestResult:
         host = self._client.configuration.host
-        wait = _quiet_until.get(host, 0.0) - clock()
+        wait = _paused_until.get(host, 0.0) - monotonic()
         if wait > 0:
-            return Failure(Trouble.LIMITED, "this process was told to wait", wait)
+            return Failure(FailureKind.RATE_LIMITED, "this process was told to wait", wait)
         try:
-            operation = getattr(self._api(request.call.api), request.call.operation)
-            return _granted(operation(**request.call.arguments))
+            operation = getattr(self._get_api(request.call.api), request.call.operation)
+            return _parse_credential(operation(**request.call.arguments))
         except Exception as error:  # whatever it is, it must not end the stream in silence
-            failure = failure_of(error)
-        if failure.trouble.demands_silence and failure.wait is not None:
-            _quiet_until[host] = max(_quiet_until.get(host, 0.0), clock() + failure.wait)
+            failure = classify_error(error)
+        if failure.kind.requires_backoff and failure.retry_after is not None:
+            _paused_until[host] = max(_paused_until.get(host, 0.0), monotonic() + failure.retry_after)
         return failure
 
     def close(self) -> None:
@@ -89,15 +89,15 @@ class Calls:
         self._client.close()
 
     @property
-    def under_way(self) -> int:
+    def pending_count(self) -> int:
         """How many calls have no answer yet."""
         return len(self._threads)
 
 
-def _granted(answer: Any) -> Granted:
-    if answer is None or isinstance(answer, dict):
-        return Granted()
-    token = getattr(answer, "token", None)
+def _parse_credential(response: Any) -> CredentialGranted:
+    if response is None or isinstance(response, dict):
+        return CredentialGranted()
+    token = getattr(response, "token", None)
     if token is not None:
-        return Granted(token, answer.expiration_time)
-    return Granted(answer.listen_key)
+        return CredentialGranted(token, response.expiration_time)
+    return CredentialGranted(response.listen_key)

@@ -18,77 +18,79 @@ from websockets.protocol import Event, State
 
 from binance_margin_stream.endpoints import is_loopback
 from binance_margin_stream.redaction import redact, truncate
-from binance_margin_stream.stream.protocol.actions import Failure, Trouble
-from binance_margin_stream.stream.protocol.error_mapping import failure_of_status
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
+from binance_margin_stream.stream.protocol.error_mapping import classify_status
 
-__all__ = ["Connection", "Listener"]
+__all__ = ["ConnectionListener", "WebSocketConnection"]
 
-LARGEST_MESSAGE = 1 << 20
+MAX_MESSAGE_SIZE = 1 << 20
 """Bytes. The longest that the exchange sends, a list of a thousand subscriptions, has some 25 000."""
-LARGEST_BACKLOG = 1 << 18
+MAX_WRITE_BUFFER = 1 << 18
 """Bytes that may wait for a host that does not read: far more than a burst of requests, far less than harm."""
-_GOODBYE = 1.0
-_PROBE = b"probe"
-_UNREAD = "the other side does not read what it is sent"
+_CLOSE_TIMEOUT = 1.0
+_PING_PAYLOAD = b"probe"
+_PEER_NOT_READING = "the other side does not read what it is sent"
 
 
-def _silent_logger() -> logging.Logger:
+def _make_null_logger() -> logging.Logger:
     """A logger that nobody hears: the library would log every frame and header, secrets among them."""
     logger = logging.Logger("binance_margin_stream.websocket", logging.CRITICAL)
     logger.addHandler(logging.NullHandler())
     return logger
 
 
-_SILENT = _silent_logger()
+_NULL_LOGGER = _make_null_logger()
 
 
-class Listener(Protocol):
+class ConnectionListener(Protocol):
     """What a connection reports to. Every method is called in the event loop, and none may raise."""
 
-    def opened(self, number: int) -> None:
+    def on_open(self, connection_id: int) -> None:
         """The handshake succeeded."""
 
-    def frame(self, number: int, data: bytes) -> None:
+    def on_text(self, connection_id: int, data: bytes) -> None:
         """A text message came."""
 
-    def binary(self, number: int) -> None:
+    def on_binary(self, connection_id: int) -> None:
         """A binary message came, which the exchange never sends."""
 
-    def pinged(self, number: int) -> None:
+    def on_ping(self, connection_id: int) -> None:
         """A ping came; its pong is sent already."""
 
-    def ponged(self, number: int) -> None:
+    def on_pong(self, connection_id: int) -> None:
         """The pong of the last ping came."""
 
-    def closed(self, number: int, failure: Failure) -> None:
+    def on_close(self, connection_id: int, failure: Failure) -> None:
         """The connection could not be opened, or is gone, and not on request."""
 
 
-class _Wire(ClientConnection):
+class _WebSocket(ClientConnection):
     """Hands every message to the listener as it arrives, without a task or a queue in between."""
 
-    def __init__(self, listener: Listener, number: int, protocol: ClientProtocol, **settings: Any) -> None:
+    def __init__(
+        self, listener: ConnectionListener, connection_id: int, protocol: ClientProtocol, **settings: Any
+    ) -> None:
         super().__init__(protocol, **settings)
         self._listener = listener
-        self._number = number
-        self._begun = bytearray()
-        self._binary = False
-        self._leaving = False
-        self.given_up: str | None = None
+        self._connection_id = connection_id
+        self._fragments = bytearray()
+        self._is_binary = False
+        self._is_closing = False
+        self.abort_reason: str | None = None
         """Why this side cut the connection off, if it did."""
 
     def data_received(self, data: bytes) -> None:
         """Let a host that has broken the protocol, or has said goodbye, not keep the connection open for long."""
         super().data_received(data)
-        if self.close_deadline is not None and not self._leaving:
-            self._leaving = True
-            goodbye = _GOODBYE if self.protocol.handshake_exc is None else 0.0
-            self.loop.call_later(goodbye, self.transport.abort)
+        if self.close_deadline is not None and not self._is_closing:
+            self._is_closing = True
+            delay = _CLOSE_TIMEOUT if self.protocol.handshake_exc is None else 0.0
+            self.loop.call_later(delay, self.transport.abort)
 
     def pause_writing(self) -> None:
         """Cut off a host that sends pings and reads no pongs: they would pile up here without end."""
         super().pause_writing()
-        self.given_up = _UNREAD
+        self.abort_reason = _PEER_NOT_READING
         self.transport.abort()
 
     def process_event(self, event: Event) -> None:
@@ -96,34 +98,34 @@ class _Wire(ClientConnection):
         if self.response is None or not isinstance(event, Frame):
             super().process_event(event)
         elif event.opcode is Opcode.TEXT and event.fin:
-            self._listener.frame(self._number, cast(bytes, event.data))
+            self._listener.on_text(self._connection_id, cast(bytes, event.data))
         elif event.opcode is Opcode.PING:
-            self._listener.pinged(self._number)
+            self._listener.on_ping(self._connection_id)
         elif event.opcode is Opcode.PONG:
-            if bytes(event.data) == _PROBE:
-                self._listener.ponged(self._number)
+            if bytes(event.data) == _PING_PAYLOAD:
+                self._listener.on_pong(self._connection_id)
         elif event.opcode is not Opcode.CLOSE:
-            self._fragment(event)
+            self._on_fragment(event)
 
-    def _fragment(self, event: Frame) -> None:
+    def _on_fragment(self, event: Frame) -> None:
         """Part of a message; the protocol has checked the order of the parts, and their size together."""
         if event.opcode is not Opcode.CONT:
-            self._begun, self._binary = bytearray(), event.opcode is Opcode.BINARY
-        self._begun += event.data
+            self._fragments, self._is_binary = bytearray(), event.opcode is Opcode.BINARY
+        self._fragments += event.data
         if not event.fin:
             return
-        whole, self._begun = bytes(self._begun), bytearray()
-        if self._binary:
-            self._listener.binary(self._number)
+        message, self._fragments = bytes(self._fragments), bytearray()
+        if self._is_binary:
+            self._listener.on_binary(self._connection_id)
         else:
-            self._listener.frame(self._number, whole)
+            self._listener.on_text(self._connection_id, message)
 
     @property
-    def ending(self) -> str:
+    def close_reason(self) -> str:
         """How the connection ended, in words that may be shown."""
         theirs, ours = self.protocol.close_rcvd, self.protocol.close_sent
-        if self.given_up is not None:
-            return self.given_up
+        if self.abort_reason is not None:
+            return self.abort_reason
         if (
             self.protocol.parser_exc is not None
             and ours is not None
@@ -135,7 +137,7 @@ class _Wire(ClientConnection):
         return "cut off without a goodbye"
 
 
-class _Connect(connect):
+class _ConnectWithoutRedirects(connect):
     """Follows no redirect: what is said on this connection is for the host that was configured."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
@@ -143,115 +145,115 @@ class _Connect(connect):
         return exc
 
 
-class Connection:
+class WebSocketConnection:
     """A WebSocket to `address`, known to its listener by a number."""
 
     def __init__(
         self,
-        number: int,
-        address: str,
-        listener: Listener,
+        connection_id: int,
+        url: str,
+        listener: ConnectionListener,
         *,
         open_timeout: float,
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
     ) -> None:
-        self._number = number
-        self._address = address
+        self._connection_id = connection_id
+        self._url = url
         self._listener = listener
         self._open_timeout = open_timeout
         self._tls = tls
         self._proxy: str | Literal[True] = proxy or True  # True stands for the environment's
-        self._wire: _Wire | None = None
+        self._websocket: _WebSocket | None = None
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> asyncio.Task[None]:
         """Begin; the task ends when the connection is gone."""
-        self._task = asyncio.get_running_loop().create_task(self._live(), name=f"connection {self._number}")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"connection {self._connection_id}")
         return self._task
 
     def send(self, text: str) -> None:
         """Send a text message, unless the connection is gone already."""
-        self._say(lambda protocol: protocol.send_text(text.encode()))
+        self._send(lambda protocol: protocol.send_text(text.encode()))
 
     def ping(self) -> None:
         """Send a ping, unless the connection is gone already."""
-        self._say(lambda protocol: protocol.send_ping(_PROBE))
+        self._send(lambda protocol: protocol.send_ping(_PING_PAYLOAD))
 
     def close(self) -> None:
         """End it: with a close frame where it is open. Takes a second at most."""
         if self._task is not None:
             self._task.cancel()
 
-    def _say(self, what: Callable[[ClientProtocol], None]) -> None:
-        wire = self._wire
-        if wire is None or wire.protocol.state is not State.OPEN:
+    def _send(self, send: Callable[[ClientProtocol], None]) -> None:
+        websocket = self._websocket
+        if websocket is None or websocket.protocol.state is not State.OPEN:
             return
         try:
-            what(wire.protocol)
-            wire.send_data()
+            send(websocket.protocol)
+            websocket.send_data()
         except (WebSocketException, OSError, RuntimeError):
-            wire.transport.abort()  # its end is reported like any other
+            websocket.transport.abort()  # its end is reported like any other
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         try:
-            failure = await self._until_gone()
+            failure = await self._wait_closed()
         except asyncio.CancelledError:
-            await self._say_goodbye()
+            await self._close_handshake()
             raise
-        self._listener.closed(self._number, failure)
+        self._listener.on_close(self._connection_id, failure)
 
-    async def _until_gone(self) -> Failure:
+    async def _wait_closed(self) -> Failure:
         try:
-            self._wire = wire = await self._connected()
+            self._websocket = websocket = await self._connect()
         except (WebSocketException, OSError, EOFError, ValueError) as error:
-            return _failure(error)
-        self._listener.opened(self._number)
-        await wire.wait_closed()
-        return Failure(Trouble.TRANSPORT, wire.ending)
+            return _classify_error(error)
+        self._listener.on_open(self._connection_id)
+        await websocket.wait_closed()
+        return Failure(FailureKind.TRANSPORT_ERROR, websocket.close_reason)
 
-    async def _connected(self) -> _Wire:
-        make = partial(_Wire, self._listener, self._number)
-        secure = self._address.startswith("wss:")
-        settings: dict[str, Any] = {"ssl": self._tls, "ssl_shutdown_timeout": _GOODBYE} if secure else {}
-        if secure and self._tls is None:
-            del settings["ssl"]
-        wire = await _Connect(
-            self._address,
+    async def _connect(self) -> _WebSocket:
+        create_connection = partial(_WebSocket, self._listener, self._connection_id)
+        is_tls = self._url.startswith("wss:")
+        tls_options: dict[str, Any] = {"ssl": self._tls, "ssl_shutdown_timeout": _CLOSE_TIMEOUT} if is_tls else {}
+        if is_tls and self._tls is None:
+            del tls_options["ssl"]
+        websocket = await _ConnectWithoutRedirects(
+            self._url,
             compression=None,
             open_timeout=self._open_timeout,
             ping_interval=None,
-            close_timeout=_GOODBYE,
-            max_size=LARGEST_MESSAGE,
-            write_limit=LARGEST_BACKLOG,
-            logger=_SILENT,
-            create_connection=cast("type[ClientConnection]", make),
-            proxy=None if is_loopback(self._address) else self._proxy,
-            **settings,
+            close_timeout=_CLOSE_TIMEOUT,
+            max_size=MAX_MESSAGE_SIZE,
+            write_limit=MAX_WRITE_BUFFER,
+            logger=_NULL_LOGGER,
+            create_connection=cast("type[ClientConnection]", create_connection),
+            proxy=None if is_loopback(self._url) else self._proxy,
+            **tls_options,
         )
-        return cast(_Wire, wire)
+        return cast(_WebSocket, websocket)
 
-    async def _say_goodbye(self) -> None:
-        wire = self._wire
-        if wire is None:
+    async def _close_handshake(self) -> None:
+        websocket = self._websocket
+        if websocket is None:
             return
-        self._say(lambda protocol: protocol.send_close(CloseCode.NORMAL_CLOSURE))
-        wire.transport.close()
+        self._send(lambda protocol: protocol.send_close(CloseCode.NORMAL_CLOSURE))
+        websocket.transport.close()
         try:
-            async with asyncio.timeout(_GOODBYE):
-                await wire.wait_closed()
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await websocket.wait_closed()
         except (TimeoutError, asyncio.CancelledError):
-            wire.transport.abort()
+            websocket.transport.abort()
 
 
-def _failure(error: Exception) -> Failure:
+def _classify_error(error: Exception) -> Failure:
     if isinstance(error, InvalidStatus):
-        return failure_of_status(error.response.status_code, _retry_after(error))
-    return Failure(Trouble.TRANSPORT, _cause(error))
+        return classify_status(error.response.status_code, _parse_retry_after(error))
+    return Failure(FailureKind.TRANSPORT_ERROR, _describe_error(error))
 
 
-def _cause(error: Exception) -> str:
-    kinds: tuple[tuple[type[Exception], str], ...] = (
+def _describe_error(error: Exception) -> str:
+    descriptions: tuple[tuple[type[Exception], str], ...] = (
         (TimeoutError, "the handshake took too long"),
         (socket.gaierror, "the host's name cannot be resolved"),
         (ssl.SSLError, "TLS failed"),
@@ -259,13 +261,13 @@ def _cause(error: Exception) -> str:
         (ConnectionResetError, "reset"),
         (InvalidHandshake, "what answers there speaks no WebSocket"),
     )
-    told = next((text for kind, text in kinds if isinstance(error, kind)), "no connection")
-    return f"{told} ({type(error).__name__})"
+    description = next((text for kind, text in descriptions if isinstance(error, kind)), "no connection")
+    return f"{description} ({type(error).__name__})"
 
 
-def _retry_after(error: InvalidStatus) -> float | None:
-    said = error.response.headers.get_all("Retry-After")
+def _parse_retry_after(error: InvalidStatus) -> float | None:
+    values = error.response.headers.get_all("Retry-After")
     try:
-        return float(said[0]) if said else None
+        return float(values[0]) if values else None
     except ValueError:
         return None

@@ -7,22 +7,22 @@ from enum import Enum
 from typing import TypeAlias
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.sources import Call, Source
+from binance_margin_stream.stream.sources import ApiCall, Source
 
 __all__ = [
     "Action",
-    "Change",
     "CloseConnection",
-    "Fail",
     "Failure",
-    "Level",
+    "FailureKind",
+    "GapReason",
     "OpenConnection",
-    "Reason",
-    "Request",
+    "RestRequest",
     "SendPing",
     "SendText",
+    "Severity",
     "State",
-    "Trouble",
+    "StatusChange",
+    "Terminate",
 ]
 
 
@@ -41,77 +41,77 @@ class State(Enum):
     """Something that no repeat can mend."""
 
 
-class Trouble(Enum):
+class FailureKind(Enum):
     """Why a request or a connection failed, as far as the life cycle acts on it."""
 
     RETIRED = "retired"
     """The exchange no longer serves this way in."""
     NOT_FOUND = "not found"
     """The address is not there: retired, if it stays so, or a fault that passes."""
-    REJECTED = "rejected"
+    KEY_REJECTED = "rejected"
     """The API key is refused: fatal."""
     BAD_PARAMETER = "bad parameter"
     """The request can never succeed, such as for a symbol that does not exist: fatal."""
-    FORBIDDEN = "forbidden"
+    COUNTRY_BLOCKED = "forbidden"
     """This country is refused: fatal."""
-    FULL = "full"
+    CONNECTION_FULL = "full"
     """The connection takes no further subscription."""
-    ACTIVE = "active"
+    ALREADY_SUBSCRIBED = "active"
     """The account is already subscribed on the connection."""
-    BLOCKED = "blocked"
+    FIREWALL_BLOCKED = "blocked"
     """A firewall refuses: send nothing for a while."""
-    LIMITED = "limited"
+    RATE_LIMITED = "limited"
     """Too many requests: send nothing for as long as told."""
     BANNED = "banned"
     """The address is banned: send nothing for as long as told."""
     UNKNOWN_CREDENTIAL = "unknown credential"
     """The listen key or the token is gone: make a new one."""
-    SERVER = "server"
+    SERVER_ERROR = "server"
     """The exchange failed; the outcome is unknown, repeating is safe."""
-    TRANSPORT = "transport"
+    TRANSPORT_ERROR = "transport"
     """No whole answer came: name resolution, connection, TLS, time."""
-    INTERNAL = "internal"
+    INTERNAL_ERROR = "internal"
     """A mistake of this program: fatal."""
 
     @property
     def is_fatal(self) -> bool:
         """Whether no repeat can mend it."""
-        return self in (Trouble.REJECTED, Trouble.BAD_PARAMETER, Trouble.FORBIDDEN)
+        return self in (FailureKind.KEY_REJECTED, FailureKind.BAD_PARAMETER, FailureKind.COUNTRY_BLOCKED)
 
     @property
-    def demands_silence(self) -> bool:
+    def requires_backoff(self) -> bool:
         """Whether nothing at all may be sent for a while."""
-        return self in (Trouble.LIMITED, Trouble.BANNED, Trouble.BLOCKED)
+        return self in (FailureKind.RATE_LIMITED, FailureKind.BANNED, FailureKind.FIREWALL_BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong, with the seconds to wait where the exchange told, and the error for the user."""
 
-    trouble: Trouble
+    kind: FailureKind
     detail: str = ""
-    wait: float | None = None
-    error: BaseException | None = field(default=None, repr=False, compare=False)
+    retry_after: float | None = None
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
 
 
-class Reason:
+class GapReason:
     """Why events may be missing: the values of a gap's `reason`."""
 
     DISCONNECTED = "disconnected"
     FROZEN = "frozen"
-    EXPIRED = "expired"
-    GONE = "credential gone"
-    TERMINATED = "terminated"
+    CREDENTIAL_EXPIRED = "expired"
+    CREDENTIAL_GONE = "credential gone"
+    SUBSCRIPTION_TERMINATED = "terminated"
     SHUTDOWN = "shutdown"
-    MALFORMED = "malformed frame"
-    OVERFLOW = "slow consumer"
+    MALFORMED_FRAME = "malformed frame"
+    SLOW_CONSUMER = "slow consumer"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenConnection:
     """Open a WebSocket for a source; answer with `opened`, or `closed` with the failure."""
 
-    connection: int
+    connection_id: int
     source: Source
 
 
@@ -119,14 +119,14 @@ class OpenConnection:
 class CloseConnection:
     """Close a WebSocket, or give up opening it; no answer is needed."""
 
-    connection: int
+    connection_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class SendText:
     """Send a text frame; it may hold a secret."""
 
-    connection: int
+    connection_id: int
     text: str = field(repr=False)
 
 
@@ -134,27 +134,27 @@ class SendText:
 class SendPing:
     """Send a ping frame; answer with `pong` when its pong has come."""
 
-    connection: int
+    connection_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RestRequest:
     """Make a REST call; answer with `obtained`, `extended` or `refused`."""
 
-    number: int
+    id: int
     account: Account
     source: Source
-    call: Call
+    call: ApiCall
 
 
 @dataclass(frozen=True, slots=True)
-class Fail:
+class Terminate:
     """The stream is over: raise this out of the iterator once all that was delivered has been taken."""
 
     failure: Failure
 
 
-class Level(Enum):
+class Severity(Enum):
     """How loudly a change is worth telling."""
 
     DEBUG = 10
@@ -164,14 +164,14 @@ class Level(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StatusChange:
     """Something about the stream changed: for callbacks and log records. Holds no secret."""
 
     name: str
-    level: Level
+    severity: Severity
     account: Account | None = None
     detail: str = ""
 
 
-Action: TypeAlias = OpenConnection | CloseConnection | SendText | SendPing | Request | Fail | Change
+Action: TypeAlias = OpenConnection | CloseConnection | SendText | SendPing | RestRequest | Terminate | StatusChange
 """What a shell is told."""

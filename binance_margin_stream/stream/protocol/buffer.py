@@ -9,12 +9,12 @@ from typing import Generic, Protocol, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.protocol.actions import Reason
+from binance_margin_stream.stream.protocol.actions import GapReason
 
 __all__ = ["EventBuffer"]
 
 
-class Buffered(Protocol):
+class HasAccount(Protocol):
     """What can wait: something of an account."""
 
     @property
@@ -23,11 +23,11 @@ class Buffered(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Buffered)
+E = TypeVar("E", bound=HasAccount)
 
 
 @dataclass(slots=True)
-class _Missing:
+class _PendingGap:
     since: int
     until: int
     reason: str
@@ -41,56 +41,64 @@ class EventBuffer(Generic[E]):
     they were, before all that is left; it grows while more have to go, until the consumer takes it.
     """
 
-    __slots__ = ("_allowance", "_items", "_limit", "_missing", "_times", "_wall", "dropped")
+    __slots__ = ("_arrival_times", "_items", "_latency_allowance", "_limit", "_pending_gaps", "_to_epoch_ms", "dropped")
 
-    def __init__(self, limit: int, wall: Callable[[float], int], allowance: float = 0.0) -> None:
+    def __init__(self, limit: int, to_epoch_ms: Callable[[float], int], latency_allowance: float = 0.0) -> None:
         self._limit = limit
-        self._wall = wall
-        self._allowance = allowance
+        self._to_epoch_ms = to_epoch_ms
+        self._latency_allowance = latency_allowance
         self._items: deque[E | StreamGap] = deque()
-        self._times: deque[float] = deque()  # beside the items: a pair for each would be one more thing to collect
-        self._missing: dict[Account, _Missing] = {}
+        self._arrival_times: deque[float] = (
+            deque()
+        )  # beside the items: a pair for each would be one more thing to collect
+        self._pending_gaps: dict[Account, _PendingGap] = {}
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._items) + len(self._missing)
+        return len(self._items) + len(self._pending_gaps)
 
     def put(self, at: float, item: E | StreamGap) -> None:
         """Add an item that arrived at `at`."""
         if len(self._items) >= self._limit:
             self._drop_oldest()
         self._items.append(item)
-        self._times.append(at)
+        self._arrival_times.append(at)
 
-    def take(self) -> E | StreamGap | None:
+    def pop(self) -> E | StreamGap | None:
         """The next item, None if there is none."""
-        if self._missing:
-            return self._take_gap()
+        if self._pending_gaps:
+            return self._pop_gap()
         if not self._items:
             return None
-        self._times.popleft()
+        self._arrival_times.popleft()
         return self._items.popleft()
 
-    def _take_gap(self) -> StreamGap:
-        account = next(iter(self._missing))
-        gap = self._missing.pop(account)
+    def _pop_gap(self) -> StreamGap:
+        account = next(iter(self._pending_gaps))
+        gap = self._pending_gaps.pop(account)
         return StreamGap(account=account, since=gap.since, until=gap.until, reason=gap.reason, dropped=gap.dropped)
 
     def _drop_oldest(self) -> None:
-        item, at = self._items.popleft(), self._times.popleft()
+        item, at = self._items.popleft(), self._arrival_times.popleft()
         account = item.account
         if isinstance(item, StreamGap):
-            self._merge(account, item.since, item.until, item.dropped, item.reason)
+            self._merge_gap(account, item.since, item.until, item.dropped, item.reason)
         else:
             self.dropped += 1
-            self._merge(account, self._wall(at - self._allowance), self._wall(at), 1, Reason.OVERFLOW)
+            self._merge_gap(
+                account,
+                self._to_epoch_ms(at - self._latency_allowance),
+                self._to_epoch_ms(at),
+                1,
+                GapReason.SLOW_CONSUMER,
+            )
 
-    def _merge(self, account: Account, since: int, until: int, dropped: int, reason: str) -> None:
-        gap = self._missing.get(account)
+    def _merge_gap(self, account: Account, since: int, until: int, dropped: int, reason: str) -> None:
+        gap = self._pending_gaps.get(account)
         if gap is None:
-            self._missing[account] = _Missing(since, until, reason, dropped)
+            self._pending_gaps[account] = _PendingGap(since, until, reason, dropped)
             return
         gap.since = min(gap.since, since)
         gap.until = max(gap.until, until)
         gap.dropped += dropped
-        gap.reason = Reason.OVERFLOW if gap.dropped else reason
+        gap.reason = GapReason.SLOW_CONSUMER if gap.dropped else reason

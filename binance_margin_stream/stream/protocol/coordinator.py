@@ -10,310 +10,329 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar, cast
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.protocol.actions import Fail, Failure, Level, Reason, State, Trouble
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, GapReason, Severity, State, Terminate
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
-from binance_margin_stream.stream.protocol.connection_manager import Links
-from binance_margin_stream.stream.protocol.context import Core
-from binance_margin_stream.stream.protocol.credentials import Credentials
-from binance_margin_stream.stream.protocol.deduplication import Routable
-from binance_margin_stream.stream.protocol.duplicate_filter import Twins
-from binance_margin_stream.stream.protocol.failover import Succession
-from binance_margin_stream.stream.protocol.records import Feed, Link, Route, Subscription
-from binance_margin_stream.stream.protocol.subscriptions import Attachments
-from binance_margin_stream.stream.sources import Credential, Renewal, Source
+from binance_margin_stream.stream.protocol.connection_manager import ConnectionManager
+from binance_margin_stream.stream.protocol.context import Context
+from binance_margin_stream.stream.protocol.credentials import CredentialManager
+from binance_margin_stream.stream.protocol.deduplication import StreamEvent
+from binance_margin_stream.stream.protocol.duplicate_filter import DuplicateFilter
+from binance_margin_stream.stream.protocol.failover import Failover
+from binance_margin_stream.stream.protocol.records import ConnectionState, Feed, Subscription, SubscriptionId
+from binance_margin_stream.stream.protocol.subscriptions import SubscriptionManager
+from binance_margin_stream.stream.sources import Credential, RenewalMode, Source
 
-__all__ = ["Continuity"]
+__all__ = ["Coordinator"]
 
-E = TypeVar("E", bound=Routable)
+E = TypeVar("E", bound=StreamEvent)
 
-_REFUSALS_BEFORE_FULL = 3
+_REJECTIONS_BEFORE_FULL = 3
 
 
-class Continuity(Generic[E]):
+class Coordinator(Generic[E]):
     """The feeds, and what is done so that none falls silent."""
 
-    def __init__(self, core: Core, buffer: EventBuffer[E]) -> None:
-        self.core = core
+    def __init__(self, context: Context, buffer: EventBuffer[E]) -> None:
+        self.context = context
         self.feeds: list[Feed] = []
-        self.credentials = Credentials(core, self)
-        self.attachments = Attachments(core, self)
-        self.links = Links(core, self, self.attachments.outbox.pace_of)
-        self._succession: Succession[E] = Succession(
-            core, buffer, credentials=self.credentials, attachments=self.attachments, links=self.links
+        self.credentials = CredentialManager(context, self)
+        self.subscriptions = SubscriptionManager(context, self)
+        self.connections = ConnectionManager(context, self, self.subscriptions.request_queue.get_rate_limiter)
+        self._failover: Failover[E] = Failover(
+            context,
+            buffer,
+            credentials=self.credentials,
+            subscriptions=self.subscriptions,
+            connections=self.connections,
         )
-        self.handover = self._succession.handover
-        self.tend = self._succession.tend
-        self.proven = self._succession.proven
-        self.unproven = self._succession.unproven
+        self.deduplicator = self._failover.deduplicator
+        self.ensure_subscribed = self._failover.ensure_subscribed
+        self.on_pong = self._failover.on_pong
+        self.on_pong_timeout = self._failover.on_pong_timeout
 
     @property
     def state(self) -> State:
         """Where the stream is in its life."""
-        return self._succession.state
+        return self._failover.state
 
-    def add(self, account: Account, sources: tuple[Source, ...]) -> None:
+    def add_feed(self, account: Account, sources: tuple[Source, ...]) -> None:
         """Follow the events of an account through the first of the sources that carries it."""
-        fitting = tuple(source for source in sources if source.carries(account))
-        if not fitting:
+        supported = tuple(source for source in sources if source.supports(account))
+        if not supported:
             raise ValueError(f"no way in has the events of {account!r} through {sources[0].name!r}")
-        feed = Feed(account, fitting, self.core.new_backoff())
-        twin = next((other for other in self.feeds if other.account == account), None)
-        if twin is not None:
-            feed.twins = twin.twins = Twins()
-            feed.side = -1
+        feed = Feed(account, supported, self.context.create_backoff())
+        other_feed = next((other for other in self.feeds if other.account == account), None)
+        if other_feed is not None:
+            feed.duplicate_filter = other_feed.duplicate_filter = DuplicateFilter()
+            feed.duplicate_sign = -1
         self.feeds.append(feed)
 
     def start(self, now: float) -> None:
         """Bring every feed to life."""
-        self._succession.down = len(self.feeds)
-        keyed = [feed for feed in self.feeds if feed.source.renewal is Renewal.KEPT_ALIVE]
-        self.credentials.keys = len(keyed)
+        self._failover.unserved_feeds = len(self.feeds)
+        keyed = [feed for feed in self.feeds if feed.source.renewal_mode is RenewalMode.KEEP_ALIVE]
+        self.credentials.listen_key_count = len(keyed)
         for feed in self.feeds:
-            self._succession.tend(feed, now)
+            self._failover.ensure_subscribed(feed, now)
 
-    def credential_ready(self, feed: Feed, now: float) -> None:
+    def on_credential(self, feed: Feed, now: float) -> None:
         """Use a new credential where it is waited for, and to extend what is active."""
-        serving = feed.serving
-        if feed.joining is not None:
-            self._succession.advance(feed.joining, now)
+        active = feed.active
+        if feed.successor is not None:
+            self._failover.try_subscribe(feed.successor, now)
         else:
-            self._succession.tend(feed, now)
-        if serving is None or feed.credential is None or serving.link.source is not feed.source:
+            self._failover.ensure_subscribed(feed, now)
+        if active is None or feed.credential is None or active.connection.source is not feed.source:
             return
-        if feed.source.renewal is Renewal.REPLACED:
-            self.attachments.renew(serving, now)
-        elif serving.credential is not None and serving.credential.secret != feed.credential.secret:
-            self._succession.lose(serving, serving.credential.proved_at, Reason.GONE, now)
+        if feed.source.renewal_mode is RenewalMode.REPLACE:
+            self.subscriptions.renew(active, now)
+        elif active.credential is not None and active.credential.secret != feed.credential.secret:
+            self._failover.on_lost(active, active.credential.confirmed_at, GapReason.CREDENTIAL_GONE, now)
         else:
-            serving.credential = feed.credential
+            active.credential = feed.credential
 
-    def credential_gone(self, feed: Feed, credential: Credential, now: float) -> None:
+    def on_credential_gone(self, feed: Feed, credential: Credential, now: float) -> None:
         """Get a new one; what was attached with the old one has gone quiet since it was last proved."""
         if feed.credential is credential:
             feed.credential = None
-        joining, serving = feed.joining, feed.serving
-        if joining is not None and _holds(joining, credential):
-            self._succession.give_up(joining)
-        since = self._last_proof(feed, credential)
-        if feed.loss is not None:
-            feed.loss.since = min(feed.loss.since, since)
-        if serving is not None and _holds(serving, credential):
-            self._succession.lose(serving, min(since, self.links.proved(serving.link, now)), Reason.GONE, now)
-        elif feed.joining is not None:
-            self._succession.advance(feed.joining, now)
-        self._succession.tend(feed, now)
+        successor, active = feed.successor, feed.active
+        if successor is not None and _uses_credential(successor, credential):
+            self._failover.abandon(successor)
+        since = self._last_confirmed(feed, credential)
+        if feed.open_gap is not None:
+            feed.open_gap.since = min(feed.open_gap.since, since)
+        if active is not None and _uses_credential(active, credential):
+            self._failover.on_lost(
+                active,
+                min(since, self.connections.delivered_until(active.connection, now)),
+                GapReason.CREDENTIAL_GONE,
+                now,
+            )
+        elif feed.successor is not None:
+            self._failover.try_subscribe(feed.successor, now)
+        self._failover.ensure_subscribed(feed, now)
 
-    def _last_proof(self, feed: Feed, credential: Credential) -> float:
+    def _last_confirmed(self, feed: Feed, credential: Credential) -> float:
         """When a credential that is gone was last known to be good: by a call, or by an event."""
-        heard = feed.heard if feed.serving is None else max(feed.heard, feed.serving.last_event)
-        return max(credential.proved_at, heard - self.core.rules.latency_allowance)
+        last_event_at = (
+            feed.last_event_at if feed.active is None else max(feed.last_event_at, feed.active.last_event_at)
+        )
+        return max(credential.confirmed_at, last_event_at - self.context.settings.latency_allowance)
 
-    def source_retired(self, source: Source, failure: Failure, now: float) -> None:
+    def on_source_retired(self, source: Source, failure: Failure, now: float) -> None:
         """Let the next way in take over, for every account that came through this one."""
-        self.core.retired.setdefault(source.name, failure)
+        self.context.retired_sources.setdefault(source.name, failure)
         for feed in self.feeds:
             if feed.source is not source:
                 continue
-            follower = self._next_source(feed)
-            if follower is None:
-                self.fatal(failure)
+            next_source = self._next_source(feed)
+            if next_source is None:
+                self.fail(failure)
                 return
-            self._switch(feed, follower, now)
-        for link in self.links.all():
-            if link.source is source:
-                self.retire(link, "its way in is retired", now)
+            self._switch_source(feed, next_source, now)
+        for connection in self.connections.list_all():
+            if connection.source is source:
+                self.replace_connection(connection, "its way in is retired", now)
 
     def _next_source(self, feed: Feed) -> Source | None:
-        return next((source for source in feed.sources if source.name not in self.core.retired), None)
+        return next((source for source in feed.sources if source.name not in self.context.retired_sources), None)
 
-    def _switch(self, feed: Feed, follower: Source, now: float) -> None:
-        detail = f"{feed.source.name} is retired, {follower.name} takes over"
-        self.core.tell("source retired", Level.WARNING, feed.account, detail)
-        self.credentials.forget(feed)
-        self.core.timers.cancel(("tend", feed))
-        feed.source = follower
+    def _switch_source(self, feed: Feed, next_source: Source, now: float) -> None:
+        detail = f"{feed.source.name} is retired, {next_source.name} takes over"
+        self.context.notify("source retired", Severity.WARNING, feed.account, detail)
+        self.credentials.discard(feed)
+        self.context.timers.cancel(("tend", feed))
+        feed.source = next_source
         feed.backoff.reset()
-        if feed.joining is not None:
-            self._succession.give_up(feed.joining)
-        self._succession.tend(feed, now)
+        if feed.successor is not None:
+            self._failover.abandon(feed.successor)
+        self._failover.ensure_subscribed(feed, now)
 
-    def link_opened(self, link: Link, now: float) -> None:
+    def on_connection_open(self, connection: ConnectionState, now: float) -> None:
         """Attach everything that waits for this connection."""
-        for subscription in list(link.subscriptions):
-            self._succession.advance(subscription, now)
+        for subscription in list(connection.subscriptions):
+            self._failover.try_subscribe(subscription, now)
 
-    def link_lost(self, link: Link, reason: str, now: float) -> None:
+    def on_connection_lost(self, connection: ConnectionState, reason: str, now: float) -> None:
         """Move everything that was on a connection to another one."""
-        proved = self.links.proved(link, now)
-        if any(subscription.feed.serving is subscription for subscription in link.subscriptions):
-            self.core.tally.reconnects += 1
-        for subscription in list(link.subscriptions):
-            if subscription.feed.serving is subscription:
-                self._succession.lose(subscription, self._succession.since(subscription, proved), reason, now)
+        delivered_until = self.connections.delivered_until(connection, now)
+        if any(subscription.feed.active is subscription for subscription in connection.subscriptions):
+            self.context.counters.reconnects += 1
+        for subscription in list(connection.subscriptions):
+            if subscription.feed.active is subscription:
+                self._failover.on_lost(
+                    subscription, self._failover.gap_start(subscription, delivered_until), reason, now
+                )
             else:
-                self._succession.give_up(subscription)
-                self._succession.tend(subscription.feed, now)
+                self._failover.abandon(subscription)
+                self._failover.ensure_subscribed(subscription.feed, now)
 
-    def retire(self, link: Link, why: str, now: float) -> None:
+    def replace_connection(self, connection: ConnectionState, reason: str, now: float) -> None:
         """Replace a connection: everything on it gets a successor elsewhere before it is closed."""
-        if not self.links.retire(link, why, now):
+        if not self.connections.drain(connection, reason, now):
             return
-        for subscription in list(link.subscriptions):
-            if subscription.feed.joining is subscription and subscription.live_at is None:
-                self._succession.give_up(subscription)
-            self._succession.tend(subscription.feed, now)
-        self.links.drop_if_idle(link)
+        for subscription in list(connection.subscriptions):
+            if subscription.feed.successor is subscription and subscription.live_at is None:
+                self._failover.abandon(subscription)
+            self._failover.ensure_subscribed(subscription.feed, now)
+        self.connections.close_if_unused(connection)
 
-    def asking(self, subscription: Subscription, now: float) -> None:
+    def on_subscribing(self, subscription: Subscription, now: float) -> None:
         """From now on its events may come."""
-        self.handover.begin(subscription.feed)
+        self.deduplicator.start_overlap(subscription.feed)
 
-    def attached(self, subscription: Subscription, now: float) -> None:
+    def on_subscribed(self, subscription: Subscription, now: float) -> None:
         """Let it take over, or prove first that the old connection delivered all before it."""
         subscription.live_at = now
         feed = subscription.feed
         feed.backoff.reset()
-        self._watch_expiry(subscription)
-        if feed.serving is None:
-            self._succession.take_over(feed, now)
+        self._schedule_expiry_check(subscription)
+        if feed.active is None:
+            self._failover.switch_to_successor(feed, now)
         else:
-            self.links.prove(feed.serving.link, feed, now)
+            self.connections.request_ping(feed.active.connection, feed, now)
 
-    def not_attached(self, subscription: Subscription, failure: Failure, now: float) -> None:
+    def on_subscribe_failed(self, subscription: Subscription, failure: Failure, now: float) -> None:
         """Try again later; with a new credential where the old one is refused, elsewhere where there is no room."""
-        if self._is_final(subscription, failure, now):
+        if self._handle_final_failure(subscription, failure, now):
             return
-        feed, link = subscription.feed, subscription.link
-        if failure.trouble is Trouble.UNKNOWN_CREDENTIAL and feed.credential is subscription.credential:
+        feed, connection = subscription.feed, subscription.connection
+        if failure.kind is FailureKind.UNKNOWN_CREDENTIAL and feed.credential is subscription.credential:
             feed.credential = None
-        self._succession.give_up(subscription)
-        if failure.trouble is Trouble.FULL or link.refusals >= _REFUSALS_BEFORE_FULL:
-            link.full = True
-            self.links.drop_if_idle(link)
-        self.core.tell("not subscribed", Level.WARNING, feed.account, failure.detail)
-        self._succession.tend_later(feed, now)
+        self._failover.abandon(subscription)
+        if failure.kind is FailureKind.CONNECTION_FULL or connection.rejections >= _REJECTIONS_BEFORE_FULL:
+            connection.is_full = True
+            self.connections.close_if_unused(connection)
+        self.context.notify("not subscribed", Severity.WARNING, feed.account, failure.detail)
+        self._failover.retry_later(feed, now)
 
-    def renewed(self, subscription: Subscription, now: float) -> None:
+    def on_renewed(self, subscription: Subscription, now: float) -> None:
         """It lives on with the new credential."""
-        self.core.tally.renewals += 1
-        self.core.tell("renewed", Level.DEBUG, subscription.feed.account)
+        self.context.counters.renewals += 1
+        self.context.notify("renewed", Severity.DEBUG, subscription.feed.account)
         subscription.feed.backoff.reset()
-        self._watch_expiry(subscription)
+        self._schedule_expiry_check(subscription)
 
-    def not_renewed(self, subscription: Subscription, failure: Failure, now: float) -> None:
+    def on_renewal_failed(self, subscription: Subscription, failure: Failure, now: float) -> None:
         """Try again while time remains; where it cannot be extended, move on in time."""
         feed = subscription.feed
-        if failure.trouble is Trouble.ACTIVE:
-            self._move_before_expiry(subscription, now)
+        if failure.kind is FailureKind.ALREADY_SUBSCRIBED:
+            self._replace_before_expiry(subscription, now)
             return
-        if self._is_final(subscription, failure, now):
+        if self._handle_final_failure(subscription, failure, now):
             return
-        if failure.trouble is Trouble.FULL:
-            self.retire(subscription.link, "its subscriptions are used up", now)
-        self.core.tell("renewal failed", Level.WARNING, feed.account, failure.detail)
-        self.core.timers.set_earlier(("renew", feed), now + feed.backoff.next())
+        if failure.kind is FailureKind.CONNECTION_FULL:
+            self.replace_connection(subscription.connection, "its subscriptions are used up", now)
+        self.context.notify("renewal failed", Severity.WARNING, feed.account, failure.detail)
+        self.context.timers.set_earlier(("renew", feed), now + feed.backoff.next_delay())
 
-    def _is_final(self, subscription: Subscription, failure: Failure, now: float) -> bool:
-        if failure.trouble.is_fatal:
-            self.fatal(failure)
-        elif failure.trouble is Trouble.RETIRED:
-            self.source_retired(subscription.link.source, failure, now)
-        elif failure.trouble.demands_silence:
-            self.core.hold(failure, now)
-        return failure.trouble.is_fatal or failure.trouble is Trouble.RETIRED
+    def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:
+        if failure.kind.is_fatal:
+            self.fail(failure)
+        elif failure.kind is FailureKind.RETIRED:
+            self.on_source_retired(subscription.connection.source, failure, now)
+        elif failure.kind.requires_backoff:
+            self.context.pause_sending(failure, now)
+        return failure.kind.is_fatal or failure.kind is FailureKind.RETIRED
 
-    def _move_before_expiry(self, subscription: Subscription, now: float) -> None:
+    def _replace_before_expiry(self, subscription: Subscription, now: float) -> None:
         """The exchange does not extend what is active: replace the connection while the old token still lives."""
         credential = subscription.credential
         if credential is None:
             return
-        life = credential.expires_at - credential.obtained_at
-        at = credential.expires_at - life * self.core.rules.replace_before
-        self.core.tell("not extended", Level.INFO, subscription.feed.account, "moves on before it expires")
-        self.core.timers.set_earlier(("retire", subscription.link), max(now, at))
+        lifetime = credential.expires_at - credential.obtained_at
+        at = credential.expires_at - lifetime * self.context.settings.replacement_fraction
+        self.context.notify("not extended", Severity.INFO, subscription.feed.account, "moves on before it expires")
+        self.context.timers.set_earlier(("retire", subscription.connection), max(now, at))
 
-    def missing(self, subscription: Subscription, now: float) -> None:
+    def on_subscription_missing(self, subscription: Subscription, now: float) -> None:
         """Events of it may be missing since it last gave a sign of life."""
-        seen = subscription.last_event - self.core.rules.latency_allowance
-        since = self._succession.since(subscription, max(seen, subscription.confirmed_at))
-        self.ended(subscription, since, Reason.TERMINATED, now)
+        last_event_at = subscription.last_event_at - self.context.settings.latency_allowance
+        since = self._failover.gap_start(subscription, max(last_event_at, subscription.confirmed_at))
+        self.on_terminated(subscription, since, GapReason.SUBSCRIPTION_TERMINATED, now)
 
-    def unattributed(self, link: Link, now: float) -> None:
+    def on_unattributed_events(self, connection: ConnectionState, now: float) -> None:
         """Nobody knows whose events these were: they may be missing anywhere on the connection."""
-        self.malformed(link, None, now)
+        self.on_malformed_frame(connection, None, now)
 
-    def replay(self, subscription: Subscription, at: float, event: object) -> None:
+    def replay_event(self, subscription: Subscription, at: float, event: object) -> None:
         """Treat an early event as if it came now."""
-        subscription.last_event = at
-        self.handover.event(subscription, at, cast(E, event).with_account(subscription.feed.account))
+        subscription.last_event_at = at
+        self.deduplicator.on_event(subscription, at, cast(E, event).with_account(subscription.feed.account))
 
-    def ended(self, subscription: Subscription, since: float, reason: str, now: float) -> None:
+    def on_terminated(self, subscription: Subscription, since: float, reason: str, now: float) -> None:
         """The exchange ended a subscription: its credential is spent, too, unless there is a newer one."""
         feed = subscription.feed
         if feed.credential is subscription.credential:
             feed.credential = None
-        if subscription is feed.serving:
-            self._succession.lose(subscription, since, reason, now)
-        elif subscription is feed.joining:
-            self._succession.give_up(subscription)
-            self._succession.tend(feed, now)
+        if subscription is feed.active:
+            self._failover.on_lost(subscription, since, reason, now)
+        elif subscription is feed.successor:
+            self._failover.abandon(subscription)
+            self._failover.ensure_subscribed(feed, now)
 
-    def malformed(self, link: Link, route: Route | None, now: float) -> None:
+    def on_malformed_frame(
+        self, connection: ConnectionState, subscription_id: SubscriptionId | None, now: float
+    ) -> None:
         """A frame that cannot be read may have been an event, or the end of a subscription."""
-        self.core.tally.malformed += 1
-        since = self.links.proved(link, now)
-        for subscription in self._affected(link, route):
-            self.handover.lossy(subscription, self._succession.since(subscription, since), now, Reason.MALFORMED)
-            if link.source.dialect.names_subscriptions:
-                subscription.doubt(since, now)
-        self.verify(link, now)
+        self.context.counters.malformed_frames += 1
+        since = self.connections.delivered_until(connection, now)
+        for subscription in self._affected_subscriptions(connection, subscription_id):
+            self.deduplicator.report_gap(
+                subscription, self._failover.gap_start(subscription, since), now, GapReason.MALFORMED_FRAME
+            )
+            if connection.source.protocol.assigns_ids:
+                subscription.mark_uncertain(since, now)
+        self.verify_subscriptions(connection, now)
 
-    def _affected(self, link: Link, route: Route | None) -> Iterable[Subscription]:
-        known = link.routes.get(route) if route is not None else None
-        return list(link.subscriptions) if known is None else [known]
+    def _affected_subscriptions(
+        self, connection: ConnectionState, subscription_id: SubscriptionId | None
+    ) -> Iterable[Subscription]:
+        known = connection.subscriptions_by_id.get(subscription_id) if subscription_id is not None else None
+        return list(connection.subscriptions) if known is None else [known]
 
-    def verify(self, link: Link, now: float) -> None:
+    def verify_subscriptions(self, connection: ConnectionState, now: float) -> None:
         """Find out which subscriptions of a connection are still active."""
-        if link.source.dialect.names_subscriptions:
-            self.attachments.outbox.verify(link, now)
+        if connection.source.protocol.assigns_ids:
+            self.subscriptions.request_queue.request_list(connection, now)
             return
-        for subscription in list(link.subscriptions):
+        for subscription in list(connection.subscriptions):
             if subscription.feed.credential is not None:
-                self.credentials.ask(subscription.feed, now)
+                self.credentials.request(subscription.feed, now)
 
-    def _watch_expiry(self, subscription: Subscription) -> None:
+    def _schedule_expiry_check(self, subscription: Subscription) -> None:
         credential = subscription.credential
-        if credential is not None and subscription.link.source.renewal is Renewal.REPLACED:
-            at = credential.expires_at + self.core.rules.expiry_grace
-            self.core.timers.set(("expiry", subscription.feed), at)
+        if credential is not None and subscription.connection.source.renewal_mode is RenewalMode.REPLACE:
+            at = credential.expires_at + self.context.settings.expiry_grace
+            self.context.timers.set(("expiry", subscription.feed), at)
 
-    def expired(self, feed: Feed, now: float) -> None:
+    def on_credential_expired(self, feed: Feed, now: float) -> None:
         """A credential's time is over, and the exchange has not said so yet."""
-        serving = feed.serving
-        if feed.source.renewal is Renewal.KEPT_ALIVE and feed.credential is not None:
-            self.credential_gone(feed, feed.credential, now)
-        elif serving is not None and serving.link.source.dialect.names_subscriptions:
-            self.attachments.outbox.verify(serving.link, now)
-            self.core.timers.set(("expiry", feed), now + self.core.rules.verify_every)
+        active = feed.active
+        if feed.source.renewal_mode is RenewalMode.KEEP_ALIVE and feed.credential is not None:
+            self.on_credential_gone(feed, feed.credential, now)
+        elif active is not None and active.connection.source.protocol.assigns_ids:
+            self.subscriptions.request_queue.request_list(active.connection, now)
+            self.context.timers.set(("expiry", feed), now + self.context.settings.health_check_interval)
 
-    def fatal(self, failure: Failure) -> None:
+    def fail(self, failure: Failure) -> None:
         """Stop everything: no repeat can mend this."""
         if self.state in (State.FAILED, State.CLOSED):
             return
         self.stop(State.FAILED, failure.detail)
-        self.core.do(Fail(failure))
+        self.context.emit(Terminate(failure))
 
     def stop(self, state: State, detail: str = "") -> None:
         """End in one of the two last states."""
-        self.core.stopped = True
-        self.links.close_all()
-        self._succession.enter(state)
+        self.context.is_stopped = True
+        self.connections.close_all()
+        self._failover.set_state(state)
         self.credentials.clear()
-        self.core.timers.clear()
+        self.context.timers.clear()
         if detail:
-            self.core.tell("stopped", Level.ERROR, detail=detail)
+            self.context.notify("stopped", Severity.ERROR, detail=detail)
 
 
-def _holds(subscription: Subscription, credential: Credential) -> bool:
-    held = subscription.credential
-    return held is None or held.secret == credential.secret
+def _uses_credential(subscription: Subscription, credential: Credential) -> bool:
+    own = subscription.credential
+    return own is None or own.secret == credential.secret

@@ -13,16 +13,16 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.protocol.actions import Level
+from binance_margin_stream.stream.protocol.actions import Severity
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
-from binance_margin_stream.stream.protocol.context import Core
-from binance_margin_stream.stream.protocol.duplicate_filter import NOTICES
+from binance_margin_stream.stream.protocol.context import Context
+from binance_margin_stream.stream.protocol.duplicate_filter import RISK_EVENT_TYPES
 from binance_margin_stream.stream.protocol.records import Feed, Subscription
 
-__all__ = ["Handover", "Routable"]
+__all__ = ["Deduplicator", "StreamEvent"]
 
 
-class Routable(Protocol):
+class StreamEvent(Protocol):
     """What the life cycle needs of an event."""
 
     @property
@@ -44,116 +44,122 @@ class Routable(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Routable)
+E = TypeVar("E", bound=StreamEvent)
 
 
-class Handover(Generic[E]):
+class Deduplicator(Generic[E]):
     """Hands events over, and says where some may be missing."""
 
-    def __init__(self, core: Core, buffer: EventBuffer[E], overflowed: Callable[[Subscription, float], None]) -> None:
-        self._core = core
+    def __init__(
+        self, context: Context, buffer: EventBuffer[E], on_overflow: Callable[[Subscription, float], None]
+    ) -> None:
+        self._context = context
         self._buffer = buffer
-        self._overflowed = overflowed
+        self._on_overflow = on_overflow
 
-    def begin(self, feed: Feed) -> None:
+    def start_overlap(self, feed: Feed) -> None:
         """From now on a successor's events may come: count what the old subscription delivers."""
-        if feed.serving is not None:
-            feed.repeats = {}
-            feed.serving.plain = False
+        if feed.active is not None:
+            feed.seen_counts = {}
+            feed.active.steady = False
 
-    def abandon(self, feed: Feed) -> None:
+    def cancel_overlap(self, feed: Feed) -> None:
         """The successor will not come: go on with the old subscription as before."""
-        feed.repeats = None
-        if feed.serving is not None:
-            feed.serving.plain = not _is_twin(feed.serving)
+        feed.seen_counts = None
+        if feed.active is not None:
+            feed.active.steady = not _may_have_duplicates(feed.active)
 
-    def event(self, subscription: Subscription, at: float, event: E) -> None:
+    def on_event(self, subscription: Subscription, at: float, event: E) -> None:
         """An event while not all is steady."""
         feed = subscription.feed
-        if subscription is feed.joining:
-            self._hold(subscription, at, event)
-        elif subscription is feed.serving:
-            self._serve(feed, at, event)
+        if subscription is feed.successor:
+            self._hold_item(subscription, at, event)
+        elif subscription is feed.active:
+            self._on_active_event(feed, at, event)
 
-    def _serve(self, feed: Feed, at: float, event: E) -> None:
-        if feed.repeats is None:
-            self._put(feed, at, event)
-        elif feed.joining is not None:
-            feed.repeats[event.identity] = feed.repeats.get(event.identity, 0) + 1
-            self._put(feed, at, event)
+    def _on_active_event(self, feed: Feed, at: float, event: E) -> None:
+        if feed.seen_counts is None:
+            self._put_filtered(feed, at, event)
+        elif feed.successor is not None:
+            feed.seen_counts[event.identity] = feed.seen_counts.get(event.identity, 0) + 1
+            self._put_filtered(feed, at, event)
         else:
-            self._unless_repeated(feed, at, event)
+            self._put_if_new(feed, at, event)
 
-    def _put(self, feed: Feed, at: float, event: E) -> None:
-        twins = feed.twins
-        if twins is None or event.event_type not in NOTICES or not twins.is_repeat(feed.side, event.identity):
+    def _put_filtered(self, feed: Feed, at: float, event: E) -> None:
+        duplicate_filter = feed.duplicate_filter
+        if (
+            duplicate_filter is None
+            or event.event_type not in RISK_EVENT_TYPES
+            or not duplicate_filter.is_duplicate(feed.duplicate_sign, event.identity)
+        ):
             self._buffer.put(at, event)
 
-    def _hold(self, subscription: Subscription, at: float, item: E | StreamGap) -> None:
-        subscription.held.append((at, item))
-        if len(subscription.held) > self._core.rules.held:
-            self._overflowed(subscription, at)
+    def _hold_item(self, subscription: Subscription, at: float, item: E | StreamGap) -> None:
+        subscription.held_events.append((at, item))
+        if len(subscription.held_events) > self._context.settings.max_held_events:
+            self._on_overflow(subscription, at)
 
-    def _unless_repeated(self, feed: Feed, at: float, event: E) -> None:
+    def _put_if_new(self, feed: Feed, at: float, event: E) -> None:
         """Hand over an event of the successor, unless the old connection delivered it already."""
-        repeats = feed.repeats
-        identity = event.identity if repeats else None
-        if not repeats or identity not in repeats:
-            self._put(feed, at, event)
-        elif repeats[identity] > 1:
-            repeats[identity] -= 1
+        seen_counts = feed.seen_counts
+        identity = event.identity if seen_counts else None
+        if not seen_counts or identity not in seen_counts:
+            self._put_filtered(feed, at, event)
+        elif seen_counts[identity] > 1:
+            seen_counts[identity] -= 1
         else:
-            del repeats[identity]
+            del seen_counts[identity]
 
-    def take_over(self, feed: Feed) -> bool:
+    def switch(self, feed: Feed) -> bool:
         """Let the successor serve, after the gap if there is one; True if repeats may still come."""
-        new = feed.joining
+        new = feed.successor
         if new is None or new.live_at is None:
             return False
-        self._close_gap(feed, new.live_at)
-        feed.serving, feed.joining = new, None
-        held, new.held = new.held, []
+        self._emit_open_gap(feed, new.live_at)
+        feed.active, feed.successor = new, None
+        held, new.held_events = new.held_events, []
         for at, item in held:
             if isinstance(item, StreamGap):
                 self._buffer.put(at, item)
             else:
-                self._unless_repeated(feed, at, item)
-        new.plain = not feed.repeats and not _is_twin(new)
-        feed.repeats = feed.repeats or None
-        return feed.repeats is not None
+                self._put_if_new(feed, at, item)
+        new.steady = not feed.seen_counts and not _may_have_duplicates(new)
+        feed.seen_counts = feed.seen_counts or None
+        return feed.seen_counts is not None
 
-    def _close_gap(self, feed: Feed, live_at: float) -> None:
-        loss, feed.loss = feed.loss, None
-        if loss is not None and loss.since < live_at:
-            self._buffer.put(live_at, self._gap(feed, loss.since, live_at, loss.reason))
+    def _emit_open_gap(self, feed: Feed, live_at: float) -> None:
+        open_gap, feed.open_gap = feed.open_gap, None
+        if open_gap is not None and open_gap.since < live_at:
+            self._buffer.put(live_at, self._make_gap(feed, open_gap.since, live_at, open_gap.reason))
 
-    def settle(self, feed: Feed) -> None:
+    def end_overlap(self, feed: Feed) -> None:
         """Repeats can no longer come."""
-        if feed.joining is None and feed.serving is not None:
-            feed.repeats = None
-            feed.serving.plain = not _is_twin(feed.serving)
+        if feed.successor is None and feed.active is not None:
+            feed.seen_counts = None
+            feed.active.steady = not _may_have_duplicates(feed.active)
 
-    def lossy(self, subscription: Subscription, since: float, now: float, reason: str) -> None:
+    def report_gap(self, subscription: Subscription, since: float, now: float, reason: str) -> None:
         """Events of a subscription may have been lost between two moments, and it goes on."""
         feed = subscription.feed
-        gap = self._gap(feed, since, now, reason)
-        if subscription is feed.serving:
+        gap = self._make_gap(feed, since, now, reason)
+        if subscription is feed.active:
             self._buffer.put(now, gap)
-        elif subscription is feed.joining:
+        elif subscription is feed.successor:
             self._hold_gap(subscription, now, gap)
 
     def _hold_gap(self, subscription: Subscription, now: float, gap: StreamGap) -> None:
-        if subscription.live_at is not None or subscription.asked_at is not None:
-            self._hold(subscription, now, gap)
+        if subscription.live_at is not None or subscription.requested_at is not None:
+            self._hold_item(subscription, now, gap)
 
-    def _gap(self, feed: Feed, since: float, until: float, reason: str) -> StreamGap:
-        self._core.tally.gaps += 1
-        self._core.tell("gap", Level.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
-        wall = self._core.wall
-        first = wall(since)
-        return StreamGap(account=feed.account, since=first, until=max(first, wall(until)), reason=reason)
+    def _make_gap(self, feed: Feed, since: float, until: float, reason: str) -> StreamGap:
+        self._context.counters.gaps += 1
+        self._context.notify("gap", Severity.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
+        to_epoch_ms = self._context.to_epoch_ms
+        first = to_epoch_ms(since)
+        return StreamGap(account=feed.account, since=first, until=max(first, to_epoch_ms(until)), reason=reason)
 
 
-def _is_twin(subscription: Subscription) -> bool:
+def _may_have_duplicates(subscription: Subscription) -> bool:
     """Whether the other feed of the account may bring the same notices."""
-    return subscription.feed.twins is not None and subscription.link.source.notices
+    return subscription.feed.duplicate_filter is not None and subscription.connection.source.has_risk_events

@@ -8,18 +8,28 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.protocol.duplicate_filter import Twins
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, Pace
+from binance_margin_stream.stream.protocol.duplicate_filter import DuplicateFilter
+from binance_margin_stream.stream.protocol.rate_limit import Backoff, RateLimiter
 from binance_margin_stream.stream.sources import Credential, Source
 
-__all__ = ["Asked", "Feed", "Link", "Loss", "Phase", "Purpose", "Route", "Subscription", "Task"]
+__all__ = [
+    "ConnectionPhase",
+    "ConnectionState",
+    "Feed",
+    "OpenGap",
+    "PendingRequest",
+    "QueuedRequest",
+    "RequestKind",
+    "Subscription",
+    "SubscriptionId",
+]
 
-Route: TypeAlias = int | str
+SubscriptionId: TypeAlias = int | str
 """What a host calls a subscription: an id, or the listen key itself."""
 
 
 @dataclass(slots=True)
-class Loss:
+class OpenGap:
     """Since when, and why, events of a feed may be missing."""
 
     since: float
@@ -35,19 +45,19 @@ class Feed:
 
     __slots__ = (
         "account",
+        "active",
         "backoff",
         "credential",
-        "ever_live",
-        "heard",
-        "joining",
-        "loss",
-        "repeats",
-        "serving",
-        "side",
+        "duplicate_filter",
+        "duplicate_sign",
+        "has_pending_call",
+        "last_event_at",
+        "open_gap",
+        "seen_counts",
         "source",
         "sources",
-        "twins",
-        "waits_for_rest",
+        "successor",
+        "was_live",
     )
 
     def __init__(self, account: Account, sources: tuple[Source, ...], backoff: Backoff) -> None:
@@ -56,15 +66,15 @@ class Feed:
         self.source = sources[0]
         self.backoff = backoff
         self.credential: Credential | None = None
-        self.serving: Subscription | None = None
-        self.joining: Subscription | None = None
-        self.loss: Loss | None = None
-        self.repeats: dict[Any, int] | None = None
-        self.ever_live = False
-        self.heard = float("-inf")
-        self.waits_for_rest = False
-        self.twins: Twins | None = None
-        self.side = 1
+        self.active: Subscription | None = None
+        self.successor: Subscription | None = None
+        self.open_gap: OpenGap | None = None
+        self.seen_counts: dict[Any, int] | None = None
+        self.was_live = False
+        self.last_event_at = float("-inf")
+        self.has_pending_call = False
+        self.duplicate_filter: DuplicateFilter | None = None
+        self.duplicate_sign = 1
 
 
 class Subscription:
@@ -74,165 +84,169 @@ class Subscription:
     """
 
     __slots__ = (
-        "asked_at",
         "confirmed_at",
+        "connection",
         "credential",
-        "doubted_at",
-        "doubted_last",
         "feed",
-        "held",
-        "last_event",
-        "link",
+        "held_events",
+        "id",
+        "last_event_at",
         "live_at",
-        "plain",
-        "route",
-        "unclaimed_at",
+        "marked_uncertain_at",
+        "possibly_ended_since",
+        "requested_at",
+        "steady",
+        "unrouted_event_since",
     )
 
-    def __init__(self, feed: Feed, link: Link) -> None:
+    def __init__(self, feed: Feed, connection: ConnectionState) -> None:
         self.feed = feed
-        self.link = link
+        self.connection = connection
         self.credential: Credential | None = None
-        self.route: Route | None = None
-        self.asked_at: float | None = None
+        self.id: SubscriptionId | None = None
+        self.requested_at: float | None = None
         self.live_at: float | None = None
         self.confirmed_at = float("-inf")
-        self.doubted_at: float | None = None
-        self.doubted_last = float("-inf")
-        self.unclaimed_at: float | None = None
-        self.plain = False
-        self.held: list[tuple[float, Any]] = []
-        self.last_event = float("-inf")
+        self.possibly_ended_since: float | None = None
+        self.marked_uncertain_at = float("-inf")
+        self.unrouted_event_since: float | None = None
+        self.steady = False
+        self.held_events: list[tuple[float, Any]] = []
+        self.last_event_at = float("-inf")
 
-    def name(self, route: Route) -> None:
+    def assign_id(self, subscription_id: SubscriptionId) -> None:
         """What the host calls it: events that come this way are its own from now on."""
-        self.route = route
-        self.link.routes[route] = self
-        self.link.accounts[route] = self.feed.account
+        self.id = subscription_id
+        self.connection.subscriptions_by_id[subscription_id] = self
+        self.connection.accounts_by_id[subscription_id] = self.feed.account
 
-    def doubt(self, since: float, now: float) -> None:
+    def mark_uncertain(self, since: float, now: float) -> None:
         """Its end may have come unseen, at `since` at the earliest."""
-        self.doubted_at = since if self.doubted_at is None else min(self.doubted_at, since)
-        self.doubted_last = now
+        self.possibly_ended_since = (
+            since if self.possibly_ended_since is None else min(self.possibly_ended_since, since)
+        )
+        self.marked_uncertain_at = now
 
-    def confirm(self, at: float) -> None:
+    def mark_confirmed(self, at: float) -> None:
         """It was active at a moment; what made it doubtful later still does."""
         self.confirmed_at = max(self.confirmed_at, at)
-        if self.doubted_last <= at:
-            self.doubted_at = None
-        elif self.doubted_at is not None:
-            self.doubted_at = max(self.doubted_at, at)
+        if self.marked_uncertain_at <= at:
+            self.possibly_ended_since = None
+        elif self.possibly_ended_since is not None:
+            self.possibly_ended_since = max(self.possibly_ended_since, at)
 
     @property
     def uncertain_since(self) -> float | None:
         """Since when it may have ended unseen, or an event that nobody claimed may have been its own."""
-        return min((at for at in (self.doubted_at, self.unclaimed_at) if at is not None), default=None)
+        return min(
+            (at for at in (self.possibly_ended_since, self.unrouted_event_since) if at is not None), default=None
+        )
 
 
-class Phase(Enum):
+class ConnectionPhase(Enum):
     """Where a connection is in its life."""
 
     PLANNED = "planned"
-    OPENING = "opening"
+    CONNECTING = "opening"
     OPEN = "open"
-    GONE = "gone"
+    CLOSED = "gone"
 
 
-class Purpose(Enum):
+class RequestKind(Enum):
     """What a message on a connection is for."""
 
-    ATTACH = "attach"
+    SUBSCRIBE = "attach"
     RENEW = "renew"
     LIST = "list"
-    DETACH = "detach"
+    UNSUBSCRIBE = "detach"
 
 
 @dataclass(slots=True)
-class Task:
+class QueuedRequest:
     """A message that is to be sent: for which subscription, or which route it ends. `again`: it had no answer."""
 
-    purpose: Purpose
+    kind: RequestKind
     subscription: Subscription | None = None
-    route: Route | None = None
-    again: bool = False
+    subscription_id: SubscriptionId | None = None
+    is_retry: bool = False
 
 
 @dataclass(slots=True)
-class Asked:
+class PendingRequest:
     """A message that was sent and has no answer yet."""
 
-    purpose: Purpose
-    at: float
+    kind: RequestKind
+    sent_at: float
     subscriptions: tuple[tuple[Subscription, Credential | None], ...] = ()
-    late: bool = False
+    timed_out: bool = False
 
 
-class Link:
+class ConnectionState:
     """One connection."""
 
     __slots__ = (
-        "accounts",
-        "asked",
-        "awaited",
-        "careful",
-        "doubted",
-        "early",
-        "early_count",
-        "ended",
-        "full",
-        "last_frame",
-        "last_ping",
-        "last_seen",
-        "list_at",
-        "listing",
-        "number",
+        "accounts_by_id",
+        "draining",
+        "id",
+        "in_flight",
+        "is_full",
+        "last_activity_at",
+        "last_frame_at",
+        "last_ping_at",
+        "list_in_flight",
+        "list_requested",
+        "next_list_at",
         "opened_at",
-        "outbox",
-        "pace",
+        "pending_requests",
         "phase",
+        "ping_sent_at",
         "planned_at",
-        "probe_sent",
-        "probed",
-        "refusals",
-        "retiring",
-        "routes",
-        "silences",
+        "pong_confirmed_until",
+        "queued_requests",
+        "rate_limiter",
+        "rejections",
+        "serial_requests",
         "source",
-        "subscribed",
         "subscriptions",
-        "suspects",
-        "under_way",
+        "subscriptions_by_id",
+        "subscriptions_made",
+        "terminated_ids",
+        "unanswered",
+        "unidentified",
+        "unrouted_count",
+        "unrouted_events",
+        "waiting_for_pong",
     )
 
-    def __init__(self, number: int, source: Source, pace: Pace, now: float) -> None:
-        self.number = number
+    def __init__(self, connection_id: int, source: Source, rate_limiter: RateLimiter, now: float) -> None:
+        self.id = connection_id
         self.source = source
-        self.pace = pace
-        self.phase = Phase.PLANNED
+        self.rate_limiter = rate_limiter
+        self.phase = ConnectionPhase.PLANNED
         self.planned_at = now
         self.opened_at = now
-        self.retiring = False
-        self.last_seen = now
-        self.last_frame: float | None = None
-        self.last_ping: float | None = None
-        self.probe_sent: float | None = None
-        self.probed = float("-inf")
-        self.routes: dict[Route, Subscription | None] = {}
-        self.accounts: dict[Route | None, Account] = {}
+        self.draining = False
+        self.last_activity_at = now
+        self.last_frame_at: float | None = None
+        self.last_ping_at: float | None = None
+        self.ping_sent_at: float | None = None
+        self.pong_confirmed_until = float("-inf")
+        self.subscriptions_by_id: dict[SubscriptionId, Subscription | None] = {}
+        self.accounts_by_id: dict[SubscriptionId | None, Account] = {}
         self.subscriptions: dict[Subscription, None] = {}
-        self.subscribed = 0
-        self.early: dict[Route, list[tuple[float, Any]]] = {}
-        self.early_count = 0
-        self.ended: set[Route] = set()
-        self.outbox: deque[Task] = deque()
-        self.asked: dict[int, Asked] = {}
-        self.suspects: dict[Subscription, None] = {}
-        self.awaited: dict[Feed, None] = {}
-        self.careful = False
-        self.doubted = False
-        self.listing = False
-        self.list_at = float("-inf")
-        self.under_way = 0
-        self.full = False
-        self.refusals = 0
-        self.silences = 0
+        self.subscriptions_made = 0
+        self.unrouted_events: dict[SubscriptionId, list[tuple[float, Any]]] = {}
+        self.unrouted_count = 0
+        self.terminated_ids: set[SubscriptionId] = set()
+        self.queued_requests: deque[QueuedRequest] = deque()
+        self.pending_requests: dict[int, PendingRequest] = {}
+        self.unidentified: dict[Subscription, None] = {}
+        self.waiting_for_pong: dict[Feed, None] = {}
+        self.serial_requests = False
+        self.list_requested = False
+        self.list_in_flight = False
+        self.next_list_at = float("-inf")
+        self.in_flight = 0
+        self.is_full = False
+        self.rejections = 0
+        self.unanswered = 0

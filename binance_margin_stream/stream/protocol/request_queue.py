@@ -2,159 +2,190 @@
 
 from __future__ import annotations
 
-from binance_margin_stream.stream.protocol.actions import Level, SendText
-from binance_margin_stream.stream.protocol.context import Core, Told
-from binance_margin_stream.stream.protocol.rate_limit import Pace
-from binance_margin_stream.stream.protocol.records import Asked, Link, Phase, Purpose, Subscription, Task
+from binance_margin_stream.stream.protocol.actions import SendText, Severity
+from binance_margin_stream.stream.protocol.context import Context, LifecycleListener
+from binance_margin_stream.stream.protocol.rate_limit import RateLimiter
+from binance_margin_stream.stream.protocol.records import (
+    ConnectionPhase,
+    ConnectionState,
+    PendingRequest,
+    QueuedRequest,
+    RequestKind,
+    Subscription,
+)
 from binance_margin_stream.stream.sources import Source
 
-__all__ = ["Outbox"]
+__all__ = ["RequestQueue"]
 
-_ANSWERS_KEPT = 100
+_MAX_TIMED_OUT = 100
 
 
-class Outbox:
+class RequestQueue:
     """What is to be asked on each connection, and what was asked and has no answer yet."""
 
-    def __init__(self, core: Core, told: Told) -> None:
-        self._core = core
-        self._told = told
-        self._request = 0
-        self._shared: dict[str, Pace] = {}
-        self.nameless: set[str] = set()
+    def __init__(self, context: Context, listener: LifecycleListener) -> None:
+        self._context = context
+        self._listener = listener
+        self._last_request_id = 0
+        self._shared_limiters: dict[str, RateLimiter] = {}
+        self.sources_without_ids: set[str] = set()
         """The sources whose answers do not name subscriptions: there, one thing is asked at a time."""
 
-    def pace_of(self, source: Source) -> Pace:
+    def get_rate_limiter(self, source: Source) -> RateLimiter:
         """The pace for a new connection: its own, or one for all connections to such a host."""
-        dialect = source.dialect
-        if dialect.shared_pace:
-            return self._shared.setdefault(dialect.name, Pace(dialect.rate * self._core.rules.message_speed))
-        return Pace(dialect.rate * self._core.rules.message_speed)
+        dialect = source.protocol
+        if dialect.shares_rate_limit:
+            return self._shared_limiters.setdefault(
+                dialect.name, RateLimiter(dialect.message_rate * self._context.settings.message_rate_factor)
+            )
+        return RateLimiter(dialect.message_rate * self._context.settings.message_rate_factor)
 
-    def put(self, link: Link, task: Task, now: float) -> None:
+    def enqueue(self, connection: ConnectionState, request: QueuedRequest, now: float) -> None:
         """Let a message be sent as soon as it may."""
-        link.outbox.append(task)
-        self.pump(link, now)
+        connection.queued_requests.append(request)
+        self.drain_queue(connection, now)
 
-    def verify(self, link: Link, now: float) -> None:
+    def request_list(self, connection: ConnectionState, now: float) -> None:
         """Have the exchange list what is active on a connection."""
-        link.doubted = True
-        self.pump(link, now)
+        connection.list_requested = True
+        self.drain_queue(connection, now)
 
-    def pump(self, link: Link, now: float) -> None:
+    def drain_queue(self, connection: ConnectionState, now: float) -> None:
         """Send what may be sent now."""
-        while link.phase is Phase.OPEN and self._may_ask(link):
-            at = max(self._core.quiet_until, link.pace.ready_at(now), self._list_at(link))
+        while connection.phase is ConnectionPhase.OPEN and self._may_send(connection):
+            at = max(
+                self._context.paused_until, connection.rate_limiter.next_allowed_at(now), self._next_list_at(connection)
+            )
             if at > now:
-                self._core.timers.set(("send", link), at)
+                self._context.timers.set(("send", connection), at)
                 return
-            self._send_next(link, now)
+            self._send_next(connection, now)
 
-    def _may_ask(self, link: Link) -> bool:
+    def _may_send(self, connection: ConnectionState) -> bool:
         """A list is only asked for alone: an id in it must not belong to a request that is under way."""
-        if link.doubted or link.suspects:
-            return not link.under_way
-        if not link.outbox:
+        if connection.list_requested or connection.unidentified:
+            return not connection.in_flight
+        if not connection.queued_requests:
             return False
-        one_by_one = link.careful or link.listing or link.source.name in self.nameless
-        return not (one_by_one and link.under_way)
+        is_serial = (
+            connection.serial_requests
+            or connection.list_in_flight
+            or connection.source.name in self.sources_without_ids
+        )
+        return not (is_serial and connection.in_flight)
 
-    def _list_at(self, link: Link) -> float:
-        return link.list_at if link.doubted or link.suspects else 0.0
+    def _next_list_at(self, connection: ConnectionState) -> float:
+        return connection.next_list_at if connection.list_requested or connection.unidentified else 0.0
 
-    def _send_next(self, link: Link, now: float) -> None:
-        if link.doubted or link.suspects:
-            self._list(link, now)
+    def _send_next(self, connection: ConnectionState, now: float) -> None:
+        if connection.list_requested or connection.unidentified:
+            self._send_list(connection, now)
             return
-        task = link.outbox.popleft()
-        if task.purpose is Purpose.DETACH and task.route is not None:
-            self._send(link, Asked(Purpose.DETACH, now), link.source.dialect.detach(self._request + 1, task.route))
-        elif self._is_wanted(task):
-            self._subscribe(link, task, now)
+        request = connection.queued_requests.popleft()
+        if request.kind is RequestKind.UNSUBSCRIBE and request.subscription_id is not None:
+            self._send(
+                connection,
+                PendingRequest(RequestKind.UNSUBSCRIBE, now),
+                connection.source.protocol.build_unsubscribe_message(
+                    self._last_request_id + 1, request.subscription_id
+                ),
+            )
+        elif self._is_wanted(request):
+            self._send_subscribe(connection, request, now)
 
-    def _is_wanted(self, task: Task) -> bool:
-        subscription = task.subscription
+    def _is_wanted(self, request: QueuedRequest) -> bool:
+        subscription = request.subscription
         if subscription is None or subscription.feed.credential is None:
             return False
         feed = subscription.feed
-        if task.purpose is Purpose.RENEW:
-            return feed.serving is subscription
-        asked = subscription.asked_at is not None and not task.again
-        return feed.joining is subscription and subscription.live_at is None and not asked
+        if request.kind is RequestKind.RENEW:
+            return feed.active is subscription
+        was_sent = subscription.requested_at is not None and not request.is_retry
+        return feed.successor is subscription and subscription.live_at is None and not was_sent
 
-    def _subscribe(self, link: Link, first: Task, now: float) -> None:
-        tasks = [first]
-        while len(tasks) < link.source.dialect.batch and link.outbox:
-            if link.outbox[0].purpose is not first.purpose:
+    def _send_subscribe(self, connection: ConnectionState, first: QueuedRequest, now: float) -> None:
+        requests = [first]
+        while len(requests) < connection.source.protocol.max_batch and connection.queued_requests:
+            if connection.queued_requests[0].kind is not first.kind:
                 break
-            task = link.outbox.popleft()
-            tasks += [task] if self._is_wanted(task) else []
-        subscriptions = [task.subscription for task in tasks if task.subscription is not None]
-        asked = Asked(first.purpose, now, tuple((each, each.feed.credential) for each in subscriptions))
+            request = connection.queued_requests.popleft()
+            requests += [request] if self._is_wanted(request) else []
+        subscriptions = [request.subscription for request in requests if request.subscription is not None]
+        pending = PendingRequest(first.kind, now, tuple((each, each.feed.credential) for each in subscriptions))
         for subscription in subscriptions:
-            self.mark(subscription, first.purpose, now)
-        link.subscribed += len(subscriptions)
-        secrets = [credential.secret for _, credential in asked.subscriptions if credential is not None]
-        self._send(link, asked, link.source.dialect.attach(self._request + 1, secrets))
-        if link.subscribed >= self._core.rules.subscriptions_per_connection:
-            self._told.retire(link, "its subscriptions are used up", now)
+            self.mark_sent(subscription, first.kind, now)
+        connection.subscriptions_made += len(subscriptions)
+        secrets = [credential.secret for _, credential in pending.subscriptions if credential is not None]
+        self._send(
+            connection, pending, connection.source.protocol.build_subscribe_message(self._last_request_id + 1, secrets)
+        )
+        if connection.subscriptions_made >= self._context.settings.subscriptions_per_connection:
+            self._listener.replace_connection(connection, "its subscriptions are used up", now)
 
-    def mark(self, subscription: Subscription, purpose: Purpose, now: float) -> None:
+    def mark_sent(self, subscription: Subscription, kind: RequestKind, now: float) -> None:
         """Note that a subscription was asked for: from now on its events may come."""
-        if purpose is not Purpose.ATTACH or subscription.asked_at is not None:
+        if kind is not RequestKind.SUBSCRIBE or subscription.requested_at is not None:
             return
         credential = subscription.feed.credential
-        subscription.asked_at = now
+        subscription.requested_at = now
         subscription.credential = credential
-        if not subscription.link.source.dialect.names_subscriptions and credential is not None:
-            subscription.name(credential.secret)
-        self._told.asking(subscription, now)
+        if not subscription.connection.source.protocol.assigns_ids and credential is not None:
+            subscription.assign_id(credential.secret)
+        self._listener.on_subscribing(subscription, now)
 
-    def _list(self, link: Link, now: float) -> None:
-        link.doubted = False
-        link.listing = True
-        self._send(link, Asked(Purpose.LIST, now), link.source.dialect.list_subscriptions(self._request + 1))
+    def _send_list(self, connection: ConnectionState, now: float) -> None:
+        connection.list_requested = False
+        connection.list_in_flight = True
+        self._send(
+            connection,
+            PendingRequest(RequestKind.LIST, now),
+            connection.source.protocol.build_list_message(self._last_request_id + 1),
+        )
 
-    def _send(self, link: Link, asked: Asked, text: str) -> None:
-        link.pace.take(asked.at)
-        self._request += 1
-        link.asked[self._request] = asked
-        link.under_way += 1
-        self._core.do(SendText(link.number, text))
-        self._core.timers.set_earlier(("answer", link), asked.at + self._core.rules.request_timeout)
+    def _send(self, connection: ConnectionState, request: PendingRequest, text: str) -> None:
+        connection.rate_limiter.acquire(request.sent_at)
+        self._last_request_id += 1
+        connection.pending_requests[self._last_request_id] = request
+        connection.in_flight += 1
+        self._context.emit(SendText(connection.id, text))
+        self._context.timers.set_earlier(
+            ("answer", connection), request.sent_at + self._context.settings.request_timeout
+        )
 
-    def overdue(self, link: Link, now: float) -> None:
+    def on_timeout(self, connection: ConnectionState, now: float) -> None:
         """See which requests have waited too long for their answer."""
-        timeout = self._core.rules.request_timeout
-        for number, asked in list(link.asked.items()):
-            if asked.late:
+        timeout = self._context.settings.request_timeout
+        for request_id, request in list(connection.pending_requests.items()):
+            if request.timed_out:
                 continue
-            if asked.at + timeout > now:
-                self._core.timers.set_earlier(("answer", link), asked.at + timeout)
+            if request.sent_at + timeout > now:
+                self._context.timers.set_earlier(("answer", connection), request.sent_at + timeout)
                 break
-            self._give_up(link, number, asked, now)
-        self.pump(link, now)
+            self._on_request_timeout(connection, request_id, request, now)
+        self.drain_queue(connection, now)
 
-    def _give_up(self, link: Link, number: int, asked: Asked, now: float) -> None:
-        asked.late = True
-        link.under_way -= 1
-        late = [each for each, other in link.asked.items() if other.late]
-        for old in late[: max(0, len(late) - _ANSWERS_KEPT)]:
-            del link.asked[old]
-        self._core.tell("request unanswered", Level.WARNING, detail=asked.purpose.value)
-        if asked.purpose is Purpose.LIST:
-            link.listing = False
-            link.doubted = True
-        elif link.source.dialect.names_subscriptions:
-            link.suspects.update(dict.fromkeys(each for each, _ in asked.subscriptions))
+    def _on_request_timeout(
+        self, connection: ConnectionState, request_id: int, request: PendingRequest, now: float
+    ) -> None:
+        request.timed_out = True
+        connection.in_flight -= 1
+        timed_out = [each for each, other in connection.pending_requests.items() if other.timed_out]
+        for oldest in timed_out[: max(0, len(timed_out) - _MAX_TIMED_OUT)]:
+            del connection.pending_requests[oldest]
+        self._context.notify("request unanswered", Severity.WARNING, detail=request.kind.value)
+        if request.kind is RequestKind.LIST:
+            connection.list_in_flight = False
+            connection.list_requested = True
+        elif connection.source.protocol.assigns_ids:
+            connection.unidentified.update(dict.fromkeys(each for each, _ in request.subscriptions))
         else:
-            for subscription, _ in asked.subscriptions:
-                link.outbox.append(Task(asked.purpose, subscription, again=True))
-        self.silent(link, now)
+            for subscription, _ in request.subscriptions:
+                connection.queued_requests.append(QueuedRequest(request.kind, subscription, is_retry=True))
+        self.note_unanswered(connection, now)
 
-    def silent(self, link: Link, now: float) -> None:
+    def note_unanswered(self, connection: ConnectionState, now: float) -> None:
         """Note that something stayed unanswered; too often in a row, and the connection is replaced."""
-        link.silences += 1
-        link.list_at = now + self._core.rules.backoff_first * 2**link.silences
-        if link.silences == self._core.rules.retries_on_connection:
-            self._told.retire(link, "requests stay unanswered", now)
+        connection.unanswered += 1
+        connection.next_list_at = now + self._context.settings.backoff_initial * 2**connection.unanswered
+        if connection.unanswered == self._context.settings.max_unanswered_requests:
+            self._listener.replace_connection(connection, "requests stay unanswered", now)

@@ -39,7 +39,7 @@ MEMORY = 32 << 20
 """Bytes that a stream may take more than before, whatever comes: one read of 256 KiB can hold 131 072 empty frames,
 each an object of the WebSocket library for a moment."""
 LIMIT = 1 << 20
-RULES = replace(QUICK, ping_deadline=1.5, open_timeout=1.0)
+RULES = replace(QUICK, idle_timeout=1.5, open_timeout=1.0)
 EXCHANGE = Rules(ping_interval_ms=300)
 BOMB = zlib.compress(bytes(64 << 20), wbits=-15)
 
@@ -67,7 +67,7 @@ async def struck(behaviour, *, deaf=False) -> Seen:
     """A live stream whose peer misbehaves; one event is swallowed meanwhile, and has to lie in a gap."""
     seen = Seen()
     with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
-        auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "rules": RULES}
+        auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
         async with AsyncMarginStream(auth, on_change=seen.changes.append, **how) as stream:
             tracemalloc.start()
             try:
@@ -151,12 +151,12 @@ NO_EVENT = {
 def test_a_message_that_holds_no_event_is_a_gap_on_a_connection_that_lives_on(data, caplog):
     async def main():
         with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
-            auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "rules": RULES}
+            auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
             async with AsyncMarginStream(auth, **how) as stream:
                 await asyncio.to_thread(peer.strike, lambda sock: sock.sendall(data))
                 async with asyncio.timeout(10):
                     item = await anext(stream)
-                return item, stream.health.malformed
+                return item, stream.health.malformed_frames
 
     with caplog.at_level(logging.WARNING):
         gap, malformed = asyncio.run(main())
@@ -182,7 +182,7 @@ def test_a_secret_in_the_words_of_a_close_frame_is_masked(caplog):
     async def main():
         with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
             secret = exchange.api_key
-            auth, how = ApiKeyAuth(secret), {"endpoints": peer.endpoints, "rules": RULES}
+            auth, how = ApiKeyAuth(secret), {"endpoints": peer.endpoints, "settings": RULES}
             async with AsyncMarginStream(auth, on_change=seen.changes.append, **how) as stream:
                 told = frame(CLOSE, b"\x0f\xa0no such key: " + secret.encode())
                 await asyncio.to_thread(peer.strike, says(told))
@@ -235,7 +235,7 @@ def test_an_answer_to_the_handshake_that_is_none_is_told_and_asked_for_again(beh
 
     async def main():
         with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange, behaviour) as peer:
-            auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "rules": RULES}
+            auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
             tracemalloc.start()
             try:
                 async with asyncio.timeout(8):
@@ -265,7 +265,7 @@ def test_compression_is_not_offered_and_refused_where_it_comes_all_the_same():
                 says(UPGRADE + extension + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")(sock)
 
             peer.first.append(compressing)
-            auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "rules": RULES}
+            auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
             async with AsyncMarginStream(auth, on_change=seen.changes.append, **how):
                 return peer.requests[0]
 
@@ -286,7 +286,7 @@ def test_a_redirected_handshake_is_not_followed(status):
         with RawServer(make_response(200, "{}")) as elsewhere, Sandbox(rules=EXCHANGE) as exchange:
             there = make_response(status, "", {"Location": elsewhere.url.replace("http", "ws")})
             with HostilePeer(exchange, leaves(there)) as peer:
-                auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "rules": RULES}
+                auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
                 async with AsyncMarginStream(auth, on_change=seen.changes.append, **how):
                     assert elsewhere.connection_count == 0
 

@@ -7,18 +7,18 @@ from fake_exchange import DROPPED, Behaviour, Ev, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.health import PLANS
+from binance_margin_stream.stream.health import TIMER_DESCRIPTIONS
 from binance_margin_stream.stream.protocol.actions import (
     CloseConnection,
     Failure,
+    FailureKind,
     OpenConnection,
-    Request,
+    RestRequest,
     State,
-    Trouble,
 )
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import (
-    AUTO,
+    AUTO_SOURCES,
     LISTEN_KEY,
     LISTEN_KEY_V2,
     LISTEN_TOKEN,
@@ -27,9 +27,9 @@ from binance_margin_stream.stream.sources import (
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 HOUR, DAY = 3600.0, 86400.0
-RETIRED = Failure(Trouble.RETIRED, "HTTP 410")
-NOT_FOUND = Failure(Trouble.NOT_FOUND, "HTTP 404")
-SERVER = Failure(Trouble.SERVER, "HTTP 503")
+RETIRED = Failure(FailureKind.RETIRED, "HTTP 410")
+NOT_FOUND = Failure(FailureKind.NOT_FOUND, "HTTP 404")
+SERVER = Failure(FailureKind.SERVER_ERROR, "HTTP 503")
 
 
 def busy(world: World, every: float = 1.0) -> World:
@@ -75,14 +75,14 @@ class TestAttaching:
         world = World([isolated(f"S{number}") for number in range(1000)]).start().live(60)
         assert len(world.requests) == 1000
         busiest = max(sum(1 for t, _ in world.requests if at <= t < at + 1) for at, _ in world.requests[::50])
-        assert busiest <= world.rules.rest_rate + world.rules.rest_parallel
+        assert busiest <= world.rules.rest_rate + world.rules.rest_concurrency
 
     def test_an_event_before_the_answer_waits_for_it(self):
         world = World([CROSS, BTC]).start()
         world.until(lambda: any(conn.subs for conn in world.conns.values()), 10)
         conn = world.open_conns()[0]
         route, (account, _) = next(iter(conn.subs.items()))
-        world.life.event(conn.number, route, Ev(10**6, account, "early", world.now), world.now)
+        world.life.on_event(conn.number, route, Ev(10**6, account, "early", world.now), world.now)
         assert world.items == []
         world.live().drain()
         assert [(item.account, item.identity) for item in world.items] == [(account, "early")]
@@ -117,7 +117,7 @@ class TestRenewal:
     @pytest.mark.parametrize("ids", [True, False])
     def test_for_a_week_nothing_is_missing_whatever_a_renewal_answers(self, reading, ids):
         behaviour = Behaviour(renewal=reading, ids_in_answers=ids)
-        rules = StreamRules(token_validity=2 * HOUR)
+        rules = StreamSettings(token_validity=2 * HOUR)
         world = busy(World([CROSS, BTC], rules=rules, behaviour=behaviour), 7.0).start().live(120).run(3 * DAY)
         settled(world).verdict()
         assert world.all_gaps() == []
@@ -136,7 +136,7 @@ class TestRenewal:
         assert max(sum(1 for each in renewals if at <= each < at + 60) for at in renewals) < 60
 
     def test_a_failing_renewal_is_repeated_and_told_until_it_succeeds(self):
-        world = World([CROSS], rules=StreamRules(token_validity=HOUR)).start().live()
+        world = World([CROSS], rules=StreamSettings(token_validity=HOUR)).start().live()
         world.be.rest = lambda _: SERVER
         world.run(0.61 * HOUR)
         assert len(world.told("renewal failed")) > 3
@@ -147,7 +147,7 @@ class TestRenewal:
         assert world.all_gaps() == []
 
     def test_an_expiry_in_spite_of_it_is_a_gap_and_is_recovered_from(self):
-        world = busy(World([CROSS], rules=StreamRules(token_validity=HOUR))).start().live()
+        world = busy(World([CROSS], rules=StreamSettings(token_validity=HOUR))).start().live()
         world.be.rest = lambda _: SERVER
         world.run(1.1 * HOUR)
         assert world.life.state is State.RECOVERING
@@ -157,7 +157,7 @@ class TestRenewal:
         assert [gap.reason for gap in world.all_gaps()] == ["terminated"]
 
     def test_a_renewal_that_the_exchange_loses_is_repeated(self):
-        world = World([CROSS, BTC], rules=StreamRules(token_validity=HOUR)).start().live()
+        world = World([CROSS, BTC], rules=StreamSettings(token_validity=HOUR)).start().live()
         world.be.lose_answer = lambda method: method == "subscribe"
         busy(world).run(0.7 * HOUR)
         world.be.lose_answer = lambda _: False
@@ -168,9 +168,9 @@ class TestRenewal:
     def test_an_expiry_is_read_in_milliseconds_and_in_microseconds(self, digits):
         world = World([CROSS])
         world.life.start(world.now)
-        request = world.life.take_actions()[0]
-        world.life.obtained(request.number, "t", world.wall(world.now + HOUR) * digits, world.now)
-        at, _ = world.life._core.timers._due["renew", world.life._middle.feeds[0]]
+        request = world.life.pop_actions()[0]
+        world.life.on_credential(request.id, "t", world.wall(world.now + HOUR) * digits, world.now)
+        at, _ = world.life._context.timers._scheduled["renew", world.life._coordinator.feeds[0]]
         assert 0.4 * HOUR <= at - world.now <= 0.6 * HOUR
 
     def test_a_wrong_clock_does_not_make_a_token_look_expired(self):
@@ -184,7 +184,7 @@ class TestRenewal:
 
 class TestRotation:
     def test_before_the_cut_nothing_is_lost_or_doubled(self):
-        rules = StreamRules(connection_life=HOUR, connection_spread=60.0)
+        rules = StreamSettings(connection_max_age=HOUR, connection_age_jitter=60.0)
         world = busy(World([CROSS, BTC], rules=rules), 0.2).start().live().run(4.5 * HOUR)
         settled(world).verdict()
         assert world.all_gaps() == []
@@ -252,7 +252,7 @@ class TestRotation:
         assert world.all_gaps() == []
 
     def test_a_subscription_that_cannot_be_extended_moves_before_it_expires(self):
-        rules = StreamRules(token_validity=HOUR)
+        rules = StreamSettings(token_validity=HOUR)
         world = busy(World([CROSS], rules=rules, behaviour=Behaviour(renewal="-2035"))).start().live().run(DAY)
         settled(world).verdict()
         assert world.all_gaps() == []
@@ -273,7 +273,7 @@ class TestRecovery:
     def test_a_frozen_peer_is_found_by_its_missing_pings(self):
         world = busy(World([CROSS])).start().live().run(60)
         world.freeze(world.open_conns()[0])
-        world.run(world.rules.ping_deadline + 20)
+        world.run(world.rules.idle_timeout + 20)
         settled(world).verdict()
         assert [gap.reason for gap in world.all_gaps()] == ["frozen"]
         assert world.life.state is State.LIVE
@@ -339,9 +339,9 @@ class TestRecovery:
 
     def test_an_own_unsubscribe_is_no_reason_to_recover(self):
         world = World([CROSS, BTC]).start().live()
-        link = world.life._link(1)
-        world.life._attachments.detach(link, 99, world.now)
-        world.life.terminated(1, 99, world.now)
+        link = world.life._get_connection(1)
+        world.life._subscriptions.unsubscribe(link, 99, world.now)
+        world.life.on_subscription_terminated(1, 99, world.now)
         world.run(10)
         assert world.life.state is State.LIVE
         assert world.all_gaps() == []
@@ -350,7 +350,7 @@ class TestRecovery:
         world = busy(World([CROSS], (LISTEN_KEY,))).start().live().run(10)
         key = world.keys[LISTEN_KEY.name, CROSS]
         world.delete_key(LISTEN_KEY, CROSS)
-        world.life.key_expired(1, key, world.now)
+        world.life.on_listen_key_expired(1, key, world.now)
         world.run(1).live(10)
         settled(world.run(10)).verdict()
         assert [gap.reason for gap in world.all_gaps()] == ["expired"]
@@ -376,7 +376,7 @@ class TestRecovery:
     def test_a_malformed_frame_of_a_known_account_concerns_no_other(self):
         world = World([CROSS, BTC]).start().live().run(10)
         route = next(each for each, (owner, _) in world.open_conns()[0].subs.items() if owner == BTC)
-        world.life.malformed(1, world.now, route)
+        world.life.on_malformed_frame(1, world.now, route)
         world.run(10)
         assert [gap.account for gap in world.all_gaps()] == [BTC]
 
@@ -384,14 +384,14 @@ class TestRecovery:
         world = busy(World([CROSS, BTC])).start().live().run(10)
         conn = world.open_conns()[0]
         conn.subs = {route: sub for route, sub in conn.subs.items() if sub[0] != BTC}
-        world.life.malformed(conn.number, world.now)
+        world.life.on_malformed_frame(conn.number, world.now)
         world.run(10)
         assert world.life.state is State.LIVE
         settled(world).verdict()
 
 
 class TestWaiting:
-    @pytest.mark.parametrize("trouble", [Trouble.LIMITED, Trouble.BANNED])
+    @pytest.mark.parametrize("trouble", [FailureKind.RATE_LIMITED, FailureKind.BANNED])
     def test_nothing_at_all_is_sent_until_the_time_that_was_told(self, trouble):
         accounts = [isolated(f"S{number}") for number in range(20)]
         world = World(accounts)
@@ -400,11 +400,11 @@ class TestWaiting:
         world.start().live(180)
         world.verdict()
         assert world.now > 1060
-        assert sum(1 for at, _ in world.requests if at < 1060) <= world.rules.rest_parallel
+        assert sum(1 for at, _ in world.requests if at < 1060) <= world.rules.rest_concurrency
 
     def test_a_ban_holds_connections_back_too(self):
         world = World([CROSS]).start().live()
-        world.life._core.hold(Failure(Trouble.BANNED, "418", 300.0), world.now)
+        world.life._context.pause_sending(Failure(FailureKind.BANNED, "418", 300.0), world.now)
         world.forbidden_until = world.now + 300
         world.drop(world.open_conns()[0])
         world.run(310).live(60)
@@ -421,13 +421,13 @@ class TestWaiting:
 
 class TestSources:
     def test_the_next_takes_over_when_one_is_retired_at_first(self):
-        world = World([CROSS], AUTO)
+        world = World([CROSS], AUTO_SOURCES)
         world.be.rest = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
         world.start().live()
         assert world.life.health(world.now).sources == {CROSS: "listen-key-v2"}
 
     def test_and_when_it_is_retired_while_running_without_a_gap(self):
-        world = busy(World([CROSS], AUTO, rules=StreamRules(token_validity=HOUR)), 0.2).start().live()
+        world = busy(World([CROSS], AUTO_SOURCES, rules=StreamSettings(token_validity=HOUR)), 0.2).start().live()
         world.be.rest = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
         world.run(2 * HOUR)
         settled(world).verdict()
@@ -437,14 +437,14 @@ class TestSources:
         ]
 
     def test_a_connection_that_was_only_planned_is_not_closed(self):
-        world = World([CROSS], AUTO)
+        world = World([CROSS], AUTO_SOURCES)
         world.life.start(world.now)
-        (request,) = [action for action in world.life.take_actions() if isinstance(action, Request)]
-        world.life.refused(request.number, RETIRED, world.now)
-        assert not [action for action in world.life.take_actions() if isinstance(action, CloseConnection)]
+        (request,) = [action for action in world.life.pop_actions() if isinstance(action, RestRequest)]
+        world.life.on_request_failed(request.id, RETIRED, world.now)
+        assert not [action for action in world.life.pop_actions() if isinstance(action, CloseConnection)]
 
     def test_a_retired_way_in_is_not_tried_again(self):
-        world = World([CROSS], AUTO)
+        world = World([CROSS], AUTO_SOURCES)
         world.be.rest = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
         world.start().live()
         for _ in range(3):
@@ -453,7 +453,7 @@ class TestSources:
         assert [request.source.name for _, request in world.requests].count("token") == 1
 
     def test_when_all_are_retired_the_stream_ends_with_the_cause(self):
-        world = World([CROSS, BTC], AUTO)
+        world = World([CROSS, BTC], AUTO_SOURCES)
         world.be.rest = lambda _: RETIRED
         world.start().run(60)
         assert world.failed == RETIRED
@@ -461,7 +461,7 @@ class TestSources:
 
     def test_a_stray_404_retires_nothing(self):
         answers = iter([None, NOT_FOUND, NOT_FOUND])
-        world = World([BTC], AUTO)
+        world = World([BTC], AUTO_SOURCES)
         world.be.rest = lambda _: next(answers, None)
         world.start().live().run(DAY)
         assert world.failed is None
@@ -469,13 +469,13 @@ class TestSources:
         assert world.all_gaps() == []
 
     def test_an_address_that_stays_away_is_retired(self):
-        world = World([CROSS], AUTO)
+        world = World([CROSS], AUTO_SOURCES)
         world.be.rest = lambda request: NOT_FOUND if request.source.name == "token" else None
         world.start().run(60)
         assert {request.source.name for _, request in world.requests} == {"token", "listen-key-v2"}
 
     def test_an_isolated_account_cannot_follow_to_a_way_in_for_cross_alone(self):
-        world = World([BTC], AUTO).start().live()
+        world = World([BTC], AUTO_SOURCES).start().live()
         world.be.rest = lambda _: RETIRED
         world.run(DAY)
         assert world.failed == RETIRED
@@ -494,21 +494,23 @@ class TestSources:
         ways = [(conn.number, route) for conn in world.open_conns() for route in conn.subs]
         for _ in range(2):
             for number, route in ways:
-                world.life.event(number, route, notice, world.now)
+                world.life.on_event(number, route, notice, world.now)
         assert len(ways) == 2
-        assert list(iter(world.life.take, None)) == [notice, notice]
+        assert list(iter(world.life.next_item, None)) == [notice, notice]
 
     def test_a_notice_that_only_one_of_them_brings_comes(self):
         world = World([CROSS], (LISTEN_KEY_V2,), extra=((CROSS, (RISK_LISTEN_KEY,)),), consume=False).start().live()
         for conn in world.open_conns():
             for route in conn.subs:
                 own = Ev(1, CROSS, ("of", route), world.now, CROSS, "MARGIN_LEVEL_STATUS_CHANGE")
-                world.life.event(conn.number, route, own, world.now)
-        assert len(list(iter(world.life.take, None))) == 2
+                world.life.on_event(conn.number, route, own, world.now)
+        assert len(list(iter(world.life.next_item, None))) == 2
 
 
 class TestFatal:
-    @pytest.mark.parametrize("trouble", [Trouble.REJECTED, Trouble.BAD_PARAMETER, Trouble.FORBIDDEN])
+    @pytest.mark.parametrize(
+        "trouble", [FailureKind.KEY_REJECTED, FailureKind.BAD_PARAMETER, FailureKind.COUNTRY_BLOCKED]
+    )
     def test_it_surfaces_at_once_and_stops_everything(self, trouble):
         world = World([CROSS, BTC]).start().live().run(60)
         failure = Failure(trouble, "code -2015")
@@ -516,21 +518,21 @@ class TestFatal:
         world.run(DAY)
         assert world.failed == failure
         assert world.open_conns() == []
-        assert world.life.next_wakeup() is None
+        assert world.life.next_timer_at() is None
         world.verdict()
 
     def test_a_revoked_key_that_a_connection_reports_is_fatal(self):
         world = World([CROSS]).start().live()
-        world.life.answer(1, ResponseFrame(None, 401, None, -2015, "Invalid API-key"), world.now)
+        world.life.on_response(1, ResponseFrame(None, 401, None, -2015, "Invalid API-key"), world.now)
         world.run(1)
         assert world.failed is not None
-        assert world.failed.trouble is Trouble.REJECTED
+        assert world.failed.kind is FailureKind.KEY_REJECTED
         assert world.life.state is State.FAILED
 
 
 class TestConsumer:
     def test_a_slow_one_gets_one_gap_with_the_number_of_what_had_to_go(self):
-        world = World([CROSS], rules=StreamRules(buffered=100), consume=False).start().live()
+        world = World([CROSS], rules=StreamSettings(buffer_size=100), consume=False).start().live()
         for _ in range(250):
             world.emit(CROSS)
         world.run(1).drain()
@@ -540,7 +542,7 @@ class TestConsumer:
         world.verdict()
 
     def test_each_account_has_its_own(self):
-        world = World([CROSS, BTC], rules=StreamRules(buffered=10), consume=False).start().live()
+        world = World([CROSS, BTC], rules=StreamSettings(buffer_size=10), consume=False).start().live()
         for _ in range(10):
             world.emit(CROSS)
             world.emit(BTC)
@@ -548,7 +550,7 @@ class TestConsumer:
         assert {(gap.account, gap.dropped) for gap in world.all_gaps()} == {(CROSS, 5), (BTC, 5)}
 
     def test_a_gap_that_had_to_go_is_not_forgotten(self):
-        world = World([CROSS], rules=StreamRules(buffered=10), consume=False).start().live().run(30)
+        world = World([CROSS], rules=StreamSettings(buffer_size=10), consume=False).start().live().run(30)
         world.drop(world.open_conns()[0])
         world.emit(CROSS)
         world.run(30)
@@ -563,7 +565,7 @@ class TestEnd:
         world = World([CROSS]).start().live()
         world.life.close(world.now)
         world.obey()
-        assert (world.life.state, world.life.next_wakeup()) == (State.CLOSED, None)
+        assert (world.life.state, world.life.next_timer_at()) == (State.CLOSED, None)
         world.run(DAY)
         assert world.open_conns() == []
         assert len(world.connects) == 1
@@ -571,28 +573,28 @@ class TestEnd:
     def test_closing_twice_is_closing_once(self):
         world = World([CROSS]).start().live()
         world.life.close(world.now)
-        assert any(isinstance(action, CloseConnection) for action in world.life.take_actions())
+        assert any(isinstance(action, CloseConnection) for action in world.life.pop_actions())
         world.life.close(world.now)
-        assert world.life.take_actions() == []
+        assert world.life.pop_actions() == []
 
     def test_a_key_is_given_up_only_on_request(self):
         for give_up, calls in ((False, 0), (True, 1)):
             world = World([CROSS], (LISTEN_KEY,)).start().live()
-            world.life.close(world.now, give_up=give_up)
-            operations = [getattr(action, "call", None) for action in world.life.take_actions()]
+            world.life.close(world.now, close_listen_keys=give_up)
+            operations = [getattr(action, "call", None) for action in world.life.pop_actions()]
             assert sum(1 for call in operations if call and call.operation.endswith("_delete")) == calls
 
     def test_nothing_that_comes_afterwards_does_anything(self):
         world = World([CROSS]).start().live()
         world.life.close(world.now)
-        world.life.take_actions()
-        world.life.opened(1, world.now)
-        world.life.closed(1, DROPPED, world.now)
-        world.life.malformed(1, world.now)
-        world.life.wake(world.now + DAY)
-        world.life.refused(1, SERVER, world.now)
-        assert not any(isinstance(action, OpenConnection) for action in world.life.take_actions())
-        assert world.life.next_wakeup() is None
+        world.life.pop_actions()
+        world.life.on_open(1, world.now)
+        world.life.on_close(1, DROPPED, world.now)
+        world.life.on_malformed_frame(1, world.now)
+        world.life.on_timer(world.now + DAY)
+        world.life.on_request_failed(1, SERVER, world.now)
+        assert not any(isinstance(action, OpenConnection) for action in world.life.pop_actions())
+        assert world.life.next_timer_at() is None
 
 
 class TestHealth:
@@ -607,7 +609,7 @@ class TestHealth:
         assert health.events["Ev"] >= 138
         assert (health.gaps, health.reconnects, health.dropped) == (0, 0, 0)
         assert health.next_action == "look for pings"
-        assert world.life._due.keys() == PLANS.keys()
+        assert world.life._timer_handlers.keys() == TIMER_DESCRIPTIONS.keys()
         assert health.next_action_in > 0
 
     def test_it_says_which_account_is_down(self):

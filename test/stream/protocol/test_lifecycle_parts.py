@@ -14,49 +14,49 @@ from binance_margin_stream import exceptions
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.protocol.actions import Request, Trouble
+from binance_margin_stream.stream.protocol.actions import FailureKind, RestRequest
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
-from binance_margin_stream.stream.protocol.error_mapping import failure_of, failure_of_answer, failure_of_status
-from binance_margin_stream.stream.protocol.rate_limit import AttemptWindow, Backoff, Pace
+from binance_margin_stream.stream.protocol.error_mapping import classify_error, classify_response, classify_status
+from binance_margin_stream.stream.protocol.rate_limit import Backoff, RateLimiter, SlidingWindowLimit
 from binance_margin_stream.stream.protocol.timers import Timers
-from binance_margin_stream.stream.settings import StreamRules
+from binance_margin_stream.stream.settings import StreamSettings
 
 
 class TestBackoff:
     @given(seed=st.integers(), failures=st.integers(1, 200))
     def test_it_is_capped_and_fully_jittered(self, seed, failures):
         backoff = Backoff(0.5, 30.0, random.Random(seed).uniform)
-        delays = [backoff.next() for _ in range(failures)]
+        delays = [backoff.next_delay() for _ in range(failures)]
         assert all(0 <= delay <= min(30.0, 0.5 * 2**n) for n, delay in enumerate(delays))
 
     def test_it_uses_its_whole_range(self):
         low, high = Backoff(1.0, 8.0, lambda a, _: a), Backoff(1.0, 8.0, lambda _, b: b)
-        assert [low.next() for _ in range(5)] == [0.0] * 5
-        assert [high.next() for _ in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
+        assert [low.next_delay() for _ in range(5)] == [0.0] * 5
+        assert [high.next_delay() for _ in range(5)] == [1.0, 2.0, 4.0, 8.0, 8.0]
 
     def test_it_starts_again(self):
         backoff = Backoff(1.0, 8.0, lambda _, b: b)
-        backoff.next(), backoff.next()
+        backoff.next_delay(), backoff.next_delay()
         backoff.reset()
-        assert backoff.next() == 1.0
+        assert backoff.next_delay() == 1.0
 
 
 class TestPace:
     @given(rate=st.floats(0.5, 100), burst=st.integers(1, 10), steps=st.lists(st.floats(0, 3), max_size=100))
     def test_no_second_has_more_than_its_share(self, rate, burst, steps):
-        pace, now, taken = Pace(rate, burst), 0.0, []
+        pace, now, taken = RateLimiter(rate, burst), 0.0, []
         for step in steps:
-            now = max(now + step, pace.ready_at(now + step))
-            pace.take(now)
+            now = max(now + step, pace.next_allowed_at(now + step))
+            pace.acquire(now)
             taken.append(now)
         for at in taken:
             assert sum(1 for other in taken if at <= other < at + 1) <= rate + burst + 1e-6
 
     def test_a_window_never_holds_more_than_its_limit(self):
-        window, now, made = AttemptWindow(5, 60.0), 0.0, []
+        window, now, made = SlidingWindowLimit(5, 60.0), 0.0, []
         for _ in range(50):
-            now = window.ready_at(now)
-            window.take(now)
+            now = window.next_allowed_at(now)
+            window.acquire(now)
             made.append(now)
         assert max(sum(1 for other in made if at <= other < at + 60) for at in made) == 5
 
@@ -74,11 +74,11 @@ class TestTimers:
                 model[key] = at
             assert len(timers) == len(model)
         due = []
-        while (key := timers.pop(10)) is not None:
+        while (key := timers.pop_due(10)) is not None:
             due.append(model.pop(key))
         assert due == sorted(due)
         assert all(at > 10 for at in model.values())
-        assert (timers.next() is None) == (not model)
+        assert (timers.peek() is None) == (not model)
 
     def test_moving_one_a_million_times_takes_no_room(self):
         timers = Timers()
@@ -90,9 +90,9 @@ class TestTimers:
         timers = Timers()
         timers.set("one", 5.0)
         timers.set_earlier("one", 7.0)
-        assert timers.next() == (5.0, "one")
+        assert timers.peek() == (5.0, "one")
         timers.set_earlier("one", 3.0)
-        assert timers.next() == (3.0, "one")
+        assert timers.peek() == (3.0, "one")
 
 
 class TestBuffer:
@@ -103,7 +103,7 @@ class TestBuffer:
             if step:
                 buffer.put(float(put), Ev(put, CROSS, put, 0.0, CROSS))
                 put += 1
-            elif isinstance(item := buffer.take(), StreamGap):
+            elif isinstance(item := buffer.pop(), StreamGap):
                 dropped += item.dropped
             elif item is not None:
                 taken.append(item.serial)
@@ -115,7 +115,7 @@ class TestBuffer:
 
 class TestHandover:
     def test_what_is_held_is_bounded(self):
-        world = World([CROSS], rules=StreamRules(held=50)).start().live()
+        world = World([CROSS], rules=StreamSettings(max_held_events=50)).start().live()
         old = world.open_conns()[0]
         world.shut_down(old, grace=3600)
         world.until(lambda: len(world.open_conns()) == 2 and bool(world.open_conns()[1].subs), 30)
@@ -127,23 +127,23 @@ class TestHandover:
         assert len(world.all_gaps()) == 1
 
     def test_what_waits_for_an_answer_is_bounded(self):
-        world = World([CROSS], rules=StreamRules(early=10)).start()
+        world = World([CROSS], rules=StreamSettings(max_unrouted_events=10)).start()
         world.until(lambda: any(conn.subs for conn in world.conns.values()), 10)
         for number in range(100):
-            world.life.event(1, 0, Ev(10**6 + number, CROSS, number, world.now), world.now)
-        assert world.life._link(1).early_count == 10
+            world.life.on_event(1, 0, Ev(10**6 + number, CROSS, number, world.now), world.now)
+        assert world.life._get_connection(1).unrouted_count == 10
         world.live()
 
     def test_an_event_of_an_unknown_subscription_is_a_gap(self):
         world = World([CROSS, isolated("BTCUSDT")]).start().live()
-        world.life.event(1, 77, Ev(1, CROSS, 1, world.now), world.now)
+        world.life.on_event(1, 77, Ev(1, CROSS, 1, world.now), world.now)
         world.run(5)
         assert {gap.reason for gap in world.all_gaps()} == {"malformed frame"}
 
     def test_an_event_without_a_route_belongs_to_the_only_subscription(self):
         world = World([CROSS]).start().live()
-        world.life.event(1, None, Ev(1, CROSS, 1, world.now), world.now)
-        assert [item.account for item in iter(world.life.take, None)] == [CROSS]
+        world.life.on_event(1, None, Ev(1, CROSS, 1, world.now), world.now)
+        assert [item.account for item in iter(world.life.next_item, None)] == [CROSS]
 
 
 class TestClock:
@@ -160,69 +160,71 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("error", "trouble"),
         [
-            (exceptions.ListenKeyUnknownError(400), Trouble.UNKNOWN_CREDENTIAL),
-            (exceptions.ListenTokenInvalidError(400), Trouble.UNKNOWN_CREDENTIAL),
-            (exceptions.BadParameterError(400), Trouble.BAD_PARAMETER),
-            (exceptions.ApiValueError("symbol"), Trouble.BAD_PARAMETER),
-            (exceptions.KeyRejectedError(401), Trouble.REJECTED),
-            (exceptions.EndpointRetiredError(410), Trouble.RETIRED),
-            (exceptions.EndpointRetiredError(404), Trouble.NOT_FOUND),
-            (exceptions.EndpointRetiredError(404, code=-1020), Trouble.RETIRED),
-            (exceptions.BlockedError(403), Trouble.BLOCKED),
-            (exceptions.BlockedError(451), Trouble.FORBIDDEN),
-            (exceptions.ServerError(503), Trouble.SERVER),
-            (exceptions.ApiException(400), Trouble.SERVER),
-            (exceptions.TransportError("dns", kind="dns"), Trouble.TRANSPORT),
-            (exceptions.ResponseError("html"), Trouble.TRANSPORT),
-            (RuntimeError("anything"), Trouble.TRANSPORT),
+            (exceptions.ListenKeyUnknownError(400), FailureKind.UNKNOWN_CREDENTIAL),
+            (exceptions.ListenTokenInvalidError(400), FailureKind.UNKNOWN_CREDENTIAL),
+            (exceptions.BadParameterError(400), FailureKind.BAD_PARAMETER),
+            (exceptions.ApiValueError("symbol"), FailureKind.BAD_PARAMETER),
+            (exceptions.KeyRejectedError(401), FailureKind.KEY_REJECTED),
+            (exceptions.EndpointRetiredError(410), FailureKind.RETIRED),
+            (exceptions.EndpointRetiredError(404), FailureKind.NOT_FOUND),
+            (exceptions.EndpointRetiredError(404, code=-1020), FailureKind.RETIRED),
+            (exceptions.BlockedError(403), FailureKind.FIREWALL_BLOCKED),
+            (exceptions.BlockedError(451), FailureKind.COUNTRY_BLOCKED),
+            (exceptions.ServerError(503), FailureKind.SERVER_ERROR),
+            (exceptions.ApiException(400), FailureKind.SERVER_ERROR),
+            (exceptions.TransportError("dns", kind="dns"), FailureKind.TRANSPORT_ERROR),
+            (exceptions.ResponseError("html"), FailureKind.TRANSPORT_ERROR),
+            (RuntimeError("anything"), FailureKind.TRANSPORT_ERROR),
         ],
     )
     def test_each_error_of_the_client_has_its_meaning(self, error, trouble):
-        assert failure_of(error).trouble is trouble
+        assert classify_error(error).kind is trouble
 
     def test_waits_are_as_long_as_told(self):
-        assert failure_of(exceptions.RateLimitError(429, retry_after=7.0)).wait == 7.0
+        assert classify_error(exceptions.RateLimitError(429, retry_after=7.0)).retry_after == 7.0
         until = datetime.now(UTC) + timedelta(seconds=100)
-        banned = failure_of(exceptions.BannedError(418, until=until))
-        assert banned.trouble is Trouble.BANNED
-        assert 98 < (banned.wait or 0) <= 100
+        banned = classify_error(exceptions.BannedError(418, until=until))
+        assert banned.kind is FailureKind.BANNED
+        assert 98 < (banned.retry_after or 0) <= 100
 
     @pytest.mark.parametrize(
         ("status", "code", "trouble"),
         [
-            (401, -2015, Trouble.REJECTED),
-            (400, -1209, Trouble.UNKNOWN_CREDENTIAL),
-            (400, -2035, Trouble.ACTIVE),
-            (400, -2042, Trouble.FULL),
-            (429, -1003, Trouble.LIMITED),
-            (418, -1003, Trouble.BANNED),
-            (400, -1102, Trouble.BAD_PARAMETER),
-            (400, -1020, Trouble.RETIRED),
-            (500, -1000, Trouble.SERVER),
-            (400, -9999, Trouble.SERVER),
+            (401, -2015, FailureKind.KEY_REJECTED),
+            (400, -1209, FailureKind.UNKNOWN_CREDENTIAL),
+            (400, -2035, FailureKind.ALREADY_SUBSCRIBED),
+            (400, -2042, FailureKind.CONNECTION_FULL),
+            (429, -1003, FailureKind.RATE_LIMITED),
+            (418, -1003, FailureKind.BANNED),
+            (400, -1102, FailureKind.BAD_PARAMETER),
+            (400, -1020, FailureKind.RETIRED),
+            (500, -1000, FailureKind.SERVER_ERROR),
+            (400, -9999, FailureKind.SERVER_ERROR),
         ],
     )
     def test_each_answer_on_a_connection_has_its_meaning(self, status, code, trouble):
-        assert failure_of_answer(ResponseFrame(1, status, None, code, "m"), 0).trouble is trouble
+        assert classify_response(ResponseFrame(1, status, None, code, "m"), 0).kind is trouble
 
     def test_a_wait_on_a_connection_is_a_moment(self):
         answer = ResponseFrame(1, 429, None, -1003, "m", retry_after=61_000)
-        assert failure_of_answer(answer, 1_000).wait == 60.0
+        assert classify_response(answer, 1_000).retry_after == 60.0
 
     @pytest.mark.parametrize("told", [10**400, 10**16, 10**14])
     def test_no_wait_is_longer_than_the_longest_ban(self, told):
         longest = 3 * 86_400
-        assert failure_of_answer(ResponseFrame(1, 418, None, -1003, "m", retry_after=told), 1_000).wait == longest
-        assert failure_of_answer(ResponseFrame(1, 418, None, -1003, "m", retry_after=-told), 1_000).wait == 0
-        assert failure_of_status(418, float("inf")).wait == longest
-        assert failure_of_status(418, float("nan")).wait == 0
+        assert (
+            classify_response(ResponseFrame(1, 418, None, -1003, "m", retry_after=told), 1_000).retry_after == longest
+        )
+        assert classify_response(ResponseFrame(1, 418, None, -1003, "m", retry_after=-told), 1_000).retry_after == 0
+        assert classify_status(418, float("inf")).retry_after == longest
+        assert classify_status(418, float("nan")).retry_after == 0
         for_centuries = datetime(2286, 1, 1, tzinfo=UTC)
-        assert failure_of(exceptions.BannedError(418, until=for_centuries)).wait == longest
+        assert classify_error(exceptions.BannedError(418, until=for_centuries)).retry_after == longest
 
     def test_a_refused_handshake_never_speaks_about_the_key(self):
-        assert failure_of_status(401, None).trouble is Trouble.TRANSPORT
-        assert failure_of_status(429, 3.0).wait == 3.0
-        assert failure_of_status(410, None).trouble is Trouble.RETIRED
+        assert classify_status(401, None).kind is FailureKind.TRANSPORT_ERROR
+        assert classify_status(429, 3.0).retry_after == 3.0
+        assert classify_status(410, None).kind is FailureKind.RETIRED
 
 
 class TestCredentials:
@@ -230,36 +232,36 @@ class TestCredentials:
     def test_an_expiry_that_cannot_be_is_not_believed(self, expires):
         world = World([CROSS])
         world.life.start(world.now)
-        (request,) = [action for action in world.life.take_actions() if isinstance(action, Request)]
-        world.life.obtained(request.number, "a token", expires, world.now)
-        credential = world.life._middle.feeds[0].credential
+        (request,) = [action for action in world.life.pop_actions() if isinstance(action, RestRequest)]
+        world.life.on_credential(request.id, "a token", expires, world.now)
+        credential = world.life._coordinator.feeds[0].credential
         assert credential.expires_at == world.now + world.rules.token_validity
 
 
 class TestRules:
     def test_faster_rules_shorten_times_and_raise_rates(self):
-        rules = StreamRules().faster(10)
-        assert (rules.ping_deadline, rules.rest_rate, rules.renew_at) == (4.5, 250.0, 0.5)
-        assert rules.buffered == StreamRules().buffered
+        rules = StreamSettings().scaled(10)
+        assert (rules.idle_timeout, rules.rest_rate, rules.renewal_fraction) == (4.5, 250.0, 0.5)
+        assert rules.buffer_size == StreamSettings().buffer_size
 
     def test_faster_rules_leave_machine_and_network_the_time_that_they_need(self):
-        rules = StreamRules(drain=0.5).faster(1440)
-        assert (rules.ping_deadline, rules.request_timeout, rules.drain) == (2.0, 2.0, 0.5)
-        assert rules.faster(1 / 1440).exchange_speed == pytest.approx(1)
+        rules = StreamSettings(overlap_window=0.5).scaled(1440)
+        assert (rules.idle_timeout, rules.request_timeout, rules.overlap_window) == (2.0, 2.0, 0.5)
+        assert rules.scaled(1 / 1440).exchange_speed == pytest.approx(1)
 
     def test_a_token_lives_as_long_on_a_faster_exchange_by_its_own_time(self):
-        rules = StreamRules().faster(1440)
+        rules = StreamSettings().scaled(1440)
         world = World([CROSS], rules=rules)
         world.life.start(world.now)
-        (request,) = [action for action in world.life.take_actions() if isinstance(action, Request)]
+        (request,) = [action for action in world.life.pop_actions() if isinstance(action, RestRequest)]
         assert request.call.arguments["validity"] == 86_400_000
         assert rules.token_validity == 60
 
     def test_they_stay_inside_the_exchanges_limits(self):
-        rules = StreamRules()
-        assert rules.connects < 300
-        assert rules.connects_period == 300
-        assert rules.connection_life < 86_400
+        rules = StreamSettings()
+        assert rules.connect_limit < 300
+        assert rules.connect_window == 300
+        assert rules.connection_max_age < 86_400
         assert rules.accounts_per_connection <= 1000
         assert rules.subscriptions_per_connection < 65_535
         assert rules.rest_rate * 60 < 12_000 / 4

@@ -7,7 +7,7 @@ from fake_exchange import Behaviour, World
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.protocol.actions import Failure, State, Trouble
+from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 DAY = 86400.0
@@ -15,10 +15,10 @@ DAY = 86400.0
 
 def test_after_a_refused_country_nothing_more_is_planned():
     world = World([CROSS]).start().live()
-    world.be.refuse_connections = Failure(Trouble.FORBIDDEN, "HTTP 451")
+    world.be.refuse_connections = Failure(FailureKind.COUNTRY_BLOCKED, "HTTP 451")
     world.until(lambda: world.life.state is State.FAILED, DAY)
     assert world.life.state is State.FAILED
-    assert world.life.next_wakeup() is None
+    assert world.life.next_timer_at() is None
 
 
 def test_connections_on_which_nothing_can_be_subscribed_are_closed():
@@ -39,12 +39,12 @@ def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
     world.be.lose_answer = lambda method: method == "subscribe" and not world.told("not subscribed")
     world.start().until(lambda: len(world.told("not subscribed")) == 2, 30)
     world.be.delay = lambda: 1.0
-    feeds = world.life._middle.feeds
-    world.until(lambda: any(feed.joining is not None and feed.joining.asked_at is None for feed in feeds), 30)
-    assert any(feed.joining is not None and feed.joining.asked_at is None for feed in feeds)
+    feeds = world.life._coordinator.feeds
+    world.until(lambda: any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds), 30)
+    assert any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds)
     late = [text["id"] for _, text in world.sent_texts if "subscribe.listenToken" in text["method"]][:2]
     for route, number in enumerate(late):
-        world.life.answer(1, ResponseFrame(number, 200, {"subscriptionId": route}), world.now)
+        world.life.on_response(1, ResponseFrame(number, 200, {"subscriptionId": route}), world.now)
     world.run(60)
     assert world.life.state is State.LIVE
     for account in (BTC, ETH):
