@@ -18,12 +18,12 @@ from typing import Any
 from clients import Contender
 from frames import report
 
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 APART = 0.01
 BRISK = 0.002
 """Seconds between events whose cost is measured: far enough apart that each is received by itself."""
-REFUSED = faults.AnswerWith(
+REFUSED = faults.StaticResponse(
     401,
     b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}',
     (("Content-Type", "application/json"),),
@@ -79,7 +79,7 @@ def waited(until: Callable[[], object], seconds: float) -> bool:
 
 @contextmanager
 def followed(
-    contender: Contender, rules: Rules, *, counted: int | None = None, quick: bool = False
+    contender: Contender, rules: ExchangeRules, *, counted: int | None = None, quick: bool = False
 ) -> Iterator[tuple[Sandbox, Course]]:
     """A sandbox, and a contestant that follows its cross account in a process of its own."""
     with Sandbox(rules=rules) as exchange:
@@ -95,7 +95,7 @@ def followed(
                 process.kill()
 
 
-def _places(exchange: Sandbox, rules: Rules) -> dict[str, Any]:
+def _places(exchange: Sandbox, rules: ExchangeRules) -> dict[str, Any]:
     credentials = {"key": exchange.api_key, "secret": exchange.api_secret}
     return asdict(exchange.endpoints) | credentials | {"validity": rules.listen_token_validity_ms / 1000}
 
@@ -127,7 +127,7 @@ def dripping(exchange: Sandbox, course: Course) -> Iterator[None]:
         dice = random.Random(1)
         while not over.wait(APART):
             course.sent += 1
-            exchange.emit(event(course.sent, dice))
+            exchange.send_event(event(course.sent, dice))
 
     thread = threading.Thread(target=drip, daemon=True)
     thread.start()
@@ -143,7 +143,7 @@ class Scenario:
     """One way to be let down."""
 
     strike: faults.Fault
-    rules: Rules
+    rules: ExchangeRules
     patience: float
     """Seconds to wait for what the contestant makes of it."""
     until: Callable[[Course], object] = Course.back_after
@@ -152,9 +152,9 @@ class Scenario:
     times: int | None = 1
 
 
-SERVED = Rules(retired_calls="served")
-SHORT_LIVED = Rules(
-    retired_calls="served",
+SERVED = ExchangeRules(retired_endpoints="served")
+SHORT_LIVED = ExchangeRules(
+    retired_endpoints="served",
     listen_key_validity_ms=20_000,
     listen_key_v2_validity_ms=20_000,
     listen_token_validity_ms=20_000,
@@ -163,9 +163,9 @@ SCENARIOS = {
     "drop": Scenario(faults.DropConnections("reset"), SERVED, 30),
     "frozen": Scenario(faults.FreezeConnections(), SERVED, 75),
     "frozen, quick": Scenario(
-        faults.FreezeConnections(), Rules(retired_calls="served", ping_interval_ms=1000), 75, quick=True
+        faults.FreezeConnections(), ExchangeRules(retired_endpoints="served", ping_interval_ms=1000), 75, quick=True
     ),
-    "rotation": Scenario(faults.ServerShutdown(close_after_seconds=10, shape="event"), SERVED, 30),
+    "rotation": Scenario(faults.ShutdownNotice(close_after_seconds=10, envelope="event"), SERVED, 30),
     "renewal": Scenario(REFUSED, SHORT_LIVED, 40, Course.told_after, times=None),
 }
 
@@ -177,8 +177,8 @@ def played(contender: Contender, scenario: Scenario) -> Course | str:
             if not waited(lambda: sum("event" in line for line in list(course.lines)) > 50, 20):
                 return f"no events within 20 s; it says: {course.told() or 'nothing'}"
             course.struck_after, course.struck_at = course.sent, time.monotonic()
-            exchange.fail(scenario.strike, times=scenario.times)
-            if isinstance(scenario.strike, faults.ServerShutdown):
+            exchange.inject_fault(scenario.strike, times=scenario.times)
+            if isinstance(scenario.strike, faults.ShutdownNotice):
                 time.sleep((scenario.strike.close_after_seconds or 0) + 1)
                 closed_after = course.sent
                 course.came_back = waited(lambda: _newest(course) > closed_after, scenario.patience)
@@ -201,7 +201,7 @@ def cost_of_events(contender: Contender, events: int) -> dict[str, Any] | None:
         def poke() -> bool:
             nonlocal number
             number += 1
-            exchange.emit(event(number, dice))
+            exchange.send_event(event(number, dice))
             time.sleep(0.05)
             return course.first("event") is not None
 
@@ -210,7 +210,7 @@ def cost_of_events(contender: Contender, events: int) -> dict[str, Any] | None:
         started = time.monotonic()
         for turn in range(events + events // 10):
             number += 1
-            exchange.emit(event(number, dice))
+            exchange.send_event(event(number, dice))
             time.sleep(max(0.0, started + turn * BRISK - time.monotonic()))
         waited(lambda: course.first("cpu"), 20)
         return course.first("cpu")

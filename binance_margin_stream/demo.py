@@ -61,10 +61,10 @@ def main() -> int:
 
 
 def _run_demo() -> None:
-    from binance_margin_stream.sandbox import Rules, Sandbox
+    from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
     warnings.filterwarnings("ignore", "(POST|PUT|DELETE) /sapi/v1/userDataStream", DeprecationWarning)
-    with Sandbox(rules=Rules(retired_calls="served")) as exchange:
+    with Sandbox(rules=ExchangeRules(retired_endpoints="served")) as exchange:
         _print_step("sandbox", f"an exchange for practice listens on {exchange.url}; no order here is real")
         _print_title("the single calls, by hand, as they were until February 2026")
         _show_listen_key(exchange)
@@ -133,19 +133,19 @@ def _show_trading(exchange: Sandbox, stream: MarginStream) -> None:
     )
     exchange.cancel_order(order.order_id)
     exchange.borrow("USDT", "250")
-    exchange.margin_call("1.18")
+    exchange.send_margin_call("1.18")
     _print_until(stream, MarginLevelStatusChange)
 
 
 def _show_disconnection(exchange: Sandbox, stream: MarginStream) -> None:
     from binance_margin_stream.sandbox import faults
 
-    exchange.fail(faults.DropConnections("reset"))
-    exchange.balance_update("USDT", "-1")
+    exchange.inject_fault(faults.DropConnections("reset"))
+    exchange.change_balance("USDT", "-1")
     _print_step("cut", "the connections were reset, and a transfer happened that nobody could hear")
     for _ in range(3):
         _print_until(stream, StreamGap)
-    exchange.balance_update("USDT", "-2")
+    exchange.change_balance("USDT", "-2")
     _print_step("recovered", "all three are subscribed again; the next transfer:")
     _print_until(stream, BalanceUpdate)
 
@@ -161,12 +161,12 @@ def _show_rotation(exchange: Sandbox, stream: MarginStream) -> None:
 
     def transfer() -> None:
         for number in range(1, 501):
-            exchange.balance_update("USDT", f"{number / 100:.2f}")
+            exchange.change_balance("USDT", f"{number / 100:.2f}")
             time.sleep(0.002)
 
     sender = threading.Thread(target=transfer)
     sender.start()
-    exchange.fail(faults.ServerShutdown(close_after_seconds=1))
+    exchange.inject_fault(faults.ShutdownNotice(close_after_seconds=1))
     _print_step("rotate", "the exchange announces a shutdown, while 500 transfers happen")
     deltas: list[Decimal] = []
     with _close_after_timeout(stream):

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from binance_margin_stream.sandbox.faults.registry import Scalar
     from binance_margin_stream.stream.sync_stream import MarginStream
 
-__all__ = ["MarginFault", "margin_fault", "margin_sandbox", "margin_stream", "pytest_configure"]
+__all__ = ["FaultInjector", "margin_fault", "margin_sandbox", "margin_stream", "pytest_configure"]
 
-_DEADLINE = 30.0
+_DEFAULT_DEADLINE_SECONDS = 30.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +44,7 @@ def margin_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         from binance_margin_stream.sandbox import Sandbox
     except ImportError as missing:
         pytest.fail(str(missing), pytrace=False)
-    with Sandbox(**_settings(request, "margin_sandbox")) as exchange:
+    with Sandbox(**_read_marker(request, "margin_sandbox")) as exchange:
         yield exchange
 
 
@@ -57,36 +57,36 @@ def margin_stream(request: pytest.FixtureRequest, margin_sandbox: Sandbox) -> It
     """
     from binance_margin_stream import ApiKeyAuth, MarginStream
 
-    settings = _settings(request, "margin_stream")
-    deadline = settings.pop("deadline", _DEADLINE)
+    settings = _read_marker(request, "margin_stream")
+    deadline = settings.pop("deadline", _DEFAULT_DEADLINE_SECONDS)
     settings.setdefault("auth", ApiKeyAuth(margin_sandbox.api_key))
     settings.setdefault("endpoints", margin_sandbox.endpoints)
     stream = MarginStream(**settings)
-    too_late = threading.Event()
+    deadline_passed = threading.Event()
 
-    def end() -> None:
-        too_late.set()
+    def on_deadline() -> None:
+        deadline_passed.set()
         stream.close()
 
-    watch = threading.Timer(deadline, end)
-    watch.start()
+    timer = threading.Timer(deadline, on_deadline)
+    timer.start()
     try:
         with stream:
             yield stream
     finally:
-        watch.cancel()
-        watch.join()
-        if too_late.is_set():
+        timer.cancel()
+        timer.join()
+        if deadline_passed.is_set():
             pytest.fail(
                 f"margin_stream was closed after {deadline} seconds: what it waited for did not come", pytrace=False
             )
 
 
-class MarginFault:
+class FaultInjector:
     """Lets something go wrong with the test's exchange: call it with a fault, or with the name of one.
 
     ``margin_fault("drop", code=1011)`` and ``margin_fault(faults.DropConnections("close", 1011))`` are the same; the
-    names are those of `binance_margin_stream.sandbox.NAMED`.
+    names are those of `binance_margin_stream.sandbox.NAMED_FAULTS`.
     """
 
     def __init__(self, exchange: Sandbox) -> None:
@@ -99,11 +99,11 @@ class MarginFault:
         path: str | None = None,
         times: int | None = 1,
         connection: int | None = None,
-        in_seconds: float = 0.0,
+        after_seconds: float = 0.0,
         probability: float = 1.0,
         **parameters: Scalar,
     ) -> None:
-        """Let it go wrong, as `Sandbox.fail` does: open connections are struck at once, calls when they come.
+        """Let it go wrong, as `Sandbox.inject_fault` does: open connections are struck at once, calls when they come.
 
         That is the next call, the next `times`, or with None all until `clear`; on one path or on any. The
         parameters are those of the named fault.
@@ -113,18 +113,18 @@ class MarginFault:
             TypeError: a fault that is given as a value has its parameters already.
 
         """
-        from binance_margin_stream.sandbox import named
+        from binance_margin_stream.sandbox import create_fault
 
         if isinstance(fault, str):
-            fault = named(fault, **parameters)
+            fault = create_fault(fault, **parameters)
         elif parameters:
             raise TypeError(f"a fault that is given as a value has its parameters already: {', '.join(parameters)}")
-        self._exchange.fail(
+        self._exchange.inject_fault(
             fault,
             path=path,
             times=times,
             connection=connection,
-            in_seconds=in_seconds,
+            after_seconds=after_seconds,
             probability=probability,
         )
 
@@ -134,14 +134,14 @@ class MarginFault:
 
 
 @pytest.fixture
-def margin_fault(margin_sandbox: Sandbox) -> Iterator[MarginFault]:
+def margin_fault(margin_sandbox: Sandbox) -> Iterator[FaultInjector]:
     """Lets something go wrong with the test's exchange, by value or by name; nothing more after the test."""
-    fault = MarginFault(margin_sandbox)
+    fault = FaultInjector(margin_sandbox)
     yield fault
     fault.clear()
 
 
-def _settings(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
+def _read_marker(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
     """What the closest marker of that name gives."""
     marker = request.node.get_closest_marker(name)
     if marker is None:

@@ -18,7 +18,7 @@ with (
     # Every account is subscribed by now: this is the moment for a snapshot of orders and balances.
     order = exchange.place_order(symbol="BTCUSDT", side="BUY", quantity="0.5", price="60000", account="BTCUSDT")
     exchange.fill_order(order.order_id)
-    exchange.balance_update("USDT", "-25")
+    exchange.change_balance("USDT", "-25")
 
     for event in stream:
         match event:

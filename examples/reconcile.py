@@ -19,17 +19,17 @@ with (
     MarginStream(ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints) as stream,
 ):
     booked = Decimal()
-    exchange.balance_update("USDT", ledger[0])
+    exchange.change_balance("USDT", ledger[0])
     for event in stream:
         match event:
             case BalanceUpdate(delta=delta) if delta == ledger[0]:
                 booked += delta
-                exchange.fail(faults.DropConnections("reset"))
-                exchange.balance_update("USDT", ledger[1])  # nobody is connected: this one is never sent
+                exchange.inject_fault(faults.DropConnections("reset"))
+                exchange.change_balance("USDT", ledger[1])  # nobody is connected: this one is never sent
             case StreamGap(since=since, until=until, reason=reason):
                 print(f"{until - since} ms may be missing ({reason}): taking a snapshot")
                 booked = snapshot() - ledger[2]
-                exchange.balance_update("USDT", ledger[2])
+                exchange.change_balance("USDT", ledger[2])
             case BalanceUpdate(delta=delta):
                 booked += delta
                 break

@@ -18,7 +18,7 @@ with (
     Sandbox() as exchange,
     MarginStream(ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints, on_change=alert) as stream,
 ):
-    exchange.fail(faults.DropConnections("eof"))
+    exchange.inject_fault(faults.DropConnections("eof"))
     for event in stream:
         if isinstance(event, StreamGap):
             break

@@ -64,12 +64,12 @@ async def main() -> None:
         return f"{report.s} {report.X} {report.z} at {report.L}, then the balances"
 
     async def deposit() -> str:
-        await drive("balance-update", asset="USDT", delta="25")
+        await drive("change-balance", asset="USDT", delta="25")
         event = await trade.until("BalanceUpdate")
         return f"{event.d} {event.a}"
 
     async def called() -> str:
-        await drive("margin-call", level="1.08")
+        await drive("send-margin-call", level="1.08")
         event = await risk.until("MarginLevelStatusChange")
         return f"{event.s} at {event.l}"
 
@@ -97,7 +97,7 @@ async def main() -> None:
 
     async def interrupted(fault: str, **parameters: object) -> str:
         """The stream is struck by a fault; what happens on the account after that should still arrive."""
-        await drive("fail", fault=fault, **parameters)
+        await drive("inject-fault", fault=fault, **parameters)
         await asyncio.sleep(7)  # it waits five seconds before it connects again
         while not trade.events.empty():
             trade.events.get_nowait()
@@ -134,7 +134,9 @@ async def main() -> None:
     await step("attach to a new listen key V2", lambda: again(rest.start_user_data_stream_v2))
     await step("stay subscribed when the connection is reset", lambda: interrupted("reset"))
     await step("attach to a listen key V2 once more", lambda: again(rest.start_user_data_stream_v2))
-    await step("stay subscribed when the listen key ends", lambda: interrupted("expire", which="listen_keys"))
+    await step(
+        "stay subscribed when the listen key ends", lambda: interrupted("expire-credentials", credentials="listen_keys")
+    )
     await CLIENT.websocket_streams.close_connection(close_session=True)
 
 

@@ -56,7 +56,7 @@ async def main() -> None:
         return "subscribed"
 
     async def deposit() -> str:
-        await drive("balance-update", asset="USDT", delta="25")
+        await drive("change-balance", asset="USDT", delta="25")
         event = await until(sockets["cross"], "balanceUpdate")
         return f"{event['d']} {event['a']}"
 
@@ -75,7 +75,7 @@ async def main() -> None:
     async def interrupted(fault: str, **parameters: object) -> str:
         """A fresh socket is struck by a fault; what happens on the account after that should still arrive."""
         socket = await BinanceSocketManager(client).margin_socket().__aenter__()
-        await drive("fail", fault=fault, **parameters)
+        await drive("inject-fault", fault=fault, **parameters)
         told = await socket.recv()
         await asyncio.sleep(3)
         await fill()
@@ -104,7 +104,9 @@ async def main() -> None:
     await step("receive a fill after it", lambda: filled(sockets["cross"], "cross", "BTCUSDT"))
     await step("close the sockets", close)
     await step("be refused the retired listen key", retired)
-    await step("stay subscribed when the token ends", lambda: interrupted("expire", which="listen_tokens"))
+    await step(
+        "stay subscribed when the token ends", lambda: interrupted("expire-credentials", credentials="listen_tokens")
+    )
     await step("stay subscribed when the connection is reset", lambda: interrupted("reset"))
     await client.close_connection()
 

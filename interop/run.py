@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 HERE = Path(__file__).parent
 PATIENCE = 180.0
@@ -67,7 +67,7 @@ class Run:
 
     client: str
     program: str
-    rules: Rules
+    rules: ExchangeRules
     about: str
     cannot: dict[str, Impossible]
 
@@ -80,7 +80,7 @@ RUNS = (
     Run(
         "python-binance",
         "python_binance.py",
-        Rules(),
+        ExchangeRules(),
         "default rules",
         {
             "stay subscribed when the token ends": NO_RENEWAL,
@@ -90,14 +90,14 @@ RUNS = (
     Run(
         "binance-sdk-margin-trading",
         "binance_sdk.py",
-        Rules(done_answer="object"),
+        ExchangeRules(empty_body="object"),
         'done_answer="object"',
         STOPS,
     ),
     Run(
         "binance-sdk-margin-trading",
         "binance_sdk.py",
-        Rules(),
+        ExchangeRules(),
         "default rules",
         {
             "keep the listen key V2 alive": NEEDS_BODY,

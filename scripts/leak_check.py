@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from binance_margin_stream import ApiKeyAuth, Endpoints
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import StreamGap
@@ -93,13 +93,13 @@ def _resident() -> int:
 
 def serve() -> None:
     """The sandbox's process: says where it is, and drops all connections, each time differently, for every line."""
-    with Sandbox(rules=Rules(connection_attempts=10**9, websocket_api_weight_limit=10**9)) as exchange:
+    with Sandbox(rules=ExchangeRules(connection_attempt_limit=10**9, websocket_api_weight_limit=10**9)) as exchange:
         endpoints = exchange.endpoints
         print(json.dumps([exchange.api_key, endpoints.rest, endpoints.websocket_api, endpoints.stream]), flush=True)
         ways = ("reset", "close", "eof")
         for number, _ in enumerate(sys.stdin):
-            exchange.balance_update("USDT", "-1" if number % 2 else "1")
-            exchange.fail(faults.DropConnections(ways[number % len(ways)]))
+            exchange.change_balance("USDT", "-1" if number % 2 else "1")
+            exchange.inject_fault(faults.DropConnections(ways[number % len(ways)]))
 
 
 async def measure(told: IO[str], tell: IO[str], reconnects: int) -> tuple[Samples, int]:

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from binance_margin_stream.sandbox.faults import AcceptThenNothing, AnswerWith, ArmedFault, RefuseHandshake
+from binance_margin_stream.sandbox.faults import DeferredFault, RefuseHandshake, SilentConnection, StaticResponse
 from simulation.fault_catalog import CALLS, HANDSHAKES, SUBSCRIBES, Make
 from simulation.network import Pipe
 from simulation.plan import Strike
@@ -61,15 +61,15 @@ class Weather:
         until, share = self._windows.get(name, (float("-inf"), 0.0))
         return self._now() < until and self._dice.random() < share
 
-    def strikes_call(self) -> ArmedFault | None:
+    def strikes_call(self) -> DeferredFault | None:
         """What strikes a call that arrives now."""
         return self._one_of(CALLS)
 
-    def strikes_handshake(self) -> ArmedFault | None:
+    def strikes_handshake(self) -> DeferredFault | None:
         """What strikes a handshake that begins now."""
         return self._one_of(HANDSHAKES)
 
-    def strikes_subscribe(self) -> ArmedFault | None:
+    def strikes_subscribe(self) -> DeferredFault | None:
         """What strikes a subscribe that is sent now."""
         return self._one_of(SUBSCRIBES)
 
@@ -79,16 +79,16 @@ class Weather:
             return None
         return next((text for name, text in _BROKEN.items() if self.is_on(name)), None)
 
-    def _one_of(self, kinds: Mapping[str, Make]) -> ArmedFault | None:
+    def _one_of(self, kinds: Mapping[str, Make]) -> DeferredFault | None:
         if self._now() >= self._last_until:
             return None
         name = next((name for name in self._windows if name in kinds and self.is_on(name)), None)
         if name is None:
             return None
         fault = kinds[name](self._dice)
-        if isinstance(fault, AnswerWith | RefuseHandshake):
+        if isinstance(fault, StaticResponse | RefuseHandshake):
             self._note(fault.status, name)
-        if isinstance(fault, AcceptThenNothing):
+        if isinstance(fault, SilentConnection):
             self.troubled(self._now())
         return fault
 

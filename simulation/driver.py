@@ -13,9 +13,9 @@ from binance_margin_stream.exceptions import OpenApiException, TransportError
 from binance_margin_stream.http.client import _deserialize as data_of
 from binance_margin_stream.http.responses import HttpResponse as HttpAnswer
 from binance_margin_stream.http.responses import map_error
-from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
-from binance_margin_stream.sandbox.messages import Answer, Binary, Close, Cut, Frame, Ping, Request, Text
+from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Frame, Ping, Request, Response, Text
 from binance_margin_stream.stream.events.models import Event
 from binance_margin_stream.stream.io.dispatcher import Dispatcher
 from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestResult
@@ -57,7 +57,7 @@ _READ = DEFAULT_TIMEOUT.read
 _HOST = "ws://exchange"
 
 
-def endpoints_of(rules: Rules) -> Endpoints:
+def endpoints_of(rules: ExchangeRules) -> Endpoints:
     """Addresses of one host: the risk stream's has a prefix where the two stream hosts differ."""
     margin = _HOST + margin_stream_prefix(rules)
     v2 = _HOST if rules.listen_key_v2_host == "stream" else None
@@ -153,7 +153,7 @@ class Shell:
                 pipe.number, Failure(FailureKind.TRANSPORT_ERROR, "the handshake took too long"), self._now
             )
 
-    def handshake(self, pipe: Pipe, answer: Answer | None) -> None:
+    def handshake(self, pipe: Pipe, answer: Response | None) -> None:
         """Take the answer to a handshake."""
         if answer is None:
             pipe.ready = True
@@ -185,7 +185,7 @@ class Shell:
             case Close(code=code, reason=reason):
                 self._limits.closed(code, reason)
                 self._life.on_close(number, Failure(FailureKind.TRANSPORT_ERROR, f"closed with code {code}"), now)
-            case Cut(how=how):
+            case Abort(kind=how):
                 self._life.on_close(number, Failure(FailureKind.TRANSPORT_ERROR, how), now)
             case _:
                 self._life.on_pong(number, now)
@@ -222,7 +222,7 @@ class Shell:
         key = ("X-MBX-APIKEY", self._network.user.api_key)
         return Request(method, path, (key,), _form(tuple(parameters.items())))
 
-    def _outcome(self, call: Call, answer: Answer) -> RestResult:
+    def _outcome(self, call: Call, answer: Response) -> RestResult:
         method, path = _ROUTES[call.call.operation]
         whole = HttpAnswer(answer.status, dict(answer.headers), answer.body, method, path)
         try:

@@ -6,14 +6,14 @@ import random
 from collections.abc import Callable, Mapping
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.faults import ArmedFault, RefuseHandshake
+from binance_margin_stream.sandbox.faults import DeferredFault, RefuseHandshake
 
 __all__ = ["CALLS", "FATAL", "HANDSHAKES", "HARMLESS", "HURTFUL", "NAMES", "OCCASIONS", "SUBSCRIBES", "WINDOWS"]
 
 OCCASIONS = ("call", "opening", "message", "probe", "answer")
 """A call leaves, a connection opens, a message leaves, a ping of the client's leaves, a credential arrives."""
 
-Make = Callable[[random.Random], ArmedFault]
+Make = Callable[[random.Random], DeferredFault]
 
 
 def _status(dice: random.Random) -> int:
@@ -33,14 +33,14 @@ CALLS: Mapping[str, Make] = {
     "5xx": lambda dice: faults.server_error(_status(dice)),
     "HTML 403": lambda dice: faults.forbidden(),
     "429": lambda dice: faults.too_many_requests(_wait(dice)),
-    "418": lambda dice: faults.banned(_wait(dice)),
-    "not found": lambda dice: faults.AnswerWith(404, b"<html><title>404 Not Found</title></html>"),
-    "truncate": lambda dice: faults.HalfAnswer(),
+    "418": lambda dice: faults.ip_banned(_wait(dice)),
+    "not found": lambda dice: faults.StaticResponse(404, b"<html><title>404 Not Found</title></html>"),
+    "truncate": lambda dice: faults.TruncatedResponse(),
     "reset": lambda dice: faults.ResetConnection(takes_effect=dice.random() < 0.5),
-    "hang": lambda dice: faults.Hang(),
-    "delay": lambda dice: faults.DelayAnswer(dice.choice((0.5, 2.0, 6.0))),
-    "country": lambda dice: faults.AnswerWith(451, b"Unavailable for legal reasons"),
-    "no such symbol": lambda dice: faults.AnswerWith(400, b'{"code":-1121,"msg":"Invalid symbol."}'),
+    "hang": lambda dice: faults.NoResponse(),
+    "delay": lambda dice: faults.DelayedResponse(dice.choice((0.5, 2.0, 6.0))),
+    "country": lambda dice: faults.StaticResponse(451, b"Unavailable for legal reasons"),
+    "no such symbol": lambda dice: faults.StaticResponse(400, b'{"code":-1121,"msg":"Invalid symbol."}'),
 }
 """Faults of REST calls."""
 
@@ -50,15 +50,15 @@ HANDSHAKES: Mapping[str, Make] = {
     "429": lambda dice: _refused(dice, 429),
     "418": lambda dice: _refused(dice, 418),
     "slow handshake": lambda dice: faults.SlowHandshake(dice.choice((1.0, 6.0, 14.0))),
-    "accept, then nothing": lambda dice: faults.AcceptThenNothing(),
+    "accept, then nothing": lambda dice: faults.SilentConnection(),
     "country": lambda dice: RefuseHandshake(451),
 }
 """Faults of WebSocket handshakes."""
 
 SUBSCRIBES: Mapping[str, Make] = {
-    "lost answer": lambda dice: faults.LoseSubscribeAnswer(),
-    "reorder": lambda dice: faults.DelaySubscribeAnswer(),
-    "repeated answer": lambda dice: faults.RepeatSubscribeAnswer(),
+    "lost answer": lambda dice: faults.LostSubscribeResponse(),
+    "reorder": lambda dice: faults.DelayedSubscribeResponse(),
+    "repeated answer": lambda dice: faults.DuplicateSubscribeResponse(),
     "refused subscribe": lambda dice: faults.RefuseSubscribe(dice.choice((-1000, -1209, -1008))),
 }
 """Faults of subscribes to the WebSocket API."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.faults import PromptFault
+from binance_margin_stream.sandbox.faults import ImmediateFault
 from simulation.active_faults import Weather
 from simulation.expected_gaps import Hurts
 from simulation.network import Network, Pipe
@@ -18,12 +18,12 @@ __all__ = ["PROMPT", "Striker"]
 Which = Literal["all", "listen_tokens", "listen_keys"]
 _WHICH: tuple[Which, ...] = get_args(Which)
 
-PROMPT: Mapping[str, Callable[[random.Random], PromptFault]] = {
+PROMPT: Mapping[str, Callable[[random.Random], ImmediateFault]] = {
     "drop": lambda dice: faults.DropConnections(dice.choice(("close", "close", "eof", "reset"))),
     "freeze": lambda dice: faults.FreezeConnections(),
     "malformed": lambda dice: faults.MalformedFrame(dice.choice(('{"subscriptionId":0,"event":{"e":', "}{", "[]"))),
     "binary": lambda dice: faults.BinaryFrame(b"\x00\xff"),
-    "shutdown notice": lambda dice: faults.ServerShutdown(dice.choice((None, 0.5, 5.0, 60.0, 120.0))),
+    "shutdown notice": lambda dice: faults.ShutdownNotice(dice.choice((None, 0.5, 5.0, 60.0, 120.0))),
 }
 """Faults that the sandbox has for open connections."""
 
@@ -68,8 +68,8 @@ class Striker:
     def _prompt(self, strike: Strike) -> None:
         fault = PROMPT[strike.name](random.Random(strike.dice))
         for pipe in self._targets(strike):
-            self._network.exchange.fail(fault, self._network.milliseconds, connection=pipe.at_exchange)
-            if isinstance(fault, faults.ServerShutdown):
+            self._network.exchange.inject_fault(fault, self._network.milliseconds, connection=pipe.at_exchange)
+            if isinstance(fault, faults.ShutdownNotice):
                 self._weather.troubled(self._now + (fault.close_after_seconds or 0.0))
             else:
                 self._hurts.all_on(pipe)
@@ -116,7 +116,7 @@ class Striker:
         which: Which = _WHICH[strike.dice % 3]
         for account in self._plan.accounts:
             self._hurts.of(account)
-        self._network.exchange.fail(faults.ExpireCredentials(which), self._network.milliseconds)
+        self._network.exchange.inject_fault(faults.ExpireCredentials(which), self._network.milliseconds)
         self._network.pump()
 
     def _delete_the_key(self, strike: Strike) -> None:
@@ -126,7 +126,7 @@ class Striker:
             self._hurts.of(account)
 
     def _retire(self, strike: Strike) -> None:
-        self._network.exchange.retire("/sapi/v1/userListenToken")
+        self._network.exchange.retire_endpoint("/sapi/v1/userListenToken")
 
     def _slow_consumer(self, strike: Strike) -> None:
         self.stalled_until = self._now + strike.lasts

@@ -81,4 +81,4 @@ class Calm:
         )  # frozen, so that nobody does it but for sparing
 
     def _is_frozen(self, pipe: Pipe) -> bool:
-        return pipe.at_exchange is None or self._network.exchange.is_frozen(pipe.at_exchange)
+        return pipe.at_exchange is None or self._network.exchange.is_silent(pipe.at_exchange)

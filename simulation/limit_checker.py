@@ -6,7 +6,7 @@ import re
 from collections import Counter, deque
 from typing import NoReturn
 
-from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.stream.events.models import Event
 from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
@@ -24,13 +24,13 @@ _MOST_LINKS = 8
 class Limits:
     """Watches what is sent, and what the exchange says about it."""
 
-    def __init__(self, rules: StreamSettings, exchange: Rules) -> None:
+    def __init__(self, rules: StreamSettings, exchange: ExchangeRules) -> None:
         self.stopped = False
         self.calls_by_minute: Counter[int] = Counter()
         self.forbidden_until = float("-inf")
         self._rules = rules
         self._most_calls = exchange.ip_weight_limit
-        self._most_connects = exchange.connection_attempts
+        self._most_connects = exchange.connection_attempt_limit
         self._connects: deque[float] = deque()
 
     def sends(self, now: float, what: str) -> None:

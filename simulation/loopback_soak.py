@@ -19,7 +19,7 @@ from contextlib import suppress
 from itertools import count
 
 from binance_margin_stream import ApiKeyAuth
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.sandbox.faults import Fault
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
@@ -60,13 +60,17 @@ def faults_of(strike: Strike) -> Iterator[tuple[Fault, int]]:
     if name == "expire":
         yield faults.ExpireCredentials("all"), 1
     if name == "duplicate":
-        yield faults.RepeatEvent(), 1
+        yield faults.DuplicateEvent(), 1
     if name == "reset":
         yield faults.DropConnections("reset"), 1
     for kinds in (CALLS, HANDSHAKES, SUBSCRIBES):
         if name in kinds:
             fault = kinds[name](dice)
-            limited = isinstance(fault, faults.AnswerWith | faults.RefuseHandshake) and fault.status in (418, 429, 403)
+            limited = isinstance(fault, faults.StaticResponse | faults.RefuseHandshake) and fault.status in (
+                418,
+                429,
+                403,
+            )
             yield _short(fault) if limited else fault, times
 
 
@@ -111,7 +115,7 @@ class Run:
             # A fault may repeat any event: how often one was sent is not known here, only that it was.
             self._ledger.send(account, "order", Sent(number, at, 1, required=True))
         event = {"e": "balanceUpdate", "E": at, "a": "USDT", "d": str(number), "T": at}
-        self._exchange.emit(event, account.symbol or "cross")
+        self._exchange.send_event(event, account.symbol or "cross")
         return number
 
     def trade(self, done: threading.Event) -> None:
@@ -143,7 +147,7 @@ class Run:
             for account in self._accounts:
                 self._ledger.hurt(account, self._exchange.now)
         for fault, times in faults_of(strike):
-            self._exchange.fail(fault, times=times)
+            self._exchange.inject_fault(fault, times=times)
 
     async def read(self, stream: AsyncMarginStream) -> None:
         """Take what comes, and judge it."""
@@ -226,7 +230,7 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=4)
     asked = parser.parse_args()
     accounts = ACCOUNTS[: asked.accounts]
-    with Sandbox(rules=Rules(connection_attempts=10_000, ping_interval_ms=5_000)) as exchange:
+    with Sandbox(rules=ExchangeRules(connection_attempt_limit=10_000, ping_interval_ms=5_000)) as exchange:
         run = Run(exchange, accounts, asked.first)
         health = asyncio.run(follow(run, exchange, accounts, asked.minutes * 60))
         run.outcome.busiest_minute = busiest_minute(exchange)

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.exchange import Exchange
-from binance_margin_stream.sandbox.faults import ArmedFault
-from binance_margin_stream.sandbox.messages import Answer, Close, Cut, Frame, Opened, Ping, Pong, Request, Text
+from binance_margin_stream.sandbox.faults import DeferredFault
+from binance_margin_stream.sandbox.messages import Abort, Accepted, Close, Frame, Ping, Pong, Request, Response, Text
 
 T = TypeVar("T")
 
@@ -54,16 +54,18 @@ class Client(Protocol):
     def frame(self, pipe: Pipe, frame: Frame) -> None:
         """A frame arrived."""
 
-    def handshake(self, pipe: Pipe, answer: Answer | None) -> None:
+    def handshake(self, pipe: Pipe, answer: Response | None) -> None:
         """The handshake was answered: refused, or accepted with None."""
 
 
 class Network:
     """Carries requests and frames between one client and the exchange, under the clock of the month."""
 
-    def __init__(self, rules: Rules, dice: random.Random, at: Callable[[float, Callable[[], None]], None]) -> None:
+    def __init__(
+        self, rules: ExchangeRules, dice: random.Random, at: Callable[[float, Callable[[], None]], None]
+    ) -> None:
         self.exchange = Exchange(rules, dice)
-        self.user = self.exchange.add_account()
+        self.user = self.exchange.add_user()
         self.now = 0.0
         self.slow_until = 0.0
         self.pipes: dict[int, Pipe] = {}
@@ -103,12 +105,12 @@ class Network:
             if pipe is not None:
                 self._down(pipe, frame)
 
-    def connect(self, pipe: Pipe, target: str, fault: ArmedFault | None) -> None:
+    def connect(self, pipe: Pipe, target: str, fault: DeferredFault | None) -> None:
         """Begin a handshake."""
         self.pipes[pipe.number] = pipe
         self._at(self.now + self.delay(), lambda: self._handshake(pipe, target, fault))
 
-    def send(self, pipe: Pipe, frame: Frame, fault: ArmedFault | None = None) -> None:
+    def send(self, pipe: Pipe, frame: Frame, fault: DeferredFault | None = None) -> None:
         """Send a frame to the exchange."""
         pipe.up_at = max(pipe.up_at, self.now + self.delay())
         self._at(pipe.up_at, lambda: self._receive(pipe, frame, fault))
@@ -123,13 +125,13 @@ class Network:
     def forget(self, pipe: Pipe) -> None:
         """The exchange notices that a client is gone."""
         if pipe.at_exchange is not None:
-            self.exchange.disconnected(pipe.at_exchange, self.milliseconds)
+            self.exchange.on_disconnected(pipe.at_exchange, self.milliseconds)
             self._by_exchange.pop(pipe.at_exchange, None)
             self.pump()
 
-    def rest(self, request: Request, fault: ArmedFault | None) -> Answer:
+    def rest(self, request: Request, fault: DeferredFault | None) -> Response:
         """Make a call that has arrived; the fault strikes it and nothing else."""
-        answer = self._struck(fault, lambda: self.exchange.rest(request, self.milliseconds))
+        answer = self._struck(fault, lambda: self.exchange.handle_rest(request, self.milliseconds))
         self.pump()
         return answer
 
@@ -137,7 +139,7 @@ class Network:
         """Reset a connection: both sides notice, and what was under way is lost."""
         self.ended(pipe)
         pipe.dead = True
-        self._at(self.now + self.delay(), lambda: self._over(pipe, Cut("reset")))
+        self._at(self.now + self.delay(), lambda: self._over(pipe, Abort("reset")))
         self.forget(pipe)
 
     def half_open(self, pipe: Pipe) -> None:
@@ -146,48 +148,48 @@ class Network:
         pipe.dead = True
         self._at(self.now + _SILENCE_SEEN, lambda: self.forget(pipe))
 
-    def _handshake(self, pipe: Pipe, target: str, fault: ArmedFault | None) -> None:
+    def _handshake(self, pipe: Pipe, target: str, fault: DeferredFault | None) -> None:
         if pipe.closed:
             return
         request = Request("GET", target)
-        found = self._struck(fault, lambda: self.exchange.connect(request, self.milliseconds))
+        found = self._struck(fault, lambda: self.exchange.handle_handshake(request, self.milliseconds))
         self.pump()
-        if isinstance(found, Opened):
-            pipe.at_exchange = found.connection
-            self._by_exchange[found.connection] = pipe
+        if isinstance(found, Accepted):
+            pipe.at_exchange = found.connection_id
+            self._by_exchange[found.connection_id] = pipe
         pipe.down_at = self.now + self.delay() + found.delay_ms / 1000
-        refusal = found if isinstance(found, Answer) else None
+        refusal = found if isinstance(found, Response) else None
         self._at(pipe.down_at, lambda: self._answered(pipe, refusal))
 
-    def _answered(self, pipe: Pipe, refusal: Answer | None) -> None:
+    def _answered(self, pipe: Pipe, refusal: Response | None) -> None:
         if self._client is not None and pipe.is_open and not pipe.dead:
             self._client.handshake(pipe, refusal)
 
-    def _receive(self, pipe: Pipe, frame: Frame, fault: ArmedFault | None) -> None:
+    def _receive(self, pipe: Pipe, frame: Frame, fault: DeferredFault | None) -> None:
         if pipe.dead or pipe.at_exchange is None:
             return
         number = pipe.at_exchange
         self._struck(fault, lambda: self.exchange.receive(number, frame, self.milliseconds))
         self.pump()
 
-    def _struck(self, fault: ArmedFault | None, what: Callable[[], T]) -> T:
+    def _struck(self, fault: DeferredFault | None, what: Callable[[], T]) -> T:
         if fault is None:
             return what()
-        self.exchange.fail(fault, self.milliseconds)
+        self.exchange.inject_fault(fault, self.milliseconds)
         try:
             return what()
         finally:
             self.exchange.clear_faults()
 
     def _down(self, pipe: Pipe, frame: Frame) -> None:
-        if isinstance(frame, Close | Cut):
+        if isinstance(frame, Close | Abort):
             self.ended(pipe)
         elif isinstance(frame, Text):
             self.told(pipe, frame)
             if self.now < pipe.truncate_until and '"E":' in frame.text:
                 pipe.truncate_until = 0.0
                 frame = Text(frame.text[: len(frame.text) // 2])
-        if frame == Cut("reset"):
+        if frame == Abort("reset"):
             self._at(self.now + self.delay(), lambda: self._over(pipe, frame))
             return
         pipe.down_at = max(pipe.down_at, self.now + self.delay())
@@ -196,7 +198,7 @@ class Network:
     def _arrive(self, pipe: Pipe, frame: Frame) -> None:
         if pipe.dead or not pipe.is_open or self._client is None:
             return
-        if isinstance(frame, Close | Cut):
+        if isinstance(frame, Close | Abort):
             self._over(pipe, frame)
         elif isinstance(frame, Ping):
             self.send(pipe, Pong(frame.data))

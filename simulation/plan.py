@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import (
@@ -75,7 +75,7 @@ class Plan:
     way: str
     feeds: tuple[tuple[Account, tuple[Source, ...]], ...]
     rules: StreamSettings
-    exchange: Rules
+    exchange: ExchangeRules
     skew: float
     pings: bool
     fatal: bool
@@ -131,30 +131,30 @@ def _fitting(account: Account, chain: tuple[Source, ...]) -> tuple[Source, ...]:
     return tuple(source for source in chain if source.supports(account))
 
 
-def _exchange(dice: random.Random, way: str) -> Rules:
+def _exchange(dice: random.Random, way: str) -> ExchangeRules:
     """Both readings of whatever the documentation leaves open."""
-    return Rules(
-        retired_calls="served" if way == "listen key" else "gone",
-        signing=dice.choice(("optional", "required")),
+    return ExchangeRules(
+        retired_endpoints="served" if way == "listen key" else "gone",
+        signature_policy=dice.choice(("optional", "required")),
         risk_listen_key_validity_ms=dice.choice((1, 24)) * 3_600_000,
-        websocket_expiration=dice.choice(("us", "ms")),
+        expiration_time_unit=dice.choice(("us", "ms")),
         subscription_id=dice.choice(("present", "present", "missing")),
-        renewal=dice.choice(("same_id", "new_id", "refused", "refused_but_extended")),
-        listen_key_expired_time=dice.choice(("string", "integer")),
+        resubscribe_response=dice.choice(("same_id", "new_id", "refused", "refused_but_extended")),
+        listen_key_expired_time_type=dice.choice(("string", "integer")),
         listen_key_v2_host=dice.choice(("either", "stream", "margin_stream")),
-        margin_event_names=dice.choice(("upper", "camel")),
-        active_subscriptions=dice.choice((2, 1000, 1000)),
-        log_size=1,
+        margin_event_name_style=dice.choice(("upper", "camel")),
+        active_subscription_limit=dice.choice((2, 1000, 1000)),
+        max_log_entries=1,
     )
 
 
-def _rules(dice: random.Random, exchange: Rules) -> StreamSettings:
+def _rules(dice: random.Random, exchange: ExchangeRules) -> StreamSettings:
     life = dice.choice((6, 23, 23, 23)) * HOUR
     return StreamSettings(
         token_validity=dice.choice((6, 24, 24)) * HOUR,
         connection_max_age=life,
         connection_age_jitter=life / 23,
-        accounts_per_connection=exchange.active_subscriptions,
+        accounts_per_connection=exchange.active_subscription_limit,
         buffer_size=dice.choice((40, 10_000)),
     )
 

@@ -68,7 +68,7 @@ class Month:
             limits=self._limits,
             later=self._later,
             open_timeout=plan.rules.open_timeout,
-            signs=exchange.signing == "required",
+            signs=exchange.signature_policy == "required",
         )
         hurts = Hurts(self._life, self._network, self._ledger, self._wall)
         self._striker = Striker(plan, self._network, self._weather, hurts)
@@ -209,7 +209,7 @@ class Month:
     def _emit(self, emission: Emission, *, probe: bool = False) -> None:
         serial, wall = next(self._serial), self._network.milliseconds
         if emission.kind == "notice":
-            upper = self._plan.exchange.margin_event_names == "upper"
+            upper = self._plan.exchange.margin_event_name_style == "upper"
             event: dict[str, object] = {"e": "USER_LIABILITY_CHANGE" if upper else "userLiabilityChange", "E": wall}
             event |= {"a": "USDT", "t": "BORROW", "p": str(serial), "i": "0"}
         else:
@@ -218,12 +218,12 @@ class Month:
         if self._striker.duplicates:
             self._striker.duplicates -= 1
             copies = 2
-            self._network.exchange.fail(faults.RepeatEvent(), wall)
+            self._network.exchange.inject_fault(faults.DuplicateEvent(), wall)
         required = self._life.state is not State.CONNECTING
         sent = Sent(serial, self._wall(self._now), copies, required)
         self._ledger.send(emission.account, emission.kind, sent)
         name = emission.account.symbol or "cross"
-        self._network.exchange.emit(event, self._network.user.uid, name, wall)
+        self._network.exchange.send_event(event, self._network.user.uid, name, wall)
         self._network.exchange.clear_faults()
         self._network.pump()
         if probe:

@@ -99,7 +99,7 @@ def test_a_stream_that_cannot_be_opened_ends_at_the_deadline_too(users_run):
 
         @pytest.fixture
         def trouble(margin_fault):
-            margin_fault("refuse", times=None)
+            margin_fault("refuse-handshake", times=None)
 
         @pytest.mark.margin_stream(deadline=0.3)
         def test_that_never_starts(trouble, margin_stream):
@@ -143,7 +143,7 @@ def test_each_test_has_a_sandbox_of_its_own(users_run):
 
         @pytest.mark.parametrize("number", range(3))
         def test_of_the_bot(margin_sandbox, number):
-            assert margin_sandbox.counts.rest_calls == 0
+            assert margin_sandbox.metrics.rest_calls == 0
             urls.add(margin_sandbox)
             assert len(urls) == number + 1
             assert all("closed" in repr(url) for url in urls if url is not margin_sandbox)
@@ -154,9 +154,9 @@ def test_each_test_has_a_sandbox_of_its_own(users_run):
 
 @pytest.mark.margin_stream(accounts=[CROSS, isolated("ETHUSDT")])
 def test_the_stream_follows_what_its_marker_says(margin_sandbox, margin_stream):
-    margin_sandbox.balance_update("ETH", "2", account="ETHUSDT")
+    margin_sandbox.change_balance("ETH", "2", account="ETHUSDT")
     assert next(margin_stream).account == isolated("ETHUSDT")
-    margin_sandbox.balance_update("USDT", "3")
+    margin_sandbox.change_balance("USDT", "3")
     assert [next(margin_stream).account for _ in range(2)][-1] == CROSS
 
 
@@ -198,4 +198,4 @@ def test_parameters_are_the_named_faults(margin_fault):
     with pytest.raises(TypeError, match="its parameters already: code"):
         margin_fault(faults.DropConnections(), code=1011)
     with pytest.raises(ValueError, match="takes no parameter, not colour"):
-        margin_fault("no-answer", colour="red")
+        margin_fault("no-response", colour="red")

@@ -1,6 +1,6 @@
 """A sandbox exchange for margin user data streams, because there is no testnet.
 
-`Sandbox` needs the extra: ``pip install binance-margin-stream[sandbox]``. The pure exchange, `Rules` and the
+`Sandbox` needs the extra: ``pip install binance-margin-stream[sandbox]``. The pure exchange, `ExchangeRules` and the
 faults need nothing but Python.
 """
 
@@ -9,17 +9,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.faults.registry import NAMED, named
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
 from binance_margin_stream.sandbox.model.ledger import Balance
-from binance_margin_stream.sandbox.model.metrics import Counts, RestCall
+from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
 from binance_margin_stream.sandbox.model.orders import Order
-from binance_margin_stream.sandbox.model.users import ApiAccount
+from binance_margin_stream.sandbox.model.users import User
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox.sandbox import Sandbox
 
-__all__ = ["NAMED", "ApiAccount", "Balance", "Counts", "Order", "RestCall", "Rules", "Sandbox", "faults", "named"]
+__all__ = [
+    "NAMED_FAULTS",
+    "Balance",
+    "ExchangeRules",
+    "Metrics",
+    "Order",
+    "RestCall",
+    "Sandbox",
+    "User",
+    "create_fault",
+    "faults",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
 
-__all__ = ["ZERO", "Number", "decimal", "positive", "rounded_down", "rounded_up"]
+__all__ = ["ZERO", "Number", "parse_decimal", "parse_positive", "round_down", "round_up"]
 
 Number = Decimal | int | str
 """A quantity, price or amount; floats are not money."""
 
 ZERO = Decimal(0)
-_TOO_LARGE = Decimal(10) ** 15
+_UPPER_BOUND = Decimal(10) ** 15
 _STEP = Decimal("0.00000001")
 
 
-def decimal(value: Number) -> Decimal:
+def parse_decimal(value: Number) -> Decimal:
     """An exact number.
 
     Raises:
@@ -27,29 +27,29 @@ def decimal(value: Number) -> Decimal:
         number = Decimal(value)
     except InvalidOperation:
         raise ValueError(f"not a number: {value}") from None
-    if not number.is_finite() or abs(number) >= _TOO_LARGE:
+    if not number.is_finite() or abs(number) >= _UPPER_BOUND:
         raise ValueError(f"not a number that an account could hold: {value}")
     return number
 
 
-def positive(value: Number) -> Decimal:
+def parse_positive(value: Number) -> Decimal:
     """An exact number above zero.
 
     Raises:
         ValueError: as `decimal`, and for zero and below.
 
     """
-    number = decimal(value)
+    number = parse_decimal(value)
     if number <= ZERO:
         raise ValueError("the amount has to be above zero")
     return number
 
 
-def rounded_down(number: Decimal) -> Decimal:
+def round_down(number: Decimal) -> Decimal:
     """To the eight decimals that the exchange counts in, towards zero."""
     return number.quantize(_STEP, ROUND_DOWN)
 
 
-def rounded_up(number: Decimal) -> Decimal:
+def round_up(number: Decimal) -> Decimal:
     """To the eight decimals that the exchange counts in, away from zero."""
     return number.quantize(_STEP, ROUND_UP)

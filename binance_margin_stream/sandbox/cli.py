@@ -13,11 +13,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.control.client import DEFAULT_PORT, URL_VARIABLE, drive
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.control.client import DEFAULT_PORT, URL_VARIABLE, run_client
 from binance_margin_stream.sandbox.control.script import read_script
-from binance_margin_stream.sandbox.faults.random import RECOVERABLE
-from binance_margin_stream.sandbox.faults.registry import NAMED
+from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
+from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 from binance_margin_stream.sandbox.sandbox import Sandbox
 
 __all__ = ["main"]
@@ -39,13 +39,13 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
     """Run a sandbox until Ctrl-C or SIGTERM, or with ``do`` drive one that runs; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["do"]:
-        return drive(given[1:], program)
-    options = _parser(program).parse_args(given)
+        return run_client(given[1:], program)
+    options = _create_parser(program).parse_args(given)
     try:
         if options.script is not None:
             read_script(options.script)
         sandbox = Sandbox(
-            rules=Rules(retired_calls=options.retired_calls),
+            rules=ExchangeRules(retired_endpoints=options.retired_endpoints),
             host=options.host,
             port=options.port,
             speed=options.speed,
@@ -57,23 +57,23 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
     except (OSError, ValueError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    with sandbox, _told_to_end() as end:
-        said = _let_loose(sandbox, options.faults, options.every, options.seed)
-        print(_introduction(sandbox, program), *said, "Ctrl-C ends it.", sep="\n", flush=True)
-        player = threading.Thread(target=_play, args=(sandbox, options.script), name="sandbox-script")
-        player.start()
+    with sandbox, _handle_signals() as end:
+        messages = _start_faults(sandbox, options.faults, options.every, options.seed)
+        print(_format_banner(sandbox, program), *messages, "Ctrl-C ends it.", sep="\n", flush=True)
+        script_thread = threading.Thread(target=_run_script, args=(sandbox, options.script), name="sandbox-script")
+        script_thread.start()
         end.wait()
         sandbox.close()
-        player.join()
+        script_thread.join()
     print("The sandbox is closed.", flush=True)
     return 0
 
 
-def _play(sandbox: Sandbox, script: Path | None) -> None:
+def _run_script(sandbox: Sandbox, script: Path | None) -> None:
     if script is None:
         return
     try:
-        sandbox.play(script)
+        sandbox.run_script(script)
     except (OSError, ValueError) as failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
     except RuntimeError:
@@ -82,24 +82,24 @@ def _play(sandbox: Sandbox, script: Path | None) -> None:
         print("The script is over; the sandbox goes on.", flush=True)
 
 
-def _let_loose(
+def _start_faults(
     sandbox: Sandbox, faults: Sequence[tuple[str, float | None]], every: float, seed: int | None
 ) -> list[str]:
     """Arm the faults that have a probability, let the others come at random, and say so."""
-    said = []
+    messages = []
     for name, probability in faults:
         if probability is not None:
-            sandbox.fail(name, times=None, probability=probability)
-            said.append(f"Fault {name}, with probability {probability}.")
+            sandbox.inject_fault(name, times=None, probability=probability)
+            messages.append(f"Fault {name}, with probability {probability}.")
     at_random = [name for name, probability in faults if probability is None]
     if at_random:
-        chosen = secrets.randbelow(2**32) if seed is None else seed
-        sandbox.trouble(chosen, every, at_random)
-        said.append(f"Random faults about every {every:g} s, from seed {chosen}: {', '.join(at_random)}.")
-    return [*said, ""] if said else []
+        effective_seed = secrets.randbelow(2**32) if seed is None else seed
+        sandbox.start_random_faults(effective_seed, every, at_random)
+        messages.append(f"Random faults about every {every:g} s, from seed {effective_seed}: {', '.join(at_random)}.")
+    return [*messages, ""] if messages else []
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def _create_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="A sandbox for margin user data streams. It is not an exchange: no orders, no money.",
@@ -109,10 +109,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (%(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="0 lets the system choose one that is free (%(default)s)"
+        "--port", type=_parse_port, default=DEFAULT_PORT, help="0 lets the system choose one that is free (%(default)s)"
     )
     parser.add_argument(
-        "--retired-calls",
+        "--retired-endpoints",
         choices=("gone", "served"),
         default="gone",
         help="whether the calls removed on 2026-02-20 answer 410 or work (%(default)s)",
@@ -123,17 +123,19 @@ def _parser(program: str) -> argparse.ArgumentParser:
         default=1.0,
         help="how much faster than real time it runs; 0 stands still until it is stepped (%(default)s)",
     )
-    parser.add_argument("--start", type=_start, metavar="HH:MM", help="time of day to start at, UTC (now)")
+    parser.add_argument("--start", type=_parse_start_time, metavar="HH:MM", help="time of day to start at, UTC (now)")
     parser.add_argument("--script", type=Path, metavar="FILE", help="play the steps of a YAML file")
     parser.add_argument(
         "--faults",
-        type=_faults,
+        type=_parse_faults,
         default=(),
         metavar="NAMES",
         help="let these come at random, or strike each call with a probability: NAME:0.1; all for every fault "
-        f"that clients recover from: {', '.join(NAMED)}",
+        f"that clients recover from: {', '.join(NAMED_FAULTS)}",
     )
-    parser.add_argument("--every", type=_above_zero, default=60.0, help="seconds between random faults (%(default)s)")
+    parser.add_argument(
+        "--every", type=_parse_positive, default=60.0, help="seconds between random faults (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults the same every time")
     parser.add_argument("--tls", action="store_true", help="speak https and wss, with a certificate made at start")
     parser.add_argument(
@@ -145,21 +147,21 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65_535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return port
 
 
-def _above_zero(text: str) -> float:
+def _parse_positive(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < float("inf"):
         raise argparse.ArgumentTypeError("it takes a number above 0")
     return seconds
 
 
-def _start(text: str) -> int:
+def _parse_start_time(text: str) -> int:
     """Milliseconds since 1970 of a time of day, today."""
     if not re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
         raise argparse.ArgumentTypeError("it takes a time of day such as 09:00")
@@ -167,17 +169,17 @@ def _start(text: str) -> int:
     return int(dt.datetime.combine(today, dt.time.fromisoformat(text), dt.UTC).timestamp() * 1000)
 
 
-def _faults(text: str) -> tuple[tuple[str, float | None], ...]:
+def _parse_faults(text: str) -> tuple[tuple[str, float | None], ...]:
     """Names, each with its probability if it has one."""
     if text == "all":
-        return tuple((name, None) for name in RECOVERABLE)
-    return tuple(_fault(each.strip()) for each in text.split(","))
+        return tuple((name, None) for name in RECOVERABLE_FAULTS)
+    return tuple(_parse_fault(each.strip()) for each in text.split(","))
 
 
-def _fault(text: str) -> tuple[str, float | None]:
+def _parse_fault(text: str) -> tuple[str, float | None]:
     name, colon, probability = text.partition(":")
-    if name not in NAMED:
-        raise argparse.ArgumentTypeError(f"no fault is called {name!r}; there are all, {', '.join(NAMED)}")
+    if name not in NAMED_FAULTS:
+        raise argparse.ArgumentTypeError(f"no fault is called {name!r}; there are all, {', '.join(NAMED_FAULTS)}")
     if not colon:
         return name, None
     try:
@@ -189,7 +191,7 @@ def _fault(text: str) -> tuple[str, float | None]:
     return name, likely
 
 
-def _introduction(sandbox: Sandbox, program: str) -> str:
+def _format_banner(sandbox: Sandbox, program: str) -> str:
     endpoints = sandbox.endpoints
     found = endpoints.rest == f"http://127.0.0.1:{DEFAULT_PORT}"
     where = "" if found else f"\n  export {URL_VARIABLE}={endpoints.rest}"
@@ -218,14 +220,14 @@ To make something happen, from another terminal:
 
 
 @contextlib.contextmanager
-def _told_to_end() -> Iterator[threading.Event]:
+def _handle_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set, in place of what they do otherwise."""
     end = threading.Event()
 
-    def told(_: int, __: object) -> None:
+    def on_signal(_: int, __: object) -> None:
         end.set()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield end
     finally:

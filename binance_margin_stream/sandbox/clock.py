@@ -19,15 +19,15 @@ class Clock:
             raise ValueError("speed takes a number from 0: 1 is real time, 0 stands still")
         self._start_ms = start_ms
         self._speed = speed
-        self._monotonic = monotonic
-        self._stepped_ms = 0
+        self._started_at = monotonic
+        self._advanced_ms = 0
 
-    def at(self, monotonic: float) -> int:
+    def to_exchange_ms(self, monotonic: float) -> int:
         """Exchange time (ms) at a real time (seconds)."""
-        elapsed_ms = (monotonic - self._monotonic) * 1000 * self._speed
-        return self._start_ms + self._stepped_ms + int(elapsed_ms)
+        elapsed_ms = (monotonic - self._started_at) * 1000 * self._speed
+        return self._start_ms + self._advanced_ms + int(elapsed_ms)
 
-    def step(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Jump ahead.
 
         Raises:
@@ -36,11 +36,11 @@ class Clock:
         """
         if not 0 <= seconds < float("inf"):
             raise ValueError("seconds takes a number from 0")
-        self._stepped_ms += round(seconds * 1000)
+        self._advanced_ms += round(seconds * 1000)
 
-    def wait_for(self, due_ms: int, monotonic: float) -> float | None:
+    def seconds_until(self, due_ms: int, monotonic: float) -> float | None:
         """Real seconds until an exchange time comes; None where only a step can bring it."""
-        left_ms = due_ms - self.at(monotonic)
+        left_ms = due_ms - self.to_exchange_ms(monotonic)
         if left_ms <= 0:
             return 0.0
         return left_ms / 1000 / self._speed if self._speed else None

@@ -11,15 +11,15 @@ __all__ = [
     "HOUR_MS",
     "MINUTE_MS",
     "RETIRED_PATHS",
-    "CallsRetired",
-    "DoneAnswer",
-    "Presence",
-    "Renewal",
-    "Rules",
-    "SignatureNeed",
-    "TimeText",
+    "EmptyBody",
+    "ExchangeRules",
+    "FieldPresence",
+    "ListenKeyV2Host",
+    "ResubscribeResponse",
+    "RetiredEndpoints",
+    "SignaturePolicy",
     "TimeUnit",
-    "V2Host",
+    "TimestampType",
 ]
 
 MINUTE_MS = 60_000
@@ -29,32 +29,32 @@ DAY_MS = 24 * HOUR_MS
 RETIRED_PATHS = frozenset({"/sapi/v1/userDataStream", "/sapi/v1/userDataStream/isolated"})
 """Paths of the six calls that were removed from production on 2026-02-20."""
 
-CallsRetired = Literal["gone", "served"]
-SignatureNeed = Literal["optional", "required"]
+RetiredEndpoints = Literal["gone", "served"]
+SignaturePolicy = Literal["optional", "required"]
 TimeUnit = Literal["us", "ms"]
-TimeText = Literal["string", "integer"]
-Presence = Literal["present", "missing"]
-Renewal = Literal["same_id", "new_id", "refused", "refused_but_extended"]
-V2Host = Literal["either", "stream", "margin_stream"]
-EventNames = Literal["upper", "camel"]
-DoneAnswer = Literal["nothing", "object"]
+TimestampType = Literal["string", "integer"]
+FieldPresence = Literal["present", "missing"]
+ResubscribeResponse = Literal["same_id", "new_id", "refused", "refused_but_extended"]
+ListenKeyV2Host = Literal["either", "stream", "margin_stream"]
+EventNameStyle = Literal["upper", "camel"]
+EmptyBody = Literal["nothing", "object"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ExchangeRules:
     """Every rule of the sandbox exchange; times are integer milliseconds of exchange time.
 
     The defaults follow the exchange's documentation. Where that is silent or contradicts itself, both
     readings are a value of one field, so that a client can be tried against either.
     """
 
-    retired_calls: CallsRetired = "gone"
+    retired_endpoints: RetiredEndpoints = "gone"
     """Whether the six calls removed on 2026-02-20 answer 410 (``gone``) or still work (``served``)."""
 
     retired_paths: frozenset[str] = frozenset()
     """Further paths, or methods of the WebSocket API, that are retired from the start."""
 
-    signing: SignatureNeed = "optional"
+    signature_policy: SignaturePolicy = "optional"
     """Whether ``POST /sapi/v1/userListenToken`` must be signed; the documentation contradicts itself."""
 
     listen_key_validity_ms: int = HOUR_MS
@@ -69,33 +69,33 @@ class Rules:
     listen_token_validity_ms: int = DAY_MS
     """The longest, and the default, validity of a listen token; documented."""
 
-    websocket_expiration: TimeUnit = "us"
+    expiration_time_unit: TimeUnit = "us"
     """Unit of ``expirationTime`` in the answer to a subscribe; shown with 16 digits where REST has 13."""
 
-    subscription_id: Presence = "present"
+    subscription_id: FieldPresence = "present"
     """Whether the answer to a subscribe carries ``subscriptionId``; not certain."""
 
-    revocation: Presence = "present"
+    revocation_notice: FieldPresence = "present"
     """Whether WebSocket API connections are told, unasked, that an API key was revoked; not certain."""
 
-    working_time: TimeText = "integer"
+    working_time_type: TimestampType = "integer"
     """Type of ``W`` in the execution reports of orders on the book; one official source shows a string."""
 
-    renewal: Renewal = "same_id"
+    resubscribe_response: ResubscribeResponse = "same_id"
     """What a second subscribe for an account answers: the same id, a new one, or -2035; undocumented."""
 
-    listen_key_expired_time: TimeText = "string"
+    listen_key_expired_time_type: TimestampType = "string"
     """Type of ``E`` in ``listenKeyExpired``; shown as a string, an integer everywhere else."""
 
-    listen_key_v2_host: V2Host = "either"
+    listen_key_v2_host: ListenKeyV2Host = "either"
     """Which stream host takes a listen key V2; undocumented. A choice other than ``either`` gives the risk
     stream's host an address of its own."""
 
-    done_answer: DoneAnswer = "nothing"
+    empty_body: EmptyBody = "nothing"
     """What PUT and DELETE of a listen key V2 or risk listen key answer: no body, as documented, or ``{}``, without
     which the exchange's own SDK fails."""
 
-    margin_event_names: EventNames = "upper"
+    margin_event_name_style: EventNameStyle = "upper"
     """Spelling of the margin events: ``MARGIN_LEVEL_STATUS_CHANGE`` or ``marginLevelStatusChange``."""
 
     ip_weight_limit: int = 12_000
@@ -113,10 +113,10 @@ class Rules:
     first_ban_ms: int = 2 * MINUTE_MS
     """Length of an IP's first ban; every further ban is twice as long. Documented."""
 
-    longest_ban_ms: int = 3 * DAY_MS
+    max_ban_ms: int = 3 * DAY_MS
     """Longest ban; documented."""
 
-    body_limit: int = 65_536
+    max_body_bytes: int = 65_536
     """Largest request body in bytes; the gateway's limit is not published."""
 
     ping_interval_ms: int = 20_000
@@ -125,25 +125,25 @@ class Rules:
     pong_timeout_ms: int = MINUTE_MS
     """How long the server waits for the answer to a ping; documented."""
 
-    connection_life_ms: int = DAY_MS
+    connection_lifetime_ms: int = DAY_MS
     """How long a WebSocket connection lives; documented."""
 
-    connection_attempts: int = 300
-    """WebSocket connection attempts per IP and host in ``connection_attempts_ms``; documented."""
+    connection_attempt_limit: int = 300
+    """WebSocket connection attempts per IP and host in ``connection_attempt_window_ms``; documented."""
 
-    connection_attempts_ms: int = 5 * MINUTE_MS
-    """Length of the window of `connection_attempts`; documented."""
+    connection_attempt_window_ms: int = 5 * MINUTE_MS
+    """Length of the window of `connection_attempt_limit`; documented."""
 
-    stream_messages_per_second: int = 5
+    stream_message_limit_per_second: int = 5
     """Messages, pings and pongs that a client may send in a second to a stream host; documented."""
 
-    active_subscriptions: int = 1_000
+    active_subscription_limit: int = 1_000
     """Active subscriptions of one WebSocket API connection; documented."""
 
-    active_subscriptions_code: int = -1034
+    active_subscription_limit_code: int = -1034
     """Error code of one subscription too many; the documentation says "an error" and gives no number."""
 
-    total_subscriptions: int = 65_535
+    total_subscription_limit: int = 65_535
     """Subscriptions of one WebSocket API connection over its whole life; documented."""
 
     symbols: frozenset[str] | None = None
@@ -161,10 +161,10 @@ class Rules:
     commission_rate: Decimal = Decimal("0.001")
     """The part of what a trade brings that is kept as commission."""
 
-    hourly_interest: Decimal = Decimal(0)
+    hourly_interest_rate: Decimal = Decimal(0)
     """The part of the borrowed amount that is charged at every full hour; the exchange's rates change daily."""
 
-    margin_levels: tuple[Decimal, Decimal, Decimal, Decimal] = (
+    margin_level_thresholds: tuple[Decimal, Decimal, Decimal, Decimal] = (
         Decimal(2),
         Decimal("1.3"),
         Decimal("1.2"),
@@ -173,7 +173,7 @@ class Rules:
     """Levels above which the status is EXCESSIVE, NORMAL, MARGIN_CALL and PRE_LIQUIDATION; at the last one and
     below, the account is liquidated. The exchange's own differ by account and leverage."""
 
-    log_size: int = 10_000
+    max_log_entries: int = 10_000
     """How many REST calls, and how many orders that ended, are remembered."""
 
     def __post_init__(self) -> None:
@@ -185,24 +185,27 @@ class Rules:
         """
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"Rules.{name} takes one of {', '.join(choices)}")
+                raise ValueError(f"ExchangeRules.{name} takes one of {', '.join(choices)}")
         for field in fields(self):
-            if field.type == "int" and field.name != "active_subscriptions_code":
+            if field.type == "int" and field.name != "active_subscription_limit_code":
                 _check_positive(field.name, getattr(self, field.name))
             if field.type == "Decimal":
                 _check_amount(field.name, getattr(self, field.name))
         if not self.opening_price:
-            raise ValueError("Rules.opening_price takes a Decimal above 0")
+            raise ValueError("ExchangeRules.opening_price takes a Decimal above 0")
         if self.commission_rate >= 1:
-            raise ValueError("Rules.commission_rate takes a Decimal below 1")
-        if list(self.margin_levels) != sorted(set(self.margin_levels), reverse=True) or len(self.margin_levels) != 4:
-            raise ValueError("Rules.margin_levels takes four levels, falling")
+            raise ValueError("ExchangeRules.commission_rate takes a Decimal below 1")
+        if (
+            list(self.margin_level_thresholds) != sorted(set(self.margin_level_thresholds), reverse=True)
+            or len(self.margin_level_thresholds) != 4
+        ):
+            raise ValueError("ExchangeRules.margin_level_thresholds takes four levels, falling")
 
-    def retired_from_the_start(self) -> frozenset[str]:
+    def initial_retired_paths(self) -> frozenset[str]:
         """Every path and method that is retired when the exchange opens."""
-        return self.retired_paths | (RETIRED_PATHS if self.retired_calls == "gone" else frozenset())
+        return self.retired_paths | (RETIRED_PATHS if self.retired_endpoints == "gone" else frozenset())
 
-    def assets_of(self, symbol: str) -> tuple[str, str] | None:
+    def split_symbol(self, symbol: str) -> tuple[str, str] | None:
         """Base and quote asset of a symbol, or None where no such symbol exists."""
         if self.symbols is not None and symbol not in self.symbols:
             return None
@@ -213,25 +216,25 @@ class Rules:
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "retired_calls": get_args(CallsRetired),
-    "signing": get_args(SignatureNeed),
-    "websocket_expiration": get_args(TimeUnit),
-    "subscription_id": get_args(Presence),
-    "revocation": get_args(Presence),
-    "working_time": get_args(TimeText),
-    "renewal": get_args(Renewal),
-    "listen_key_expired_time": get_args(TimeText),
-    "listen_key_v2_host": get_args(V2Host),
-    "done_answer": get_args(DoneAnswer),
-    "margin_event_names": get_args(EventNames),
+    "retired_endpoints": get_args(RetiredEndpoints),
+    "signature_policy": get_args(SignaturePolicy),
+    "expiration_time_unit": get_args(TimeUnit),
+    "subscription_id": get_args(FieldPresence),
+    "revocation_notice": get_args(FieldPresence),
+    "working_time_type": get_args(TimestampType),
+    "resubscribe_response": get_args(ResubscribeResponse),
+    "listen_key_expired_time_type": get_args(TimestampType),
+    "listen_key_v2_host": get_args(ListenKeyV2Host),
+    "empty_body": get_args(EmptyBody),
+    "margin_event_name_style": get_args(EventNameStyle),
 }
 
 
 def _check_positive(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"Rules.{name} takes a whole number from 1")
+        raise ValueError(f"ExchangeRules.{name} takes a whole number from 1")
 
 
 def _check_amount(name: str, value: object) -> None:
     if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
-        raise ValueError(f"Rules.{name} takes a Decimal from 0")
+        raise ValueError(f"ExchangeRules.{name} takes a Decimal from 0")

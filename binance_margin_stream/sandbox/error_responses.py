@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from binance_margin_stream.sandbox.messages import Answer, Headers
+from binance_margin_stream.sandbox.messages import Headers, Response
 
-__all__ = ["CODE_STATUS", "EMPTY", "MESSAGES", "RefusedError", "error", "json_answer", "page"]
+__all__ = [
+    "EMPTY_RESPONSE",
+    "ERROR_MESSAGES",
+    "STATUS_BY_CODE",
+    "RefusedError",
+    "error_response",
+    "gateway_error_response",
+    "json_response",
+]
 
 _JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
 _HTML_TYPE = ("Content-Type", "text/html")
 
-EMPTY = Answer(200)
+EMPTY_RESPONSE = Response(200)
 """The answer of the calls that say nothing on success."""
 
-MESSAGES: dict[int, str] = {
+ERROR_MESSAGES: dict[int, str] = {
     -1003: "Too many requests.",
     -1020: "This operation is not supported.",
     -1021: "Timestamp for this request is outside of the recvWindow.",
@@ -33,7 +41,7 @@ MESSAGES: dict[int, str] = {
 }
 """The exchange's words for the codes that always read the same."""
 
-CODE_STATUS: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
+STATUS_BY_CODE: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
 """HTTP status of an error code; every other code comes with 400."""
 
 
@@ -42,26 +50,26 @@ class RefusedError(Exception):
 
     def __init__(self, code: int, message: str | None = None) -> None:
         self.code = code
-        self.message = MESSAGES[code] if message is None else message
+        self.message = ERROR_MESSAGES[code] if message is None else message
         super().__init__(f"{code} {self.message}")
 
 
-def json_answer(value: object, status: int = 200, headers: Headers = ()) -> Answer:
+def json_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
     """A JSON answer."""
     body = json.dumps(value, separators=(",", ":")).encode()
-    return Answer(status, body, (_JSON_TYPE, *headers))
+    return Response(status, body, (_JSON_TYPE, *headers))
 
 
-def error(refusal: RefusedError, status: int | None = None, headers: Headers = ()) -> Answer:
+def error_response(refusal: RefusedError, status: int | None = None, headers: Headers = ()) -> Response:
     """The exchange's error body, with the status that goes with the code unless one is given."""
     if status is None:
-        status = CODE_STATUS.get(refusal.code, 400)
-    return json_answer({"code": refusal.code, "msg": refusal.message}, status, headers)
+        status = STATUS_BY_CODE.get(refusal.code, 400)
+    return json_response({"code": refusal.code, "msg": refusal.message}, status, headers)
 
 
-def page(status: int, headers: Headers = ()) -> Answer:
+def gateway_error_response(status: int, headers: Headers = ()) -> Response:
     """The gateway's own page, as nginx writes it."""
-    title = f"{status} {_phrase(status)}"
+    title = f"{status} {_reason_phrase(status)}"
     lines = (
         "<html>",
         f"<head><title>{title}</title></head>",
@@ -72,10 +80,10 @@ def page(status: int, headers: Headers = ()) -> Answer:
         "</html>",
         "",
     )
-    return Answer(status, "\r\n".join(lines).encode(), (_HTML_TYPE, *headers))
+    return Response(status, "\r\n".join(lines).encode(), (_HTML_TYPE, *headers))
 
 
-def _phrase(status: int) -> str:
+def _reason_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -14,81 +14,81 @@ from binance_margin_stream.sandbox.faults.types import (
     ExpireCredentials,
     FreezeConnections,
     HalfOpenConnections,
+    ImmediateFault,
     MalformedFrame,
-    PromptFault,
     RevokeApiKey,
-    ServerShutdown,
+    ShutdownNotice,
 )
-from binance_margin_stream.sandbox.messages import Binary, Close, Cut, Text
-from binance_margin_stream.sandbox.model.connections import Connection
-from binance_margin_stream.sandbox.model.state import State
-from binance_margin_stream.sandbox.revocation import delete_listen_keys, revoke
+from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Text
+from binance_margin_stream.sandbox.model.connections import ServerConnection
+from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.revocation import delete_listen_keys, revoke_api_key
 
-__all__ = ["strike"]
+__all__ = ["apply_fault"]
 
 
-def strike(state: State, fault: PromptFault, targets: list[Connection], now: int) -> None:
+def apply_fault(state: ExchangeState, fault: ImmediateFault, connections: list[ServerConnection], now: int) -> None:
     """Let a fault strike: the given connections, or credentials, whoever holds them."""
-    state.tally.struck(fault)
+    state.metrics.record_fault(fault)
     match fault:
         case ExpireCredentials():
-            _expire(state, fault, now)
+            _expire_credentials(state, fault, now)
         case DeleteListenKeys(kind=kind):
             delete_listen_keys(state, kind)
         case RevokeApiKey(uid=uid):
-            revoke(state, uid, now)
+            revoke_api_key(state, uid, now)
         case _:
-            for connection in targets:
-                _strike_connection(state, fault, connection, now)
+            for connection in connections:
+                _apply_to_connection(state, fault, connection, now)
 
 
-def _strike_connection(state: State, fault: ConnectionFault, connection: Connection, now: int) -> None:
+def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connection: ServerConnection, now: int) -> None:
     match fault:
-        case DropConnections(how="close", code=code):
-            state.connections.end(connection, Close(code))
-        case DropConnections(how="reset" | "eof" as how):
-            state.connections.end(connection, Cut(how))
+        case DropConnections(mode="close", code=code):
+            state.connections.close(connection, Close(code))
+        case DropConnections(mode="reset" | "eof" as how):
+            state.connections.close(connection, Abort(how))
         case FreezeConnections():
             connection.frozen = True
         case HalfOpenConnections():
-            state.connections.lose(connection)
+            state.connections.drop_silently(connection)
         case DelayFrames(seconds=seconds):
-            connection.delay_ms = round(seconds * 1000)
+            connection.frame_delay_ms = round(seconds * 1000)
         case MalformedFrame(text=text):
             state.connections.send(connection, Text(text))
         case BinaryFrame(data=data):
             state.connections.send(connection, Binary(data))
-        case ServerShutdown():
-            _announce(state, fault, connection, now)
+        case ShutdownNotice():
+            _send_shutdown_notice(state, fault, connection, now)
 
 
-def _announce(state: State, fault: ServerShutdown, connection: Connection, now: int) -> None:
+def _send_shutdown_notice(state: ExchangeState, fault: ShutdownNotice, connection: ServerConnection, now: int) -> None:
     notice = {"e": "serverShutdown", "E": now}
-    shape = _natural_shape(connection) if fault.shape == "host" else fault.shape
+    envelope = _default_envelope(connection) if fault.envelope == "host" else fault.envelope
     wrapped: dict[str, object] = dict(notice)
-    if shape == "event":
+    if envelope == "event":
         wrapped = {"event": notice}
-    elif shape == "combined":
+    elif envelope == "combined":
         wrapped = {"stream": next(iter(connection.streams), ""), "data": notice}
     state.connections.send(connection, Text(json.dumps(wrapped, separators=(",", ":"))))
     if fault.close_after_seconds is not None:
         due = now + round(fault.close_after_seconds * 1000)
-        state.timers.at(due, lambda _, __: state.connections.end(connection, Close(1001)))
+        state.scheduler.call_at(due, lambda _, __: state.connections.close(connection, Close(1001)))
 
 
-def _natural_shape(connection: Connection) -> str:
+def _default_envelope(connection: ServerConnection) -> str:
     if connection.host == "websocket_api":
         return "event"
     return "combined" if connection.combined else "bare"
 
 
-def _expire(state: State, fault: ExpireCredentials, now: int) -> None:
-    if fault.which != "listen_keys":
-        for token in state.tokens.live():
-            state.tokens.end(token)
+def _expire_credentials(state: ExchangeState, fault: ExpireCredentials, now: int) -> None:
+    if fault.credentials != "listen_keys":
+        for token in state.listen_tokens.all():
+            state.listen_tokens.remove(token)
         for connection in state.connections.all():
             for subscription in list(connection.subscriptions.values()):
                 expire_subscription(state, connection, subscription, now)
-    if fault.which != "listen_tokens":
-        for key in state.keys.live():
+    if fault.credentials != "listen_tokens":
+        for key in state.listen_keys.all():
             expire_key(state, key, now)

@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
-    "Answer",
+    "Abort",
+    "AbortKind",
+    "Accepted",
     "Binary",
     "Close",
-    "Cut",
-    "CutHow",
-    "Delivery",
+    "DeliveryMode",
     "Frame",
     "Headers",
-    "Opened",
     "Output",
     "Ping",
     "Pong",
     "Request",
+    "Response",
     "Text",
 ]
 
 Headers = tuple[tuple[str, str], ...]
-Delivery = Literal["whole", "half", "reset", "hang"]
-CutHow = Literal["reset", "eof"]
+DeliveryMode = Literal["whole", "half", "reset", "hang"]
+AbortKind = Literal["reset", "eof"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +41,28 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     ip: str = "127.0.0.1"
 
-    def header(self, name: str) -> list[str]:
+    def get_header_values(self, name: str) -> list[str]:
         """Every value of a header; names are compared without regard to case."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """One HTTP answer, and how much of it reaches the client."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Headers = ()
-    delivery: Delivery = "whole"
+    delivery: DeliveryMode = "whole"
     delay_ms: int = 0
     """Wait this long before anything is sent: milliseconds of the client's time, not of the exchange's."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Accepted:
     """A WebSocket handshake that is accepted."""
 
-    connection: int
+    connection_id: int
     delay_ms: int = 0
     """Wait this long before the handshake is answered: milliseconds of the client's time."""
 
@@ -104,12 +104,12 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Abort:
     """An end without a close frame: a TCP reset, or a plain end of the byte stream."""
 
-    how: CutHow
+    kind: AbortKind
 
 
-Frame = Text | Binary | Ping | Pong | Close | Cut
+Frame = Text | Binary | Ping | Pong | Close | Abort
 Output = tuple[int, Frame]
 """The number of a connection, and what to send on it."""

@@ -15,30 +15,30 @@ from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.api.websocket_api import WEBSOCKET_API_PATH
 from binance_margin_stream.sandbox.clock import Clock
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.control.http import Work
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.control.http import OperationCall
 from binance_margin_stream.sandbox.control.operations import JSON
-from binance_margin_stream.sandbox.control.schedule import timetable
+from binance_margin_stream.sandbox.control.schedule import schedule_steps
 from binance_margin_stream.sandbox.control.script import Script, read_script
-from binance_margin_stream.sandbox.delivery.publishing import Event
+from binance_margin_stream.sandbox.delivery.publishing import EventPayload
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.faults.types import Fault
-from binance_margin_stream.sandbox.model.listen_keys import KeyKind
-from binance_margin_stream.sandbox.model.metrics import Counts, RestCall
-from binance_margin_stream.sandbox.model.users import CROSS, ApiAccount
+from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
+from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
+from binance_margin_stream.sandbox.model.users import CROSS, User
 from binance_margin_stream.sandbox.server.thread import ServerThread
-from binance_margin_stream.sandbox.trading_api import Market
+from binance_margin_stream.sandbox.trading_api import TradingApi
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox.server.tls import Certificates
 
 __all__ = ["Sandbox"]
 
-_DEFAULT_RULES = Rules()
-_PATIENCE_SECONDS = 1.0
+_DEFAULT_RULES = ExchangeRules()
+_MIN_PONG_SECONDS = 1.0
 
 
-class Sandbox(Market):
+class Sandbox(TradingApi):
     """An exchange on loopback that behaves like the real one and costs nothing. It is not an exchange.
 
     ``with Sandbox() as exchange:`` starts it; the handle may be used from any thread, and every call returns
@@ -52,7 +52,7 @@ class Sandbox(Market):
     def __init__(
         self,
         *,
-        rules: Rules = _DEFAULT_RULES,
+        rules: ExchangeRules = _DEFAULT_RULES,
         host: str = "127.0.0.1",
         port: int = 0,
         speed: float = 1.0,
@@ -83,16 +83,18 @@ class Sandbox(Market):
         self._port = port
         start = time.time_ns() // 1_000_000 if start_ms is None else start_ms
         Clock(start, speed, 0.0)
-        self._rules = _with_patience(rules, speed)
+        self._rules = _scale_rules(rules, speed)
         # A seed is for tests that must repeat; without one nobody can guess the keys.
         source = secrets.SystemRandom() if seed is None else random.Random(seed)
         self._exchange = Exchange(self._rules, source)
-        self._account = self._exchange.add_account()
-        self._certificates = _certificates(self._host) if tls else None
-        self._thread = ServerThread(self._exchange, self._rules, start, speed, self._carry_out, self._certificates)
+        self._user = self._exchange.add_user()
+        self._certificates = _create_certificates(self._host) if tls else None
+        self._server_thread = ServerThread(
+            self._exchange, self._rules, start, speed, self._run_operation, self._certificates
+        )
 
     def __repr__(self) -> str:
-        return f"<Sandbox {self._host}:{self._port} {self._thread.state}>"
+        return f"<Sandbox {self._host}:{self._port} {self._server_thread.state}>"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -113,24 +115,24 @@ class Sandbox(Market):
             RuntimeError: it was closed; make another one.
 
         """
-        self._port = self._thread.start(self._host, self._port) or self._port
+        self._port = self._server_thread.start(self._host, self._port) or self._port
         return self
 
     def close(self) -> None:
         """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
-        self._thread.close()
+        self._server_thread.close()
         if self._certificates is not None:
             self._certificates.close()
 
     @property
     def url(self) -> str:
         """Address of the REST calls. Raises `RuntimeError` before the start, where the system chooses the port."""
-        return f"http{self._s}://{self._authority}"
+        return f"http{self._scheme_suffix}://{self._authority}"
 
     @property
     def endpoints(self) -> Endpoints:
         """All addresses; they share one port."""
-        websocket = f"ws{self._s}://{self._authority}"
+        websocket = f"ws{self._scheme_suffix}://{self._authority}"
         return Endpoints(
             rest=self.url,
             websocket_api=websocket + WEBSOCKET_API_PATH,
@@ -153,44 +155,44 @@ class Sandbox(Market):
     @property
     def api_key(self) -> str:
         """API key of the account that is there from the start."""
-        return self._account.api_key
+        return self._user.api_key
 
     @property
     def api_secret(self) -> str:
         """Secret of the account that is there from the start, for signed requests."""
-        return self._account.api_secret
+        return self._user.api_secret
 
     @property
     def now(self) -> int:
         """Exchange time in milliseconds."""
-        return self._thread.do(lambda now: now)
+        return self._server_thread.call(lambda now: now)
 
     @property
-    def counts(self) -> Counts:
+    def metrics(self) -> Metrics:
         """What was asked and sent since the start."""
-        return self._thread.look(self._exchange.counts)
+        return self._server_thread.read(self._exchange.metrics)
 
     @property
     def rest_log(self) -> list[RestCall]:
         """The last REST calls, oldest first, without their parameters."""
-        return self._thread.look(self._exchange.rest_log)
+        return self._server_thread.read(self._exchange.rest_log)
 
     @property
-    def accounts(self) -> list[ApiAccount]:
+    def users(self) -> list[User]:
         """Every account, the one that is there from the start first."""
-        return self._thread.look(self._exchange.accounts)
+        return self._server_thread.read(self._exchange.users)
 
-    def add_account(self) -> ApiAccount:
+    def add_user(self) -> User:
         """Open another account; the answer holds its `api_key` and `api_secret`."""
-        return self._thread.look(self._exchange.add_account)
+        return self._server_thread.read(self._exchange.add_user)
 
-    def emit(self, event: Event, account: str = CROSS, api_key: str | None = None) -> int:
+    def send_event(self, event: EventPayload, account: str = CROSS, api_key: str | None = None) -> int:
         """Send an event as it is to everybody who is subscribed to an account.
 
         The account is ``cross`` or an isolated symbol. Returns how many frames went out.
         """
-        uid = self._uid(api_key)
-        return self._thread.do(lambda now: self._exchange.emit(event, uid, account, now))
+        uid = self._resolve_uid(api_key)
+        return self._server_thread.call(lambda now: self._exchange.send_event(event, uid, account, now))
 
     def revoke_api_key(self, api_key: str | None = None) -> None:
         """Take an API key away, by default that of the account that is there from the start.
@@ -200,13 +202,13 @@ class Sandbox(Market):
 
         """
         key = self.api_key if api_key is None else api_key
-        self._thread.do(lambda now: self._exchange.revoke_api_key(key, now))
+        self._server_thread.call(lambda now: self._exchange.revoke_api_key(key, now))
 
     def delete_listen_key(
         self,
         listen_key: str | None = None,
         *,
-        kind: KeyKind | None = None,
+        kind: ListenKeyKind | None = None,
         account: str = CROSS,
         api_key: str | None = None,
     ) -> bool:
@@ -215,36 +217,36 @@ class Sandbox(Market):
         Without a key, those of an account: of one kind, or all. Returns False where there was none.
         """
         if listen_key is not None:
-            return self._thread.do(lambda now: self._exchange.delete_named_listen_key(listen_key, now))
-        uid = self._uid(api_key)
-        return self._thread.do(lambda now: self._exchange.delete_listen_key(uid, account, kind, now))
+            return self._server_thread.call(lambda now: self._exchange.delete_named_listen_key(listen_key, now))
+        uid = self._resolve_uid(api_key)
+        return self._server_thread.call(lambda now: self._exchange.delete_listen_key(uid, account, kind, now))
 
-    def retire(self, path: str) -> None:
+    def retire_endpoint(self, path: str) -> None:
         """Answer 410 to a call from now on, such as ``/sapi/v1/userListenToken``."""
-        self._thread.look(lambda: self._exchange.retire(path))
+        self._server_thread.read(lambda: self._exchange.retire_endpoint(path))
 
-    def reinstate(self, path: str) -> None:
+    def restore_endpoint(self, path: str) -> None:
         """Serve a call again that `retire` or the rules took away."""
-        self._thread.look(lambda: self._exchange.reinstate(path))
+        self._server_thread.read(lambda: self._exchange.restore_endpoint(path))
 
-    def fail(
+    def inject_fault(
         self,
         fault: Fault | str,
         *,
         path: str | None = None,
         times: int | None = 1,
         connection: int | None = None,
-        in_seconds: float = 0.0,
+        after_seconds: float = 0.0,
         at_ms: int | None = None,
         probability: float = 1.0,
     ) -> None:
         """Let something go wrong.
 
         A fault is a name such as ``"half-open"``, or a value of `binance_margin_stream.sandbox.faults`. The names
-        are those of `named_faults`, whose ``named("drop", code=1011)`` takes parameters, too. Faults of calls,
+        are those of `NAMED_FAULTS`, whose ``create_fault("drop", code=1011)`` takes parameters, too. Faults of calls,
         handshakes, subscribes and events strike the next `times` of them, or all until `clear_faults` with None,
         on one path or on any; with a `probability`, each occasion may pass. The others strike once: one open
-        connection, or all of them. All that can wait: `in_seconds` from now, or until `at_ms`, both in exchange
+        connection, or all of them. All that can wait: `after_seconds` from now, or until `at_ms`, both in exchange
         time.
 
         Raises:
@@ -252,16 +254,16 @@ class Sandbox(Market):
 
         """
 
-        def fail(now: int) -> None:
-            at = now + round(in_seconds * 1000) if at_ms is None else at_ms
-            self._exchange.fail(
-                fault, now, path=path, times=times, connection=connection, at=at, probability=probability
+        def apply(now: int) -> None:
+            at = now + round(after_seconds * 1000) if at_ms is None else at_ms
+            self._exchange.inject_fault(
+                fault, now, path=path, times=times, connection=connection, at_ms=at, probability=probability
             )
 
-        self._thread.do(fail)
+        self._server_thread.call(apply)
 
-    def trouble(self, seed: int, every_seconds: float = 60.0, only: Sequence[str] | None = None) -> None:
-        """Let faults strike at random until `stop_trouble`: one in `every_seconds` of exchange time, on average.
+    def start_random_faults(self, seed: int, every_seconds: float = 60.0, faults: Sequence[str] | None = None) -> None:
+        """Let faults strike at random until `stop_random_faults`: one in `every_seconds` of exchange time, on average.
 
         `only` names those to choose from; by default all but those that nothing recovers from by itself. The
         same seed gives the same faults at the same distances.
@@ -270,17 +272,17 @@ class Sandbox(Market):
             ValueError: no time between faults, or a name that no fault has.
 
         """
-        self._thread.do(lambda now: self._exchange.trouble(seed, every_seconds, now, only))
+        self._server_thread.call(lambda now: self._exchange.start_random_faults(seed, every_seconds, now, faults))
 
-    def stop_trouble(self) -> None:
+    def stop_random_faults(self) -> None:
         """Let no more faults strike at random; those that are armed stay so."""
-        self._thread.look(self._exchange.stop_trouble)
+        self._server_thread.read(self._exchange.stop_random_faults)
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong. Connections that are frozen, slow or half open stay so."""
-        self._thread.look(self._exchange.clear_faults)
+        self._server_thread.read(self._exchange.clear_faults)
 
-    def advance(self, seconds: float) -> None:
+    def advance_time(self, seconds: float) -> None:
         """Step the exchange's time ahead, with all that happens until then.
 
         Pings that were due meanwhile are sent once, at the end; clients get a moment to answer. In a test
@@ -290,9 +292,9 @@ class Sandbox(Market):
             ValueError: a negative time.
 
         """
-        self._thread.step(seconds)
+        self._server_thread.advance(seconds)
 
-    def play(self, script: Script) -> None:
+    def run_script(self, script: Script) -> None:
         """Play a script, a YAML file or a list of its steps, and return when its last step is done.
 
         Every step has `at`, a time of day in UTC, or `after`, a time since the step before; `every` and `times`
@@ -305,12 +307,12 @@ class Sandbox(Market):
             RuntimeError: the sandbox is not running, or was closed meanwhile.
 
         """
-        for due, step in timetable(read_script(script), self.now):
-            self._thread.wait_until(due)
+        for due, step in schedule_steps(read_script(script), self.now):
+            self._server_thread.wait_until(due)
             step.run(self)
 
     @property
-    def _s(self) -> str:
+    def _scheme_suffix(self) -> str:
         return "" if self._certificates is None else "s"
 
     @property
@@ -322,21 +324,21 @@ class Sandbox(Market):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 - shown, not bound
         return f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
 
-    def _carry_out(self, work: Work) -> JSON:
-        return work.operation.run(self, work.arguments)
+    def _run_operation(self, call: OperationCall) -> JSON:
+        return call.operation.run(self, call.arguments)
 
 
-def _with_patience(rules: Rules, speed: float) -> Rules:
+def _scale_rules(rules: ExchangeRules, speed: float) -> ExchangeRules:
     """Rules that forgive a client a real second's silence, whatever that is in exchange time."""
-    patience_ms = int(speed * 1000 * _PATIENCE_SECONDS)
+    min_pong_ms = int(speed * 1000 * _MIN_PONG_SECONDS)
     return replace(
         rules,
-        pong_timeout_ms=max(rules.pong_timeout_ms, patience_ms),
-        stream_messages_per_second=rules.stream_messages_per_second + patience_ms // rules.ping_interval_ms,
+        pong_timeout_ms=max(rules.pong_timeout_ms, min_pong_ms),
+        stream_message_limit_per_second=rules.stream_message_limit_per_second + min_pong_ms // rules.ping_interval_ms,
     )
 
 
-def _certificates(host: str) -> Certificates:
+def _create_certificates(host: str) -> Certificates:
     try:
         from binance_margin_stream.sandbox.server.tls import Certificates
     except ModuleNotFoundError as missing:

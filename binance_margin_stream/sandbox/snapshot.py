@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.faults.types import ArmedFault
-from binance_margin_stream.sandbox.model.connections import Connection
-from binance_margin_stream.sandbox.model.metrics import Counts
+from binance_margin_stream.sandbox.faults.types import DeferredFault
+from binance_margin_stream.sandbox.model.connections import ServerConnection
+from binance_margin_stream.sandbox.model.metrics import Metrics
 from binance_margin_stream.sandbox.model.orders import Order
-from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
-from binance_margin_stream.sandbox.trading.margin import margin_level, status_at
+from binance_margin_stream.sandbox.trading.margin import classify_margin_level, compute_margin_level
 
-__all__ = ["masked", "overview"]
+__all__ = ["build_snapshot", "mask"]
 
 _SECRET_FIELDS = ("listenKey", "listenToken", "token")
 
 
-def masked(secret: str) -> str:
+def mask(secret: str) -> str:
     """A secret by its last four characters, enough to tell two apart."""
     return f"…{secret[-4:]}"
 
 
-def overview(state: State, now: int) -> dict[str, object]:
+def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     """Accounts, orders, connections, credentials, faults, counts and the last events, as a JSON object.
 
     Times are milliseconds of exchange time, ages and remaining lives are seconds of it.
@@ -33,19 +33,24 @@ def overview(state: State, now: int) -> dict[str, object]:
     return {
         "time": now,
         "users": [
-            {"uid": user.uid, "api_key": masked(user.api_key), "revoked": state.accounts.is_revoked(user.api_key)}
-            for user in state.accounts.all()
+            {"uid": user.uid, "api_key": mask(user.api_key), "revoked": state.users.is_revoked(user.api_key)}
+            for user in state.users.all()
         ],
-        "accounts": _accounts(state),
-        "orders": [_order(order) for order in state.orders.open()],
-        "connections": [_connection(connection, now) for connection in state.connections.all()],
-        "credentials": _credentials(state, now),
-        "retired": sorted(state.retired),
+        "accounts": _describe_accounts(state),
+        "orders": [_describe_order(order) for order in state.orders.open_orders()],
+        "connections": [_describe_connection(connection, now) for connection in state.connections.all()],
+        "credentials": _describe_credentials(state, now),
+        "retired": sorted(state.retired_paths),
         "faults": [
-            {"fault": _fault(each.fault), "path": each.path, "left": each.left, "probability": each.probability}
-            for each in state.faults.all()
+            {
+                "fault": _describe_fault(each.fault),
+                "path": each.path,
+                "remaining_uses": each.remaining_uses,
+                "probability": each.probability,
+            }
+            for each in state.pending_faults.all()
         ],
-        "counts": _counts(state.tally.snapshot(len(state.connections))),
+        "metrics": _describe_metrics(state.metrics.snapshot(len(state.connections))),
         "events": [
             {
                 "number": sent.number,
@@ -53,40 +58,40 @@ def overview(state: State, now: int) -> dict[str, object]:
                 "uid": sent.uid,
                 "account": sent.account,
                 "frames": sent.frames,
-                "event": _without_secrets(sent.event),
+                "event": _mask_secrets(sent.event),
             }
-            for sent in state.tally.event_log
+            for sent in state.metrics.event_log
         ],
     }
 
 
-def _accounts(state: State) -> list[dict[str, object]]:
+def _describe_accounts(state: ExchangeState) -> list[dict[str, object]]:
     """Every cross account, and the isolated ones that something happened in."""
-    whose = {(user.uid, CROSS) for user in state.accounts.all()} | state.ledger.accounts()
-    return [_account(state, uid, account) for uid, account in sorted(whose)]
+    whose = {(user.uid, CROSS) for user in state.users.all()} | state.ledger.accounts()
+    return [_describe_account(state, uid, account) for uid, account in sorted(whose)]
 
 
-def _account(state: State, uid: int, account: str) -> dict[str, object]:
-    level = margin_level(state.ledger, state.prices, uid, account)
-    balances = state.ledger.of_account(uid, account)
+def _describe_account(state: ExchangeState, uid: int, account: str) -> dict[str, object]:
+    level = compute_margin_level(state.ledger, state.prices, uid, account)
+    balances = state.ledger.get_balances(uid, account)
     return {
         "uid": uid,
         "account": account,
-        "margin_level": _amount(level),
-        "status": status_at(level, state.rules),
+        "margin_level": _format_amount(level),
+        "status": classify_margin_level(level, state.rules),
         "balances": {
             asset: {
-                "free": _amount(each.free),
-                "locked": _amount(each.locked),
-                "borrowed": _amount(each.borrowed),
-                "interest": _amount(each.interest),
+                "free": _format_amount(each.free),
+                "locked": _format_amount(each.locked),
+                "borrowed": _format_amount(each.borrowed),
+                "interest": _format_amount(each.interest),
             }
             for asset, each in balances.items()
         },
     }
 
 
-def _order(order: Order) -> dict[str, object]:
+def _describe_order(order: Order) -> dict[str, object]:
     return {
         "order_id": order.order_id,
         "uid": order.uid,
@@ -94,14 +99,14 @@ def _order(order: Order) -> dict[str, object]:
         "symbol": order.symbol,
         "side": order.side,
         "type": order.type,
-        "quantity": _amount(order.quantity),
-        "filled": _amount(order.filled),
-        "price": _amount(order.price),
+        "quantity": _format_amount(order.quantity),
+        "filled": _format_amount(order.filled),
+        "price": _format_amount(order.price),
         "status": order.status,
     }
 
 
-def _connection(connection: Connection, now: int) -> dict[str, object]:
+def _describe_connection(connection: ServerConnection, now: int) -> dict[str, object]:
     return {
         "id": connection.id,
         "host": connection.host,
@@ -110,41 +115,52 @@ def _connection(connection: Connection, now: int) -> dict[str, object]:
         "frozen": connection.frozen,
         "unanswered_pings": len(connection.unanswered_pings),
         "subscriptions": [
-            {"id": each.id, "uid": each.uid, "account": each.account, "left_seconds": _left(each.expires_at, now)}
+            {
+                "id": each.id,
+                "uid": each.uid,
+                "account": each.account,
+                "remaining_seconds": _remaining_seconds(each.expires_at, now),
+            }
             for each in connection.subscriptions.values()
         ],
-        "streams": [masked(stream) for stream in connection.streams],
+        "streams": [mask(stream) for stream in connection.streams],
     }
 
 
-def _credentials(state: State, now: int) -> list[dict[str, object]]:
-    keys = [(key.kind, key.text, key.uid, key.account, key.expires_at) for key in state.keys.live()]
-    tokens = [("listen_token", t.text, t.uid, t.account, t.expires_at) for t in state.tokens.live()]
+def _describe_credentials(state: ExchangeState, now: int) -> list[dict[str, object]]:
+    keys = [(key.kind, key.value, key.uid, key.account, key.expires_at) for key in state.listen_keys.all()]
+    tokens = [("listen_token", t.value, t.uid, t.account, t.expires_at) for t in state.listen_tokens.all()]
     return [
-        {"kind": kind, "text": masked(text), "uid": uid, "account": account, "left_seconds": _left(expires_at, now)}
+        {
+            "kind": kind,
+            "value": mask(text),
+            "uid": uid,
+            "account": account,
+            "remaining_seconds": _remaining_seconds(expires_at, now),
+        }
         for kind, text, uid, account, expires_at in (*keys, *tokens)
     ]
 
 
-def _counts(counts: Counts) -> dict[str, object]:
+def _describe_metrics(metrics: Metrics) -> dict[str, object]:
     return {
-        "rest_calls": counts.rest_calls,
-        "events_sent": counts.events_sent,
-        "handshakes_refused": counts.handshakes_refused,
-        "connections_opened": counts.connections_opened,
-        "connections_open": counts.connections_open,
-        "frames_received": counts.frames_received,
-        "frames_sent": counts.frames_sent,
-        "frames_lost": counts.frames_lost,
+        "rest_calls": metrics.rest_calls,
+        "events_sent": metrics.events_sent,
+        "handshakes_refused": metrics.handshakes_refused,
+        "connections_opened": metrics.connections_opened,
+        "connections_open": metrics.connections_open,
+        "frames_received": metrics.frames_received,
+        "frames_sent": metrics.frames_sent,
+        "frames_lost": metrics.frames_dropped,
     }
 
 
-def _without_secrets(event: Mapping[str, object]) -> dict[str, object]:
-    return {name: masked(str(value)) if name in _SECRET_FIELDS else value for name, value in event.items()}
+def _mask_secrets(event: Mapping[str, object]) -> dict[str, object]:
+    return {name: mask(str(value)) if name in _SECRET_FIELDS else value for name, value in event.items()}
 
 
-def _fault(fault: ArmedFault) -> str:
-    """Its name and what there is to know of it, in words: ``answer with, status 503``."""
+def _describe_fault(fault: DeferredFault) -> str:
+    """Its name and what there is to know of it, in words: ``static response, status 503``."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fault).__name__).lower()
     known = {field.name: getattr(fault, field.name) for field in fields(fault)}
     return ", ".join(
@@ -152,9 +168,9 @@ def _fault(fault: ArmedFault) -> str:
     )
 
 
-def _amount(value: Decimal) -> str:
+def _format_amount(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
-def _left(expires_at: int, now: int) -> float:
+def _remaining_seconds(expires_at: int, now: int) -> float:
     return max(0, expires_at - now) / 1000

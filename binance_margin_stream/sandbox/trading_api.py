@@ -8,13 +8,13 @@ from binance_margin_stream.sandbox.amounts import Number
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order
-from binance_margin_stream.sandbox.model.users import CROSS, ApiAccount
+from binance_margin_stream.sandbox.model.users import CROSS, User
 from binance_margin_stream.sandbox.server.thread import ServerThread
 
-__all__ = ["Market"]
+__all__ = ["TradingApi"]
 
 
-class Market:
+class TradingApi:
     """Orders, balances, debt and prices, for any thread; every call returns when it has taken effect.
 
     An account is ``cross`` or the symbol of an isolated one; without an API key it is that of the user who is
@@ -22,8 +22,8 @@ class Market:
     """
 
     _exchange: Exchange
-    _thread: ServerThread
-    _account: ApiAccount
+    _server_thread: ServerThread
+    _user: User
 
     def place_order(
         self,
@@ -48,9 +48,9 @@ class Market:
             ValueError: no such order is possible.
 
         """
-        uid, trading = self._uid(api_key), self._exchange.trading
-        return self._thread.do(
-            lambda now: trading.place(
+        uid, trading = self._resolve_uid(api_key), self._exchange.trading
+        return self._server_thread.call(
+            lambda now: trading.place_order(
                 uid,
                 account,
                 symbol,
@@ -82,9 +82,9 @@ class Market:
             ValueError: no such order is possible.
 
         """
-        uid, trading = self._uid(api_key), self._exchange.trading
-        return self._thread.do(
-            lambda now: trading.reject(uid, account, symbol, side, type, quantity, price, reason, now)
+        uid, trading = self._resolve_uid(api_key), self._exchange.trading
+        return self._server_thread.call(
+            lambda now: trading.reject_order(uid, account, symbol, side, type, quantity, price, reason, now)
         )
 
     def fill_order(
@@ -96,7 +96,7 @@ class Market:
             ValueError: no such order, not open, more than remains, worse than its limit, or too expensive.
 
         """
-        return self._thread.do(lambda now: self._exchange.trading.fill(order_id, quantity, price, now))
+        return self._server_thread.call(lambda now: self._exchange.trading.fill_order(order_id, quantity, price, now))
 
     def cancel_order(self, order_id: int | None = None) -> Order:
         """Cancel an order, by default the youngest open one.
@@ -105,7 +105,7 @@ class Market:
             ValueError: no such order, or not open.
 
         """
-        return self._thread.do(lambda now: self._exchange.trading.cancel(order_id, now))
+        return self._server_thread.call(lambda now: self._exchange.trading.cancel_order(order_id, now))
 
     def expire_order(self, order_id: int | None = None) -> Order:
         """Let an order expire, by default the youngest open one.
@@ -114,7 +114,7 @@ class Market:
             ValueError: no such order, or not open.
 
         """
-        return self._thread.do(lambda now: self._exchange.trading.expire(order_id, now))
+        return self._server_thread.call(lambda now: self._exchange.trading.expire_order(order_id, now))
 
     def set_price(self, symbol: str, price: Number) -> None:
         """Let a symbol trade at a price from now on.
@@ -126,16 +126,16 @@ class Market:
             ValueError: no such symbol, or no price.
 
         """
-        self._thread.do(lambda now: self._exchange.trading.set_price(symbol, price, now))
+        self._server_thread.call(lambda now: self._exchange.trading.set_price(symbol, price, now))
 
     def price(self, symbol: str) -> Decimal:
-        """What a symbol trades at; `Rules.opening_price` until one is set.
+        """What a symbol trades at; `ExchangeRules.opening_price` until one is set.
 
         Raises:
             ValueError: no such symbol.
 
         """
-        return self._thread.look(lambda: self._exchange.trading.price(symbol))
+        return self._server_thread.read(lambda: self._exchange.trading.price(symbol))
 
     def borrow(self, asset: str, amount: Number, account: str = CROSS, api_key: str | None = None) -> None:
         """Borrow: a liability change on the risk stream, then the balance.
@@ -144,8 +144,8 @@ class Market:
             ValueError: the amount is not above zero, or there is no such account.
 
         """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.borrow(uid, account, asset, amount, now))
+        uid = self._resolve_uid(api_key)
+        self._server_thread.call(lambda now: self._exchange.trading.borrow(uid, account, asset, amount, now))
 
     def repay(self, asset: str, amount: Number | None = None, account: str = CROSS, api_key: str | None = None) -> None:
         """Repay debt, interest first: a liability change on the risk stream, then the balance.
@@ -156,50 +156,52 @@ class Market:
             ValueError: nothing is owed, or less than that, or the account has not enough of it.
 
         """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.repay(uid, account, asset, amount, now))
+        uid = self._resolve_uid(api_key)
+        self._server_thread.call(lambda now: self._exchange.trading.repay(uid, account, asset, amount, now))
 
     def charge_interest(self, rate: Number, account: str = CROSS, api_key: str | None = None) -> None:
         """Charge interest now, such as ``"0.0001"`` of what was borrowed: a liability change for each asset.
 
-        What `Rules.hourly_interest` says is charged by itself at every full hour.
+        What `ExchangeRules.hourly_interest_rate` says is charged by itself at every full hour.
 
         Raises:
             ValueError: the rate is not above zero, or there is no such account.
 
         """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.charge_interest(uid, account, rate, now))
+        uid = self._resolve_uid(api_key)
+        self._server_thread.call(lambda now: self._exchange.trading.charge_interest(uid, account, rate, now))
 
-    def balance_update(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
+    def change_balance(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
         """Move an asset into the account, or out of it with a negative delta.
 
         Raises:
             ValueError: the account has less than that, or there is no such account.
 
         """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.change_balance(uid, account, asset, delta, now))
+        uid = self._resolve_uid(api_key)
+        self._server_thread.call(lambda now: self._exchange.trading.change_balance(uid, account, asset, delta, now))
 
-    def external_lock(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
+    def change_external_lock(self, asset: str, delta: Number, account: str = CROSS, api_key: str | None = None) -> None:
         """Lock an asset for something outside the account, or unlock it with a negative delta.
 
         Raises:
             ValueError: the account has not so much that is free, or locked, or there is no such account.
 
         """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.external_lock(uid, account, asset, delta, now))
+        uid = self._resolve_uid(api_key)
+        self._server_thread.call(
+            lambda now: self._exchange.trading.change_external_lock(uid, account, asset, delta, now)
+        )
 
-    def margin_call(self, level: Number, status: str = "MARGIN_CALL", api_key: str | None = None) -> None:
+    def send_margin_call(self, level: Number, status: str = "MARGIN_CALL", api_key: str | None = None) -> None:
         """Tell a margin level of the cross account on the risk stream, whatever the account owes.
 
         Raises:
             ValueError: the level is not a number.
 
         """
-        uid = self._uid(api_key)
-        self._thread.do(lambda now: self._exchange.trading.margin_call(uid, level, status, now))
+        uid = self._resolve_uid(api_key)
+        self._server_thread.call(lambda now: self._exchange.trading.send_margin_call(uid, level, status, now))
 
     def balances(self, account: str = CROSS, api_key: str | None = None) -> dict[str, Balance]:
         """What an account holds and owes, by asset; only the assets that it had to do with.
@@ -208,8 +210,8 @@ class Market:
             ValueError: there is no such account.
 
         """
-        uid = self._uid(api_key)
-        return self._thread.look(lambda: self._exchange.trading.balances(uid, account))
+        uid = self._resolve_uid(api_key)
+        return self._server_thread.read(lambda: self._exchange.trading.balances(uid, account))
 
     def open_orders(self, account: str = CROSS, api_key: str | None = None) -> list[Order]:
         """The open orders of an account, oldest first.
@@ -218,8 +220,8 @@ class Market:
             ValueError: there is no such account.
 
         """
-        uid = self._uid(api_key)
-        return self._thread.look(lambda: self._exchange.trading.open_orders(uid, account))
+        uid = self._resolve_uid(api_key)
+        return self._server_thread.read(lambda: self._exchange.trading.open_orders(uid, account))
 
     def margin_level(self, account: str = CROSS, api_key: str | None = None) -> Decimal:
         """What an account holds, divided by what it owes; 999 at most, as for one without debt.
@@ -228,8 +230,8 @@ class Market:
             ValueError: there is no such account.
 
         """
-        uid = self._uid(api_key)
-        return self._thread.look(lambda: self._exchange.trading.margin_level(uid, account))
+        uid = self._resolve_uid(api_key)
+        return self._server_thread.read(lambda: self._exchange.trading.margin_level(uid, account))
 
-    def _uid(self, api_key: str | None) -> int:
-        return self._account.uid if api_key is None else self._exchange.account(api_key).uid
+    def _resolve_uid(self, api_key: str | None) -> int:
+        return self._user.uid if api_key is None else self._exchange.get_user(api_key).uid

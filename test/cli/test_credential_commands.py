@@ -8,9 +8,9 @@ import pytest
 from cli_program import run_cli
 
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
-OLD = Rules(retired_calls="served")
+OLD = ExchangeRules(retired_endpoints="served")
 KINDS = [["--kind", "v2"], ["--kind", "risk"], ["--kind", "cross"], ["-i", "BTCUSDT"]]
 
 
@@ -86,7 +86,7 @@ def test_a_token_is_created_for_as_long_as_asked():
 
 
 def test_a_secret_signs_the_token_call():
-    with Sandbox(rules=Rules(signing="required")) as exchange:
+    with Sandbox(rules=ExchangeRules(signature_policy="required")) as exchange:
         assert run_cli("token", "create", exchange=exchange).returncode == ExitCode.BAD_PARAMETER
         assert run_cli("token", "create", exchange=exchange, BINANCE_API_SECRET=exchange.api_secret).returncode == 0
 
@@ -116,16 +116,16 @@ def test_a_key_can_come_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (faults.banned(), ExitCode.BANNED),
+        (faults.ip_banned(), ExitCode.BANNED),
         (faults.too_many_requests(90), ExitCode.RATE_LIMITED),
         (faults.forbidden(), ExitCode.BLOCKED),
-        (faults.AnswerWith(200, b"<html>login</html>"), ExitCode.UNREACHABLE),
-        (faults.AnswerWith(400, b'{"code":-1121,"msg":"Invalid symbol."}'), ExitCode.BAD_PARAMETER),
+        (faults.StaticResponse(200, b"<html>login</html>"), ExitCode.UNREACHABLE),
+        (faults.StaticResponse(400, b'{"code":-1121,"msg":"Invalid symbol."}'), ExitCode.BAD_PARAMETER),
     ],
 )
 def test_each_failure_of_a_call_has_its_exit_code(fault, code):
     with Sandbox() as exchange:
-        exchange.fail(fault, times=None)
+        exchange.inject_fault(fault, times=None)
         done = run_cli("token", "create", exchange=exchange)
     assert (done.returncode, done.stdout) == (code, "")
     assert len(done.stderr.splitlines()) == 1
@@ -151,7 +151,7 @@ def test_no_command_shows_a_secret_however_loud_it_is(command, well):
         secrets = [exchange.api_key, exchange.api_secret, listen_key]
         if not well:
             echo = " ".join(secrets).encode()
-            exchange.fail(faults.AnswerWith(503, b"<html><title>" + echo + b"</title></html>"), times=None)
+            exchange.inject_fault(faults.StaticResponse(503, b"<html><title>" + echo + b"</title></html>"), times=None)
         if well and command[0] == "listen":
             command = [*command, "-i", "NOSUCHPAIR"]  # so that it ends by itself
         more = {"BINANCE_API_SECRET": exchange.api_secret, "BINANCE_LISTEN_KEY": listen_key}

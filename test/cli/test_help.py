@@ -34,7 +34,7 @@ def arguments_of(line: str) -> list[str]:
 def parsed(arguments: list[str]) -> str:
     """The command that these arguments choose. Raises what the parser raises."""
     if arguments[0] == "sandbox":  # which has a parser of its own
-        command_of_sandbox._parser(f"{PROGRAM_NAME} sandbox").parse_args(arguments[1:])
+        command_of_sandbox._create_parser(f"{PROGRAM_NAME} sandbox").parse_args(arguments[1:])
         return f"{PROGRAM_NAME} sandbox"
     command, context, path = get_command(app), None, PROGRAM_NAME
     while True:

@@ -9,10 +9,10 @@ import pytest
 from api_methods import API_METHODS, ApiMethod
 
 import binance_margin_stream as sdk
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 TOKEN = API_METHODS[6]
-SERVED = Rules(retired_calls="served")
+SERVED = ExchangeRules(retired_endpoints="served")
 RETIRED = [call for call in API_METHODS if "userDataStream" in call.path]
 KEEP_ALIVE = [call for call in API_METHODS if call.http_method == "PUT"]
 
@@ -30,7 +30,7 @@ def created(call: ApiMethod, client: sdk.ApiClient) -> dict[str, str]:
     return {"listen_key": post.bind(client)().listen_key}
 
 
-@pytest.mark.parametrize("rules", [SERVED, replace(SERVED, done_answer="object")], ids=["nothing", "object"])
+@pytest.mark.parametrize("rules", [SERVED, replace(SERVED, empty_body="object")], ids=["nothing", "object"])
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_every_call_works_and_its_weight_can_be_read(call, rules):
     with Sandbox(rules=rules) as exchange, client_for(exchange) as client:
@@ -55,7 +55,7 @@ def test_a_retired_call_is_gone_by_default(call):
 def test_the_next_retirement_is_told_too(call):
     with Sandbox() as exchange, client_for(exchange) as client:
         arguments = created(call, client)
-        exchange.retire(call.path)
+        exchange.retire_endpoint(call.path)
         with pytest.raises(sdk.EndpointRetiredError):
             call.bind(client)(**arguments)
 
@@ -116,14 +116,14 @@ def test_a_token_lives_as_long_as_asked_for(validity):
 
 @pytest.mark.parametrize("signing", ["optional", "required"])
 def test_a_signed_token_call_is_taken(signing):
-    with Sandbox(rules=Rules(signing=signing)) as exchange:
+    with Sandbox(rules=ExchangeRules(signature_policy=signing)) as exchange:
         auth = sdk.ApiKeyAuth(exchange.api_key, exchange.api_secret)
         with client_for(exchange, auth=auth) as client:
             assert TOKEN.bind(client)(is_isolated=True, symbol="BTCUSDT").token
 
 
 def test_a_token_call_without_a_secret_fails_where_signing_is_required():
-    with Sandbox(rules=Rules(signing="required")) as exchange, client_for(exchange) as client:
+    with Sandbox(rules=ExchangeRules(signature_policy="required")) as exchange, client_for(exchange) as client:
         with pytest.raises(sdk.BadParameterError, match=r"timestamp|signature"):
             TOKEN.bind(client)()
 
@@ -146,7 +146,7 @@ def test_a_clock_that_is_hours_off_is_corrected(hours):
 
 
 def test_a_rate_limit_and_then_a_ban_arrive_as_such():
-    rules = Rules(uid_weight_limit=3, refusals_before_ban=2)
+    rules = ExchangeRules(uid_weight_limit=3, refusals_before_ban=2)
     with Sandbox(rules=rules) as exchange, client_for(exchange) as client:
         errors = []
         for _ in range(8):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from api_methods import API_METHODS
 
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 DOCS = Path(__file__).parents[2] / "docs"
 MODEL_PAGES = ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken")
@@ -23,11 +23,11 @@ def programs(page: str) -> list[str]:
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_the_program_of_a_call_runs(call, monkeypatch, capsys):
     (program,) = (text for text in programs(call.api_class) if f".{call.name}(" in text)
-    with Sandbox(rules=Rules(retired_calls="served")) as exchange:
+    with Sandbox(rules=ExchangeRules(retired_endpoints="served")) as exchange:
         monkeypatch.setenv("BINANCE_API_KEY", exchange.api_key)
         here = program.replace("ApiKeyAuth.from_env()", "ApiKeyAuth.from_env(), endpoints=exchange.endpoints")
         exec(compile(here, call.api_class, "exec"), {"exchange": exchange})
-        assert exchange.counts.rest_calls == 1
+        assert exchange.metrics.rest_calls == 1
     said = capsys.readouterr().out
     assert said
     assert ("listen key is gone" in said or "correct the parameter" in said) == ("listen_key" in call.arguments)

@@ -47,7 +47,7 @@ def test_a_program_that_follows_does_so_until_it_is_told_to_stop(program):
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as run:
-            while exchange.emit({"e": "unheardOf", "E": 1}) == 0 and run.poll() is None:
+            while exchange.send_event({"e": "unheardOf", "E": 1}) == 0 and run.poll() is None:
                 time.sleep(0.02)
             exchange.fill_order(exchange.place_order(symbol="BTCUSDT", quantity="1", price="60000").order_id)
             assert run.stdout

@@ -54,12 +54,12 @@ def test_it_is_well_then_not_then_well_again_and_ends_on_sigterm():
     with Sandbox() as exchange, service(exchange) as process:
         port = port_of(process)
         assert status_of(port) == 200
-        exchange.fail(faults.RefuseHandshake(), times=None)
-        exchange.fail(faults.DropConnections("reset"))
+        exchange.inject_fault(faults.RefuseHandshake(), times=None)
+        exchange.inject_fault(faults.DropConnections("reset"))
         wait_for(port, 503)
         exchange.clear_faults()
         wait_for(port, 200)
-        exchange.balance_update("USDT", "1")
+        exchange.change_balance("USDT", "1")
         assert process.stdout
         assert '"kind":"StreamGap"' in process.stdout.readline()
         assert '"kind":"BalanceUpdate"' in process.stdout.readline() + process.stdout.readline()

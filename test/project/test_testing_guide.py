@@ -75,7 +75,7 @@ def test_and_is_gone_after_its_test(margin_sandbox):
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_stream_is_that_of_the_same_exchange(margin_sandbox, margin_stream, number):
     seen.add(margin_sandbox.url)
-    margin_sandbox.balance_update("USDT", number)
+    margin_sandbox.change_balance("USDT", number)
     assert next(margin_stream).delta == number
     assert len(seen) == 1
 """

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sandbox_client import Client
+from sandbox_client import SandboxClient
 
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 
 @pytest.fixture
 def exchange() -> Iterator[Sandbox]:
-    with Sandbox(rules=Rules(retired_calls="served")) as exchange:
+    with Sandbox(rules=ExchangeRules(retired_endpoints="served")) as exchange:
         yield exchange
 
 
 @pytest.fixture
-def client(exchange: Sandbox) -> Client:
-    return Client(exchange)
+def client(exchange: Sandbox) -> SandboxClient:
+    return SandboxClient(exchange)
 
 
 @pytest.fixture
-def standing() -> Iterator[Client]:
+def standing() -> Iterator[SandboxClient]:
     """A client of an exchange whose time stands still."""
-    with Sandbox(rules=Rules(retired_calls="served"), speed=0, start_ms=1_795_381_200_000) as exchange:
-        yield Client(exchange)
+    with Sandbox(rules=ExchangeRules(retired_endpoints="served"), speed=0, start_ms=1_795_381_200_000) as exchange:
+        yield SandboxClient(exchange)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandbox_client import SECONDS
+from sandbox_client import TIMEOUT_SECONDS
 
 from binance_margin_stream.sandbox import Sandbox
 from binance_margin_stream.sandbox.cli import main
@@ -52,7 +52,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTER
 
 
 def state(url: str) -> dict[str, object]:
-    with urllib.request.urlopen(f"{url}/sandbox/state", timeout=SECONDS) as answer:
+    with urllib.request.urlopen(f"{url}/sandbox/state", timeout=TIMEOUT_SECONDS) as answer:
         read: dict[str, object] = json.load(answer)
     return read
 
@@ -64,14 +64,14 @@ def url_of(said: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_to_paste_and_ends_cleanly(number: signal.Signals) -> None:
-    with running("--retired-calls", "served") as (process, said):
+    with running("--retired-endpoints", "served") as (process, said):
         assert "This is not an exchange" in said
         url = url_of(said)
         (key,) = re.findall(r"BINANCE_API_KEY=(\S+)", said)
         assert f"export {URL_VARIABLE}={url}\n" in said
         assert f"page            {url}/\n" in said
         request = urllib.request.Request(f"{url}/sapi/v1/userDataStream", method="POST", headers={"X-MBX-APIKEY": key})
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             assert answer.status == 200
         assert ended(process, number) == (0, "The sandbox is closed.\n", "")
 
@@ -109,7 +109,7 @@ def test_it_lets_faults_loose() -> None:
         assert "Fault server-error, with probability 0.25." in said
         assert "Random faults about every 30 s, from seed 7: drop, freeze." in said
         (armed,) = state(url_of(said))["faults"]  # type: ignore[misc]  # JSON
-        assert (armed["left"], armed["probability"]) == (None, 0.25)
+        assert (armed["remaining_uses"], armed["probability"]) == (None, 0.25)
 
 
 def test_it_speaks_tls_and_says_whom_to_trust() -> None:
@@ -151,7 +151,7 @@ def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) ->
     [
         ["--port", "70000"],
         ["--port", "x"],
-        ["--retired-calls", "perhaps"],
+        ["--retired-endpoints", "perhaps"],
         ["--start", "9"],
         ["--start", "25:00"],
         ["--every", "0"],
@@ -177,16 +177,16 @@ def test_a_running_sandbox_is_driven(
     assert main(["do", "place-order", "--symbol", "ETHUSDT", "--side", "SELL", "--quantity", "0.5"]) == 0
     placed = json.loads(capsys.readouterr().out)
     assert (placed["order_id"], placed["symbol"], placed["quantity"]) == (1, "ETHUSDT", "0.5")
-    assert main(["do", "balance-update", "--asset", "USDT", "--delta", "-5"]) == 0
+    assert main(["do", "change-balance", "--asset", "USDT", "--delta", "-5"]) == 0
     assert json.loads(capsys.readouterr().out) is None
     assert exchange.balances()["USDT"].free == 999_995
-    assert main(["do", "emit", "--event", '{"e": "news"}']) == 0
-    assert main(["do", "fail", "--fault", "server-error", "--times", "null"]) == 0
+    assert main(["do", "send-event", "--event", '{"e": "news"}']) == 0
+    assert main(["do", "inject-fault", "--fault", "server-error", "--times", "null"]) == 0
     capsys.readouterr()
     assert main(["do", "state"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [order["order_id"] for order in shown["orders"]] == [1]
-    assert shown["faults"][0]["left"] is None
+    assert shown["faults"][0]["remaining_uses"] is None
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(exchange: Sandbox) -> None:
@@ -220,7 +220,7 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, example in (
         (["--help"], "--faults server-error:0.1,429:0.05"),
         (["do", "--help"], "do place-order --symbol ETHUSDT"),
-        (["do", "fail", "--help"], "half-open"),
+        (["do", "inject-fault", "--help"], "half-open"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(arguments)

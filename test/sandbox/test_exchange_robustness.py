@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 
-from exchange_harness import CALLS, SUBSCRIBE, UNSUBSCRIBE, Desk
+from exchange_harness import ENDPOINTS, SUBSCRIBE, UNSUBSCRIBE, ExchangeHarness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.api.handshakes import is_websocket_path
-from binance_margin_stream.sandbox.messages import Answer, Binary, Frame, Opened, Ping, Pong, Request, Text
+from binance_margin_stream.sandbox.messages import Accepted, Binary, Frame, Ping, Pong, Request, Response, Text
 
 raw_text = st.binary(max_size=60).map(lambda data: data.decode("utf-8", "surrogateescape"))
 methods = st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD"]) | st.text(max_size=8)
 names = st.sampled_from(["listenKey", "symbol", "isIsolated", "validity", "timestamp", "recvWindow", "signature"])
 pairs = st.lists(st.tuples(names, raw_text | st.integers().map(str) | st.just("BTCUSDT")), max_size=5)
 queries = raw_text | pairs.map(lambda sent: "&".join(f"{name}={value}" for name, value in sent))
-paths = st.sampled_from([path for _, path in CALLS]) | raw_text
+paths = st.sampled_from([path for _, path in ENDPOINTS]) | raw_text
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -49,10 +49,10 @@ few = settings(max_examples=150, deadline=None)
     method=methods, path=paths, query=queries, body=queries, extra=st.lists(st.tuples(raw_text, raw_text), max_size=3)
 )
 def test_any_request_is_answered(method: str, path: str, query: str, body: str, extra: list[tuple[str, str]]) -> None:
-    desk = Desk()
-    headers = (("X-MBX-APIKEY", desk.user.api_key), *extra)
+    harness = ExchangeHarness()
+    headers = (("X-MBX-APIKEY", harness.user.api_key), *extra)
     request = Request(method, f"{path}?{query}", headers, body.encode("utf-8", "surrogateescape"))
-    answer = desk.exchange.rest(request, desk.now)
+    answer = harness.exchange.handle_rest(request, harness.now)
     assert answer.status in (200, 400, 401, 404, 405, 413, 415)
     if dict(answer.headers).get("Content-Type", "").startswith("application/json"):
         json.loads(answer.body)
@@ -62,7 +62,7 @@ def test_any_request_is_answered(method: str, path: str, query: str, body: str, 
 @given(target=raw_text | st.builds("{}{}".format, st.sampled_from(["/ws/", "/stream?streams=", "/stream?"]), raw_text))
 def test_any_handshake_is_answered(target: str) -> None:
     is_websocket_path(target)
-    assert isinstance(Desk().connect(target), Opened | Answer)
+    assert isinstance(ExchangeHarness().connect(target), Accepted | Response)
 
 
 @few
@@ -71,11 +71,11 @@ def test_any_handshake_is_answered(target: str) -> None:
     sent=st.lists(st.tuples(frames, st.integers(0, 30_000)), max_size=12),
 )
 def test_any_frames_are_survived(target: str, sent: list[tuple[Frame, int]]) -> None:
-    desk = Desk(Rules(retired_calls="served"))
-    connection = desk.open(target)
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served"))
+    connection = harness.open_connection(target)
     for frame, pause in sent:
-        desk.exchange.receive(connection, frame, desk.now)
-        desk.now += pause
-    desk.texts(connection)
-    desk.exchange.disconnected(connection, desk.now)
-    assert desk.exchange.counts().connections_open == 0
+        harness.exchange.receive(connection, frame, harness.now)
+        harness.now += pause
+    harness.take_texts(connection)
+    harness.exchange.on_disconnected(connection, harness.now)
+    assert harness.exchange.metrics().connections_open == 0

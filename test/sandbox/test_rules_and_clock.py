@@ -9,54 +9,54 @@ from pathlib import Path
 import pytest
 
 import binance_margin_stream.sandbox as sandbox
-from binance_margin_stream.sandbox import Rules
+from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.clock import Clock
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"retired_calls": "perhaps"},
-        {"signing": "sometimes"},
-        {"websocket_expiration": "ns"},
+        {"retired_endpoints": "perhaps"},
+        {"signature_policy": "sometimes"},
+        {"expiration_time_unit": "ns"},
         {"subscription_id": "maybe"},
-        {"renewal": "later"},
-        {"revocation": "perhaps"},
-        {"working_time": "float"},
-        {"listen_key_expired_time": "float"},
+        {"resubscribe_response": "later"},
+        {"revocation_notice": "perhaps"},
+        {"working_time_type": "float"},
+        {"listen_key_expired_time_type": "float"},
         {"listen_key_v2_host": "elsewhere"},
-        {"margin_event_names": "lower"},
+        {"margin_event_name_style": "lower"},
         {"ping_interval_ms": 0},
         {"ip_weight_limit": -1},
-        {"log_size": 1.5},
-        {"body_limit": True},
+        {"max_log_entries": 1.5},
+        {"max_body_bytes": True},
     ],
 )
 def test_a_typing_error_cannot_pass_for_a_rule(wrong: dict[str, object]) -> None:
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"Rules.{name} takes"):
-        Rules(**wrong)  # type: ignore[arg-type]  # that is what is tested
+    with pytest.raises(ValueError, match=f"ExchangeRules.{name} takes"):
+        ExchangeRules(**wrong)  # type: ignore[arg-type]  # that is what is tested
 
 
 def test_rules_cannot_be_changed_under_a_running_exchange() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Rules().renewal = "new_id"  # type: ignore[misc]  # that is what is tested
+        ExchangeRules().resubscribe_response = "new_id"  # type: ignore[misc]  # that is what is tested
 
 
 def test_time_can_run_at_any_speed() -> None:
     clock = Clock(1_000, 1440.0, 50.0)
-    assert clock.at(50.0) == 1_000
-    assert clock.at(110.0) == 1_000 + 86_400_000
-    assert clock.wait_for(1_000 + 86_400_000, 50.0) == pytest.approx(60.0)
-    assert clock.wait_for(1_000, 60.0) == 0.0
+    assert clock.to_exchange_ms(50.0) == 1_000
+    assert clock.to_exchange_ms(110.0) == 1_000 + 86_400_000
+    assert clock.seconds_until(1_000 + 86_400_000, 50.0) == pytest.approx(60.0)
+    assert clock.seconds_until(1_000, 60.0) == 0.0
 
 
 def test_time_can_stand_still_and_be_stepped() -> None:
     clock = Clock(1_000, 0, 50.0)
-    assert clock.at(99.0) == 1_000
-    assert clock.wait_for(2_000, 99.0) is None
-    clock.step(1.5)
-    assert clock.at(99.0) == 2_500
+    assert clock.to_exchange_ms(99.0) == 1_000
+    assert clock.seconds_until(2_000, 99.0) is None
+    clock.advance(1.5)
+    assert clock.to_exchange_ms(99.0) == 2_500
 
 
 def test_time_does_not_run_backwards() -> None:
@@ -64,7 +64,7 @@ def test_time_does_not_run_backwards() -> None:
         with pytest.raises(ValueError, match="speed takes"):
             Clock(0, speed, 0.0)
     with pytest.raises(ValueError, match="seconds takes"):
-        Clock(0, 1.0, 0.0).step(-1)
+        Clock(0, 1.0, 0.0).advance(-1)
 
 
 def test_the_sandbox_reads_the_facts_for_itself() -> None:
@@ -81,16 +81,16 @@ def test_the_sandbox_reads_the_facts_for_itself() -> None:
 
 def test_public_names() -> None:
     assert sorted(sandbox.__all__) == [
-        "ApiAccount",
         "Balance",
-        "Counts",
-        "NAMED",
+        "ExchangeRules",
+        "Metrics",
+        "NAMED_FAULTS",
         "Order",
         "RestCall",
-        "Rules",
         "Sandbox",
+        "User",
+        "create_fault",
         "faults",
-        "named",
     ]
     for name in sandbox.__all__:
         assert getattr(sandbox, name) is not None

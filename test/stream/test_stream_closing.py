@@ -147,10 +147,10 @@ class TestClosing:
 
         async def main():
             with Sandbox() as exchange:
-                exchange.fail(faults.Hang(), path=TOKENS, times=None)
+                exchange.inject_fault(faults.NoResponse(), path=TOKENS, times=None)
                 stream = stream_of(exchange, timeout=Timeout(connect=2.0, read=30.0))
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: exchange.counts.calls(TOKENS) == 1)
+                await until(lambda: exchange.metrics.count_rest_calls(TOKENS) == 1)
                 async with asyncio.timeout(3):
                     await leave(stream, entering)
                 await until(lambda: not calls_under_way(), within=3)
@@ -168,7 +168,7 @@ class TestClosing:
     def test_a_call_that_ends_in_time_is_waited_for(self):
         async def main():
             with Sandbox() as exchange:
-                exchange.fail(faults.DelayAnswer(1.0), path=TOKENS)
+                exchange.inject_fault(faults.DelayedResponse(1.0), path=TOKENS)
                 stream = stream_of(exchange)
                 entering = asyncio.create_task(stream.__aenter__())
                 await until(lambda: len(calls_under_way()) == 1)
@@ -218,7 +218,7 @@ class TestClosing:
                     with pytest.raises(StopAsyncIteration):
                         await waiting
                     assert time.monotonic() - started < 2
-                    await until(lambda: exchange.counts.connections_open == 0)
+                    await until(lambda: exchange.metrics.connections_open == 0)
 
         asyncio.run(main())
 
@@ -280,10 +280,10 @@ class TestRenewal:
             rules = replace(QUICK, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0)  # after 1.5 s
             with Sandbox() as exchange:
                 async with stream_of(exchange, settings=rules, on_change=told.append) as stream:
-                    exchange.fail(faults.RefuseSubscribe())
+                    exchange.inject_fault(faults.RefuseSubscribe())
                     await until(lambda: any(change.name == "renewal failed" for change in told))
                     await until(lambda: stream.health.renewals == 1, within=1.0)
-                    assert exchange.counts.calls(TOKENS) == 3
+                    assert exchange.metrics.count_rest_calls(TOKENS) == 3
 
         asyncio.run(main())
 
@@ -292,12 +292,12 @@ class TestSources:
     def test_one_that_was_retired_is_not_gone_back_to_when_the_next_is_retired_too(self):
         async def main():
             with Sandbox() as exchange:
-                exchange.retire(TOKENS)
-                exchange.retire(KEYS)
+                exchange.retire_endpoint(TOKENS)
+                exchange.retire_endpoint(KEYS)
                 with pytest.raises(StreamError, match="cannot go on"):
                     async with asyncio.timeout(5), stream_of(exchange):
                         pass
-                assert (exchange.counts.calls(TOKENS), exchange.counts.calls(KEYS)) == (1, 1)
+                assert (exchange.metrics.count_rest_calls(TOKENS), exchange.metrics.count_rest_calls(KEYS)) == (1, 1)
 
         asyncio.run(main())
 
@@ -356,7 +356,7 @@ def test_a_signal_handler_may_close_in_the_midst_of_closing():
         with Sandbox() as exchange, threaded(exchange, on_change=hold_up) as stream:
             released.clear()
             busy.clear()
-            exchange.fail(faults.DropConnections("reset"))
+            exchange.inject_fault(faults.DropConnections("reset"))
             assert busy.wait(5)
             closing.set()
             stream.close()

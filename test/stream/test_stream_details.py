@@ -21,7 +21,7 @@ from stream_helpers import BTC, QUICK, Judge, Traffic, now_ms, stream_of, thread
 
 from binance_margin_stream import ApiKeyAuth, StreamError
 from binance_margin_stream.exceptions import KeyRejectedError
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
@@ -139,7 +139,7 @@ class TestConnecting:
         async def main():
             told = []
             with Sandbox() as exchange:
-                exchange.fail(faults.SlowHandshake(5.0))
+                exchange.inject_fault(faults.SlowHandshake(5.0))
                 rules = replace(QUICK, open_timeout=0.4)
                 async with stream_of(exchange, settings=rules, on_change=told.append) as stream:
                     assert stream.health.failures == 1
@@ -151,13 +151,13 @@ class TestConnecting:
         async def main():
             with Sandbox() as exchange:
                 async with stream_of(exchange, settings=replace(QUICK, backoff_initial=0.02)) as stream:
-                    exchange.fail(faults.RefuseHandshake(429, (("Retry-After", "1"),)), times=None)
-                    await apart(exchange.fail, faults.DropConnections("reset"))
-                    await until(lambda: exchange.counts.handshakes_refused == 1)
-                    calls = exchange.counts.rest_calls
+                    exchange.inject_fault(faults.RefuseHandshake(429, (("Retry-After", "1"),)), times=None)
+                    await apart(exchange.inject_fault, faults.DropConnections("reset"))
+                    await until(lambda: exchange.metrics.handshakes_refused == 1)
+                    calls = exchange.metrics.rest_calls
                     await asyncio.sleep(0.8)
-                    assert exchange.counts.handshakes_refused == 1
-                    assert exchange.counts.rest_calls == calls
+                    assert exchange.metrics.handshakes_refused == 1
+                    assert exchange.metrics.rest_calls == calls
                     exchange.clear_faults()
                     await until(lambda: stream.state is State.LIVE)
 
@@ -167,12 +167,12 @@ class TestConnecting:
         async def main():
             rules = replace(QUICK, backoff_initial=0.001, backoff_max=0.001, connect_limit=5, connect_window=60.0)
             with Sandbox() as exchange:
-                exchange.fail(faults.RefuseHandshake(), times=None)
+                exchange.inject_fault(faults.RefuseHandshake(), times=None)
                 stream = stream_of(exchange, settings=rules)
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: exchange.counts.handshakes_refused == 5)
+                await until(lambda: exchange.metrics.handshakes_refused == 5)
                 await asyncio.sleep(0.5)
-                assert exchange.counts.handshakes_refused == 5
+                assert exchange.metrics.handshakes_refused == 5
                 await stream.close()
                 await asyncio.gather(entering, return_exceptions=True)
 
@@ -181,11 +181,11 @@ class TestConnecting:
     def test_refused_attempts_come_ever_more_slowly(self):
         async def main():
             with Sandbox() as exchange:
-                exchange.fail(faults.RefuseHandshake(), times=None)
+                exchange.inject_fault(faults.RefuseHandshake(), times=None)
                 stream = stream_of(exchange, settings=replace(QUICK, backoff_initial=0.1, backoff_max=0.5))
                 entering = asyncio.create_task(stream.__aenter__())
                 await asyncio.sleep(1.5)
-                assert 2 <= exchange.counts.handshakes_refused <= 40
+                assert 2 <= exchange.metrics.handshakes_refused <= 40
                 await stream.close()
                 await asyncio.gather(entering, return_exceptions=True)
 
@@ -213,11 +213,11 @@ class TestGap:
     def test_it_begins_at_the_last_moment_known_good_and_ends_when_all_is_well_again(self, fault):
         async def main():
             rules = replace(QUICK, idle_timeout=1.5, latency_allowance=0.2)
-            with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
+            with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
                 async with stream_of(exchange, settings=rules) as stream:
                     await asyncio.sleep(2.0)  # so that the connection's opening is long past
                     before = now_ms()
-                    await apart(exchange.fail, fault)
+                    await apart(exchange.inject_fault, fault)
                     gap = await gap_of(stream)
                     taken = now_ms()
                     # A ping at most 200 ms before the fault, less the allowance; and some time for the machine.
@@ -230,7 +230,7 @@ class TestGap:
     def test_a_half_open_socket_is_found_and_what_was_missed_lies_in_the_gap(self):
         async def main():
             rules = replace(QUICK, idle_timeout=0.8, latency_allowance=0.2)
-            with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
+            with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
                 relay = Relay(exchange)
                 async with relay.running() as port:
                     async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), settings=rules) as stream:
@@ -258,7 +258,7 @@ class TestGap:
                 relay = Relay(exchange, swallow=b"eventStreamTerminated")
                 async with relay.running() as port:
                     async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), settings=rules) as stream:
-                        exchange.fail(faults.server_error(), path=TOKENS, times=None)
+                        exchange.inject_fault(faults.server_error(), path=TOKENS, times=None)
                         await until(lambda: stream.state is State.RECOVERING, within=5)
                         exchange.clear_faults()
                         assert (await gap_of(stream)).reason == "terminated"
@@ -274,7 +274,7 @@ class TestGap:
                         traffic = Traffic(exchange, every=0.005)
                         judge = Judge(traffic)
                         with traffic:
-                            await apart(exchange.fail, faults.ServerShutdown())
+                            await apart(exchange.inject_fault, faults.ShutdownNotice())
                             while not stream.health.rotations:
                                 judge.take(await anext(stream))
                             await apart(traffic.stop)
@@ -291,7 +291,7 @@ class TestGap:
         async def main():
             with Sandbox() as exchange:
                 async with stream_of(exchange, CROSS, BTC) as stream:
-                    await apart(exchange.fail, faults.DropConnections())
+                    await apart(exchange.inject_fault, faults.DropConnections())
                     await until(lambda: stream.health.reconnects == 1)
                     await until(lambda: stream.state is State.LIVE)
                     await apart(Traffic(exchange, (CROSS, BTC)).send, CROSS)
@@ -309,7 +309,7 @@ class TestTelling:
             with Sandbox() as exchange:
                 rules = replace(QUICK, token_validity=2.0)
                 async with stream_of(exchange, BTC, settings=rules) as stream:
-                    exchange.fail(faults.server_error(), path=TOKENS, times=2)
+                    exchange.inject_fault(faults.server_error(), path=TOKENS, times=2)
                     await until(lambda: stream.health.renewals >= 1)
 
         asyncio.run(main())
@@ -325,7 +325,7 @@ class TestTelling:
         async def main():
             with Sandbox() as exchange:
                 async with stream_of(exchange, on_change=told.append) as stream:
-                    await apart(exchange.fail, faults.DropConnections())
+                    await apart(exchange.inject_fault, faults.DropConnections())
                     await gap_of(stream)
 
         asyncio.run(main())
@@ -339,7 +339,7 @@ class TestTelling:
 
     def test_health_shows_every_figure(self):
         async def main():
-            with Sandbox(rules=Rules(ping_interval_ms=200)) as exchange:
+            with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
                 async with stream_of(exchange, CROSS, BTC, settings=replace(QUICK, buffer_size=3)) as stream:
                     await apart(lambda: [Traffic(exchange).send() for _ in range(5)])
                     await until(lambda: stream.health.dropped == 2 and stream.health.ping_age is not None)
@@ -352,9 +352,9 @@ class TestTelling:
                     assert 0 <= health.ping_age <= health.connection_age
                     assert health.next_action
                     assert 0 <= health.next_action_in < 24 * 3600
-                    exchange.fail(faults.server_error(), times=None)
-                    exchange.fail(faults.RefuseHandshake(), times=None)
-                    await apart(exchange.fail, faults.DropConnections())
+                    exchange.inject_fault(faults.server_error(), times=None)
+                    exchange.inject_fault(faults.RefuseHandshake(), times=None)
+                    await apart(exchange.inject_fault, faults.DropConnections())
                     await until(lambda: stream.health.reconnects == 1)
                     assert stream.health.accounts == {CROSS: False, BTC: False}
                     assert stream.health.connection_age is None
@@ -369,7 +369,7 @@ class TestToken:
     def test_a_secret_signs_the_call_and_a_wrong_clock_is_corrected(self):
         async def main():
             hour = 3_600_000
-            with Sandbox(rules=Rules(signing="required"), start_ms=now_ms() + 3 * hour) as exchange:
+            with Sandbox(rules=ExchangeRules(signature_policy="required"), start_ms=now_ms() + 3 * hour) as exchange:
                 auth = ApiKeyAuth(exchange.api_key, exchange.api_secret)
                 async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK) as stream:
                     await apart(Traffic(exchange).send)
@@ -381,11 +381,11 @@ class TestToken:
     def test_a_retired_way_in_is_remembered_and_not_asked_again(self):
         async def main():
             with Sandbox() as exchange:
-                exchange.retire(TOKENS)
+                exchange.retire_endpoint(TOKENS)
                 async with stream_of(exchange) as stream:
-                    await apart(exchange.fail, faults.DropConnections())
+                    await apart(exchange.inject_fault, faults.DropConnections())
                     await gap_of(stream)
-                assert exchange.counts.calls(TOKENS) == 1
+                assert exchange.metrics.count_rest_calls(TOKENS) == 1
 
         asyncio.run(main())
 
@@ -431,8 +431,10 @@ class TestFatal:
 
     def test_a_rejected_renewal_alone_is_fatal(self):
         body = b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
-        refusal = faults.AnswerWith(401, body, (("Content-Type", "application/json"),))
-        cause = asyncio.run(self.cause_after(lambda exchange: exchange.fail(refusal, path=TOKENS), token_validity=1.0))
+        refusal = faults.StaticResponse(401, body, (("Content-Type", "application/json"),))
+        cause = asyncio.run(
+            self.cause_after(lambda exchange: exchange.inject_fault(refusal, path=TOKENS), token_validity=1.0)
+        )
         assert isinstance(cause, KeyRejectedError)
         assert (cause.status, cause.code) == (401, -2015)
 
@@ -447,7 +449,7 @@ class TestLeaving:
 
             async def main():
                 async with stream_of(exchange, CROSS, risk=True):
-                    assert exchange.counts.connections_open == 2
+                    assert exchange.metrics.connections_open == 2
 
             asyncio.run(main())
             with threaded(exchange, CROSS, risk=True):
@@ -461,7 +463,7 @@ class TestLeaving:
         before = signal.signal(signal.SIGUSR1, interrupt)
         try:
             with Sandbox() as exchange:
-                exchange.fail(faults.RefuseHandshake(), times=None)
+                exchange.inject_fault(faults.RefuseHandshake(), times=None)
                 stream = threaded(exchange)
                 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
                 with pytest.raises(KeyboardInterrupt):
@@ -492,15 +494,15 @@ class TestLeaving:
 
     def none_is_open(self, exchange):
         deadline = time.monotonic() + 3
-        while exchange.counts.connections_open and time.monotonic() < deadline:
+        while exchange.metrics.connections_open and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert exchange.counts.connections_open == 0
+        assert exchange.metrics.connections_open == 0
 
     @pytest.mark.parametrize("kind", ["sync", "async", "connecting"])
     def test_ctrl_c_ends_each_kind_of_stream(self, kind):
         with Sandbox() as exchange:
             if kind == "connecting":
-                exchange.fail(faults.RefuseHandshake(), times=None)
+                exchange.inject_fault(faults.RefuseHandshake(), times=None)
             ends = exchange.endpoints
             addresses = [ends.rest, ends.websocket_api, ends.stream, ends.margin_stream]
             body = ASYNC if kind == "async" else SYNC

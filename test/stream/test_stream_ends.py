@@ -34,8 +34,8 @@ def exchange():
     with Sandbox() as running:
         yield running
         gc.collect()
-        soon(lambda: not running.counts.connections_open)
-        assert running.counts.connections_open == 0
+        soon(lambda: not running.metrics.connections_open)
+        assert running.metrics.connections_open == 0
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def within(seconds, what):
 
 
 def send(exchange, number=1):
-    exchange.emit({"e": "balanceUpdate", "E": 1, "a": "USDT", "d": str(number), "T": 1})
+    exchange.send_event({"e": "balanceUpdate", "E": 1, "a": "USDT", "d": str(number), "T": 1})
 
 
 class TestAsync:
@@ -134,7 +134,7 @@ class TestAsync:
 
     def test_entering_may_be_cancelled_while_it_waits(self, exchange):
         async def main():
-            exchange.fail(faults.server_error(), times=None)
+            exchange.inject_fault(faults.server_error(), times=None)
             stream = stream_of(exchange)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(stream.__aenter__(), 0.5)
@@ -220,7 +220,7 @@ class TestAsync:
 
     def test_a_call_that_never_ends_does_not_hold_it_up(self, exchange):
         async def main():
-            exchange.fail(faults.Hang(), times=None)
+            exchange.inject_fault(faults.NoResponse(), times=None)
             stream = stream_of(exchange)
             entering = asyncio.create_task(stream.__aenter__())
             await asyncio.sleep(0.3)
@@ -235,7 +235,7 @@ class TestAsync:
     def test_a_frozen_peer_does_not_hold_it_up(self, exchange):
         async def main():
             async with stream_of(exchange):
-                await asyncio.to_thread(exchange.fail, faults.FreezeConnections())
+                await asyncio.to_thread(exchange.inject_fault, faults.FreezeConnections())
                 started = time.monotonic()
             assert time.monotonic() - started < 3
 
@@ -303,7 +303,7 @@ class TestThreads:
         gc.collect()
 
     def test_it_may_be_closed_while_it_is_being_entered(self, exchange):
-        exchange.fail(faults.server_error(), times=None)
+        exchange.inject_fault(faults.server_error(), times=None)
         stream = threaded(exchange)
         threading.Timer(0.5, stream.close).start()
         with pytest.raises(StreamError, match="closed"):
@@ -311,8 +311,8 @@ class TestThreads:
 
     def test_and_while_it_backs_off(self, exchange):
         with threaded(exchange, settings=replace(QUICK, backoff_initial=30.0)) as stream:
-            exchange.fail(faults.RefuseHandshake(), times=None)
-            exchange.fail(faults.DropConnections())
+            exchange.inject_fault(faults.RefuseHandshake(), times=None)
+            exchange.inject_fault(faults.DropConnections())
             deadline = time.monotonic() + 5
             while stream.state is not State.RECOVERING and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -486,7 +486,9 @@ class TestMistakes:
 
         with threaded(exchange, settings=replace(QUICK, token_validity=1)) as stream:
             monkeypatch.setattr(Lifecycle, place, mistake)
-            exchange.fail(faults.MalformedFrame() if place == "on_malformed_frame" else faults.DropConnections())
+            exchange.inject_fault(
+                faults.MalformedFrame() if place == "on_malformed_frame" else faults.DropConnections()
+            )
             with pytest.raises(StreamError, match=r"internal error \(KeyError\)") as caught:
                 deque(stream)
         assert isinstance(caught.value.__cause__, KeyError)
@@ -500,7 +502,7 @@ class TestSecrets:
         with threaded(exchange, CROSS, BTC, risk=True, on_change=lambda change: shown.append(repr(change))) as stream:
             Traffic(exchange).send()
             shown.append(repr(next(stream)))
-            exchange.fail(faults.DropConnections())
+            exchange.inject_fault(faults.DropConnections())
             time.sleep(0.5)
             shown += [repr(stream), repr(stream.health), repr(vars(stream))]
             secrets = [exchange.api_key, *credentials_of(stream)]

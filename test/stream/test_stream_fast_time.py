@@ -10,7 +10,7 @@ import pytest
 from stream_helpers import BTC, threaded
 
 from binance_margin_stream import MarginStream
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account
 from binance_margin_stream.stream.settings import HOUR, StreamSettings
 
@@ -20,7 +20,7 @@ TOKEN = "/sapi/v1/userListenToken"
 V2 = "/sapi/v2/margin/listen-key"
 
 # Shorter lives than the real ones, so that renewals and rotations fit into some seconds.
-EXCHANGE = Rules(listen_token_validity_ms=HOUR_MS, connection_life_ms=3 * HOUR_MS // 2)
+EXCHANGE = ExchangeRules(listen_token_validity_ms=HOUR_MS, connection_lifetime_ms=3 * HOUR_MS // 2)
 STREAM = StreamSettings(token_validity=HOUR, connection_max_age=1.2 * HOUR, connection_age_jitter=0.2 * HOUR)
 
 
@@ -32,18 +32,20 @@ def follow(stream: MarginStream, exchange: Sandbox, accounts: tuple[Account, ...
         number += 1
         for account in accounts:
             event = {"e": "balanceUpdate", "E": exchange.now, "a": "USDT", "d": f"{number}", "T": exchange.now}
-            assert exchange.emit(event, account.symbol or "cross") >= 1
+            assert exchange.send_event(event, account.symbol or "cross") >= 1
         arrived = [next(stream) for _ in accounts]
         assert [(item.account, item.delta) for item in arrived] == [(account, number) for account in accounts]
 
 
 @pytest.mark.parametrize(("renewal", "rotations"), [("same_id", 2), ("refused", 1)])
 def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int) -> None:
-    with Sandbox(rules=replace(EXCHANGE, renewal=renewal), speed=SPEED) as exchange:
+    with Sandbox(rules=replace(EXCHANGE, resubscribe_response=renewal), speed=SPEED) as exchange:
         with threaded(exchange, CROSS, BTC, settings=STREAM.scaled(SPEED)) as stream:
 
             def enough() -> bool:
-                return stream.health.rotations >= rotations and exchange.counts.calls(TOKEN, status=200) >= 6
+                return (
+                    stream.health.rotations >= rotations and exchange.metrics.count_rest_calls(TOKEN, status=200) >= 6
+                )
 
             follow(stream, exchange, (CROSS, BTC), enough)
             assert stream.health.gaps == 0
@@ -51,10 +53,10 @@ def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int)
 
 def test_a_listen_key_is_kept_alive() -> None:
     with Sandbox(speed=SPEED) as exchange:
-        exchange.retire(TOKEN)
+        exchange.retire_endpoint(TOKEN)
         with threaded(exchange, CROSS, settings=StreamSettings().scaled(SPEED)) as stream:
             began = exchange.now
             # A key that nobody extends is over after an hour.
             follow(stream, exchange, (CROSS,), lambda: exchange.now > began + 3 * HOUR_MS // 2)
             assert stream.health.gaps == 0
-        assert exchange.counts.calls(V2, "PUT", 200) >= 2
+        assert exchange.metrics.count_rest_calls(V2, "PUT", 200) >= 2

@@ -9,7 +9,7 @@ import pytest
 from stream_helpers import BTC, ETH, QUICK, Judge, Traffic, fail, run, stream_of, until, watched
 
 from binance_margin_stream import ApiKeyAuth, Endpoints, exceptions
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import (
@@ -20,7 +20,7 @@ from binance_margin_stream.stream.events.models import (
 )
 from binance_margin_stream.stream.protocol.actions import State
 
-FIRST_KEYS = Rules(retired_calls="served")
+FIRST_KEYS = ExchangeRules(retired_endpoints="served")
 
 
 async def nothing(exchange, stream):
@@ -28,7 +28,9 @@ async def nothing(exchange, stream):
 
 
 class TestAttaching:
-    @pytest.mark.parametrize("rules", [Rules(), Rules(subscription_id="missing")], ids=["ids", "no ids"])
+    @pytest.mark.parametrize(
+        "rules", [ExchangeRules(), ExchangeRules(subscription_id="missing")], ids=["ids", "no ids"]
+    )
     def test_events_are_under_their_account_though_they_carry_no_symbol(self, rules):
         judge, health = run(rules, (CROSS, BTC, ETH), nothing)
         assert judge.gaps == []
@@ -37,12 +39,12 @@ class TestAttaching:
 
     def test_more_accounts_than_a_connection_takes_open_a_second_one(self):
         rules = replace(QUICK, accounts_per_connection=2)
-        judge, health = run(Rules(), (CROSS, BTC, ETH), nothing, settings=rules)
+        judge, health = run(ExchangeRules(), (CROSS, BTC, ETH), nothing, settings=rules)
         assert judge.gaps == []
         assert health.connections == 2
 
     def test_a_connection_that_takes_fewer_than_it_should_is_no_problem(self):
-        judge, health = run(Rules(active_subscriptions=2), (CROSS, BTC, ETH), nothing)
+        judge, health = run(ExchangeRules(active_subscription_limit=2), (CROSS, BTC, ETH), nothing)
         assert judge.gaps == []
         assert health.connections == 2
 
@@ -51,7 +53,7 @@ class TestAttaching:
             with Sandbox() as exchange:
                 traffic = Traffic(exchange, (CROSS,))
                 judge = Judge(traffic)
-                exchange.fail(faults.DelaySubscribeAnswer())
+                exchange.inject_fault(faults.DelayedSubscribeResponse())
                 with traffic:
                     async with stream_of(exchange, CROSS) as stream:
                         await asyncio.to_thread(traffic.stop)
@@ -74,7 +76,7 @@ class TestAttaching:
 
     @pytest.mark.parametrize("host", ["stream", "margin_stream"])
     def test_a_listen_key_v2_streams_from_the_host_that_the_endpoints_name(self, host):
-        judge, _ = run(Rules(listen_key_v2_host=host), (CROSS,), nothing, source="listen-key-v2")
+        judge, _ = run(ExchangeRules(listen_key_v2_host=host), (CROSS,), nothing, source="listen-key-v2")
         assert judge.gaps == []
         assert judge.delivered > 50
 
@@ -82,7 +84,7 @@ class TestAttaching:
         async def main():
             with Sandbox() as exchange:
                 async with stream_of(exchange, CROSS, risk=True) as stream:
-                    await asyncio.to_thread(exchange.margin_call, "1.2")
+                    await asyncio.to_thread(exchange.send_margin_call, "1.2")
                     await asyncio.to_thread(exchange.place_order)
                     kinds = set()
                     async for event in stream:
@@ -97,7 +99,7 @@ class TestRenewal:
     def test_nothing_is_missing_whatever_the_exchange_answers(self):
         rules = replace(QUICK, token_validity=1.5, expiry_grace=0.3, stable_after=0.1)
         readings = [
-            Rules(renewal=renewal, subscription_id=presence)
+            ExchangeRules(resubscribe_response=renewal, subscription_id=presence)
             for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
             for presence in ("present", "missing")
         ]
@@ -117,23 +119,23 @@ class TestRenewal:
 
     def test_a_failing_renewal_is_repeated_and_seen(self):
         async def during(exchange, stream):
-            exchange.fail(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
+            exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
             await asyncio.sleep(2.5)
 
         rules = replace(QUICK, token_validity=3.0)
-        judge, health = run(Rules(), (CROSS,), during, settings=rules, every=0.02)
+        judge, health = run(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
         assert judge.gaps == []
         assert health.failures >= 4
         assert health.renewals >= 1
 
     def test_an_expiry_in_spite_of_it_is_a_gap_and_is_recovered_from(self):
         async def during(exchange, stream):
-            exchange.fail(faults.server_error(), path="/sapi/v1/userListenToken", times=None)
+            exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=None)
             await until(lambda: stream.state is State.RECOVERING)
             exchange.clear_faults()
 
         rules = replace(QUICK, token_validity=1.0)
-        judge, _ = run(Rules(), (CROSS,), during, settings=rules, every=0.02)
+        judge, _ = run(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
         assert [gap.reason for gap in judge.gaps][:1] == ["terminated"]
 
 
@@ -144,20 +146,20 @@ class TestRotation:
         async def during(exchange, stream):
             await asyncio.sleep(4.0)
 
-        judge, health = run(Rules(), (CROSS, BTC), during, settings=rules, every=0.0005)
+        judge, health = run(ExchangeRules(), (CROSS, BTC), during, settings=rules, every=0.0005)
         assert judge.gaps == []
         assert health.rotations >= 3
         assert judge.delivered > 1000
 
     @pytest.mark.parametrize("shape", ["host", "event", "bare"])
     def test_on_a_shutdown_notice_nothing_is_lost_or_doubled_under_load(self, shape):
-        notice = faults.ServerShutdown(close_after_seconds=2.0, shape=shape)
-        judge, health = run(Rules(), (CROSS, BTC), fail(notice, 3.0), every=0.0005)
+        notice = faults.ShutdownNotice(close_after_seconds=2.0, envelope=shape)
+        judge, health = run(ExchangeRules(), (CROSS, BTC), fail(notice, 3.0), every=0.0005)
         assert judge.gaps == []
         assert health.rotations == 1
 
     def test_and_on_a_stream_host(self):
-        notice = faults.ServerShutdown(close_after_seconds=2.0)
+        notice = faults.ShutdownNotice(close_after_seconds=2.0)
         judge, health = run(FIRST_KEYS, (CROSS,), fail(notice, 3.0), source="listen-key", every=0.0005)
         assert judge.gaps == []
         assert health.rotations == 1
@@ -166,14 +168,14 @@ class TestRotation:
 class TestRecovery:
     @pytest.mark.parametrize("how", ["close", "reset", "eof"])
     def test_a_drop_is_one_gap_for_each_account(self, how):
-        judge, health = run(Rules(), (CROSS, BTC), fail(faults.DropConnections(how)))
+        judge, health = run(ExchangeRules(), (CROSS, BTC), fail(faults.DropConnections(how)))
         assert sorted(str(gap.account) for gap in judge.gaps) == ["cross", "isolated:BTCUSDT"]
         assert {gap.reason for gap in judge.gaps} == {"disconnected"}
         assert health.reconnects == 1
 
     def test_a_frozen_peer_is_found(self):
         rules = replace(QUICK, idle_timeout=1.0)
-        exchange_rules = Rules(ping_interval_ms=300)
+        exchange_rules = ExchangeRules(ping_interval_ms=300)
         judge, _ = run(exchange_rules, (CROSS,), fail(faults.FreezeConnections(), 2.0), settings=rules)
         assert [gap.reason for gap in judge.gaps] == ["frozen"]
 
@@ -189,47 +191,47 @@ class TestRecovery:
     )
     def test_a_handshake_that_fails_is_repeated(self, fault):
         async def during(exchange, stream):
-            exchange.fail(fault)
-            exchange.fail(faults.DropConnections("reset"))
+            exchange.inject_fault(fault)
+            exchange.inject_fault(faults.DropConnections("reset"))
             await asyncio.sleep(0.5)
 
         rules = replace(QUICK, open_timeout=1.0)
-        judge, health = run(Rules(), (CROSS,), during, settings=rules)
+        judge, health = run(ExchangeRules(), (CROSS,), during, settings=rules)
         assert len(judge.gaps) == 1
         assert health.failures >= 2
 
     def test_a_connection_that_is_accepted_and_then_silent_is_given_up(self):
         async def during(exchange, stream):
-            exchange.fail(faults.AcceptThenNothing())
-            exchange.fail(faults.DropConnections())
+            exchange.inject_fault(faults.SilentConnection())
+            exchange.inject_fault(faults.DropConnections())
             await asyncio.sleep(0.5)
 
         rules = replace(QUICK, idle_timeout=1.5)
-        judge, _ = run(Rules(ping_interval_ms=300), (CROSS,), during, settings=rules)
+        judge, _ = run(ExchangeRules(ping_interval_ms=300), (CROSS,), during, settings=rules)
         assert len(judge.gaps) == 1
 
     def test_a_lost_answer_to_a_subscribe_is_found_out(self):
         async def during(exchange, stream):
-            exchange.fail(faults.LoseSubscribeAnswer())
-            exchange.fail(faults.DropConnections())
+            exchange.inject_fault(faults.LostSubscribeResponse())
+            exchange.inject_fault(faults.DropConnections())
             await asyncio.sleep(0.5)
 
-        judge, _ = run(Rules(), (CROSS, BTC), during)
+        judge, _ = run(ExchangeRules(), (CROSS, BTC), during)
         assert len(judge.gaps) == 2
 
     def test_a_subscribe_that_is_refused_is_repeated_with_a_new_token(self):
         async def during(exchange, stream):
-            exchange.fail(faults.RefuseSubscribe(-1209))
-            exchange.fail(faults.DropConnections())
+            exchange.inject_fault(faults.RefuseSubscribe(-1209))
+            exchange.inject_fault(faults.DropConnections())
             await asyncio.sleep(0.5)
 
-        judge, health = run(Rules(), (CROSS,), during)
+        judge, health = run(ExchangeRules(), (CROSS,), during)
         assert len(judge.gaps) == 1
         assert health.rest_calls == 2
 
     @pytest.mark.parametrize("fault", [faults.MalformedFrame(), faults.MalformedFrame("{"), faults.BinaryFrame()])
     def test_a_frame_that_cannot_be_read_is_a_gap_and_the_stream_goes_on(self, fault):
-        judge, health = run(Rules(), (CROSS,), fail(fault))
+        judge, health = run(ExchangeRules(), (CROSS,), fail(fault))
         assert [gap.reason for gap in judge.gaps] == ["malformed frame"]
         assert (health.reconnects, health.malformed_frames) == (0, 1)
 
@@ -237,7 +239,7 @@ class TestRecovery:
         async def main():
             with Sandbox() as exchange:
                 async with stream_of(exchange) as stream:
-                    exchange.fail(faults.RepeatEvent())
+                    exchange.inject_fault(faults.DuplicateEvent())
                     traffic = Traffic(exchange)
                     await asyncio.to_thread(traffic.send)
                     first, second = await anext(stream), await anext(stream)
@@ -247,14 +249,14 @@ class TestRecovery:
 
     @pytest.mark.parametrize("time", ["string", "integer"])
     def test_an_expired_listen_key_is_replaced(self, time):
-        rules = replace(FIRST_KEYS, listen_key_expired_time=time)
+        rules = replace(FIRST_KEYS, listen_key_expired_time_type=time)
         expiry = faults.ExpireCredentials("listen_keys")
         judge, _ = run(rules, (CROSS, BTC), fail(expiry), source="listen-key")
         assert {gap.account for gap in judge.gaps} == {CROSS, BTC}
         assert {gap.reason for gap in judge.gaps} == {"expired"}
 
     def test_an_expired_token_is_replaced(self):
-        judge, _ = run(Rules(), (CROSS, BTC), fail(faults.ExpireCredentials("listen_tokens")))
+        judge, _ = run(ExchangeRules(), (CROSS, BTC), fail(faults.ExpireCredentials("listen_tokens")))
         assert {gap.reason for gap in judge.gaps} == {"terminated"}
 
     def test_a_deleted_key_that_went_quiet_is_found(self):
@@ -263,7 +265,7 @@ class TestRecovery:
             await asyncio.sleep(2.0)
 
         rules = replace(QUICK, health_check_interval=0.5, health_check_spacing=0.1)
-        judge, _ = run(Rules(), (CROSS,), during, source="listen-key-v2", settings=rules)
+        judge, _ = run(ExchangeRules(), (CROSS,), during, source="listen-key-v2", settings=rules)
         assert [gap.reason for gap in judge.gaps] == ["credential gone"]
 
     def test_the_exchange_may_be_away_for_a_while_and_forget_its_tokens(self):
@@ -298,12 +300,12 @@ class TestRecovery:
 
 
 class TestWaiting:
-    @pytest.mark.parametrize("fault", [faults.too_many_requests(1), faults.banned(1)], ids=["429", "418"])
+    @pytest.mark.parametrize("fault", [faults.too_many_requests(1), faults.ip_banned(1)], ids=["429", "418"])
     def test_a_limit_is_waited_out_and_nothing_else_is_sent(self, fault):
         async def main():
             accounts = [isolated(f"A{number}USDT") for number in range(20)]
             with Sandbox() as exchange:
-                exchange.fail(fault, path="/sapi/v1/userListenToken")
+                exchange.inject_fault(fault, path="/sapi/v1/userListenToken")
                 stream = stream_of(exchange, *accounts)
                 entering = asyncio.create_task(stream.__aenter__())
                 await until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
@@ -318,7 +320,7 @@ class TestWaiting:
     def test_what_one_stream_was_told_the_others_of_the_process_heed(self):
         async def main():
             with Sandbox() as exchange:
-                exchange.fail(faults.too_many_requests(2), path="/sapi/v1/userListenToken")
+                exchange.inject_fault(faults.too_many_requests(2), path="/sapi/v1/userListenToken")
                 first, second = stream_of(exchange), stream_of(exchange)
                 entering = [asyncio.create_task(first.__aenter__())]
                 await until(lambda: len(exchange.rest_log) == 1)
@@ -356,7 +358,7 @@ class TestFatal:
     )
     def test_a_bad_symbol_and_a_wrong_key_raise_on_entering(self, accounts, key, cause):
         async def main():
-            with Sandbox(rules=Rules(symbols=frozenset({"BTCUSDT"}))) as exchange:
+            with Sandbox(rules=ExchangeRules(symbols=frozenset({"BTCUSDT"}))) as exchange:
                 auth = ApiKeyAuth(key or exchange.api_key)
                 with pytest.raises(exceptions.StreamError) as raised:
                     async with AsyncMarginStream(auth, accounts, endpoints=exchange.endpoints):
@@ -369,7 +371,7 @@ class TestFatal:
         async def main():
             with Sandbox() as exchange:
                 for path in ("/sapi/v1/userListenToken", "/sapi/v2/margin/listen-key"):
-                    exchange.retire(path)
+                    exchange.retire_endpoint(path)
                 with pytest.raises(exceptions.StreamError) as raised:
                     async with stream_of(exchange):
                         pass
@@ -384,12 +386,12 @@ class TestFatal:
         changes = []
 
         async def during(exchange, stream):
-            exchange.retire("/sapi/v1/userListenToken")
+            exchange.retire_endpoint("/sapi/v1/userListenToken")
             await until(lambda: set(stream.health.sources.values()) == {"listen-key-v2"})
             await asyncio.sleep(1.0)
 
         rules = replace(QUICK, token_validity=3.0)
-        judge, _ = run(Rules(), (CROSS,), during, settings=rules, on_change=changes.append)
+        judge, _ = run(ExchangeRules(), (CROSS,), during, settings=rules, on_change=changes.append)
         assert judge.gaps == []
         assert "source retired" in {change.name for change in changes}
 

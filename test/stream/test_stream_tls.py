@@ -17,7 +17,7 @@ from binance_margin_stream import (
     MarginStreamApi,
     TransportError,
 )
-from binance_margin_stream.sandbox import Sandbox, named
+from binance_margin_stream.sandbox import Sandbox, create_fault
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
 
 
@@ -38,22 +38,22 @@ def test_a_client_trusts_the_endpoints_certificate(exchange):
 
 def test_a_stream_trusts_the_endpoints_certificate(exchange):
     with threaded(exchange, risk=True) as stream:
-        exchange.margin_call("1.2")
+        exchange.send_margin_call("1.2")
         assert next(stream).status == "MARGIN_CALL"
-        exchange.balance_update("USDT", "5")
+        exchange.change_balance("USDT", "5")
         assert next(stream).delta == 5
 
 
 @pytest.mark.parametrize("how", ["unknown_ca", "wrong_host", "expired"])
 def test_a_call_with_a_wrong_certificate_is_a_transport_error_without_a_secret(exchange, how, caplog):
     caplog.set_level(logging.DEBUG)
-    exchange.fail(named("wrong-certificate", how=how))
+    exchange.inject_fault(create_fault("wrong-certificate", problem=how))
     with client_of(exchange) as client, pytest.raises(TransportError) as caught:
         ListenTokenApi(client).sapi_v1_user_listen_token_post()
     assert caught.value.kind == "tls"
     assert "check the certificate" in str(caught.value)
     assert exchange.api_key not in str(caught.value) + repr(caught.value) + caplog.text
-    assert exchange.counts.rest_calls == 0
+    assert exchange.metrics.rest_calls == 0
 
 
 @pytest.mark.parametrize("how", ["unknown_ca", "wrong_host", "expired"])
@@ -61,16 +61,16 @@ def test_a_stream_recovers_from_a_wrong_certificate_and_says_why(exchange, how, 
     caplog.set_level(logging.DEBUG)
     changes = []
     with threaded(exchange, on_change=changes.append) as stream:
-        exchange.fail(named("wrong-certificate", how=how), times=2)
-        exchange.fail("reset")
-        exchange.balance_update("USDT", "1")
+        exchange.inject_fault(create_fault("wrong-certificate", problem=how), times=2)
+        exchange.inject_fault("reset")
+        exchange.change_balance("USDT", "1")
         assert isinstance(next(stream), StreamGap)
-        exchange.balance_update("USDT", "2")
+        exchange.change_balance("USDT", "2")
         event = next(stream)
     assert isinstance(event, BalanceUpdate)
     assert event.delta == 2
     assert any("TLS failed (SSLCertVerificationError)" in change.detail for change in changes)
-    assert exchange.counts.faults["WrongCertificate"] == 2
+    assert exchange.metrics.fault_counts["WrongCertificate"] == 2
     assert exchange.api_key not in caplog.text + repr(changes)
 
 
@@ -86,7 +86,7 @@ def test_a_stream_that_trusts_nobody_here_does_not_connect(exchange):
     stream = MarginStream(ApiKeyAuth(exchange.api_key), endpoints=endpoints, settings=QUICK, on_change=told)
     with pytest.raises(Exception, match="closed"):
         stream.__enter__()
-    assert exchange.counts.rest_calls == exchange.counts.connections_opened == 0
+    assert exchange.metrics.rest_calls == exchange.metrics.connections_opened == 0
     assert any("check the certificate" in change.detail for change in changes)
 
 
@@ -103,6 +103,6 @@ def test_a_file_without_certificates_is_told_at_once(exchange, content, tmp_path
 
 
 def test_the_old_api_class_takes_it_too(exchange):
-    exchange.reinstate("/sapi/v1/userDataStream")
+    exchange.restore_endpoint("/sapi/v1/userDataStream")
     with client_of(exchange) as client:
         assert MarginStreamApi(client).sapi_v1_user_data_stream_post().listen_key

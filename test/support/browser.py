@@ -16,70 +16,70 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-__all__ = ["NAMES", "Page", "browsing", "found"]
+__all__ = ["BROWSER_NAMES", "BrowserPage", "find_browser", "open_browser"]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _START_SECONDS = 30.0
 _SECONDS = 10.0
 _KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40, "ArrowUp": 38}
 
 
-def found() -> str | None:
+def find_browser() -> str | None:
     """Path of a browser, or None where there is none."""
-    return next((path for path in map(shutil.which, NAMES) if path), None)
+    return next((path for path in map(shutil.which, BROWSER_NAMES) if path), None)
 
 
-class Page:
+class BrowserPage:
     """One tab: looks at its document and presses keys, as somebody without a mouse would."""
 
     def __init__(self, socket: ClientConnection, session: str) -> None:
         self._socket = socket
         self._session = session
         self._last = 0
-        self.complaints: list[str] = []
+        self.console_errors: list[str] = []
         """What the page wrote to its console, exceptions of its script and breaches of its policy."""
         for domain in ("Page", "Runtime", "Log"):
-            self.call(f"{domain}.enable")
+            self.send_command(f"{domain}.enable")
 
-    def call(self, method: str, **parameters: object) -> Any:
+    def send_command(self, method: str, **parameters: object) -> Any:
         self._last += 1
         request = {"id": self._last, "method": method, "params": parameters, "sessionId": self._session}
-        return _call(self._socket, request, self._notice)
+        return _send_command(self._socket, request, self._on_message)
 
     def open(self, url: str) -> None:
-        self.call("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete'")
+        self.send_command("Page.navigate", url=url)
+        self.wait_for("document.readyState === 'complete'")
 
-    def look(self, expression: str) -> Any:
+    def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page."""
-        told = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told
-        return told["result"].get("value")
+        response = self.send_command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in response, response
+        return response["result"].get("value")
 
-    def wait(self, expression: str) -> None:
+    def wait_for(self, expression: str) -> None:
         """Wait until an expression in the page is true."""
         deadline = time.monotonic() + _SECONDS
-        while not self.look(f"Boolean({expression})"):
+        while not self.evaluate(f"Boolean({expression})"):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{expression} never came true: {self.look('document.body.innerText')}")
+                raise AssertionError(f"{expression} never came true: {self.evaluate('document.body.innerText')}")
             time.sleep(0.02)
 
-    def press(self, key: str, shift: bool = False) -> None:
+    def press_key(self, key: str, shift: bool = False) -> None:
         """Press a key and let it go; a text of one character is typed."""
         code = _KEYS.get(key, 0)
         text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         known = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
-        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **known)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **known)
+        self.send_command("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **known)
+        self.send_command("Input.dispatchKeyEvent", type="keyUp", **known)
 
-    def type(self, text: str) -> None:
+    def type_text(self, text: str) -> None:
         for character in text:
-            self.press(character)
+            self.press_key(character)
 
-    def focused(self) -> str:
+    def get_focused_name(self) -> str:
         """Name of the element that has the focus, as it is shown or announced."""
         return str(
-            self.look(
+            self.evaluate(
                 "(e => e.getAttribute('aria-label') || (e.labels && e.labels[0] ? e.labels[0].textContent : "
                 "e.getAttribute('aria-labelledby') || e.textContent.trim()))(document.activeElement)"
             )
@@ -88,26 +88,26 @@ class Page:
     def tab_to(self, name: str) -> None:
         """Press Tab until the element with this name has the focus."""
         for _ in range(200):
-            self.press("Tab")
-            if self.focused() == name:
+            self.press_key("Tab")
+            if self.get_focused_name() == name:
                 return
         raise AssertionError(f"the keyboard does not reach {name}")
 
-    def picture(self, file: Path) -> None:
-        shown = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+    def take_screenshot(self, file: Path) -> None:
+        shown = self.send_command("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(shown["data"]))
 
-    def _notice(self, message: Any) -> None:
+    def _on_message(self, message: Any) -> None:
         if message["params"].get("entry", {}).get("source") == "network":
             return  # an answer such as 400, which the page itself shows
         if message["method"] in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
-            self.complaints.append(json.dumps(message["params"]))
+            self.console_errors.append(json.dumps(message["params"]))
 
 
 @contextlib.contextmanager
-def browsing(folder: Path) -> Iterator[Page]:
+def open_browser(folder: Path) -> Iterator[BrowserPage]:
     """A browser with one tab; it and all its processes are gone afterwards."""
-    program = found()
+    program = find_browser()
     assert program is not None
     process = subprocess.Popen(
         [
@@ -128,9 +128,9 @@ def browsing(folder: Path) -> Iterator[Page]:
         env={**os.environ, "HOME": str(folder)},
     )
     try:
-        with connect(_address(process, folder), max_size=None, proxy=None, ping_interval=None) as socket:
-            yield _tab(socket)
-            _call(socket, {"id": 1, "method": "Browser.close"}, _ignore)
+        with connect(_wait_for_devtools_url(process, folder), max_size=None, proxy=None, ping_interval=None) as socket:
+            yield _open_page(socket)
+            _send_command(socket, {"id": 1, "method": "Browser.close"}, _ignore)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS)
     finally:
@@ -139,14 +139,14 @@ def browsing(folder: Path) -> Iterator[Page]:
         process.wait(_SECONDS)
 
 
-def _tab(socket: ClientConnection) -> Page:
-    tabs = _call(socket, {"id": 1, "method": "Target.getTargets"}, _ignore)["targetInfos"]
+def _open_page(socket: ClientConnection) -> BrowserPage:
+    tabs = _send_command(socket, {"id": 1, "method": "Target.getTargets"}, _ignore)["targetInfos"]
     target = next(tab["targetId"] for tab in tabs if tab["type"] == "page")
     attach = {"id": 2, "method": "Target.attachToTarget", "params": {"targetId": target, "flatten": True}}
-    return Page(socket, _call(socket, attach, _ignore)["sessionId"])
+    return BrowserPage(socket, _send_command(socket, attach, _ignore)["sessionId"])
 
 
-def _address(process: subprocess.Popen[bytes], folder: Path) -> str:
+def _wait_for_devtools_url(process: subprocess.Popen[bytes], folder: Path) -> str:
     """Where the browser listens, which it writes into its folder once it does."""
     file = folder / "DevToolsActivePort"
     deadline = time.monotonic() + _START_SECONDS
@@ -158,7 +158,7 @@ def _address(process: subprocess.Popen[bytes], folder: Path) -> str:
     return f"ws://127.0.0.1:{port}{path}"
 
 
-def _call(socket: ClientConnection, request: dict[str, object], notice: Callable[[Any], None]) -> Any:
+def _send_command(socket: ClientConnection, request: dict[str, object], on_message: Callable[[Any], None]) -> Any:
     socket.send(json.dumps(request))
     while True:
         message = json.loads(socket.recv(timeout=_SECONDS))
@@ -166,7 +166,7 @@ def _call(socket: ClientConnection, request: dict[str, object], notice: Callable
             assert "error" not in message, message
             return message["result"]
         if "method" in message:
-            notice(message)
+            on_message(message)
 
 
 def _ignore(_: Any) -> None:

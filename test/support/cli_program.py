@@ -86,7 +86,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def count_subscribers(exchange: Sandbox) -> int:
     """How many subscriptions hear the cross account."""
-    return exchange.emit({"e": "unheardOf", "E": 1})
+    return exchange.send_event({"e": "unheardOf", "E": 1})
 
 
 class Terminal:

@@ -93,7 +93,7 @@ def run_against_sandbox(program: str, exchange: Sandbox) -> str:
 
 def fill_orders(exchange: Sandbox) -> None:
     """Fill an order of each account as soon as somebody listens."""
-    if exchange.emit({"e": "unheardOf", "E": 1}):
+    if exchange.send_event({"e": "unheardOf", "E": 1}):
         for account in ("cross", "BTCUSDT"):
             order = exchange.place_order(symbol="BTCUSDT", quantity="1", price="10", account=account)
             exchange.fill_order(order.order_id)

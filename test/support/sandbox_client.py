@@ -10,54 +10,54 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from exchange_harness import SUBSCRIBE, TOKEN, encode
+from exchange_harness import LISTEN_TOKEN_PATH, SUBSCRIBE, encode_query
 from websockets.sync.client import ClientConnection, connect
 
 from binance_margin_stream.sandbox import Sandbox
 
-SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 """How long a test waits for what has to come, before it fails."""
 
 
 @dataclass(frozen=True)
-class Client:
+class SandboxClient:
     """What a user's program would do, in the plainest way."""
 
     exchange: Sandbox
 
-    def call(self, method: str, path: str, **parameters: object) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(*self.address, timeout=SECONDS)
+    def call_rest(self, method: str, path: str, **parameters: object) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(*self.address, timeout=TIMEOUT_SECONDS)
         try:
-            target = f"{path}?{encode(parameters)}" if parameters else path
+            target = f"{path}?{encode_query(parameters)}" if parameters else path
             connection.request(method, target, headers={"X-MBX-APIKEY": self.exchange.api_key})
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
         finally:
             connection.close()
 
-    def json(self, method: str, path: str, **parameters: object) -> Any:
-        return json.loads(self.call(method, path, **parameters)[2])
+    def call_json(self, method: str, path: str, **parameters: object) -> Any:
+        return json.loads(self.call_rest(method, path, **parameters)[2])
 
-    def raw(self, data: bytes) -> bytes:
+    def send_raw(self, data: bytes) -> bytes:
         """Send bytes, and read until the other side is done."""
-        with socket.create_connection(self.address, timeout=SECONDS) as peer:
+        with socket.create_connection(self.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(data)
             received = b""
             while chunk := peer.recv(65_536):
                 received += chunk
             return received
 
-    def websocket(self, url: str | None = None) -> AbstractContextManager[ClientConnection]:
+    def open_websocket(self, url: str | None = None) -> AbstractContextManager[ClientConnection]:
         address = self.exchange.endpoints.websocket_api if url is None else url
-        return connect(address, open_timeout=SECONDS, close_timeout=0.5, ping_interval=None, proxy=None)
+        return connect(address, open_timeout=TIMEOUT_SECONDS, close_timeout=0.5, ping_interval=None, proxy=None)
 
     @contextmanager
-    def subscribed(self, **parameters: object) -> Iterator[ClientConnection]:
+    def open_subscribed(self, **parameters: object) -> Iterator[ClientConnection]:
         """A WebSocket API connection that is subscribed to an account."""
-        with self.websocket() as websocket:
-            token = self.json("POST", TOKEN, **parameters)["token"]
+        with self.open_websocket() as websocket:
+            token = self.call_json("POST", LISTEN_TOKEN_PATH, **parameters)["token"]
             websocket.send(json.dumps({"id": 1, "method": SUBSCRIBE, "params": {"listenToken": token}}))
-            assert read(websocket)["status"] == 200
+            assert read_json(websocket)["status"] == 200
             yield websocket
 
     @property
@@ -66,5 +66,5 @@ class Client:
         return host, int(port)
 
 
-def read(websocket: ClientConnection) -> Any:
-    return json.loads(websocket.recv(timeout=SECONDS))
+def read_json(websocket: ClientConnection) -> Any:
+    return json.loads(websocket.recv(timeout=TIMEOUT_SECONDS))

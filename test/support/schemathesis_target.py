@@ -13,31 +13,31 @@ from schemathesis import GenerationMode
 from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 SPEC = Path(__file__).parents[2] / "openapi" / "margin-stream.yaml"
 
 
-def load(*modes: GenerationMode) -> OpenApiSchema:
+def load_schema(*modes: GenerationMode) -> OpenApiSchema:
     generation = GenerationConfig(modes=list(modes), deterministic=True, with_security_parameters=False)
     projects = ProjectsConfig(default=ProjectConfig(generation=generation))
     return schemathesis.openapi.from_path(SPEC, config=SchemathesisConfig(projects=projects))
 
 
 @dataclass(frozen=True)
-class Target:
+class SchemathesisTarget:
     exchange: Sandbox
     session: requests.Session
 
     @property
-    def key(self) -> dict[str, str]:
+    def auth_headers(self) -> dict[str, str]:
         """The header with the key that opens the account."""
         return {"X-MBX-APIKEY": self.exchange.api_key}
 
 
 @contextmanager
-def running() -> Iterator[Target]:
+def run_target() -> Iterator[SchemathesisTarget]:
     # Without limits: what is tested here are the calls, not how many of them are allowed.
-    rules = Rules(retired_calls="served", ip_weight_limit=10**9, uid_weight_limit=10**9)
+    rules = ExchangeRules(retired_endpoints="served", ip_weight_limit=10**9, uid_weight_limit=10**9)
     with Sandbox(rules=rules, seed=7) as exchange, requests.Session() as session:
-        yield Target(exchange, session)
+        yield SchemathesisTarget(exchange, session)

@@ -112,8 +112,8 @@ def _record_errors(leave):
 def pytest_configure(config: pytest.Config) -> None:
     """Begin to watch."""
     config.addinivalue_line("markers", f"{_EXEMPT_MARKER}: what it logs and raises is not ours, and may hold secrets")
-    accounts.Accounts._text = _record_secrets(accounts.Accounts._text)
-    listen_keys._opaque = _record_secrets(listen_keys._opaque)
+    accounts.Users._generate_credential = _record_secrets(accounts.Users._generate_credential)
+    listen_keys._generate_value = _record_secrets(listen_keys._generate_value)
     RaisesExc.__exit__ = _record_errors(RaisesExc.__exit__)
     logging.getLogger().setLevel(logging.DEBUG)
     logging.getLogger().addHandler(_RecordingHandler(DETECTOR))

@@ -72,7 +72,7 @@ class Traffic:
         number, at = next(self._numbers), now_ms()
         self.sent[account].append((number, at))
         event = {"e": "balanceUpdate", "E": at, "a": "USDT", "d": f"{number}", "T": at}
-        self.exchange.emit(event, account.symbol or "cross")
+        self.exchange.send_event(event, account.symbol or "cross")
         return number
 
 
@@ -161,7 +161,7 @@ def run(exchange_rules, accounts, during, **settings):
 
 def fail(fault, pause=0.5, **how):
     async def during(exchange, stream):
-        await asyncio.to_thread(exchange.fail, fault, **how)
+        await asyncio.to_thread(exchange.inject_fault, fault, **how)
         await asyncio.sleep(pause)
 
     return during

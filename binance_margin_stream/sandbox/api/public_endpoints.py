@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["PUBLIC_CALLS"]
+__all__ = ["PUBLIC_ENDPOINTS"]
 
-PUBLIC_CALLS: dict[tuple[str, str], Callable[[int], object]] = {
+PUBLIC_ENDPOINTS: dict[tuple[str, str], Callable[[int], object]] = {
     ("GET", "/api/v3/ping"): lambda now: {},
     ("GET", "/api/v3/time"): lambda now: {"serverTime": now},
 }

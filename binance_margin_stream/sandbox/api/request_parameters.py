@@ -9,20 +9,29 @@ from urllib.parse import unquote_to_bytes
 
 from binance_margin_stream.sandbox.error_responses import RefusedError
 
-__all__ = ["BOOLEAN", "LISTEN_KEY", "MILLISECONDS", "SIGNATURE", "SYMBOL", "Parameter", "decode", "read"]
+__all__ = [
+    "BOOLEAN_PATTERN",
+    "LISTEN_KEY_PATTERN",
+    "MILLISECONDS_PATTERN",
+    "SIGNATURE_PATTERN",
+    "SYMBOL_PATTERN",
+    "RequestParameter",
+    "parse_parameters",
+    "percent_decode",
+]
 
-SYMBOL = re.compile(r"[A-Z0-9]{1,32}")
-LISTEN_KEY = re.compile(r"[\x21-\x7e]{1,512}")
-MILLISECONDS = re.compile(r"[0-9]{1,18}")
-BOOLEAN = re.compile(r"true|false", re.IGNORECASE)
-SIGNATURE = re.compile(r"[A-Za-z0-9+/=_-]{1,1024}")
+SYMBOL_PATTERN = re.compile(r"[A-Z0-9]{1,32}")
+LISTEN_KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,512}")
+MILLISECONDS_PATTERN = re.compile(r"[0-9]{1,18}")
+BOOLEAN_PATTERN = re.compile(r"true|false", re.IGNORECASE)
+SIGNATURE_PATTERN = re.compile(r"[A-Za-z0-9+/=_-]{1,1024}")
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ILLEGAL = "Illegal characters found in a parameter."
+_ILLEGAL_CHARACTERS = "Illegal characters found in a parameter."
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class RequestParameter:
     """A parameter that a call knows: its name, what it may look like, and whether it must be there."""
 
     name: str
@@ -30,7 +39,7 @@ class Parameter:
     mandatory: bool = False
 
 
-def read(known: Iterable[Parameter], query: str, body: str) -> dict[str, str]:
+def parse_parameters(known: Iterable[RequestParameter], query: str, body: str) -> dict[str, str]:
     """Read the parameters of query and form body; where both have one, the query's counts.
 
     Raises:
@@ -38,27 +47,27 @@ def read(known: Iterable[Parameter], query: str, body: str) -> dict[str, str]:
 
     """
     by_name = {parameter.name: parameter for parameter in known}
-    sent = _split(body) | _split(query)
-    _refuse_unknown(sent, by_name)
+    sent = _parse_pairs(body) | _parse_pairs(query)
+    _reject_unknown(sent, by_name)
     for name, value in sent.items():
-        _check(by_name[name], value)
+        _validate_value(by_name[name], value)
     for parameter in by_name.values():
         if parameter.mandatory and parameter.name not in sent:
-            raise missing(parameter.name)
+            raise missing_parameter(parameter.name)
     return sent
 
 
-def missing(name: str) -> RefusedError:
+def missing_parameter(name: str) -> RefusedError:
     """The refusal of a call without a parameter that it needs."""
     return RefusedError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
-def invalid(name: str) -> RefusedError:
+def invalid_parameter(name: str) -> RefusedError:
     """The refusal of a parameter that looks right and is out of range."""
     return RefusedError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
-def decode(text: str, plus: bool) -> str:
+def percent_decode(text: str, plus_as_space: bool) -> str:
     """Undo percent-encoding; `plus` also turns `+` into a space, as in queries and forms.
 
     Raises:
@@ -68,29 +77,29 @@ def decode(text: str, plus: bool) -> str:
     if text.isascii() and "%" not in text and "+" not in text:
         return text
     if _BAD_PERCENT.search(text):
-        raise RefusedError(-1100, _ILLEGAL)
-    if plus:
+        raise RefusedError(-1100, _ILLEGAL_CHARACTERS)
+    if plus_as_space:
         text = text.replace("+", " ")
     try:
         return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode()
     except UnicodeError:
-        raise RefusedError(-1100, _ILLEGAL) from None
+        raise RefusedError(-1100, _ILLEGAL_CHARACTERS) from None
 
 
-def _split(encoded: str) -> dict[str, str]:
+def _parse_pairs(encoded: str) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for pair in encoded.split("&"):
         if not pair:
             continue
         name, _, value = pair.partition("=")
-        name = decode(name, plus=True)
+        name = percent_decode(name, plus_as_space=True)
         if name in parameters:
             raise RefusedError(-1101, "Duplicate values for a parameter detected.")
-        parameters[name] = decode(value, plus=True)
+        parameters[name] = percent_decode(value, plus_as_space=True)
     return parameters
 
 
-def _refuse_unknown(sent: Mapping[str, str], known: Mapping[str, Parameter]) -> None:
+def _reject_unknown(sent: Mapping[str, str], known: Mapping[str, RequestParameter]) -> None:
     read_count = sum(name in known for name in sent)
     if read_count < len(sent):
         raise RefusedError(
@@ -99,7 +108,7 @@ def _refuse_unknown(sent: Mapping[str, str], known: Mapping[str, Parameter]) -> 
         )
 
 
-def _check(parameter: Parameter, value: str) -> None:
+def _validate_value(parameter: RequestParameter, value: str) -> None:
     if not value:
         raise RefusedError(-1105, f"Parameter '{parameter.name}' was empty.")
     if parameter.pattern.fullmatch(value) is None:

@@ -5,51 +5,62 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from binance_margin_stream.sandbox.api.public_endpoints import PUBLIC_CALLS
-from binance_margin_stream.sandbox.api.request_parameters import decode, read
-from binance_margin_stream.sandbox.api.rest_endpoints import CALLS, LISTEN_TOKEN_PATH, REST_PATHS, Call
-from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_signature, check_window
-from binance_margin_stream.sandbox.error_responses import RefusedError, error, json_answer, page
-from binance_margin_stream.sandbox.faults.types import AnswerWith, DelayAnswer, HalfAnswer, Hang, ResetConnection
-from binance_margin_stream.sandbox.messages import Answer, Headers, Request
+from binance_margin_stream.sandbox.api.public_endpoints import PUBLIC_ENDPOINTS
+from binance_margin_stream.sandbox.api.request_parameters import parse_parameters, percent_decode
+from binance_margin_stream.sandbox.api.rest_endpoints import ENDPOINTS, LISTEN_TOKEN_PATH, METHODS_BY_PATH, RestEndpoint
+from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
+from binance_margin_stream.sandbox.error_responses import (
+    RefusedError,
+    error_response,
+    gateway_error_response,
+    json_response,
+)
+from binance_margin_stream.sandbox.faults.types import (
+    DelayedResponse,
+    NoResponse,
+    ResetConnection,
+    StaticResponse,
+    TruncatedResponse,
+)
+from binance_margin_stream.sandbox.messages import Headers, Request, Response
 from binance_margin_stream.sandbox.model.metrics import RestCall
-from binance_margin_stream.sandbox.model.state import State
-from binance_margin_stream.sandbox.model.users import ApiAccount, well_formed
+from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.model.users import User, is_well_formed
 
-__all__ = ["answer", "banned"]
+__all__ = ["banned_response", "handle_request"]
 
-_REST_FAULTS = (AnswerWith, ResetConnection, Hang, HalfAnswer, DelayAnswer)
-_FORM = "application/x-www-form-urlencoded"
+_REST_FAULTS = (StaticResponse, ResetConnection, NoResponse, TruncatedResponse, DelayedResponse)
+_FORM_TYPE = "application/x-www-form-urlencoded"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
 
 
-def answer(state: State, request: Request, now: int) -> Answer:
+def handle_request(state: ExchangeState, request: Request, now: int) -> Response:
     """Answer a REST request, and write it down."""
-    path, result = _struck_by_faults(state, request, now)
-    known = path if path in REST_PATHS else "(unknown)"
+    path, result = _handle_with_faults(state, request, now)
+    known = path if path in METHODS_BY_PATH else "(unknown)"
     method = request.method if request.method in _METHODS else "(unknown)"
-    state.tally.called(RestCall(now, request.ip, method, known, result.status))
+    state.metrics.record_call(RestCall(now, request.ip, method, known, result.status))
     return result
 
 
-def _struck_by_faults(state: State, request: Request, now: int) -> tuple[str, Answer]:
+def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tuple[str, Response]:
     path, query = _split_target(request.target)
-    fault = state.faults.take(_REST_FAULTS, path)
+    fault = state.pending_faults.take_matching(_REST_FAULTS, path)
     match fault:
-        case AnswerWith(status=status, body=body, headers=headers):
-            return path, Answer(status, body, headers)
+        case StaticResponse(status=status, body=body, headers=headers):
+            return path, Response(status, body, headers)
         case ResetConnection(takes_effect=False):
-            return path, Answer(0, delivery="reset")
+            return path, Response(0, delivery="reset")
         case _:
-            result = _gateway(state, request, path, query, now)
+            result = _route(state, request, path, query, now)
     match fault:
         case ResetConnection():
             return path, replace(result, delivery="reset")
-        case Hang():
+        case NoResponse():
             return path, replace(result, delivery="hang")
-        case HalfAnswer():
+        case TruncatedResponse():
             return path, replace(result, delivery="half")
-        case DelayAnswer(seconds=seconds):
+        case DelayedResponse(seconds=seconds):
             return path, replace(result, delay_ms=round(seconds * 1000))
         case _:
             return path, result
@@ -61,122 +72,128 @@ def _split_target(target: str) -> tuple[str, str]:
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("#")[0].partition("?")
     try:
-        return decode(path, plus=False), query
+        return percent_decode(path, plus_as_space=False), query
     except RefusedError:
         return "", query
 
 
-def _gateway(state: State, request: Request, path: str, query: str, now: int) -> Answer:
-    if path not in REST_PATHS:
-        return page(404)
-    if path in state.retired:
-        return page(410)
-    if (request.method, path) in PUBLIC_CALLS:
-        return _public(state, request, path, query, now)
-    call = CALLS.get((request.method, path))
-    if call is None:
-        return page(405, (("Allow", ", ".join(REST_PATHS[path])),))
-    if len(request.body) > state.rules.body_limit:
-        return page(413)
-    if request.body and not _is_form(request):
-        return page(415)
-    return _limited(state, request, call, path, query, now)
+def _route(state: ExchangeState, request: Request, path: str, query: str, now: int) -> Response:
+    if path not in METHODS_BY_PATH:
+        return gateway_error_response(404)
+    if path in state.retired_paths:
+        return gateway_error_response(410)
+    if (request.method, path) in PUBLIC_ENDPOINTS:
+        return _handle_public(state, request, path, query, now)
+    endpoint = ENDPOINTS.get((request.method, path))
+    if endpoint is None:
+        return gateway_error_response(405, (("Allow", ", ".join(METHODS_BY_PATH[path])),))
+    if len(request.body) > state.rules.max_body_bytes:
+        return gateway_error_response(413)
+    if request.body and not _is_form_encoded(request):
+        return gateway_error_response(415)
+    return _handle_with_limits(state, request, endpoint, path, query, now)
 
 
-def _is_form(request: Request) -> bool:
-    types = request.header("Content-Type")
-    return not types or types[0].partition(";")[0].strip().lower() in ("", _FORM)
+def _is_form_encoded(request: Request) -> bool:
+    types = request.get_header_values("Content-Type")
+    return not types or types[0].partition(";")[0].strip().lower() in ("", _FORM_TYPE)
 
 
-def _public(state: State, request: Request, path: str, query: str, now: int) -> Answer:
-    until = state.limits.banned_until(request.ip, now)
+def _handle_public(state: ExchangeState, request: Request, path: str, query: str, now: int) -> Response:
+    until = state.rate_limits.banned_until(request.ip, now)
     if until is not None:
-        return banned(until, now)
+        return banned_response(until, now)
     limit = state.rules.websocket_api_weight_limit
-    over, headers = _spend(state, request.ip, "X-MBX-USED-WEIGHT-1M", ("public", request.ip), 1, limit, now)
+    over, headers = _record_weight(state, request.ip, "X-MBX-USED-WEIGHT-1M", ("public", request.ip), 1, limit, now)
     if over is not None:
         return over
     try:
-        read((), query, "")
+        parse_parameters((), query, "")
     except RefusedError as refusal:
-        return error(refusal, headers=headers)
-    return json_answer(PUBLIC_CALLS[request.method, path](now), headers=headers)
+        return error_response(refusal, headers=headers)
+    return json_response(PUBLIC_ENDPOINTS[request.method, path](now), headers=headers)
 
 
-def _limited(state: State, request: Request, call: Call, path: str, query: str, now: int) -> Answer:
-    until = state.limits.banned_until(request.ip, now)
+def _handle_with_limits(
+    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, query: str, now: int
+) -> Response:
+    until = state.rate_limits.banned_until(request.ip, now)
     if until is not None:
-        return banned(until, now)
+        return banned_response(until, now)
     headers: Headers = ()
-    if call.scope == "IP":
-        over, headers = _spend_call(state, request, call, path, request.ip, now)
+    if endpoint.scope == "IP":
+        over, headers = _record_endpoint_weight(state, request, endpoint, path, request.ip, now)
         if over is not None:
             return over
     try:
-        account = _authorised(state, request)
-        if call.scope == "UID":
-            over, headers = _spend_call(state, request, call, path, account.uid, now)
+        user = _authenticate(state, request)
+        if endpoint.scope == "UID":
+            over, headers = _record_endpoint_weight(state, request, endpoint, path, user.uid, now)
             if over is not None:
                 return over
-        result = _run(state, request, call, path, account, query, now)
+        result = _execute(state, request, endpoint, path, user, query, now)
     except RefusedError as refusal:
-        result = error(refusal)
+        result = error_response(refusal)
     return replace(result, headers=result.headers + headers)
 
 
-def _spend_call(
-    state: State, request: Request, call: Call, path: str, who: str | int, now: int
-) -> tuple[Answer | None, Headers]:
-    limit = state.rules.ip_weight_limit if call.scope == "IP" else state.rules.uid_weight_limit
-    subject = (call.scope, who, request.method, path)
-    return _spend(state, request.ip, f"X-SAPI-USED-{call.scope}-WEIGHT-1M", subject, call.weight, limit, now)
+def _record_endpoint_weight(
+    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, who: str | int, now: int
+) -> tuple[Response | None, Headers]:
+    limit = state.rules.ip_weight_limit if endpoint.scope == "IP" else state.rules.uid_weight_limit
+    subject = (endpoint.scope, who, request.method, path)
+    return _record_weight(
+        state, request.ip, f"X-SAPI-USED-{endpoint.scope}-WEIGHT-1M", subject, endpoint.weight, limit, now
+    )
 
 
-def _spend(
-    state: State, ip: str, header: str, subject: Hashable, weight: int, limit: int, now: int
-) -> tuple[Answer | None, Headers]:
+def _record_weight(
+    state: ExchangeState, ip: str, header: str, subject: Hashable, weight: int, limit: int, now: int
+) -> tuple[Response | None, Headers]:
     """Count a call's weight; the refusal if that is too much, and the header that tells the sum."""
-    spent = state.limits.spend(subject, weight, limit, now)
-    headers: Headers = ((header, str(spent.used)),)
-    if not spent.over:
+    usage = state.rate_limits.record_request(subject, weight, limit, now)
+    headers: Headers = ((header, str(usage.used)),)
+    if not usage.exceeded:
         return None, headers
-    retry_at = state.limits.refuse(ip, now)
-    until = state.limits.banned_until(ip, now)
+    retry_at = state.rate_limits.record_refusal(ip, now)
+    until = state.rate_limits.banned_until(ip, now)
     if until is not None:
-        return banned(until, now), headers
+        return banned_response(until, now), headers
     message = f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE."
-    retry = ("Retry-After", _seconds(retry_at - now))
-    return error(RefusedError(-1003, message), 429, (retry, *headers)), headers
+    retry = ("Retry-After", _to_retry_after(retry_at - now))
+    return error_response(RefusedError(-1003, message), 429, (retry, *headers)), headers
 
 
-def banned(until: int, now: int) -> Answer:
+def banned_response(until: int, now: int) -> Response:
     """The answer to every request of an IP that is banned until a time (ms)."""
     message = f"Way too much request weight used; IP banned until {until}."
-    return error(RefusedError(-1003, message), 418, (("Retry-After", _seconds(until - now)),))
+    return error_response(RefusedError(-1003, message), 418, (("Retry-After", _to_retry_after(until - now)),))
 
 
-def _seconds(milliseconds: int) -> str:
+def _to_retry_after(milliseconds: int) -> str:
     return str(max(1, -(-milliseconds // 1000)))
 
 
-def _authorised(state: State, request: Request) -> ApiAccount:
-    keys = request.header("X-MBX-APIKEY")
-    if len(keys) != 1 or not well_formed(keys[0]):
+def _authenticate(state: ExchangeState, request: Request) -> User:
+    keys = request.get_header_values("X-MBX-APIKEY")
+    if len(keys) != 1 or not is_well_formed(keys[0]):
         raise RefusedError(-2014)
-    account = state.accounts.find(keys[0])
-    if account is None:
+    user = state.users.find_active(keys[0])
+    if user is None:
         raise RefusedError(-2015)
-    return account
+    return user
 
 
-def _run(state: State, request: Request, call: Call, path: str, account: ApiAccount, query: str, now: int) -> Answer:
+def _execute(
+    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, user: User, query: str, now: int
+) -> Response:
     body = request.body.decode("utf-8", "surrogateescape")
-    parameters = read((*call.parameters, *SIGNING_PARAMETERS), query, body)
-    check_window(parameters)
-    if "signature" in parameters or _must_be_signed(state, path):
-        check_signature(parameters, query, body, account.api_secret, now)
-    return call.run(state, account, parameters, now)
+    parameters = parse_parameters((*endpoint.parameters, *SIGNING_PARAMETERS), query, body)
+    check_recv_window(parameters)
+    if "signature" in parameters or _requires_signature(state, path):
+        check_signature(parameters, query, body, user.api_secret, now)
+    return endpoint.handler(state, user, parameters, now)
 
 
-def _must_be_signed(state: State, path: str) -> bool:
-    return path == LISTEN_TOKEN_PATH and state.rules.signing == "required"
+def _requires_signature(state: ExchangeState, path: str) -> bool:
+    return path == LISTEN_TOKEN_PATH and state.rules.signature_policy == "required"

@@ -6,121 +6,121 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from binance_margin_stream.sandbox.api.public_endpoints import PUBLIC_CALLS
+from binance_margin_stream.sandbox.api.public_endpoints import PUBLIC_ENDPOINTS
 from binance_margin_stream.sandbox.api.request_parameters import (
-    BOOLEAN,
-    LISTEN_KEY,
-    MILLISECONDS,
-    SYMBOL,
-    Parameter,
-    invalid,
-    missing,
+    BOOLEAN_PATTERN,
+    LISTEN_KEY_PATTERN,
+    MILLISECONDS_PATTERN,
+    SYMBOL_PATTERN,
+    RequestParameter,
+    invalid_parameter,
+    missing_parameter,
 )
-from binance_margin_stream.sandbox.delivery.publishing import watch_key, watch_token
-from binance_margin_stream.sandbox.error_responses import EMPTY, RefusedError, json_answer
-from binance_margin_stream.sandbox.messages import Answer
-from binance_margin_stream.sandbox.model.listen_keys import KeyKind, ListenKey
-from binance_margin_stream.sandbox.model.state import State
-from binance_margin_stream.sandbox.model.users import CROSS, ApiAccount
+from binance_margin_stream.sandbox.delivery.publishing import schedule_key_expiry, schedule_token_expiry
+from binance_margin_stream.sandbox.error_responses import EMPTY_RESPONSE, RefusedError, json_response
+from binance_margin_stream.sandbox.messages import Response
+from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenKeyKind
+from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.model.users import CROSS, User
 
-__all__ = ["CALLS", "LISTEN_TOKEN_PATH", "REST_PATHS", "Call"]
+__all__ = ["ENDPOINTS", "LISTEN_TOKEN_PATH", "METHODS_BY_PATH", "RestEndpoint"]
 
 Parameters = Mapping[str, str]
-Run = Callable[[State, ApiAccount, Parameters, int], Answer]
+Handler = Callable[[ExchangeState, User, Parameters, int], Response]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RestEndpoint:
     """One REST call: what it takes, what it weighs and by whom that is counted, and what it does."""
 
-    run: Run
+    handler: Handler
     scope: Literal["IP", "UID"]
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[RequestParameter, ...] = ()
     weight: int = 1
 
 
-def _create(kind: KeyKind) -> Run:
-    def run(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
-        margin_account = _margin_account(state, parameters)
-        key, is_new = state.keys.create(kind, account.uid, margin_account, now)
+def _create_key_handler(kind: ListenKeyKind) -> Handler:
+    def handle(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
+        margin_account = _parse_margin_account(state, parameters)
+        key, is_new = state.listen_keys.create(kind, user.uid, margin_account, now)
         if is_new:
-            watch_key(state, key)
-        return json_answer({"listenKey": key.text})
+            schedule_key_expiry(state, key)
+        return json_response({"listenKey": key.value})
 
-    return run
-
-
-def _extend(kind: KeyKind) -> Run:
-    def run(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
-        state.keys.extend(_own_key(state, kind, account, parameters), now)
-        return _EMPTY_OBJECT if kind == "listen_key" else _done(state)
-
-    return run
+    return handle
 
 
-def _close(kind: KeyKind) -> Run:
-    def run(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
-        state.keys.end(_own_key(state, kind, account, parameters))
+def _extend_key_handler(kind: ListenKeyKind) -> Handler:
+    def handle(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
+        state.listen_keys.extend(_find_own_key(state, kind, user, parameters), now)
+        return _EMPTY_OBJECT if kind == "listen_key" else _empty_response(state)
+
+    return handle
+
+
+def _close_key_handler(kind: ListenKeyKind) -> Handler:
+    def handle(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
+        state.listen_keys.remove(_find_own_key(state, kind, user, parameters))
         return _EMPTY_OBJECT
 
-    return run
+    return handle
 
 
-def _close_only_key(kind: KeyKind) -> Run:
+def _close_only_key_handler(kind: ListenKeyKind) -> Handler:
     """Close the account's one key; an account without one is left as it is."""
 
-    def run(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
-        key = state.keys.of_account(kind, account.uid, CROSS)
+    def handle(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
+        key = state.listen_keys.find_for_account(kind, user.uid, CROSS)
         if key is not None:
-            state.keys.end(key)
-        return _done(state)
+            state.listen_keys.remove(key)
+        return _empty_response(state)
 
-    return run
-
-
-def _done(state: State) -> Answer:
-    return EMPTY if state.rules.done_answer == "nothing" else _EMPTY_OBJECT
+    return handle
 
 
-def _create_token(state: State, account: ApiAccount, parameters: Parameters, now: int) -> Answer:
+def _empty_response(state: ExchangeState) -> Response:
+    return EMPTY_RESPONSE if state.rules.empty_body == "nothing" else _EMPTY_OBJECT
+
+
+def _create_listen_token(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
     longest = state.rules.listen_token_validity_ms
     isolated = parameters.get("isIsolated", "false").lower() == "true"
     if isolated and "symbol" not in parameters:
-        raise missing("symbol")
-    margin_account = _margin_account(state, parameters)
+        raise missing_parameter("symbol")
+    margin_account = _parse_margin_account(state, parameters)
     validity = int(parameters.get("validity", longest))
     if not 1 <= validity <= longest:
-        raise invalid("validity")
-    token = state.tokens.create(account.uid, margin_account if isolated else CROSS, now + validity)
-    watch_token(state, token)
-    return json_answer({"token": token.text, "expirationTime": token.expires_at})
+        raise invalid_parameter("validity")
+    token = state.listen_tokens.create(user.uid, margin_account if isolated else CROSS, now + validity)
+    schedule_token_expiry(state, token)
+    return json_response({"token": token.value, "expirationTime": token.expires_at})
 
 
-def _margin_account(state: State, parameters: Parameters) -> str:
+def _parse_margin_account(state: ExchangeState, parameters: Parameters) -> str:
     symbol = parameters.get("symbol")
     if symbol is None:
         return CROSS
-    if state.rules.assets_of(symbol) is None:
+    if state.rules.split_symbol(symbol) is None:
         raise RefusedError(-1121)
     return symbol
 
 
-def _own_key(state: State, kind: KeyKind, account: ApiAccount, parameters: Parameters) -> ListenKey:
+def _find_own_key(state: ExchangeState, kind: ListenKeyKind, user: User, parameters: Parameters) -> ListenKey:
     """The key that was named, if it is live and of this kind, user and margin account; else -1125."""
-    margin_account = _margin_account(state, parameters)
-    key = state.keys.find(parameters["listenKey"])
-    if key is None or (key.kind, key.uid, key.account) != (kind, account.uid, margin_account):
+    margin_account = _parse_margin_account(state, parameters)
+    key = state.listen_keys.find(parameters["listenKey"])
+    if key is None or (key.kind, key.uid, key.account) != (kind, user.uid, margin_account):
         raise RefusedError(-1125)
     return key
 
 
-_EMPTY_OBJECT = json_answer({})
-_KEY = Parameter("listenKey", LISTEN_KEY, mandatory=True)
-_ISOLATED_SYMBOL = Parameter("symbol", SYMBOL, mandatory=True)
+_EMPTY_OBJECT = json_response({})
+_LISTEN_KEY_PARAMETER = RequestParameter("listenKey", LISTEN_KEY_PATTERN, mandatory=True)
+_SYMBOL_PARAMETER = RequestParameter("symbol", SYMBOL_PATTERN, mandatory=True)
 _TOKEN_PARAMETERS = (
-    Parameter("isIsolated", BOOLEAN),
-    Parameter("symbol", SYMBOL),
-    Parameter("validity", MILLISECONDS),
+    RequestParameter("isIsolated", BOOLEAN_PATTERN),
+    RequestParameter("symbol", SYMBOL_PATTERN),
+    RequestParameter("validity", MILLISECONDS_PATTERN),
 )
 
 _CROSS_PATH = "/sapi/v1/userDataStream"
@@ -131,25 +131,29 @@ LISTEN_TOKEN_PATH = "/sapi/v1/userListenToken"  # noqa: S105 - a path, not a tok
 _V2_PATH = "/sapi/v2/margin/listen-key"
 _RISK_PATH = "/sapi/v1/margin/listen-key"
 
-CALLS: dict[tuple[str, str], Call] = {
-    ("POST", _CROSS_PATH): Call(_create("listen_key"), "IP"),
-    ("PUT", _CROSS_PATH): Call(_extend("listen_key"), "IP", (_KEY,)),
-    ("DELETE", _CROSS_PATH): Call(_close("listen_key"), "IP", (_KEY,)),
-    ("POST", _ISOLATED_PATH): Call(_create("listen_key"), "IP", (_ISOLATED_SYMBOL,)),
-    ("PUT", _ISOLATED_PATH): Call(_extend("listen_key"), "IP", (_ISOLATED_SYMBOL, _KEY)),
-    ("DELETE", _ISOLATED_PATH): Call(_close("listen_key"), "IP", (_ISOLATED_SYMBOL, _KEY)),
-    ("POST", LISTEN_TOKEN_PATH): Call(_create_token, "UID", _TOKEN_PARAMETERS),
-    ("POST", _V2_PATH): Call(_create("listen_key_v2"), "IP"),
-    ("PUT", _V2_PATH): Call(_extend("listen_key_v2"), "IP", (_KEY,)),
-    ("DELETE", _V2_PATH): Call(_close_only_key("listen_key_v2"), "IP"),
-    ("POST", _RISK_PATH): Call(_create("risk_listen_key"), "UID"),
-    ("PUT", _RISK_PATH): Call(_extend("risk_listen_key"), "UID", (_KEY,)),
-    ("DELETE", _RISK_PATH): Call(_close_only_key("risk_listen_key"), "UID", weight=3000),
+ENDPOINTS: dict[tuple[str, str], RestEndpoint] = {
+    ("POST", _CROSS_PATH): RestEndpoint(_create_key_handler("listen_key"), "IP"),
+    ("PUT", _CROSS_PATH): RestEndpoint(_extend_key_handler("listen_key"), "IP", (_LISTEN_KEY_PARAMETER,)),
+    ("DELETE", _CROSS_PATH): RestEndpoint(_close_key_handler("listen_key"), "IP", (_LISTEN_KEY_PARAMETER,)),
+    ("POST", _ISOLATED_PATH): RestEndpoint(_create_key_handler("listen_key"), "IP", (_SYMBOL_PARAMETER,)),
+    ("PUT", _ISOLATED_PATH): RestEndpoint(
+        _extend_key_handler("listen_key"), "IP", (_SYMBOL_PARAMETER, _LISTEN_KEY_PARAMETER)
+    ),
+    ("DELETE", _ISOLATED_PATH): RestEndpoint(
+        _close_key_handler("listen_key"), "IP", (_SYMBOL_PARAMETER, _LISTEN_KEY_PARAMETER)
+    ),
+    ("POST", LISTEN_TOKEN_PATH): RestEndpoint(_create_listen_token, "UID", _TOKEN_PARAMETERS),
+    ("POST", _V2_PATH): RestEndpoint(_create_key_handler("listen_key_v2"), "IP"),
+    ("PUT", _V2_PATH): RestEndpoint(_extend_key_handler("listen_key_v2"), "IP", (_LISTEN_KEY_PARAMETER,)),
+    ("DELETE", _V2_PATH): RestEndpoint(_close_only_key_handler("listen_key_v2"), "IP"),
+    ("POST", _RISK_PATH): RestEndpoint(_create_key_handler("risk_listen_key"), "UID"),
+    ("PUT", _RISK_PATH): RestEndpoint(_extend_key_handler("risk_listen_key"), "UID", (_LISTEN_KEY_PARAMETER,)),
+    ("DELETE", _RISK_PATH): RestEndpoint(_close_only_key_handler("risk_listen_key"), "UID", weight=3000),
 }
 """The calls by method and path."""
 
-REST_PATHS: dict[str, tuple[str, ...]] = {
-    path: tuple(method for method, its_path in (*CALLS, *PUBLIC_CALLS) if its_path == path)
-    for _, path in (*CALLS, *PUBLIC_CALLS)
+METHODS_BY_PATH: dict[str, tuple[str, ...]] = {
+    path: tuple(method for method, its_path in (*ENDPOINTS, *PUBLIC_ENDPOINTS) if its_path == path)
+    for _, path in (*ENDPOINTS, *PUBLIC_ENDPOINTS)
 }
 """The paths of the REST calls, those without a key included, each with its methods."""

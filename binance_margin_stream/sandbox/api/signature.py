@@ -6,33 +6,39 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from binance_margin_stream.sandbox.api.request_parameters import MILLISECONDS, SIGNATURE, Parameter, invalid, missing
+from binance_margin_stream.sandbox.api.request_parameters import (
+    MILLISECONDS_PATTERN,
+    SIGNATURE_PATTERN,
+    RequestParameter,
+    invalid_parameter,
+    missing_parameter,
+)
 from binance_margin_stream.sandbox.error_responses import RefusedError
 
-__all__ = ["SIGNING_PARAMETERS", "check_signature", "check_window"]
+__all__ = ["SIGNING_PARAMETERS", "check_recv_window", "check_signature"]
 
 SIGNING_PARAMETERS = (
-    Parameter("timestamp", MILLISECONDS),
-    Parameter("recvWindow", MILLISECONDS),
-    Parameter("signature", SIGNATURE),
+    RequestParameter("timestamp", MILLISECONDS_PATTERN),
+    RequestParameter("recvWindow", MILLISECONDS_PATTERN),
+    RequestParameter("signature", SIGNATURE_PATTERN),
 )
 
-_DEFAULT_WINDOW_MS = 5_000
-_LONGEST_WINDOW_MS = 60_000
-_AHEAD_MS = 1_000
-_AHEAD = "Timestamp for this request was 1000ms ahead of the server's time."
+_DEFAULT_RECV_WINDOW_MS = 5_000
+_MAX_RECV_WINDOW_MS = 60_000
+_MAX_CLOCK_AHEAD_MS = 1_000
+_CLOCK_AHEAD_MESSAGE = "Timestamp for this request was 1000ms ahead of the server's time."
 
 
-def check_window(parameters: Mapping[str, str]) -> int:
+def check_recv_window(parameters: Mapping[str, str]) -> int:
     """The request's ``recvWindow`` in milliseconds, signed or not.
 
     Raises:
         RefusedError: -1130, outside 1 to 60,000.
 
     """
-    window = int(parameters.get("recvWindow", _DEFAULT_WINDOW_MS))
-    if not 1 <= window <= _LONGEST_WINDOW_MS:
-        raise invalid("recvWindow")
+    window = int(parameters.get("recvWindow", _DEFAULT_RECV_WINDOW_MS))
+    if not 1 <= window <= _MAX_RECV_WINDOW_MS:
+        raise invalid_parameter("recvWindow")
     return window
 
 
@@ -45,21 +51,21 @@ def check_signature(parameters: Mapping[str, str], query: str, body: str, secret
     """
     for name in ("timestamp", "signature"):
         if name not in parameters:
-            raise missing(name)
-    _check_time(int(parameters["timestamp"]), check_window(parameters), now)
-    expected = hmac.new(secret.encode(), _signed(query) + _signed(body), hashlib.sha256).hexdigest()
+            raise missing_parameter(name)
+    _check_time(int(parameters["timestamp"]), check_recv_window(parameters), now)
+    expected = hmac.new(secret.encode(), _strip_signature(query) + _strip_signature(body), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected, parameters["signature"].lower()):
         raise RefusedError(-1022)
 
 
 def _check_time(timestamp: int, window: int, now: int) -> None:
-    if timestamp >= now + _AHEAD_MS:
-        raise RefusedError(-1021, _AHEAD)
+    if timestamp >= now + _MAX_CLOCK_AHEAD_MS:
+        raise RefusedError(-1021, _CLOCK_AHEAD_MESSAGE)
     if now - timestamp > window:
         raise RefusedError(-1021)
 
 
-def _signed(encoded: str) -> bytes:
+def _strip_signature(encoded: str) -> bytes:
     """What the signature covers: everything but itself, byte for byte as sent."""
     pairs = [pair for pair in encoded.split("&") if pair.partition("=")[0] != "signature"]
     return "&".join(pairs).encode("utf-8", "surrogateescape")

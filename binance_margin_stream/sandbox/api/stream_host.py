@@ -5,27 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from binance_margin_stream.sandbox.api.request_parameters import decode
+from binance_margin_stream.sandbox.api.request_parameters import percent_decode
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.messages import Close, Text
-from binance_margin_stream.sandbox.model.connections import Connection
-from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.connections import ServerConnection
+from binance_margin_stream.sandbox.model.state import ExchangeState
 
-__all__ = ["Listening", "parse_stream_path", "receive", "too_many_messages"]
+__all__ = ["StreamSelection", "enforce_message_rate", "handle_request", "parse_stream_path"]
 
-_MOST_STREAMS = 1024
+_MAX_STREAMS = 1024
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class StreamSelection:
     """What a handshake asks for: which streams, and whether events come in the combined envelope."""
 
     combined: bool
     streams: tuple[str, ...]
 
 
-def parse_stream_path(path: str, query: str) -> Listening | None:
+def parse_stream_path(path: str, query: str) -> StreamSelection | None:
     """Read the address of a handshake; both parts are still percent-encoded. None: no such address.
 
     Raises:
@@ -33,47 +33,47 @@ def parse_stream_path(path: str, query: str) -> Listening | None:
 
     """
     if path in ("/ws", "/ws/"):
-        return Listening(False, ())
+        return StreamSelection(False, ())
     if path.startswith("/ws/"):
         # A listen key may hold a slash, so all that follows is one name.
-        return Listening(False, (decode(path.removeprefix("/ws/"), plus=False),))
+        return StreamSelection(False, (percent_decode(path.removeprefix("/ws/"), plus_as_space=False),))
     if path in ("/stream", "/stream/"):
-        return Listening(True, _streams(query))
+        return StreamSelection(True, _parse_streams_query(query))
     return None
 
 
-def receive(state: State, connection: Connection, text: str) -> None:
+def handle_request(state: ExchangeState, connection: ServerConnection, text: str) -> None:
     """Answer one request."""
     request_id: object = None
     try:
-        request = _parse(text)
-        request_id = _id_of(request)
-        result = _run(state, connection, request)
-        reply: dict[str, object] = {"result": result, "id": request_id}
+        request = _parse_request(text)
+        request_id = _parse_id(request)
+        result = _execute(state, connection, request)
+        response: dict[str, object] = {"result": result, "id": request_id}
     except RefusedError as refusal:
-        reply = {"error": {"code": refusal.code, "msg": refusal.message}}
+        response = {"error": {"code": refusal.code, "msg": refusal.message}}
         if request_id is not None:
-            reply["id"] = request_id
-    state.connections.send(connection, Text(json.dumps(reply, separators=(",", ":"))))
+            response["id"] = request_id
+    state.connections.send(connection, Text(json.dumps(response, separators=(",", ":"))))
 
 
-def too_many_messages(state: State, connection: Connection, now: int) -> bool:
+def enforce_message_rate(state: ExchangeState, connection: ServerConnection, now: int) -> bool:
     """Count a message, ping or pong; a client that sends more than five in a second is put out."""
-    if connection.rate is None or not connection.rate.exceeded(now):
+    if connection.message_rate is None or not connection.message_rate.record_message(now):
         return False
-    state.connections.end(connection, Close(1008, "Too many requests"))
+    state.connections.close(connection, Close(1008, "Too many requests"))
     return True
 
 
-def _streams(query: str) -> tuple[str, ...]:
+def _parse_streams_query(query: str) -> tuple[str, ...]:
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name == "streams":
-            return tuple(decode(stream, plus=False) for stream in value.split("/") if stream)
+            return tuple(percent_decode(stream, plus_as_space=False) for stream in value.split("/") if stream)
     return ()
 
 
-def _parse(text: str) -> dict[str, object]:
+def _parse_request(text: str) -> dict[str, object]:
     try:
         request = json.loads(text)
     except (ValueError, RecursionError):
@@ -83,7 +83,7 @@ def _parse(text: str) -> dict[str, object]:
     return request
 
 
-def _id_of(request: dict[str, object]) -> object:
+def _parse_id(request: dict[str, object]) -> object:
     request_id = request.get("id")
     if isinstance(request_id, int) and not isinstance(request_id, bool) and request_id >= 0:
         return request_id
@@ -94,7 +94,7 @@ def _id_of(request: dict[str, object]) -> object:
     raise RefusedError(2, "Invalid request: request ID must be an unsigned integer")
 
 
-def _run(state: State, connection: Connection, request: dict[str, object]) -> object:
+def _execute(state: ExchangeState, connection: ServerConnection, request: dict[str, object]) -> object:
     method = request.get("method")
     if method is None:
         raise RefusedError(2, "Invalid request: missing field `method` at line 1 column 1")
@@ -102,17 +102,17 @@ def _run(state: State, connection: Connection, request: dict[str, object]) -> ob
         raise RefusedError(2, f"Invalid request: unknown variant, expected one of {', '.join(_METHODS)}")
     if method == "LIST_SUBSCRIPTIONS":
         return list(connection.streams)
-    for stream in _names(request):
+    for stream in _parse_stream_names(request):
         if method == "UNSUBSCRIBE":
-            state.connections.unlisten(connection, stream)
-        elif len(connection.streams) >= _MOST_STREAMS:
+            state.connections.unsubscribe_stream(connection, stream)
+        elif len(connection.streams) >= _MAX_STREAMS:
             raise RefusedError(2, "Invalid request: too many streams")
         else:
-            state.connections.listen(connection, stream)
+            state.connections.subscribe_stream(connection, stream)
     return None
 
 
-def _names(request: dict[str, object]) -> list[str]:
+def _parse_stream_names(request: dict[str, object]) -> list[str]:
     params = request.get("params")
     if not isinstance(params, list) or not params:
         raise RefusedError(2, "Invalid request: params must be an array of stream names")

@@ -4,100 +4,102 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from binance_margin_stream.sandbox.api.request_parameters import missing
+from binance_margin_stream.sandbox.api.request_parameters import missing_parameter
 from binance_margin_stream.sandbox.delivery.publishing import expire_subscription
 from binance_margin_stream.sandbox.error_responses import RefusedError
-from binance_margin_stream.sandbox.model.connections import Connection, Subscription
+from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
 from binance_margin_stream.sandbox.model.listen_keys import ListenToken
-from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.state import ExchangeState
 
-__all__ = ["Params", "list_subscriptions", "named_by", "subscribe", "unsubscribe"]
+__all__ = ["Params", "list_subscriptions", "select_subscriptions", "subscribe", "unsubscribe"]
 
 Params = Mapping[str, object]
 
 
-def subscribe(state: State, connection: Connection, params: Params, now: int) -> object:
+def subscribe(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
     """Subscribe to the account of a listen token, or extend the subscription that is there.
 
     Raises:
         RefusedError: -1102, -1209 token, -2035 active already, -2042 ids used up, too many active.
 
     """
-    token = state.tokens.find(_listen_token(params))
+    token = state.listen_tokens.find(_parse_listen_token(params))
     if token is None:
         raise RefusedError(-1209)
-    active = _active_for(connection, token)
+    active = _find_active(connection, token)
     if active is None:
-        return _subscribed(state, _attach(state, connection, token))
-    return _subscribed(state, _renew(state, connection, active, token))
+        return _build_result(state, _create_subscription(state, connection, token))
+    return _build_result(state, _resubscribe(state, connection, active, token))
 
 
-def _active_for(connection: Connection, token: ListenToken) -> Subscription | None:
+def _find_active(connection: ServerConnection, token: ListenToken) -> AccountSubscription | None:
     for subscription in connection.subscriptions.values():
         if (subscription.uid, subscription.account) == (token.uid, token.account):
             return subscription
     return None
 
 
-def _renew(state: State, connection: Connection, active: Subscription, token: ListenToken) -> Subscription:
-    renewal = state.rules.renewal
+def _resubscribe(
+    state: ExchangeState, connection: ServerConnection, active: AccountSubscription, token: ListenToken
+) -> AccountSubscription:
+    renewal = state.rules.resubscribe_response
     if renewal == "refused":
         raise RefusedError(-2035)
     if renewal == "new_id":
         _check_ids_left(state, connection)
         state.connections.unsubscribe(connection, active)
-        return _attach(state, connection, token)
+        return _create_subscription(state, connection, token)
     active.expires_at = max(active.expires_at, token.expires_at)
     if renewal == "refused_but_extended":
         raise RefusedError(-2035)
     return active
 
 
-def _attach(state: State, connection: Connection, token: ListenToken) -> Subscription:
+def _create_subscription(state: ExchangeState, connection: ServerConnection, token: ListenToken) -> AccountSubscription:
     _check_ids_left(state, connection)
-    if len(connection.subscriptions) >= state.rules.active_subscriptions:
-        raise RefusedError(state.rules.active_subscriptions_code, "Too many active subscriptions.")
+    if len(connection.subscriptions) >= state.rules.active_subscription_limit:
+        raise RefusedError(state.rules.active_subscription_limit_code, "Too many active subscriptions.")
     number = connection.next_subscription_id
     connection.next_subscription_id += 1
-    subscription = Subscription(number, token.uid, token.account, token.expires_at)
+    subscription = AccountSubscription(number, token.uid, token.account, token.expires_at)
     state.connections.subscribe(connection, subscription)
-    _watch(state, connection, subscription)
+    _schedule_expiry(state, connection, subscription)
     return subscription
 
 
-def _check_ids_left(state: State, connection: Connection) -> None:
-    if connection.next_subscription_id >= state.rules.total_subscriptions:
+def _check_ids_left(state: ExchangeState, connection: ServerConnection) -> None:
+    if connection.next_subscription_id >= state.rules.total_subscription_limit:
         raise RefusedError(-2042)
 
 
-def _watch(state: State, connection: Connection, subscription: Subscription) -> None:
+def _schedule_expiry(state: ExchangeState, connection: ServerConnection, subscription: AccountSubscription) -> None:
     """End a subscription when its token is over; a renewal is noticed when the old time comes."""
 
-    def check(due: int, _: int) -> None:
+    def expire_if_due(due: int, _: int) -> None:
         if connection.subscriptions.get(subscription.id) is not subscription:
             return
         if subscription.expires_at > due:
-            state.timers.at(subscription.expires_at, check)
+            state.scheduler.call_at(subscription.expires_at, expire_if_due)
         else:
             expire_subscription(state, connection, subscription, due)
 
-    state.timers.at(subscription.expires_at, check)
+    state.scheduler.call_at(subscription.expires_at, expire_if_due)
 
 
-def _subscribed(state: State, subscription: Subscription) -> dict[str, int]:
-    scale = 1000 if state.rules.websocket_expiration == "us" else 1
+def _build_result(state: ExchangeState, subscription: AccountSubscription) -> dict[str, int]:
+    scale = 1000 if state.rules.expiration_time_unit == "us" else 1
     result = {"subscriptionId": subscription.id, "expirationTime": subscription.expires_at * scale}
     if state.rules.subscription_id == "missing":
         del result["subscriptionId"]
     return result
 
 
-def unsubscribe(state: State, connection: Connection, params: Params, now: int) -> object:
+def unsubscribe(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
     """Answer to an unsubscribe; the subscriptions themselves end after it, each with its notice."""
     return {}
 
 
-def named_by(connection: Connection, params: Params) -> list[Subscription]:
+def select_subscriptions(connection: ServerConnection, params: Params) -> list[AccountSubscription]:
     """The subscriptions that an unsubscribe ends: the one that it names; without a name, all.
 
     Raises:
@@ -110,20 +112,20 @@ def named_by(connection: Connection, params: Params) -> list[Subscription]:
         return list(connection.subscriptions.values())
     number = params["subscriptionId"]
     if not isinstance(number, int) or isinstance(number, bool):
-        raise missing("subscriptionId")
+        raise missing_parameter("subscriptionId")
     subscription = connection.subscriptions.get(number)
     if subscription is None:
         raise RefusedError(-2036)
     return [subscription]
 
 
-def list_subscriptions(state: State, connection: Connection, params: Params, now: int) -> object:
+def list_subscriptions(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
     """The ids of the active subscriptions."""
     return [{"subscriptionId": number} for number in connection.subscriptions]
 
 
-def _listen_token(params: Params) -> str:
+def _parse_listen_token(params: Params) -> str:
     token = params.get("listenToken")
     if not isinstance(token, str) or not token:
-        raise missing("listenToken")
+        raise missing_parameter("listenToken")
     return token

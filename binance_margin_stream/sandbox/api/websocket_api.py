@@ -6,94 +6,107 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from binance_margin_stream.sandbox.api.subscriptions import Params, list_subscriptions, named_by, subscribe, unsubscribe
+from binance_margin_stream.sandbox.api.subscriptions import (
+    Params,
+    list_subscriptions,
+    select_subscriptions,
+    subscribe,
+    unsubscribe,
+)
 from binance_margin_stream.sandbox.delivery.publishing import expire_subscription
-from binance_margin_stream.sandbox.error_responses import MESSAGES, RefusedError
+from binance_margin_stream.sandbox.error_responses import ERROR_MESSAGES, RefusedError
 from binance_margin_stream.sandbox.faults.types import (
-    DelaySubscribeAnswer,
-    LoseSubscribeAnswer,
+    DelayedSubscribeResponse,
+    DuplicateSubscribeResponse,
+    LostSubscribeResponse,
     RefuseSubscribe,
-    RepeatSubscribeAnswer,
 )
 from binance_margin_stream.sandbox.messages import Text
-from binance_margin_stream.sandbox.model.connections import Connection, Subscription
-from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
+from binance_margin_stream.sandbox.model.state import ExchangeState
 
-__all__ = ["WEBSOCKET_API_PATH", "receive", "revoked", "weigh_connecting"]
+__all__ = ["WEBSOCKET_API_PATH", "handle_request", "notify_key_revoked", "record_connect_weight"]
 
 WEBSOCKET_API_PATH = "/ws-api/v3"
 _CONNECT_WEIGHT = 2
 
 _SUBSCRIBE = "userDataStream.subscribe.listenToken"
-_SUBSCRIBE_FAULTS = (RefuseSubscribe, LoseSubscribeAnswer, DelaySubscribeAnswer, RepeatSubscribeAnswer)
+_SUBSCRIBE_FAULTS = (RefuseSubscribe, LostSubscribeResponse, DelayedSubscribeResponse, DuplicateSubscribeResponse)
 
-Run = Callable[[State, Connection, Params, int], object]
+Handler = Callable[[ExchangeState, ServerConnection, Params, int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class WebSocketMethod:
     """One method: what it does, what it weighs, and the parameters it knows."""
 
-    run: Run
+    handler: Handler
     weight: int
     parameters: frozenset[str] = frozenset()
 
 
-def receive(state: State, connection: Connection, text: str, now: int) -> None:
+def handle_request(state: ExchangeState, connection: ServerConnection, text: str, now: int) -> None:
     """Answer one request."""
     request_id: object = None
     weight = 1
     try:
-        request = _parse(text)
-        request_id = _id_of(request)
-        method = _method_of(state, request)
+        request = _parse_request(text)
+        request_id = _parse_id(request)
+        method = _find_method(state, request)
         weight = method.weight
-        params = _params_of(request, method)
+        params = _parse_params(request, method)
     except RefusedError as refusal:
-        if not _refused_by_limits(state, connection, request_id, weight, now):
-            _send(state, connection, _failure(request_id, refusal), now)
+        if not _refuse_over_limit(state, connection, request_id, weight, now):
+            _send_response(state, connection, _error_response(request_id, refusal), now)
         return
-    if not _refused_by_limits(state, connection, request_id, weight, now):
-        _answer(state, connection, request_id, method, params, now)
+    if not _refuse_over_limit(state, connection, request_id, weight, now):
+        _respond(state, connection, request_id, method, params, now)
 
 
-def weigh_connecting(state: State, ip: str, now: int) -> bool:
+def record_connect_weight(state: ExchangeState, ip: str, now: int) -> bool:
     """Count a handshake's weight, and say whether the IP has used too much."""
     limit = state.rules.websocket_api_weight_limit
-    return state.limits.spend(_subject(ip), _CONNECT_WEIGHT, limit, now).over
+    return state.rate_limits.record_request(_limit_key(ip), _CONNECT_WEIGHT, limit, now).exceeded
 
 
-def revoked(state: State, uid: int, now: int) -> None:
+def notify_key_revoked(state: ExchangeState, uid: int, now: int) -> None:
     """Tell every connection that listens to a user that the key was taken away; its events end."""
     for connection in state.connections.all():
         theirs = [s for s in connection.subscriptions.values() if s.uid == uid]
         for subscription in theirs:
             state.connections.unsubscribe(connection, subscription)
-        if theirs and state.rules.revocation == "present":
-            _send(state, connection, _failure(None, RefusedError(-2015), 401), now)
+        if theirs and state.rules.revocation_notice == "present":
+            _send_response(state, connection, _error_response(None, RefusedError(-2015), 401), now)
 
 
-def _answer(state: State, connection: Connection, request_id: object, method: Method, params: Params, now: int) -> None:
-    fault = state.faults.take(_SUBSCRIBE_FAULTS, _SUBSCRIBE) if method.run is subscribe else None
+def _respond(
+    state: ExchangeState,
+    connection: ServerConnection,
+    request_id: object,
+    method: WebSocketMethod,
+    params: Params,
+    now: int,
+) -> None:
+    fault = state.pending_faults.take_matching(_SUBSCRIBE_FAULTS, _SUBSCRIBE) if method.handler is subscribe else None
     if isinstance(fault, RefuseSubscribe):
-        refusal = RefusedError(fault.code, MESSAGES.get(fault.code, "Refused by an injected fault."))
-        _send(state, connection, _failure(request_id, refusal, fault.status), now)
+        refusal = RefusedError(fault.code, ERROR_MESSAGES.get(fault.code, "Refused by an injected fault."))
+        _send_response(state, connection, _error_response(request_id, refusal, fault.status), now)
         return
-    terminated: list[Subscription] = []
+    terminated: list[AccountSubscription] = []
     try:
-        if method.run is unsubscribe:
-            terminated = named_by(connection, params)
-        result = method.run(state, connection, params, now)
-        reply = {"id": request_id, "status": 200, "result": result}
+        if method.handler is unsubscribe:
+            terminated = select_subscriptions(connection, params)
+        result = method.handler(state, connection, params, now)
+        response = {"id": request_id, "status": 200, "result": result}
     except RefusedError as refusal:
-        reply = _failure(request_id, refusal)
-    text = _with_limits(state, connection, reply, now)
+        response = _error_response(request_id, refusal)
+    text = _encode_response(state, connection, response, now)
     match fault:
-        case LoseSubscribeAnswer():
+        case LostSubscribeResponse():
             pass
-        case DelaySubscribeAnswer():
-            connection.held_answers.append(text)
-        case RepeatSubscribeAnswer():
+        case DelayedSubscribeResponse():
+            connection.held_responses.append(text)
+        case DuplicateSubscribeResponse():
             state.connections.send(connection, text)
             state.connections.send(connection, text)
         case _:
@@ -102,26 +115,26 @@ def _answer(state: State, connection: Connection, request_id: object, method: Me
         expire_subscription(state, connection, subscription, now)
 
 
-def _ping(state: State, connection: Connection, params: Params, now: int) -> object:
+def _handle_ping(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
     return {}
 
 
-def _time(state: State, connection: Connection, params: Params, now: int) -> object:
+def _handle_time(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
     return {"serverTime": now}
 
 
 _METHODS = {
-    _SUBSCRIBE: Method(subscribe, 2, frozenset({"listenToken"})),
-    "userDataStream.unsubscribe": Method(unsubscribe, 2, frozenset({"subscriptionId"})),
-    "session.subscriptions": Method(list_subscriptions, 2),
-    "ping": Method(_ping, 1),
-    "time": Method(_time, 1),
+    _SUBSCRIBE: WebSocketMethod(subscribe, 2, frozenset({"listenToken"})),
+    "userDataStream.unsubscribe": WebSocketMethod(unsubscribe, 2, frozenset({"subscriptionId"})),
+    "session.subscriptions": WebSocketMethod(list_subscriptions, 2),
+    "ping": WebSocketMethod(_handle_ping, 1),
+    "time": WebSocketMethod(_handle_time, 1),
 }
 
 
-def _parse(text: str) -> dict[str, object]:
+def _parse_request(text: str) -> dict[str, object]:
     try:
-        request = json.loads(text, parse_constant=_no_constant)
+        request = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         raise RefusedError(-1135) from None
     if not isinstance(request, dict):
@@ -129,28 +142,28 @@ def _parse(text: str) -> dict[str, object]:
     return request
 
 
-def _no_constant(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise ValueError(name)
 
 
-def _id_of(request: Params) -> object:
+def _parse_id(request: Params) -> object:
     request_id = request.get("id")
     if isinstance(request_id, bool) or not isinstance(request_id, int | str | None):
         raise RefusedError(-1135, "Invalid 'id' in JSON request; expected an integer, a string or null.")
     return request_id
 
 
-def _method_of(state: State, request: Params) -> Method:
+def _find_method(state: ExchangeState, request: Params) -> WebSocketMethod:
     name = request.get("method")
     if not isinstance(name, str):
         raise RefusedError(-1135, "Invalid 'method' in JSON request; expected a string.")
     method = _METHODS.get(name)
-    if method is None or name in state.retired:
+    if method is None or name in state.retired_paths:
         raise RefusedError(-1020)
     return method
 
 
-def _params_of(request: Params, method: Method) -> dict[str, object]:
+def _parse_params(request: Params, method: WebSocketMethod) -> dict[str, object]:
     params = request.get("params", {})
     if not isinstance(params, dict):
         raise RefusedError(-1135, "Invalid 'params' in JSON request; expected an object.")
@@ -160,25 +173,27 @@ def _params_of(request: Params, method: Method) -> dict[str, object]:
     return params
 
 
-def _refused_by_limits(state: State, connection: Connection, request_id: object, weight: int, now: int) -> bool:
+def _refuse_over_limit(
+    state: ExchangeState, connection: ServerConnection, request_id: object, weight: int, now: int
+) -> bool:
     retry_after = now
-    until = state.limits.banned_until(connection.ip, now)
+    until = state.rate_limits.banned_until(connection.ip, now)
     if until is None:
         limit = state.rules.websocket_api_weight_limit
-        if not state.limits.spend(_subject(connection.ip), weight, limit, now).over:
+        if not state.rate_limits.record_request(_limit_key(connection.ip), weight, limit, now).exceeded:
             return False
-        retry_after = state.limits.refuse(connection.ip, now)
-        until = state.limits.banned_until(connection.ip, now)
+        retry_after = state.rate_limits.record_refusal(connection.ip, now)
+        until = state.rate_limits.banned_until(connection.ip, now)
     if until is None:
         status, message = 429, "Too much request weight used."
     else:
         status, retry_after, message = 418, until, f"Way too much request weight used; IP banned until {until}."
     data = {"serverTime": now, "retryAfter": retry_after}
-    _send(state, connection, _failure(request_id, RefusedError(-1003, message), status, data), now)
+    _send_response(state, connection, _error_response(request_id, RefusedError(-1003, message), status, data), now)
     return True
 
 
-def _failure(
+def _error_response(
     request_id: object, refusal: RefusedError, status: int = 400, data: Params | None = None
 ) -> dict[str, object]:
     error: dict[str, object] = {"code": refusal.code, "msg": refusal.message}
@@ -187,14 +202,14 @@ def _failure(
     return {"id": request_id, "status": status, "error": error}
 
 
-def _send(state: State, connection: Connection, reply: Params, now: int) -> None:
-    state.connections.send(connection, _with_limits(state, connection, reply, now))
+def _send_response(state: ExchangeState, connection: ServerConnection, response: Params, now: int) -> None:
+    state.connections.send(connection, _encode_response(state, connection, response, now))
 
 
-def _with_limits(state: State, connection: Connection, reply: Params, now: int) -> Text:
+def _encode_response(state: ExchangeState, connection: ServerConnection, response: Params, now: int) -> Text:
     limit = state.rules.websocket_api_weight_limit
-    if connection.show_rate_limits:
-        count = state.limits.spend(_subject(connection.ip), 0, limit, now).used
+    if connection.return_rate_limits:
+        count = state.rate_limits.record_request(_limit_key(connection.ip), 0, limit, now).used
         usage = {
             "rateLimitType": "REQUEST_WEIGHT",
             "interval": "MINUTE",
@@ -202,9 +217,9 @@ def _with_limits(state: State, connection: Connection, reply: Params, now: int) 
             "limit": limit,
             "count": count,
         }
-        reply = {**reply, "rateLimits": [usage]}
-    return Text(json.dumps(reply, separators=(",", ":")))
+        response = {**response, "rateLimits": [usage]}
+    return Text(json.dumps(response, separators=(",", ":")))
 
 
-def _subject(ip: str) -> tuple[str, str]:
+def _limit_key(ip: str) -> tuple[str, str]:
     return ("websocket_api", ip)

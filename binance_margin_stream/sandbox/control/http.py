@@ -18,14 +18,14 @@ from functools import cache
 from importlib import resources
 from urllib.parse import urlsplit
 
-from binance_margin_stream.sandbox.control.operations import JSON, Operation, operation, operations
-from binance_margin_stream.sandbox.messages import Answer, Headers, Request
+from binance_margin_stream.sandbox.control.operations import JSON, Operation, get_operation, get_operations
+from binance_margin_stream.sandbox.messages import Headers, Request, Response
 
-__all__ = ["ControlError", "Work", "failed", "is_control_path", "result", "route"]
+__all__ = ["ControlError", "OperationCall", "control_error_response", "control_response", "is_control_path", "route"]
 
 _PREFIX = "/sandbox/"
-_STATE = "state"
-_NO_STORE: Headers = (
+_STATE_NAME = "state"
+_SECURITY_HEADERS: Headers = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
@@ -43,7 +43,7 @@ class ControlError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class OperationCall:
     """An operation to carry out, with its checked arguments."""
 
     operation: Operation
@@ -56,7 +56,7 @@ def is_control_path(target: str) -> bool:
     return path == "/" or (path + "/").startswith(_PREFIX)
 
 
-def route(request: Request, host: str, body_limit: int, state: Callable[[], object]) -> Answer | Work:
+def route(request: Request, host: str, body_limit: int, state: Callable[[], object]) -> Response | OperationCall:
     """Answer a request, or say which operation it asks for; `host` is the one that the sandbox listens on.
 
     Raises:
@@ -67,47 +67,49 @@ def route(request: Request, host: str, body_limit: int, state: Callable[[], obje
     path = request.target.partition("?")[0]
     name = (path + "/").removeprefix(_PREFIX).rstrip("/")
     if path == "/":
-        _only(request, "GET")
-        return _page()
+        _require_method(request, "GET")
+        return _page_response()
     if not name:
-        _only(request, "GET")
-        return result({"operations": [each.described() for each in operations().values()]})
-    if name == _STATE:
-        _only(request, "GET")
-        return result(state())
-    return _work(request, name, body_limit)
+        _require_method(request, "GET")
+        return control_response({"operations": [each.describe() for each in get_operations().values()]})
+    if name == _STATE_NAME:
+        _require_method(request, "GET")
+        return control_response(state())
+    return _parse_operation_call(request, name, body_limit)
 
 
-def result(value: object, status: int = 200, headers: Headers = ()) -> Answer:
+def control_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
     """An answer in JSON."""
     body = json.dumps(value, separators=(",", ":")).encode()
-    return Answer(status, body, (("Content-Type", "application/json"), *_NO_STORE, *headers))
+    return Response(status, body, (("Content-Type", "application/json"), *_SECURITY_HEADERS, *headers))
 
 
-def failed(error: ControlError) -> Answer:
+def control_error_response(error: ControlError) -> Response:
     """The answer to a request that was not carried out."""
-    return result({"error": str(error)}, error.status, error.headers)
+    return control_response({"error": str(error)}, error.status, error.headers)
 
 
-def _work(request: Request, name: str, body_limit: int) -> Work:
+def _parse_operation_call(request: Request, name: str, body_limit: int) -> OperationCall:
     try:
-        wanted = operation(name)
+        operation = get_operation(name)
     except ValueError as error:
         raise ControlError(404, str(error)) from None
-    _only(request, "POST")
+    _require_method(request, "POST")
     if len(request.body) > body_limit:
         raise ControlError(413, f"the body is longer than {body_limit} bytes")
-    if [each.partition(";")[0].strip().lower() for each in request.header("Content-Type")] != ["application/json"]:
+    if [each.partition(";")[0].strip().lower() for each in request.get_header_values("Content-Type")] != [
+        "application/json"
+    ]:
         raise ControlError(415, "send a JSON object, with Content-Type: application/json")
     try:
-        return Work(wanted, wanted.check(_object(request.body)))
+        return OperationCall(operation, operation.parse_arguments(_parse_object(request.body)))
     except ValueError as error:
         raise ControlError(400, str(error)) from None
 
 
-def _object(body: bytes) -> dict[str, object]:
+def _parse_object(body: bytes) -> dict[str, object]:
     try:
-        read = json.loads(body or b"{}", parse_constant=_refuse_constant)
+        read = json.loads(body or b"{}", parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         read = None
     if not isinstance(read, dict):
@@ -115,21 +117,21 @@ def _object(body: bytes) -> dict[str, object]:
     return read
 
 
-def _refuse_constant(name: str) -> JSON:
+def _reject_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
 
 
-def _only(request: Request, method: str) -> None:
+def _require_method(request: Request, method: str) -> None:
     if request.method not in (method, "HEAD" if method == "GET" else method):
         raise ControlError(405, f"{method} only", (("Allow", method),))
 
 
 def _check_origin(request: Request, host: str) -> None:
-    authority = request.header("Host")
+    authority = request.get_header_values("Host")
     if len(authority) != 1 or not _names_this_host(authority[0], host):
         raise ControlError(403, "address the sandbox as localhost or by its IP address")
     own = (f"http://{authority[0]}", f"https://{authority[0]}")
-    if any(origin not in own for origin in request.header("Origin")):
+    if any(origin not in own for origin in request.get_header_values("Origin")):
         raise ControlError(403, "pages of another origin may not drive the sandbox")
 
 
@@ -151,17 +153,17 @@ def _is_address(name: str) -> bool:
 
 
 @cache
-def _page() -> Answer:
+def _page_response() -> Response:
     text = resources.files("binance_margin_stream.sandbox.server").joinpath("page.html").read_text("utf-8")
     policy = (
-        f"default-src 'none'; script-src {_hash('script', text)}; style-src {_hash('style', text)}; "
+        f"default-src 'none'; script-src {_csp_hash('script', text)}; style-src {_csp_hash('style', text)}; "
         "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    headers = (("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", policy), *_NO_STORE)
-    return Answer(200, text.encode(), headers)
+    headers = (("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", policy), *_SECURITY_HEADERS)
+    return Response(200, text.encode(), headers)
 
 
-def _hash(tag: str, text: str) -> str:
+def _csp_hash(tag: str, text: str) -> str:
     """What the policy calls the one script or style of the page by."""
     (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

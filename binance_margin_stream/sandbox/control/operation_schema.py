@@ -10,29 +10,29 @@ from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from binance_margin_stream.sandbox.amounts import decimal
+from binance_margin_stream.sandbox.amounts import parse_decimal
 
-__all__ = ["Kind", "Parameter", "check", "parameters_of"]
+__all__ = ["OperationParameter", "ParameterKind", "parse_arguments", "parse_signature"]
 
-Kind = Literal["text", "integer", "number", "real", "flag", "choice", "names", "object"]
+ParameterKind = Literal["text", "integer", "number", "real", "flag", "choice", "names", "object"]
 
-_LONGEST_SHOWN = 40
+_MAX_SHOWN_LENGTH = 40
 _FLAGS: dict[object, bool] = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class OperationParameter:
     """One parameter: its name, what it takes, and what it is where it is left out."""
 
     name: str
-    kind: Kind
-    about: str
+    kind: ParameterKind
+    description: str
     required: bool = True
     default: object = None
     nullable: bool = False
     choices: tuple[str, ...] = ()
 
-    def read(self, value: object) -> object:
+    def parse(self, value: object) -> object:
         """A value as JSON, YAML or a command line gives it, as the Python method takes it.
 
         Raises:
@@ -42,14 +42,14 @@ class Parameter:
         if self.nullable and value in (None, "null"):
             return None
         try:
-            return self._read(value)
+            return self._parse_kind(value)
         except (ValueError, TypeError, ArithmeticError):
-            raise ValueError(f"{self.name} takes {self.takes}") from None
+            raise ValueError(f"{self.name} takes {self.expected}") from None
 
     @property
-    def takes(self) -> str:
+    def expected(self) -> str:
         """What it takes, in words."""
-        words: dict[Kind, str] = {
+        descriptions: dict[ParameterKind, str] = {
             "text": "a text",
             "integer": "a whole number",
             "number": 'a number such as 12 or "0.5"',
@@ -59,22 +59,22 @@ class Parameter:
             "names": "a list of names, or names with commas between them",
             "object": 'a JSON object such as {"e": "balanceUpdate"}',
         }
-        return words[self.kind]
+        return descriptions[self.kind]
 
-    def described(self) -> dict[str, object]:
+    def describe(self) -> dict[str, object]:
         """The parameter as a JSON object."""
         known: dict[str, object] = {"name": self.name, "type": self.kind, "required": self.required}
         if not self.required:
             known["default"] = self.default
         if self.choices:
             known["choices"] = list(self.choices)
-        return {**known, "description": self.about}
+        return {**known, "description": self.description}
 
-    def _read(self, value: object) -> object:
+    def _parse_kind(self, value: object) -> object:
         if self.kind == "flag":
-            return value if isinstance(value, bool) else _FLAGS[value] if value in _FLAGS else _refuse()
+            return value if isinstance(value, bool) else _FLAGS[value] if value in _FLAGS else _reject_value()
         if isinstance(value, bool):
-            return _refuse()
+            return _reject_value()
         match self.kind, value:
             case "text", str():
                 return value
@@ -83,12 +83,12 @@ class Parameter:
             case "integer", int() | str():
                 return int(value)
             case "real", int() | float() | str():
-                return _real(float(value))
+                return _parse_real(float(value))
             case "number", float():
                 # The shortest text that reads as this float is what was written: 0.1 is a tenth.
-                return decimal(repr(value))
+                return parse_decimal(repr(value))
             case "number", int() | str() | Decimal():
-                return decimal(value)
+                return parse_decimal(value)
             case "names", str():
                 return value.split(",")
             case "names", list() if all(isinstance(each, str) for each in value):
@@ -98,12 +98,12 @@ class Parameter:
             case "object", str() if isinstance(read := json.loads(value), dict):
                 return read
             case _:
-                return _refuse()
+                return _reject_value()
 
 
-def parameters_of(
-    method: Callable[..., object], about: Mapping[str, str], known: Mapping[str, Parameter]
-) -> tuple[Parameter, ...]:
+def parse_signature(
+    method: Callable[..., object], descriptions: Mapping[str, str], known: Mapping[str, OperationParameter]
+) -> tuple[OperationParameter, ...]:
     """The parameters of a method by its signature and annotations; `about` describes each that is not `known`.
 
     Raises:
@@ -112,13 +112,13 @@ def parameters_of(
     """
     hints = get_type_hints(method)
     return tuple(
-        known.get(name) or _parameter(given, hints[name], about)
+        known.get(name) or _build_parameter(given, hints[name], descriptions)
         for name, given in inspect.signature(method).parameters.items()
         if name != "self"
     )
 
 
-def check(parameters: tuple[Parameter, ...], given: Mapping[str, object]) -> dict[str, object]:
+def parse_arguments(parameters: tuple[OperationParameter, ...], given: Mapping[str, object]) -> dict[str, object]:
     """The arguments of a call, each read; what is left out keeps the method's own default.
 
     Raises:
@@ -128,25 +128,27 @@ def check(parameters: tuple[Parameter, ...], given: Mapping[str, object]) -> dic
     names = [parameter.name for parameter in parameters]
     for name in given:
         if name not in names:
-            raise ValueError(f"no parameter {name[:_LONGEST_SHOWN]!r}; there are {', '.join(names) or 'none'}")
+            raise ValueError(f"no parameter {name[:_MAX_SHOWN_LENGTH]!r}; there are {', '.join(names) or 'none'}")
     for parameter in parameters:
         if parameter.required and parameter.name not in given:
-            raise ValueError(f"{parameter.name} is missing: it takes {parameter.takes}")
-    return {p.name: p.read(given[p.name]) for p in parameters if p.name in given}
+            raise ValueError(f"{parameter.name} is missing: it takes {parameter.expected}")
+    return {p.name: p.parse(given[p.name]) for p in parameters if p.name in given}
 
 
-def _parameter(given: inspect.Parameter, hint: object, about: Mapping[str, str]) -> Parameter:
-    if given.name not in about:
+def _build_parameter(given: inspect.Parameter, hint: object, descriptions: Mapping[str, str]) -> OperationParameter:
+    if given.name not in descriptions:
         raise TypeError(f"parameter {given.name} is not described")
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kind, choices = _kind([option for option in options if option is not NoneType])
+    kind, choices = _classify_annotation([option for option in options if option is not NoneType])
     required = given.default is inspect.Parameter.empty
     default = None if required else given.default
-    return Parameter(given.name, kind, about[given.name], required, default, NoneType in options, choices)
+    return OperationParameter(
+        given.name, kind, descriptions[given.name], required, default, NoneType in options, choices
+    )
 
 
-def _kind(options: list[object]) -> tuple[Kind, tuple[str, ...]]:
-    simple: dict[object, Kind] = {str: "text", int: "integer", float: "real", bool: "flag"}
+def _classify_annotation(options: list[object]) -> tuple[ParameterKind, tuple[str, ...]]:
+    simple: dict[object, ParameterKind] = {str: "text", int: "integer", float: "real", bool: "flag"}
     match options:
         case [option] if option in simple:
             return simple[option], ()
@@ -162,9 +164,9 @@ def _kind(options: list[object]) -> tuple[Kind, tuple[str, ...]]:
             raise TypeError(f"no JSON value stands for {options}")
 
 
-def _real(value: float) -> float:
-    return value if 0 <= value < float("inf") else _refuse()
+def _parse_real(value: float) -> float:
+    return value if 0 <= value < float("inf") else _reject_value()
 
 
-def _refuse() -> NoReturn:
+def _reject_value() -> NoReturn:
     raise ValueError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from binance_margin_stream.sandbox.control.schedule import ScriptError, Step, read_steps
+from binance_margin_stream.sandbox.control.schedule import ScriptError, Step, parse_steps
 
 __all__ = ["Script", "read_script"]
 
@@ -46,23 +46,23 @@ def read_script(script: Script) -> tuple[Step, ...]:
 
     """
     if isinstance(script, str | os.PathLike):
-        return read_steps(_items(Path(script)))
-    return read_steps((f"step {number}", item) for number, item in enumerate(script, 1))
+        return parse_steps(_load_items(Path(script)))
+    return parse_steps((f"step {number}", item) for number, item in enumerate(script, 1))
 
 
-def _items(path: Path) -> list[tuple[str, object]]:
+def _load_items(path: Path) -> list[tuple[str, object]]:
     try:
         loader = _Loader(path.read_text("utf-8"))
         node = loader.get_single_node()
         if not isinstance(node, yaml.SequenceNode):
             raise ScriptError("line 1: a script is a list of steps, each beginning with a dash")
-        return [(_line(item.start_mark), loader.construct_object(item, deep=True)) for item in node.value]
+        return [(_format_line(item.start_mark), loader.construct_object(item, deep=True)) for item in node.value]
     except yaml.MarkedYAMLError as error:
-        place = _line(error.problem_mark) if error.problem_mark else "line 1"
-        raise ScriptError(f"{place}: {error.problem or 'not YAML'}") from None
+        location = _format_line(error.problem_mark) if error.problem_mark else "line 1"
+        raise ScriptError(f"{location}: {error.problem or 'not YAML'}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ScriptError("line 1: the file is not text") from None
 
 
-def _line(mark: yaml.Mark) -> str:
+def _format_line(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}"

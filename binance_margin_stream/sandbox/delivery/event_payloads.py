@@ -9,19 +9,19 @@ from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Fill, Order
 
 __all__ = [
-    "account_position",
-    "balance_update",
-    "execution_report",
-    "external_lock_update",
-    "liability_change",
-    "margin_level_change",
+    "build_account_position",
+    "build_balance_update",
+    "build_execution_report",
+    "build_external_lock_update",
+    "build_liability_change",
+    "build_margin_level_change",
 ]
 
 _STEP = Decimal("0.00000001")
-_NONE = "0.00000000"
+_ZERO_TEXT = "0.00000000"
 
 
-def execution_report(
+def build_execution_report(
     order: Order, execution: str, execution_id: int, now: int, fill: Fill | None = None
 ) -> dict[str, object]:
     """An ``executionReport`` with every field that is always there, in the exchange's order."""
@@ -34,63 +34,63 @@ def execution_report(
         "S": order.side,
         "o": order.type,
         "f": order.time_in_force,
-        "q": _text(order.quantity),
-        "p": _NONE if order.at_market else _text(order.price),
-        "P": _text(order.stop_price),
-        "F": _NONE,
+        "q": _format_amount(order.quantity),
+        "p": _ZERO_TEXT if order.is_market else _format_amount(order.price),
+        "P": _format_amount(order.stop_price),
+        "F": _ZERO_TEXT,
         "g": -1,
         "C": order.client_order_id if cancelled else "",
         "x": execution,
         "X": order.status,
         "r": order.reject_reason,
         "i": order.order_id,
-        "l": _text(fill.quantity) if fill else _NONE,
-        "z": _text(order.filled),
-        "L": _text(fill.price) if fill else _NONE,
-        "n": _text(fill.commission) if fill else "0",
+        "l": _format_amount(fill.quantity) if fill else _ZERO_TEXT,
+        "z": _format_amount(order.filled),
+        "L": _format_amount(fill.price) if fill else _ZERO_TEXT,
+        "n": _format_amount(fill.commission) if fill else "0",
         "N": fill.commission_asset if fill else None,
         "T": now,
         "t": fill.trade_id if fill else -1,
         "I": execution_id,
-        "w": order.on_book,
-        "m": fill is not None and fill.maker,
+        "w": order.is_on_book,
+        "m": fill is not None and fill.is_maker,
         "M": False,
         "O": order.created_at,
-        "Z": _text(order.filled_quote),
-        "Y": _text(fill.quantity * fill.price) if fill else _NONE,
-        "Q": _NONE,
+        "Z": _format_amount(order.filled_quote),
+        "Y": _format_amount(fill.quantity * fill.price) if fill else _ZERO_TEXT,
+        "Q": _ZERO_TEXT,
         "V": "NONE",
     }
 
 
-def account_position(balances: Iterable[tuple[str, Balance]], now: int) -> dict[str, object]:
+def build_account_position(balances: Iterable[tuple[str, Balance]], now: int) -> dict[str, object]:
     """An ``outboundAccountPosition`` with the assets that may have changed."""
-    entries = [{"a": asset, "f": _text(b.free), "l": _text(b.locked)} for asset, b in balances]
+    entries = [{"a": asset, "f": _format_amount(b.free), "l": _format_amount(b.locked)} for asset, b in balances]
     return {"e": "outboundAccountPosition", "E": now, "u": now, "B": entries}
 
 
-def balance_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
+def build_balance_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
     """A ``balanceUpdate``; the delta is signed."""
-    return {"e": "balanceUpdate", "E": now, "a": asset, "d": _text(delta), "T": now}
+    return {"e": "balanceUpdate", "E": now, "a": asset, "d": _format_amount(delta), "T": now}
 
 
-def external_lock_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
+def build_external_lock_update(asset: str, delta: Decimal, now: int) -> dict[str, object]:
     """An ``externalLockUpdate``; the delta is signed."""
-    return {"e": "externalLockUpdate", "E": now, "a": asset, "d": _text(delta), "T": now}
+    return {"e": "externalLockUpdate", "E": now, "a": asset, "d": _format_amount(delta), "T": now}
 
 
-def liability_change(
+def build_liability_change(
     asset: str, kind: str, principal: Decimal, interest: Decimal, name: str, now: int
 ) -> dict[str, object]:
     """A ``USER_LIABILITY_CHANGE``, of a kind such as ``BORROW``."""
-    return {"e": name, "E": now, "a": asset, "t": kind, "p": _text(principal), "i": _text(interest)}
+    return {"e": name, "E": now, "a": asset, "t": kind, "p": _format_amount(principal), "i": _format_amount(interest)}
 
 
-def margin_level_change(level: Decimal, status: str, name: str, now: int) -> dict[str, object]:
+def build_margin_level_change(level: Decimal, status: str, name: str, now: int) -> dict[str, object]:
     """A ``MARGIN_LEVEL_STATUS_CHANGE``."""
     return {"e": name, "E": now, "l": format(level, "f"), "s": status}
 
 
-def _text(number: Decimal) -> str:
+def _format_amount(number: Decimal) -> str:
     """Eight decimals and no exponent, as the exchange writes money."""
     return format(number.quantize(_STEP), "f")

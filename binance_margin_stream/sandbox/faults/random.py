@@ -6,23 +6,23 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from binance_margin_stream.sandbox.faults.registry import NAMED
+from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
-__all__ = ["RECOVERABLE", "Strike", "strikes"]
+__all__ = ["RECOVERABLE_FAULTS", "ScheduledFault", "random_faults"]
 
-RECOVERABLE = tuple(name for name in NAMED if name not in ("revoke-api-key", "wrong-certificate"))
+RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in ("revoke-api-key", "wrong-certificate"))
 """The faults that random trouble chooses from: all that a client recovers from without anybody's help."""
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
+class ScheduledFault:
     """One fault of a plan, and how long after the one before it strikes, in milliseconds of exchange time."""
 
     name: str
-    after_ms: int
+    delay_ms: int
 
 
-def strikes(seed: int, every_seconds: float, only: Sequence[str] | None = None) -> Iterator[Strike]:
+def random_faults(seed: int, every_seconds: float, faults: Sequence[str] | None = None) -> Iterator[ScheduledFault]:
     """An endless plan: faults at random times, `every_seconds` on average, each with its default parameters.
 
     The same arguments give the same plan.
@@ -31,15 +31,15 @@ def strikes(seed: int, every_seconds: float, only: Sequence[str] | None = None) 
         ValueError: no time between faults, or a name that no fault has.
 
     """
-    names = RECOVERABLE if only is None else tuple(only)
+    names = RECOVERABLE_FAULTS if faults is None else tuple(faults)
     if not 0 < every_seconds < float("inf"):
         raise ValueError("every_seconds takes a number above 0")
-    unknown = [name for name in names if name not in NAMED]
+    unknown = [name for name in names if name not in NAMED_FAULTS]
     if unknown or not names:
-        raise ValueError(f"only takes names of faults: {', '.join(NAMED)}")
-    return _endless(random.Random(seed), every_seconds, names)
+        raise ValueError(f"faults takes names of faults: {', '.join(NAMED_FAULTS)}")
+    return _generate_faults(random.Random(seed), every_seconds, names)
 
 
-def _endless(dice: random.Random, every_seconds: float, names: Sequence[str]) -> Iterator[Strike]:
+def _generate_faults(rng: random.Random, every_seconds: float, names: Sequence[str]) -> Iterator[ScheduledFault]:
     while True:
-        yield Strike(dice.choice(names), max(1, round(dice.expovariate(1 / every_seconds) * 1000)))
+        yield ScheduledFault(rng.choice(names), max(1, round(rng.expovariate(1 / every_seconds) * 1000)))

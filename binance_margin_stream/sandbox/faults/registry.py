@@ -10,9 +10,9 @@ from typing import Literal, get_args, get_origin
 
 from binance_margin_stream.sandbox.faults import types as faults
 from binance_margin_stream.sandbox.faults.types import Fault
-from binance_margin_stream.sandbox.model.listen_keys import KeyKind
+from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 
-__all__ = ["NAMED", "FaultParameter", "NamedFault", "Scalar", "named"]
+__all__ = ["NAMED_FAULTS", "FaultParameter", "NamedFault", "Scalar", "create_fault"]
 
 Scalar = str | int | float
 """What a parameter of a named fault may be."""
@@ -26,7 +26,7 @@ class FaultParameter:
     default: Scalar
     choices: tuple[str, ...] = ()
 
-    def read(self, value: Scalar) -> Scalar:
+    def parse(self, value: Scalar) -> Scalar:
         """The value as the fault takes it; numbers may come as texts.
 
         Raises:
@@ -39,13 +39,13 @@ class FaultParameter:
                 raise ValueError
             read = kind(value)
         except (ValueError, TypeError):
-            raise ValueError(f"{self.name} takes {self.takes}") from None
+            raise ValueError(f"{self.name} takes {self.expected}") from None
         if (self.choices and read not in self.choices) or (isinstance(read, float) and not 0 <= read < _INFINITY):
-            raise ValueError(f"{self.name} takes {self.takes}")
+            raise ValueError(f"{self.name} takes {self.expected}")
         return read
 
     @property
-    def takes(self) -> str:
+    def expected(self) -> str:
         """What it takes, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
@@ -59,7 +59,7 @@ class NamedFault:
     name: str
     summary: str
     parameters: tuple[FaultParameter, ...]
-    make: Callable[..., Fault]
+    factory: Callable[..., Fault]
 
     def __call__(self, **given: Scalar) -> Fault:
         """The fault as a value; numbers may come as texts.
@@ -72,86 +72,86 @@ class NamedFault:
         for name in given:
             if name not in known:
                 raise ValueError(f"the fault {self.name} takes {', '.join(known) or 'no parameter'}, not {name}")
-        return self.make(**{name: known[name].read(value) for name, value in given.items()})
+        return self.factory(**{name: known[name].parse(value) for name, value in given.items()})
 
 
-def named(name: str, **parameters: Scalar) -> Fault:
-    """The fault of that name, such as ``named("server-error", status=502)``.
+def create_fault(name: str, **parameters: Scalar) -> Fault:
+    """The fault of that name, such as ``create_fault("server-error", status=502)``.
 
     Raises:
         ValueError: no fault has that name, or it does not take the parameters.
 
     """
-    fault = NAMED.get(name)
+    fault = NAMED_FAULTS.get(name)
     if fault is None:
-        raise ValueError(f"no fault is called {name}; there are {', '.join(NAMED)}")
+        raise ValueError(f"no fault is called {name}; there are {', '.join(NAMED_FAULTS)}")
     return fault(**parameters)
 
 
 _INFINITY = float("inf")
 
 
-def _drop(code: int = 1001) -> Fault:
+def _drop_connections(code: int = 1001) -> Fault:
     """End the open connections with a close frame of this code."""
     return faults.DropConnections("close", code)
 
 
-def _reset() -> Fault:
+def _reset_connections() -> Fault:
     """End the open connections with a TCP reset."""
     return faults.DropConnections("reset")
 
 
-def _end_of_file() -> Fault:
+def _end_connections() -> Fault:
     """End the open connections without a close frame."""
     return faults.DropConnections("eof")
 
 
-def _freeze() -> Fault:
+def _freeze_connections() -> Fault:
     """Send nothing more on the open connections, not even pings, and keep them open."""
     return faults.FreezeConnections()
 
 
-def _half_open() -> Fault:
+def _half_open_connections() -> Fault:
     """Forget the open connections without a word to the clients, whose sockets stay."""
     return faults.HalfOpenConnections()
 
 
-def _delay(seconds: float = 2.0) -> Fault:
+def _delay_frames(seconds: float = 2.0) -> Fault:
     """Send every frame on the open connections late, by this many seconds of exchange time."""
     return faults.DelayFrames(seconds)
 
 
-def _truncate() -> Fault:
+def _truncate_event() -> Fault:
     """Send the first half of the next event as if it were all."""
     return faults.TruncateEvent()
 
 
-def _malformed(text: str = faults.MalformedFrame().text) -> Fault:
+def _malformed_frame(text: str = faults.MalformedFrame().text) -> Fault:
     """Send a text frame that is not what it should be on the open connections."""
     return faults.MalformedFrame(text)
 
 
-def _binary() -> Fault:
+def _binary_frame() -> Fault:
     """Send a binary frame on the open connections, which the exchange never does."""
     return faults.BinaryFrame()
 
 
-def _duplicate() -> Fault:
+def _duplicate_event() -> Fault:
     """Send the next event twice."""
-    return faults.RepeatEvent()
+    return faults.DuplicateEvent()
 
 
-def _reorder() -> Fault:
+def _reorder_events() -> Fault:
     """Send the next event after the one of another account that follows it."""
     return faults.ReorderEvents()
 
 
-def _expire(which: Literal["all", "listen_tokens", "listen_keys"] = "all") -> Fault:
+def _expire_credentials(credentials: Literal["all", "listen_tokens", "listen_keys"] = "all") -> Fault:
     """End tokens and listen keys now, as if their time were up: all, listen_tokens or listen_keys."""
-    return faults.ExpireCredentials(which)
+    return faults.ExpireCredentials(credentials)
 
 
-def _delete_key(kind: KeyKind | Literal["all"] = "all") -> Fault:
+def _delete_listen_keys(kind: ListenKeyKind | Literal["all"] = "all") -> Fault:
     """Close listen keys as another client would: all, listen_key, listen_key_v2 or risk_listen_key."""
     return faults.DeleteListenKeys(None if kind == "all" else kind)
 
@@ -163,12 +163,12 @@ def _revoke_api_key(uid: int = 1) -> Fault:
 
 def _shutdown_notice(close_after_seconds: float = 10.0) -> Fault:
     """Announce a shutdown on the open connections, and close them after these seconds of exchange time."""
-    return faults.ServerShutdown(close_after_seconds)
+    return faults.ShutdownNotice(close_after_seconds)
 
 
-def _refuse(status: int = 503) -> Fault:
+def _refuse_handshake(status: int = 503) -> Fault:
     """Refuse the next WebSocket handshake with this HTTP status."""
-    return faults.RefuseHandshake(_checked(status))
+    return faults.RefuseHandshake(_validate_error_status(status))
 
 
 def _slow_handshake(seconds: float = 2.0) -> Fault:
@@ -176,29 +176,29 @@ def _slow_handshake(seconds: float = 2.0) -> Fault:
     return faults.SlowHandshake(seconds)
 
 
-def _accept_then_nothing() -> Fault:
+def _silent_connection() -> Fault:
     """Accept the next WebSocket handshake, then send and read nothing."""
-    return faults.AcceptThenNothing()
+    return faults.SilentConnection()
 
 
-def _wrong_certificate(how: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca") -> Fault:
+def _wrong_certificate(problem: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca") -> Fault:
     """Show a bad certificate in the next TLS handshake: unknown_ca, wrong_host or expired."""
-    return faults.WrongCertificate(how)
+    return faults.WrongCertificate(problem)
 
 
-def _lost_answer() -> Fault:
+def _lost_subscribe_response() -> Fault:
     """Let the next subscribe take effect and lose its answer."""
-    return faults.LoseSubscribeAnswer()
+    return faults.LostSubscribeResponse()
 
 
-def _late_answer() -> Fault:
+def _delayed_subscribe_response() -> Fault:
     """Answer the next subscribe after the first event."""
-    return faults.DelaySubscribeAnswer()
+    return faults.DelayedSubscribeResponse()
 
 
-def _repeated_answer() -> Fault:
+def _duplicate_subscribe_response() -> Fault:
     """Answer the next subscribe twice."""
-    return faults.RepeatSubscribeAnswer()
+    return faults.DuplicateSubscribeResponse()
 
 
 def _refuse_subscribe(code: int = -1000) -> Fault:
@@ -208,7 +208,7 @@ def _refuse_subscribe(code: int = -1000) -> Fault:
 
 def _server_error(status: int = 503) -> Fault:
     """Answer the next REST call with a failing gateway's HTML page."""
-    return faults.server_error(_checked(status))
+    return faults.server_error(_validate_error_status(status))
 
 
 def _too_many_requests(retry_after: int = 1) -> Fault:
@@ -216,91 +216,93 @@ def _too_many_requests(retry_after: int = 1) -> Fault:
     return faults.too_many_requests(retry_after)
 
 
-def _banned(retry_after: int = 120) -> Fault:
+def _ip_banned(retry_after: int = 120) -> Fault:
     """Answer the next REST call with 418 and this Retry-After, in seconds."""
-    return faults.banned(retry_after)
+    return faults.ip_banned(retry_after)
 
 
-def _html_403() -> Fault:
+def _forbidden() -> Fault:
     """Answer the next REST call with the firewall's HTML page."""
     return faults.forbidden()
 
 
-def _half_answer() -> Fault:
+def _truncated_response() -> Fault:
     """Carry the next REST call out and cut its answer in half."""
-    return faults.HalfAnswer()
+    return faults.TruncatedResponse()
 
 
-def _slow_answer(seconds: float = 2.0) -> Fault:
+def _delayed_response(seconds: float = 2.0) -> Fault:
     """Answer the next REST call late, by this many real seconds."""
-    return faults.DelayAnswer(seconds)
+    return faults.DelayedResponse(seconds)
 
 
-def _no_answer() -> Fault:
+def _no_response() -> Fault:
     """Carry the next REST call out and never answer."""
-    return faults.Hang()
+    return faults.NoResponse()
 
 
-def _reset_call() -> Fault:
+def _reset_request() -> Fault:
     """Carry the next REST call out and reset its connection instead of answering."""
     return faults.ResetConnection()
 
 
-_MAKERS: dict[str, Callable[..., Fault]] = {
-    "drop": _drop,
-    "reset": _reset,
-    "end-of-file": _end_of_file,
-    "freeze": _freeze,
-    "half-open": _half_open,
-    "delay": _delay,
-    "truncate": _truncate,
-    "malformed": _malformed,
-    "binary": _binary,
-    "duplicate": _duplicate,
-    "reorder": _reorder,
-    "expire": _expire,
-    "delete-key": _delete_key,
+_FACTORIES: dict[str, Callable[..., Fault]] = {
+    "drop": _drop_connections,
+    "reset": _reset_connections,
+    "end-of-file": _end_connections,
+    "freeze": _freeze_connections,
+    "half-open": _half_open_connections,
+    "delay-frames": _delay_frames,
+    "truncate-event": _truncate_event,
+    "malformed-frame": _malformed_frame,
+    "binary-frame": _binary_frame,
+    "duplicate-event": _duplicate_event,
+    "reorder-events": _reorder_events,
+    "expire-credentials": _expire_credentials,
+    "delete-listen-keys": _delete_listen_keys,
     "revoke-api-key": _revoke_api_key,
     "shutdown-notice": _shutdown_notice,
-    "refuse": _refuse,
+    "refuse-handshake": _refuse_handshake,
     "slow-handshake": _slow_handshake,
-    "accept-then-nothing": _accept_then_nothing,
+    "silent-connection": _silent_connection,
     "wrong-certificate": _wrong_certificate,
-    "lost-answer": _lost_answer,
-    "late-answer": _late_answer,
-    "repeated-answer": _repeated_answer,
+    "lost-subscribe-response": _lost_subscribe_response,
+    "delayed-subscribe-response": _delayed_subscribe_response,
+    "duplicate-subscribe-response": _duplicate_subscribe_response,
     "refuse-subscribe": _refuse_subscribe,
     "server-error": _server_error,
     "429": _too_many_requests,
-    "418": _banned,
-    "html-403": _html_403,
-    "half-answer": _half_answer,
-    "slow-answer": _slow_answer,
-    "no-answer": _no_answer,
-    "reset-call": _reset_call,
+    "418": _ip_banned,
+    "forbidden": _forbidden,
+    "truncated-response": _truncated_response,
+    "delayed-response": _delayed_response,
+    "no-response": _no_response,
+    "reset-request": _reset_request,
 }
 
 
-def _checked(status: int) -> int:
+def _validate_error_status(status: int) -> int:
     if not 400 <= status <= 599:
         raise ValueError("status takes an HTTP status from 400 to 599")
     return status
 
 
-def _choices(annotation: object) -> tuple[str, ...]:
+def _literal_choices(annotation: object) -> tuple[str, ...]:
     """The texts that an annotation allows: those of a `Literal`, or of several."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
-    return tuple(choice for part in get_args(annotation) for choice in _choices(part))
+    return tuple(choice for part in get_args(annotation) for choice in _literal_choices(part))
 
 
-def _named(name: str, make: Callable[..., Fault]) -> NamedFault:
+def _build_named_fault(name: str, factory: Callable[..., Fault]) -> NamedFault:
     parameters = tuple(
-        FaultParameter(each.name, each.default, _choices(each.annotation))
-        for each in inspect.signature(make, eval_str=True).parameters.values()
+        FaultParameter(each.name, each.default, _literal_choices(each.annotation))
+        for each in inspect.signature(factory, eval_str=True).parameters.values()
     )
-    return NamedFault(name, inspect.getdoc(make) or "", parameters, make)
+    return NamedFault(name, inspect.getdoc(factory) or "", parameters, factory)
 
 
-NAMED: Mapping[str, NamedFault] = MappingProxyType({name: _named(name, make) for name, make in _MAKERS.items()})
+NAMED_FAULTS: Mapping[str, NamedFault] = MappingProxyType(
+    {name: _build_named_fault(name, make) for name, make in _FACTORIES.items()}
+)
 """The faults by name."""

@@ -2,7 +2,7 @@
 
 Faults of REST calls, of handshakes, of subscribes and of event frames are *armed*: they strike the next
 occasions that they fit, once, several times, or until cleared. The others strike at once, on the connections
-that are open or on the credentials that there are. `named_faults` has a plain name for each.
+that are open or on the credentials that there are. `NAMED_FAULTS` has a plain name for each.
 """
 
 from __future__ import annotations
@@ -11,53 +11,53 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-from binance_margin_stream.sandbox.error_responses import page
-from binance_margin_stream.sandbox.messages import Answer, CutHow, Headers
-from binance_margin_stream.sandbox.model.listen_keys import KeyKind
+from binance_margin_stream.sandbox.error_responses import gateway_error_response
+from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
+from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 
 __all__ = [
-    "AcceptThenNothing",
-    "AnswerWith",
-    "ArmedFault",
     "BinaryFrame",
     "ConnectionFault",
     "CredentialFault",
-    "DelayAnswer",
+    "DeferredFault",
     "DelayFrames",
-    "DelaySubscribeAnswer",
+    "DelayedResponse",
+    "DelayedSubscribeResponse",
     "DeleteListenKeys",
     "DropConnections",
+    "DuplicateEvent",
+    "DuplicateSubscribeResponse",
     "EventFault",
     "ExpireCredentials",
     "Fault",
     "FreezeConnections",
-    "HalfAnswer",
     "HalfOpenConnections",
-    "Hang",
-    "LoseSubscribeAnswer",
+    "ImmediateFault",
+    "LostSubscribeResponse",
     "MalformedFrame",
-    "PromptFault",
+    "NoResponse",
     "RefuseHandshake",
     "RefuseSubscribe",
     "ReorderEvents",
-    "RepeatEvent",
-    "RepeatSubscribeAnswer",
     "ResetConnection",
     "RestFault",
     "RevokeApiKey",
-    "ServerShutdown",
+    "ShutdownNotice",
+    "SilentConnection",
     "SlowHandshake",
+    "StaticResponse",
     "TruncateEvent",
+    "TruncatedResponse",
     "WrongCertificate",
-    "banned",
     "forbidden",
+    "ip_banned",
     "server_error",
     "too_many_requests",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerWith:
+class StaticResponse:
     """Answer a REST call with this instead; the call takes no effect."""
 
     status: int
@@ -74,17 +74,17 @@ class ResetConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class NoResponse:
     """Carry a REST call out and never answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class HalfAnswer:
+class TruncatedResponse:
     """Carry a REST call out, send the first half of the body and end the connection."""
 
 
 @dataclass(frozen=True, slots=True)
-class DelayAnswer:
+class DelayedResponse:
     """Answer a REST call late, by this many seconds of the client's time."""
 
     seconds: float
@@ -106,22 +106,22 @@ class SlowHandshake:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptThenNothing:
+class SilentConnection:
     """Accept a WebSocket handshake, then send nothing and read nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class LoseSubscribeAnswer:
+class LostSubscribeResponse:
     """Let a subscribe to the WebSocket API take effect and lose its answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class DelaySubscribeAnswer:
+class DelayedSubscribeResponse:
     """Let a subscribe take effect and answer it after the next event on that connection."""
 
 
 @dataclass(frozen=True, slots=True)
-class RepeatSubscribeAnswer:
+class DuplicateSubscribeResponse:
     """Answer a subscribe twice, with the same id."""
 
 
@@ -134,7 +134,7 @@ class RefuseSubscribe:
 
 
 @dataclass(frozen=True, slots=True)
-class RepeatEvent:
+class DuplicateEvent:
     """Send an event frame twice on each connection that it goes to."""
 
 
@@ -155,14 +155,14 @@ class ReorderEvents:
 class WrongCertificate:
     """Show a certificate in the TLS handshake that must not be trusted; without TLS there is no occasion."""
 
-    how: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca"
+    problem: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca"
 
 
 @dataclass(frozen=True, slots=True)
 class DropConnections:
     """End open WebSocket connections: with a close frame, a TCP reset, or a plain end of stream."""
 
-    how: Literal["close"] | CutHow = "close"
+    mode: Literal["close"] | AbortKind = "close"
     code: int = 1001
 
 
@@ -201,12 +201,12 @@ class BinaryFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerShutdown:
+class ShutdownNotice:
     """Announce a shutdown on every open connection, and close them later if a time is given."""
 
     close_after_seconds: float | None = None
     """Seconds of exchange time."""
-    shape: Literal["host", "event", "bare", "combined"] = "host"
+    envelope: Literal["host", "event", "bare", "combined"] = "host"
     """How the notice is wrapped; ``host`` is what fits the connection."""
 
 
@@ -214,14 +214,14 @@ class ServerShutdown:
 class ExpireCredentials:
     """End listen keys or listen tokens now, as if their time were up, with the notices that follow."""
 
-    which: Literal["all", "listen_tokens", "listen_keys"] = "all"
+    credentials: Literal["all", "listen_tokens", "listen_keys"] = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteListenKeys:
     """Close the listen keys of one kind, or all, as another client's DELETE would: their streams go quiet."""
 
-    kind: KeyKind | None = None
+    kind: ListenKeyKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +231,11 @@ class RevokeApiKey:
     uid: int = 1
 
 
-RestFault = AnswerWith | ResetConnection | Hang | HalfAnswer | DelayAnswer
-HandshakeFault = RefuseHandshake | SlowHandshake | AcceptThenNothing
-SubscribeFault = LoseSubscribeAnswer | DelaySubscribeAnswer | RepeatSubscribeAnswer | RefuseSubscribe
-EventFault = RepeatEvent | TruncateEvent | ReorderEvents
-ArmedFault = RestFault | HandshakeFault | SubscribeFault | EventFault | WrongCertificate
+RestFault = StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse
+HandshakeFault = RefuseHandshake | SlowHandshake | SilentConnection
+SubscribeFault = LostSubscribeResponse | DelayedSubscribeResponse | DuplicateSubscribeResponse | RefuseSubscribe
+EventFault = DuplicateEvent | TruncateEvent | ReorderEvents
+DeferredFault = RestFault | HandshakeFault | SubscribeFault | EventFault | WrongCertificate
 ConnectionFault = (
     DropConnections
     | FreezeConnections
@@ -243,40 +243,40 @@ ConnectionFault = (
     | DelayFrames
     | MalformedFrame
     | BinaryFrame
-    | ServerShutdown
+    | ShutdownNotice
 )
 CredentialFault = ExpireCredentials | DeleteListenKeys | RevokeApiKey
-PromptFault = ConnectionFault | CredentialFault
-Fault = ArmedFault | PromptFault
+ImmediateFault = ConnectionFault | CredentialFault
+Fault = DeferredFault | ImmediateFault
 
 
-def forbidden() -> AnswerWith:
+def forbidden() -> StaticResponse:
     """The firewall's 403: an HTML page."""
-    return _as_fault(page(403))
+    return _to_fault(gateway_error_response(403))
 
 
-def server_error(status: int = 503) -> AnswerWith:
+def server_error(status: int = 503) -> StaticResponse:
     """A failing gateway: an HTML page."""
-    return _as_fault(page(status))
+    return _to_fault(gateway_error_response(status))
 
 
-def too_many_requests(retry_after: int | None = 1) -> AnswerWith:
+def too_many_requests(retry_after: int | None = 1) -> StaticResponse:
     """429, with or without ``Retry-After`` in seconds."""
-    return _limited(429, retry_after)
+    return _rate_limit_response(429, retry_after)
 
 
-def banned(retry_after: int | None = 120) -> AnswerWith:
+def ip_banned(retry_after: int | None = 120) -> StaticResponse:
     """418, with or without ``Retry-After`` in seconds."""
-    return _limited(418, retry_after)
+    return _rate_limit_response(418, retry_after)
 
 
-def _limited(status: int, retry_after: int | None) -> AnswerWith:
+def _rate_limit_response(status: int, retry_after: int | None) -> StaticResponse:
     headers: Headers = (("Content-Type", "application/json;charset=UTF-8"),)
     if retry_after is not None:
         headers += (("Retry-After", str(retry_after)),)
     body = json.dumps({"code": -1003, "msg": "Too many requests."}).encode()
-    return AnswerWith(status, body, headers)
+    return StaticResponse(status, body, headers)
 
 
-def _as_fault(answer: Answer) -> AnswerWith:
-    return AnswerWith(answer.status, answer.body, answer.headers)
+def _to_fault(response: Response) -> StaticResponse:
+    return StaticResponse(response.status, response.body, response.headers)

@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.messages import Close, Cut, Frame, Output, Ping
-from binance_margin_stream.sandbox.model.metrics import Tally
-from binance_margin_stream.sandbox.model.rate_limits import MessageRate
-from binance_margin_stream.sandbox.model.scheduler import Timers
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.messages import Abort, Close, Frame, Output, Ping
+from binance_margin_stream.sandbox.model.metrics import MetricsRecorder
+from binance_margin_stream.sandbox.model.rate_limits import MessageRateLimiter
+from binance_margin_stream.sandbox.model.scheduler import Scheduler
 
-__all__ = ["Connection", "Connections", "Host", "Subscription"]
+__all__ = ["AccountSubscription", "Connections", "HostKind", "ServerConnection"]
 
-Host = Literal["websocket_api", "stream", "margin_stream", "any_stream"]
+HostKind = Literal["websocket_api", "stream", "margin_stream", "any_stream"]
 """Which host a connection was made to; ``any_stream`` serves every kind of listen key."""
 
-_PONG_TIMEOUT = Close(1008, "Pong timeout")
-_LIFE_OVER = Close(1001, "")
+_CLOSE_PONG_TIMEOUT = Close(1008, "Pong timeout")
+_CLOSE_LIFETIME_OVER = Close(1001, "")
 
 
 @dataclass(slots=True)
-class Subscription:
+class AccountSubscription:
     """A WebSocket API subscription to one account, until `expires_at` (ms)."""
 
     id: int
@@ -31,171 +31,175 @@ class Subscription:
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class ServerConnection:
     """One WebSocket connection as the exchange sees it."""
 
     id: int
-    host: Host
+    host: HostKind
     ip: str
     combined: bool
     opened_at: int
-    rate: MessageRate | None
-    show_rate_limits: bool = True
+    message_rate: MessageRateLimiter | None
+    return_rate_limits: bool = True
     frozen: bool = False
-    delay_ms: int = 0
+    frame_delay_ms: int = 0
     """How late every frame is sent."""
     unanswered_pings: list[int] = field(default_factory=list)
-    subscriptions: dict[int, Subscription] = field(default_factory=dict)
+    subscriptions: dict[int, AccountSubscription] = field(default_factory=dict)
     next_subscription_id: int = 0
     streams: dict[str, None] = field(default_factory=dict, repr=False)
-    held_answers: list[Frame] = field(default_factory=list, repr=False)
+    held_responses: list[Frame] = field(default_factory=list, repr=False)
     held_event: Frame | None = field(default=None, repr=False)
     """An event that a fault sends after the next one, of `held_label`."""
-    held_label: int | str = 0
+    held_event_label: int | str = 0
 
 
 class Connections:
     """The open connections, who listens to what, and the frames that wait to be sent."""
 
-    def __init__(self, rules: Rules, timers: Timers, tally: Tally) -> None:
+    def __init__(self, rules: ExchangeRules, scheduler: Scheduler, metrics: MetricsRecorder) -> None:
         self._rules = rules
-        self._timers = timers
-        self._tally = tally
-        self._open: dict[int, Connection] = {}
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._open: dict[int, ServerConnection] = {}
         self._half_open: set[int] = set()
         self._last_id = 0
         self._outputs: list[Output] = []
-        self.by_account: dict[tuple[int, str], dict[tuple[Connection, int], None]] = {}
-        self.by_stream: dict[str, dict[Connection, None]] = {}
+        self.subscribers_by_account: dict[tuple[int, str], dict[tuple[ServerConnection, int], None]] = {}
+        self.subscribers_by_stream: dict[str, dict[ServerConnection, None]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, host: Host, ip: str, combined: bool, now: int) -> Connection:
+    def open(self, host: HostKind, ip: str, combined: bool, now: int) -> ServerConnection:
         """Add a connection, with its pings and its end after 24 hours."""
         self._last_id += 1
-        rate = None if host == "websocket_api" else MessageRate(self._rules.stream_messages_per_second)
-        connection = Connection(self._last_id, host, ip, combined, now, rate)
+        rate = None if host == "websocket_api" else MessageRateLimiter(self._rules.stream_message_limit_per_second)
+        connection = ServerConnection(self._last_id, host, ip, combined, now, rate)
         self._open[connection.id] = connection
-        self._tally.connections_opened += 1
-        self._timers.at(now + self._rules.ping_interval_ms, lambda _, at: self._heartbeat(connection, at))
-        self._timers.at(now + self._rules.connection_life_ms, lambda _, __: self.end(connection, _LIFE_OVER))
+        self._metrics.connections_opened += 1
+        self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))
+        self._scheduler.call_at(
+            now + self._rules.connection_lifetime_ms, lambda _, __: self.close(connection, _CLOSE_LIFETIME_OVER)
+        )
         return connection
 
-    def find(self, number: int) -> Connection | None:
+    def find(self, connection_id: int) -> ServerConnection | None:
         """The open connection with this number."""
-        return self._open.get(number)
+        return self._open.get(connection_id)
 
-    def all(self) -> list[Connection]:
+    def all(self) -> list[ServerConnection]:
         """Every open connection."""
         return list(self._open.values())
 
-    def send(self, connection: Connection, frame: Frame) -> bool:
+    def send(self, connection: ServerConnection, frame: Frame) -> bool:
         """Queue a frame; False where it is swallowed because the connection is frozen or gone."""
         if connection.frozen or connection.id not in self._open:
-            self._tally.frames_lost += 1
+            self._metrics.frames_dropped += 1
             return False
-        self.let_go(connection)
-        if connection.delay_ms:
-            self._timers.at(self._timers.now + connection.delay_ms, lambda _, __: self._put(connection, frame))
+        self.flush_held_event(connection)
+        if connection.frame_delay_ms:
+            self._scheduler.call_at(
+                self._scheduler.now + connection.frame_delay_ms, lambda _, __: self._enqueue(connection, frame)
+            )
         else:
-            self._put(connection, frame)
+            self._enqueue(connection, frame)
         return True
 
-    def let_go(self, connection: Connection) -> None:
+    def flush_held_event(self, connection: ServerConnection) -> None:
         """Send the event that a fault holds back, if there is one."""
         held, connection.held_event = connection.held_event, None
         if held is not None:
             self.send(connection, held)
 
-    def _put(self, connection: Connection, frame: Frame) -> None:
+    def _enqueue(self, connection: ServerConnection, frame: Frame) -> None:
         if connection.frozen or connection.id not in self._open:
-            self._tally.frames_lost += 1
+            self._metrics.frames_dropped += 1
             return
-        self._tally.frames_sent += 1
+        self._metrics.frames_sent += 1
         self._outputs.append((connection.id, frame))
 
-    def end(self, connection: Connection, frame: Close | Cut) -> None:
+    def close(self, connection: ServerConnection, frame: Close | Abort) -> None:
         """End a connection; a frozen one stays as it is, unless it is cut off."""
         if connection.id not in self._open or (connection.frozen and isinstance(frame, Close)):
             return
         self._outputs.append((connection.id, frame))
-        self.forget(connection)
+        self.remove(connection)
 
-    def lose(self, connection: Connection) -> None:
+    def drop_silently(self, connection: ServerConnection) -> None:
         """End a connection without a word to the client, whose socket stays open."""
         self._half_open.add(connection.id)
-        self.forget(connection)
+        self.remove(connection)
 
-    def is_silent(self, number: int) -> bool:
+    def is_silent(self, connection_id: int) -> bool:
         """Whether nothing is sent on a connection, and nothing read, while its socket is open."""
-        connection = self._open.get(number)
-        return number in self._half_open or (connection is not None and connection.frozen)
+        connection = self._open.get(connection_id)
+        return connection_id in self._half_open or (connection is not None and connection.frozen)
 
-    def left(self, number: int) -> None:
+    def on_client_gone(self, connection_id: int) -> None:
         """Note that a client is gone."""
-        self._half_open.discard(number)
-        connection = self._open.get(number)
+        self._half_open.discard(connection_id)
+        connection = self._open.get(connection_id)
         if connection is not None:
-            self.forget(connection)
+            self.remove(connection)
 
-    def forget(self, connection: Connection) -> None:
+    def remove(self, connection: ServerConnection) -> None:
         """Drop a connection that is over, and everything it listened to."""
         self._open.pop(connection.id, None)
         for subscription in list(connection.subscriptions.values()):
             self.unsubscribe(connection, subscription)
         for stream in list(connection.streams):
-            self.unlisten(connection, stream)
+            self.unsubscribe_stream(connection, stream)
 
-    def pong(self, connection: Connection, payload: bytes) -> None:
+    def on_pong(self, connection: ServerConnection, payload: bytes) -> None:
         """Note the answer to a ping; one that carries another payload answers nothing."""
         for index, sent_at in enumerate(connection.unanswered_pings):
             if payload == str(sent_at).encode():
                 del connection.unanswered_pings[: index + 1]
                 return
 
-    def subscribe(self, connection: Connection, subscription: Subscription) -> None:
+    def subscribe(self, connection: ServerConnection, subscription: AccountSubscription) -> None:
         """Send an account's events to a WebSocket API connection."""
         connection.subscriptions[subscription.id] = subscription
-        listeners = self.by_account.setdefault((subscription.uid, subscription.account), {})
-        listeners[connection, subscription.id] = None
+        subscribers = self.subscribers_by_account.setdefault((subscription.uid, subscription.account), {})
+        subscribers[connection, subscription.id] = None
 
-    def unsubscribe(self, connection: Connection, subscription: Subscription) -> None:
+    def unsubscribe(self, connection: ServerConnection, subscription: AccountSubscription) -> None:
         """Stop sending an account's events to a WebSocket API connection."""
-        self.let_go(connection)
+        self.flush_held_event(connection)
         connection.subscriptions.pop(subscription.id, None)
         account = (subscription.uid, subscription.account)
-        listeners = self.by_account.get(account, {})
-        listeners.pop((connection, subscription.id), None)
-        if not listeners:
-            self.by_account.pop(account, None)
+        subscribers = self.subscribers_by_account.get(account, {})
+        subscribers.pop((connection, subscription.id), None)
+        if not subscribers:
+            self.subscribers_by_account.pop(account, None)
 
-    def listen(self, connection: Connection, stream: str) -> None:
+    def subscribe_stream(self, connection: ServerConnection, stream: str) -> None:
         """Send a listen key's events to a connection of a stream host."""
         connection.streams[stream] = None
-        self.by_stream.setdefault(stream, {})[connection] = None
+        self.subscribers_by_stream.setdefault(stream, {})[connection] = None
 
-    def unlisten(self, connection: Connection, stream: str) -> None:
+    def unsubscribe_stream(self, connection: ServerConnection, stream: str) -> None:
         """Stop sending a listen key's events to a connection."""
         connection.streams.pop(stream, None)
-        listeners = self.by_stream.get(stream, {})
-        listeners.pop(connection, None)
-        if not listeners:
-            self.by_stream.pop(stream, None)
+        subscribers = self.subscribers_by_stream.get(stream, {})
+        subscribers.pop(connection, None)
+        if not subscribers:
+            self.subscribers_by_stream.pop(stream, None)
 
     def take_outputs(self) -> list[Output]:
         """What is to be sent, in order; taken once."""
         outputs, self._outputs = self._outputs, []
         return outputs
 
-    def _heartbeat(self, connection: Connection, now: int) -> None:
+    def _check_heartbeat(self, connection: ServerConnection, now: int) -> None:
         if connection.id not in self._open or connection.frozen:
             return
         pings = connection.unanswered_pings
         if pings and now - pings[0] >= self._rules.pong_timeout_ms:
-            self.end(connection, _PONG_TIMEOUT)
+            self.close(connection, _CLOSE_PONG_TIMEOUT)
             return
         # From the time it is, not the time it was due: a clock that jumps sends one ping, not thousands.
         pings.append(now)
         self.send(connection, Ping(str(now).encode()))
-        self._timers.at(now + self._rules.ping_interval_ms, lambda _, at: self._heartbeat(connection, at))
+        self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))

@@ -18,7 +18,7 @@ class Balance:
     free: Decimal
     locked: Decimal = ZERO
     """Held back, for open orders or from outside."""
-    outside: Decimal = ZERO
+    externally_locked: Decimal = ZERO
     """What of that is held back from outside."""
     borrowed: Decimal = ZERO
     interest: Decimal = ZERO
@@ -41,14 +41,14 @@ class Ledger:
     def __init__(self, opening_balance: Decimal) -> None:
         self._opening_balance = opening_balance
         self._balances: dict[tuple[int, str], dict[str, Balance]] = {}
-        self.statuses: dict[tuple[int, str], str] = {}
+        self.margin_statuses: dict[tuple[int, str], str] = {}
 
-    def balance(self, uid: int, account: str, asset: str) -> Balance:
+    def get_balance(self, uid: int, account: str, asset: str) -> Balance:
         """The balance of an asset; the opening one where the account had nothing to do with it before."""
         balances = self._balances.setdefault((uid, account), {})
         return balances.setdefault(asset, Balance(self._opening_balance))
 
-    def of_account(self, uid: int, account: str) -> Mapping[str, Balance]:
+    def get_balances(self, uid: int, account: str) -> Mapping[str, Balance]:
         """The balances of the assets that an account had to do with."""
         return self._balances.get((uid, account), {})
 
@@ -56,10 +56,10 @@ class Ledger:
         """The accounts that had to do with an asset, by user and margin account."""
         return set(self._balances)
 
-    def snapshot(self, uid: int, account: str) -> dict[str, Balance]:
+    def copy_balances(self, uid: int, account: str) -> dict[str, Balance]:
         """Copies of an account's balances, for those who look on from outside."""
-        return {asset: replace(balance) for asset, balance in self.of_account(uid, account).items()}
+        return {asset: replace(balance) for asset, balance in self.get_balances(uid, account).items()}
 
-    def debtors(self) -> list[tuple[int, str]]:
+    def accounts_with_debt(self) -> list[tuple[int, str]]:
         """The accounts that owe something."""
         return [who for who, balances in self._balances.items() if any(b.debt for b in balances.values())]

@@ -7,12 +7,12 @@ import string
 from dataclasses import dataclass, field
 from typing import Literal
 
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.model.users import random_text
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.model.users import random_string
 
-__all__ = ["KeyKind", "ListenKey", "ListenKeys", "ListenToken", "ListenTokens"]
+__all__ = ["ListenKey", "ListenKeyKind", "ListenKeys", "ListenToken", "ListenTokens"]
 
-KeyKind = Literal["listen_key", "listen_key_v2", "risk_listen_key"]
+ListenKeyKind = Literal["listen_key", "listen_key_v2", "risk_listen_key"]
 
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -21,8 +21,8 @@ _ALPHABET = string.ascii_letters + string.digits
 class ListenKey:
     """A listen key of one account; it lives until `expires_at` (ms) unless it is closed before."""
 
-    text: str = field(repr=False)
-    kind: KeyKind
+    value: str = field(repr=False)
+    kind: ListenKeyKind
     uid: int
     account: str
     expires_at: int
@@ -32,7 +32,7 @@ class ListenKey:
 class ListenToken:
     """A listen token of one account; it cannot be extended, only replaced."""
 
-    text: str = field(repr=False)
+    value: str = field(repr=False)
     uid: int
     account: str
     expires_at: int
@@ -41,80 +41,80 @@ class ListenToken:
 class ListenKeys:
     """The live listen keys: one for each kind and account, shared by all of the account's clients."""
 
-    def __init__(self, rules: Rules, source: random.Random) -> None:
-        self._source = source
-        self._live: dict[str, ListenKey] = {}
-        self._of_account: dict[tuple[KeyKind, int, str], ListenKey] = {}
-        self._validity: dict[KeyKind, int] = {
+    def __init__(self, rules: ExchangeRules, rng: random.Random) -> None:
+        self._rng = rng
+        self._by_value: dict[str, ListenKey] = {}
+        self._by_account: dict[tuple[ListenKeyKind, int, str], ListenKey] = {}
+        self._validity_ms: dict[ListenKeyKind, int] = {
             "listen_key": rules.listen_key_validity_ms,
             "listen_key_v2": rules.listen_key_v2_validity_ms,
             "risk_listen_key": rules.risk_listen_key_validity_ms,
         }
 
-    def create(self, kind: KeyKind, uid: int, account: str, now: int) -> tuple[ListenKey, bool]:
+    def create(self, kind: ListenKeyKind, uid: int, account: str, now: int) -> tuple[ListenKey, bool]:
         """The account's key, extended if it has one, and whether it is a new one."""
-        key = self._of_account.get((kind, uid, account))
+        key = self._by_account.get((kind, uid, account))
         if key is not None:
             self.extend(key, now)
             return key, False
-        key = ListenKey(_opaque(self._source, 60), kind, uid, account, now + self._validity[kind])
-        self._live[key.text] = self._of_account[kind, uid, account] = key
+        key = ListenKey(_generate_value(self._rng, 60), kind, uid, account, now + self._validity_ms[kind])
+        self._by_value[key.value] = self._by_account[kind, uid, account] = key
         return key, True
 
     def extend(self, key: ListenKey, now: int) -> None:
         """Give a key its full validity from now."""
-        key.expires_at = now + self._validity[key.kind]
+        key.expires_at = now + self._validity_ms[key.kind]
 
-    def end(self, key: ListenKey) -> None:
+    def remove(self, key: ListenKey) -> None:
         """Forget a key, expired or closed."""
-        self._live.pop(key.text, None)
-        self._of_account.pop((key.kind, key.uid, key.account), None)
+        self._by_value.pop(key.value, None)
+        self._by_account.pop((key.kind, key.uid, key.account), None)
 
-    def find(self, text: str) -> ListenKey | None:
+    def find(self, value: str) -> ListenKey | None:
         """The live key with this text."""
-        return self._live.get(text)
+        return self._by_value.get(value)
 
-    def of_account(self, kind: KeyKind, uid: int, account: str) -> ListenKey | None:
+    def find_for_account(self, kind: ListenKeyKind, uid: int, account: str) -> ListenKey | None:
         """The live key of an account."""
-        return self._of_account.get((kind, uid, account))
+        return self._by_account.get((kind, uid, account))
 
-    def of_uid(self, uid: int) -> list[ListenKey]:
+    def find_for_user(self, uid: int) -> list[ListenKey]:
         """All live keys of a user."""
-        return [key for key in self._live.values() if key.uid == uid]
+        return [key for key in self._by_value.values() if key.uid == uid]
 
-    def live(self) -> list[ListenKey]:
+    def all(self) -> list[ListenKey]:
         """All live keys."""
-        return list(self._live.values())
+        return list(self._by_value.values())
 
 
 class ListenTokens:
     """The tokens that have not expired."""
 
-    def __init__(self, source: random.Random) -> None:
-        self._source = source
-        self._live: dict[str, ListenToken] = {}
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._by_value: dict[str, ListenToken] = {}
 
     def create(self, uid: int, account: str, expires_at: int) -> ListenToken:
         """A new token; those made before stay valid."""
-        token = ListenToken(_opaque(self._source, 88), uid, account, expires_at)
-        self._live[token.text] = token
+        token = ListenToken(_generate_value(self._rng, 88), uid, account, expires_at)
+        self._by_value[token.value] = token
         return token
 
-    def find(self, text: str) -> ListenToken | None:
+    def find(self, value: str) -> ListenToken | None:
         """The token with this text, unless it is over."""
-        return self._live.get(text)
+        return self._by_value.get(value)
 
-    def end(self, token: ListenToken) -> None:
+    def remove(self, token: ListenToken) -> None:
         """Forget a token."""
-        self._live.pop(token.text, None)
+        self._by_value.pop(token.value, None)
 
-    def live(self) -> list[ListenToken]:
+    def all(self) -> list[ListenToken]:
         """All tokens that have not expired."""
-        return list(self._live.values())
+        return list(self._by_value.values())
 
 
-def _opaque(source: random.Random, length: int) -> str:
+def _generate_value(rng: random.Random, length: int) -> str:
     """Text with a `+` and a `/` in it: legal, and fatal to a client that does not percent-encode."""
-    plain = random_text(source, _ALPHABET, length - 2)
+    plain = random_string(rng, _ALPHABET, length - 2)
     third = length // 3
     return f"{plain[:third]}+{plain[third : 2 * third]}/{plain[2 * third :]}"

@@ -6,10 +6,10 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Counts", "RestCall", "SentEvent", "Tally"]
+__all__ = ["Metrics", "MetricsRecorder", "RestCall", "SentEvent"]
 
 
-_EVENTS = 50
+_EVENT_LOG_SIZE = 50
 """How many events the log keeps: enough to look at, whatever a client has to do with them."""
 
 
@@ -37,82 +37,82 @@ class SentEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Metrics:
     """Figures since the start, taken at one moment."""
 
-    rest: Mapping[tuple[str, str, int], int]
+    rest_call_counts: Mapping[tuple[str, str, int], int]
     """REST calls by method, path and status."""
     handshakes_refused: int
     connections_opened: int
     connections_open: int
     frames_received: int
     frames_sent: int
-    frames_lost: int
+    frames_dropped: int
     """Frames that a frozen connection swallowed."""
-    events: Mapping[tuple[int, int | str], int]
+    event_counts: Mapping[tuple[int, int | str], int]
     """Events sent, by connection and subscription id; on stream hosts by kind of listen key and account."""
-    faults: Mapping[str, int]
+    fault_counts: Mapping[str, int]
     """Faults that struck, by the name of their class."""
 
     @property
     def rest_calls(self) -> int:
         """REST calls in all."""
-        return sum(self.rest.values())
+        return sum(self.rest_call_counts.values())
 
     @property
     def events_sent(self) -> int:
         """Event frames in all."""
-        return sum(self.events.values())
+        return sum(self.event_counts.values())
 
-    def calls(self, path: str, method: str | None = None, status: int | None = None) -> int:
+    def count_rest_calls(self, path: str, method: str | None = None, status: int | None = None) -> int:
         """REST calls of a path, narrowed to a method or a status."""
         return sum(
             number
-            for (call_method, call_path, call_status), number in self.rest.items()
+            for (call_method, call_path, call_status), number in self.rest_call_counts.items()
             if call_path == path and method in (None, call_method) and status in (None, call_status)
         )
 
 
-class Tally:
-    """The running figures behind `Counts`."""
+class MetricsRecorder:
+    """The running figures behind `Metrics`."""
 
     def __init__(self, log_size: int) -> None:
-        self.rest: Counter[tuple[str, str, int]] = Counter()
+        self.rest_call_counts: Counter[tuple[str, str, int]] = Counter()
         self.rest_log: deque[RestCall] = deque(maxlen=log_size)
-        self.events: Counter[tuple[int, int | str]] = Counter()
-        self.faults: Counter[str] = Counter()
-        self.event_log: deque[SentEvent] = deque(maxlen=_EVENTS)
-        self._last_event = 0
+        self.event_counts: Counter[tuple[int, int | str]] = Counter()
+        self.fault_counts: Counter[str] = Counter()
+        self.event_log: deque[SentEvent] = deque(maxlen=_EVENT_LOG_SIZE)
+        self._last_event_number = 0
         self.handshakes_refused = 0
         self.connections_opened = 0
         self.frames_received = 0
         self.frames_sent = 0
-        self.frames_lost = 0
+        self.frames_dropped = 0
 
-    def called(self, call: RestCall) -> None:
+    def record_call(self, call: RestCall) -> None:
         """Note a REST call."""
-        self.rest[call.method, call.path, call.status] += 1
+        self.rest_call_counts[call.method, call.path, call.status] += 1
         self.rest_log.append(call)
 
-    def struck(self, fault: object) -> None:
+    def record_fault(self, fault: object) -> None:
         """Note that a fault found its occasion."""
-        self.faults[type(fault).__name__] += 1
+        self.fault_counts[type(fault).__name__] += 1
 
-    def happened(self, time: int, uid: int, account: str, frames: int, event: Mapping[str, object]) -> None:
+    def record_event(self, time: int, uid: int, account: str, frames: int, event: Mapping[str, object]) -> None:
         """Note an event, whether or not anybody listened."""
-        self._last_event += 1
-        self.event_log.append(SentEvent(self._last_event, time, uid, account, frames, event))
+        self._last_event_number += 1
+        self.event_log.append(SentEvent(self._last_event_number, time, uid, account, frames, event))
 
-    def snapshot(self, connections_open: int) -> Counts:
+    def snapshot(self, connections_open: int) -> Metrics:
         """The figures of this moment."""
-        return Counts(
-            rest=dict(self.rest),
+        return Metrics(
+            rest_call_counts=dict(self.rest_call_counts),
             handshakes_refused=self.handshakes_refused,
             connections_opened=self.connections_opened,
             connections_open=connections_open,
             frames_received=self.frames_received,
             frames_sent=self.frames_sent,
-            frames_lost=self.frames_lost,
-            events=dict(self.events),
-            faults=dict(self.faults),
+            frames_dropped=self.frames_dropped,
+            event_counts=dict(self.event_counts),
+            fault_counts=dict(self.fault_counts),
         )

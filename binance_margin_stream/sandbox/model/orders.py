@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from binance_margin_stream.sandbox.amounts import ZERO, rounded_down
-from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.amounts import ZERO, round_down
+from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
 
 __all__ = ["Fill", "Order", "Orders"]
 
-Status = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"]
-Ending = Literal["CANCELED", "EXPIRED"]
+OrderStatus = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"]
+FinalStatus = Literal["CANCELED", "EXPIRED"]
 
 _SIDES = ("BUY", "SELL")
-_AT_MARKET = ("MARKET", "STOP_LOSS", "TAKE_PROFIT")
-_STOPS = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
-_TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", *_STOPS)
+_MARKET_TYPES = ("MARKET", "STOP_LOSS", "TAKE_PROFIT")
+_STOP_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+_TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", *_STOP_TYPES)
 _TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 
 
@@ -40,7 +40,7 @@ class Order:
     created_at: int
     stop_price: Decimal = ZERO
     time_in_force: str = "GTC"
-    status: Status = "NEW"
+    status: OrderStatus = "NEW"
     reject_reason: str = "NONE"
     triggered_at: int | None = None
     """When the stop price was reached."""
@@ -68,24 +68,24 @@ class Order:
         return self.quantity - self.filled
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it can still be filled, cancelled or expire."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
 
     @property
-    def at_market(self) -> bool:
+    def is_market(self) -> bool:
         """Whether it trades at whatever the price is."""
-        return self.type in _AT_MARKET
+        return self.type in _MARKET_TYPES
 
     @property
     def is_stop(self) -> bool:
         """Whether it waits for a stop price."""
-        return self.type in _STOPS
+        return self.type in _STOP_TYPES
 
     @property
-    def on_book(self) -> bool:
+    def is_on_book(self) -> bool:
         """Whether it rests on the book."""
-        return self.open and not self.at_market and (self.triggered_at is not None or not self.is_stop)
+        return self.is_open and not self.is_market and (self.triggered_at is not None or not self.is_stop)
 
     @property
     def working_since(self) -> int:
@@ -94,9 +94,9 @@ class Order:
 
     def matches(self, price: Decimal) -> bool:
         """Whether it trades when the symbol is at a price."""
-        return self.at_market or (price <= self.price if self.side == "BUY" else price >= self.price)
+        return self.is_market or (price <= self.price if self.side == "BUY" else price >= self.price)
 
-    def triggers(self, price: Decimal) -> bool:
+    def is_triggered_by(self, price: Decimal) -> bool:
         """Whether a price reaches its stop price."""
         rising = (self.side == "BUY") == self.type.startswith("STOP_LOSS")
         return price >= self.stop_price if rising else price <= self.stop_price
@@ -111,60 +111,60 @@ class Fill:
     price: Decimal
     commission: Decimal
     commission_asset: str
-    maker: bool
+    is_maker: bool
 
 
 class Orders:
     """The orders, and the balances that move with them."""
 
-    def __init__(self, rules: Rules, ledger: Ledger) -> None:
+    def __init__(self, rules: ExchangeRules, ledger: Ledger) -> None:
         self._rules = rules
         self._ledger = ledger
         self._orders: dict[int, Order] = {}
-        self._open: dict[int, None] = {}
-        self._ended: deque[int] = deque()
-        self._last_order = 0
-        self._last_trade = 0
-        self._last_execution = 0
+        self._open_ids: dict[int, None] = {}
+        self._closed_ids: deque[int] = deque()
+        self._last_order_id = 0
+        self._last_trade_id = 0
+        self._last_execution_id = 0
 
-    def find(self, order_id: int | None) -> Order:
+    def get(self, order_id: int | None) -> Order:
         """The order with this id, with None the youngest that is open; those that ended long ago are forgotten.
 
         Raises:
             ValueError: there is none.
 
         """
-        number = next(reversed(self._open), None) if order_id is None else order_id
+        number = next(reversed(self._open_ids), None) if order_id is None else order_id
         order = None if number is None else self._orders.get(number)
         if order is None:
             raise ValueError("no order is open" if order_id is None else f"no order {order_id}")
         return order
 
-    def open(self) -> list[Order]:
+    def open_orders(self) -> list[Order]:
         """The open orders, oldest first."""
-        return [self._orders[number] for number in self._open]
+        return [self._orders[number] for number in self._open_ids]
 
-    def affordable(self, draft: Order) -> bool:
+    def is_affordable(self, draft: Order) -> bool:
         """Whether the account's free balance covers an order."""
-        asset, amount = self._needed(draft, draft.quantity)
-        return amount <= self._ledger.balance(draft.uid, draft.account, asset).free
+        asset, amount = self._required_funds(draft, draft.quantity)
+        return amount <= self._ledger.get_balance(draft.uid, draft.account, asset).free
 
     def accept(self, draft: Order) -> Order:
         """Take an order that is `affordable`, and lock what it needs."""
-        order = self._numbered(draft)
-        asset, amount = self._needed(order, order.quantity)
-        balance = self._ledger.balance(order.uid, order.account, asset)
+        order = self._assign_id(draft)
+        asset, amount = self._required_funds(order, order.quantity)
+        balance = self._ledger.get_balance(order.uid, order.account, asset)
         balance.free -= amount
         balance.locked += amount
-        return self._keep(order)
+        return self._store(order)
 
     def reject(self, draft: Order, reason: str) -> Order:
         """Refuse an order, which then moves nothing."""
-        return self._keep(replace(self._numbered(draft), status="REJECTED", reject_reason=reason))
+        return self._store(replace(self._assign_id(draft), status="REJECTED", reject_reason=reason))
 
     def trigger(self, order: Order, now: int) -> Order:
         """Note that an order's stop price was reached."""
-        return self._keep(replace(order, triggered_at=now))
+        return self._store(replace(order, triggered_at=now))
 
     def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, Fill]:
         """Fill an order, wholly or in part, and move the balances.
@@ -173,81 +173,81 @@ class Orders:
             ValueError: not open, more than remains, worse than its limit, or more than the account can pay.
 
         """
-        if not order.open or not ZERO < quantity <= order.remaining or price <= ZERO:
+        if not order.is_open or not ZERO < quantity <= order.remaining or price <= ZERO:
             raise ValueError(f"order {order.order_id} is {order.status} with {order.remaining} left to fill")
         if not order.matches(price):
             raise ValueError(f"order {order.order_id} is limited to {order.price} and does not {order.side} at {price}")
-        base, quote = self.assets(order.symbol)
+        base, quote = self.split_symbol(order.symbol)
         got, got_asset = (quantity, base) if order.side == "BUY" else (quantity * price, quote)
-        self._spend(order, quantity, quantity * price if order.side == "BUY" else quantity)
-        commission = rounded_down(got * self._rules.commission_rate)
-        self._ledger.balance(order.uid, order.account, got_asset).free += got - commission
-        self._last_trade += 1
+        self._release_locked(order, quantity, quantity * price if order.side == "BUY" else quantity)
+        commission = round_down(got * self._rules.commission_rate)
+        self._ledger.get_balance(order.uid, order.account, got_asset).free += got - commission
+        self._last_trade_id += 1
         filled = replace(
             order,
             filled=order.filled + quantity,
             filled_quote=order.filled_quote + quantity * price,
             status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
         )
-        return self._keep(filled), Fill(self._last_trade, quantity, price, commission, got_asset, maker)
+        return self._store(filled), Fill(self._last_trade_id, quantity, price, commission, got_asset, maker)
 
-    def end(self, order: Order, status: Ending) -> Order:
+    def close(self, order: Order, status: FinalStatus) -> Order:
         """End an order that is open, and free what it locked.
 
         Raises:
             ValueError: not open.
 
         """
-        if not order.open:
+        if not order.is_open:
             raise ValueError(f"order {order.order_id} is {order.status}")
-        self._spend(order, order.remaining, ZERO)
-        return self._keep(replace(order, status=status))
+        self._release_locked(order, order.remaining, ZERO)
+        return self._store(replace(order, status=status))
 
     def next_execution_id(self) -> int:
         """A new execution id."""
-        self._last_execution += 1
-        return self._last_execution
+        self._last_execution_id += 1
+        return self._last_execution_id
 
-    def assets(self, symbol: str) -> tuple[str, str]:
+    def split_symbol(self, symbol: str) -> tuple[str, str]:
         """Base and quote asset.
 
         Raises:
             ValueError: no such symbol.
 
         """
-        assets = self._rules.assets_of(symbol)
+        assets = self._rules.split_symbol(symbol)
         if assets is None:
             raise ValueError(f"no symbol {symbol}")
         return assets
 
-    def _numbered(self, draft: Order) -> Order:
-        self._last_order += 1
-        client_order_id = draft.client_order_id or f"sandbox-{self._last_order}"
-        return replace(draft, order_id=self._last_order, client_order_id=client_order_id)
+    def _assign_id(self, draft: Order) -> Order:
+        self._last_order_id += 1
+        client_order_id = draft.client_order_id or f"sandbox-{self._last_order_id}"
+        return replace(draft, order_id=self._last_order_id, client_order_id=client_order_id)
 
-    def _keep(self, order: Order) -> Order:
+    def _store(self, order: Order) -> Order:
         self._orders[order.order_id] = order
-        if order.open:
-            self._open[order.order_id] = None
+        if order.is_open:
+            self._open_ids[order.order_id] = None
             return order
-        self._open.pop(order.order_id, None)
-        self._ended.append(order.order_id)
-        if len(self._ended) > self._rules.log_size:
-            del self._orders[self._ended.popleft()]
+        self._open_ids.pop(order.order_id, None)
+        self._closed_ids.append(order.order_id)
+        if len(self._closed_ids) > self._rules.max_log_entries:
+            del self._orders[self._closed_ids.popleft()]
         return order
 
-    def _needed(self, order: Order, quantity: Decimal) -> tuple[str, Decimal]:
-        base, quote = self.assets(order.symbol)
+    def _required_funds(self, order: Order, quantity: Decimal) -> tuple[str, Decimal]:
+        base, quote = self.split_symbol(order.symbol)
         return (quote, quantity * order.price) if order.side == "BUY" else (base, quantity)
 
-    def _spend(self, order: Order, quantity: Decimal, spent: Decimal) -> None:
+    def _release_locked(self, order: Order, quantity: Decimal, spent: Decimal) -> None:
         """Release what a quantity had locked, less what was spent on it."""
-        asset, held = self._needed(order, quantity)
-        balance = self._ledger.balance(order.uid, order.account, asset)
-        if balance.free + held < spent:
-            raise ValueError(f"not enough {asset}: {spent} needed, {balance.free + held} there")
-        balance.locked -= held
-        balance.free += held - spent
+        asset, locked = self._required_funds(order, quantity)
+        balance = self._ledger.get_balance(order.uid, order.account, asset)
+        if balance.free + locked < spent:
+            raise ValueError(f"not enough {asset}: {spent} needed, {balance.free + locked} there")
+        balance.locked -= locked
+        balance.free += locked - spent
 
 
 def _check_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

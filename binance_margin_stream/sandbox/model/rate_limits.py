@@ -6,44 +6,44 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from binance_margin_stream.sandbox.config import MINUTE_MS, Rules
+from binance_margin_stream.sandbox.config import MINUTE_MS, ExchangeRules
 
-__all__ = ["Limits", "MessageRate", "Spent"]
+__all__ = ["MessageRateLimiter", "RateLimits", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Usage:
     """What a request cost: the weight used in this minute, and whether that is too much."""
 
     used: int
-    over: bool
+    exceeded: bool
 
 
-class Limits:
+class RateLimits:
     """What each IP and account has used in the current minute, and which IPs are banned."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: ExchangeRules) -> None:
         self._rules = rules
         self._minute = -1
         self._used: dict[Hashable, int] = {}
         self._refusals: dict[str, int] = {}
-        self._banned: dict[str, int] = {}
-        self._next_ban: dict[str, int] = {}
+        self._banned_until: dict[str, int] = {}
+        self._next_ban_ms: dict[str, int] = {}
         self._attempts: dict[tuple[str, str], deque[int]] = {}
 
-    def spend(self, subject: Hashable, weight: int, limit: int, now: int) -> Spent:
+    def record_request(self, subject: Hashable, weight: int, limit: int, now: int) -> Usage:
         """Count a request against a subject (scope, who, which call)."""
-        self._turn_minute(now)
+        self._reset_in_new_minute(now)
         used = self._used.get(subject, 0) + weight
         self._used[subject] = used
-        return Spent(used, used > limit)
+        return Usage(used, used > limit)
 
-    def refuse(self, ip: str, now: int) -> int:
+    def record_refusal(self, ip: str, now: int) -> int:
         """Note that a request was answered 429, and ban the IP if it has ignored that too often.
 
         Returns the time (ms) at which the minute ends.
         """
-        self._turn_minute(now)
+        self._reset_in_new_minute(now)
         refusals = self._refusals.get(ip, 0) + 1
         self._refusals[ip] = refusals
         if refusals > self._rules.refusals_before_ban:
@@ -52,26 +52,26 @@ class Limits:
 
     def banned_until(self, ip: str, now: int) -> int | None:
         """When the IP's ban ends (ms), or None."""
-        until = self._banned.get(ip)
+        until = self._banned_until.get(ip)
         return until if until is not None and until > now else None
 
-    def attempt(self, ip: str, host: str, now: int) -> int | None:
+    def record_connection_attempt(self, ip: str, host: str, now: int) -> int | None:
         """Count a WebSocket connection attempt; when there were too many, the time (ms) to wait for."""
         attempts = self._attempts.setdefault((ip, host), deque())
-        while attempts and attempts[0] <= now - self._rules.connection_attempts_ms:
+        while attempts and attempts[0] <= now - self._rules.connection_attempt_window_ms:
             attempts.popleft()
-        if len(attempts) >= self._rules.connection_attempts:
-            return attempts[0] + self._rules.connection_attempts_ms
+        if len(attempts) >= self._rules.connection_attempt_limit:
+            return attempts[0] + self._rules.connection_attempt_window_ms
         attempts.append(now)
         return None
 
     def _ban(self, ip: str, now: int) -> None:
-        length = self._next_ban.get(ip, self._rules.first_ban_ms)
-        self._banned[ip] = now + length
-        self._next_ban[ip] = min(2 * length, self._rules.longest_ban_ms)
+        length = self._next_ban_ms.get(ip, self._rules.first_ban_ms)
+        self._banned_until[ip] = now + length
+        self._next_ban_ms[ip] = min(2 * length, self._rules.max_ban_ms)
         self._refusals.pop(ip, None)
 
-    def _turn_minute(self, now: int) -> None:
+    def _reset_in_new_minute(self, now: int) -> None:
         minute = now // MINUTE_MS
         if minute != self._minute:
             self._minute = minute
@@ -79,7 +79,7 @@ class Limits:
             self._refusals.clear()
 
 
-class MessageRate:
+class MessageRateLimiter:
     """How many messages came within the last second."""
 
     __slots__ = ("_limit", "_times")
@@ -88,7 +88,7 @@ class MessageRate:
         self._limit = limit
         self._times: deque[int] = deque()
 
-    def exceeded(self, now: int) -> bool:
+    def record_message(self, now: int) -> bool:
         """Count a message, and say whether it is one too many."""
         while self._times and self._times[0] <= now - 1000:
             self._times.popleft()

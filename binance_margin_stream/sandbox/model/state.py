@@ -5,56 +5,56 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from binance_margin_stream.sandbox.config import Rules
+from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.connections import Connections
 from binance_margin_stream.sandbox.model.ledger import Ledger
 from binance_margin_stream.sandbox.model.listen_keys import ListenKeys, ListenTokens
-from binance_margin_stream.sandbox.model.metrics import Tally
+from binance_margin_stream.sandbox.model.metrics import MetricsRecorder
 from binance_margin_stream.sandbox.model.orders import Orders
-from binance_margin_stream.sandbox.model.pending_faults import ArmedFaults
+from binance_margin_stream.sandbox.model.pending_faults import PendingFaults
 from binance_margin_stream.sandbox.model.prices import Prices
-from binance_margin_stream.sandbox.model.rate_limits import Limits
-from binance_margin_stream.sandbox.model.scheduler import Timers
-from binance_margin_stream.sandbox.model.users import Accounts
+from binance_margin_stream.sandbox.model.rate_limits import RateLimits
+from binance_margin_stream.sandbox.model.scheduler import Scheduler
+from binance_margin_stream.sandbox.model.users import Users
 
-__all__ = ["State"]
+__all__ = ["ExchangeState"]
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ExchangeState:
     """The exchange's books. The parts change, the set of them does not."""
 
-    rules: Rules
-    accounts: Accounts
-    keys: ListenKeys
-    tokens: ListenTokens
-    limits: Limits
-    timers: Timers
+    rules: ExchangeRules
+    users: Users
+    listen_keys: ListenKeys
+    listen_tokens: ListenTokens
+    rate_limits: RateLimits
+    scheduler: Scheduler
     connections: Connections
-    faults: ArmedFaults
-    tally: Tally
-    retired: set[str]
+    pending_faults: PendingFaults
+    metrics: MetricsRecorder
+    retired_paths: set[str]
     ledger: Ledger
     orders: Orders
     prices: Prices
 
     @classmethod
-    def fresh(cls, rules: Rules, source: random.Random) -> State:
+    def create(cls, rules: ExchangeRules, rng: random.Random) -> ExchangeState:
         """The books of an exchange that has just opened."""
-        timers = Timers()
-        tally = Tally(rules.log_size)
+        scheduler = Scheduler()
+        metrics = MetricsRecorder(rules.max_log_entries)
         ledger = Ledger(rules.opening_balance)
         return cls(
             rules=rules,
-            accounts=Accounts(source),
-            keys=ListenKeys(rules, source),
-            tokens=ListenTokens(source),
-            limits=Limits(rules),
-            timers=timers,
-            connections=Connections(rules, timers, tally),
-            faults=ArmedFaults(source, tally),
-            tally=tally,
-            retired=set(rules.retired_from_the_start()),
+            users=Users(rng),
+            listen_keys=ListenKeys(rules, rng),
+            listen_tokens=ListenTokens(rng),
+            rate_limits=RateLimits(rules),
+            scheduler=scheduler,
+            connections=Connections(rules, scheduler, metrics),
+            pending_faults=PendingFaults(rng, metrics),
+            metrics=metrics,
+            retired_paths=set(rules.initial_retired_paths()),
             ledger=ledger,
             orders=Orders(rules, ledger),
             prices=Prices(rules),

@@ -7,17 +7,17 @@ import re
 import string
 from dataclasses import dataclass, field
 
-__all__ = ["CROSS", "Accounts", "ApiAccount", "random_text", "well_formed"]
+__all__ = ["CROSS", "User", "Users", "is_well_formed", "random_string"]
 
 CROSS = "cross"
 """Name of the cross margin account; an isolated one goes by its symbol."""
 
-_LENGTH = 64
-_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_LENGTH}}}")
+_KEY_LENGTH = 64
+_KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
-class ApiAccount:
+class User:
     """One user of the exchange: a key and a secret that work in this sandbox and nowhere else."""
 
     uid: int
@@ -25,47 +25,47 @@ class ApiAccount:
     api_secret: str = field(repr=False)
 
 
-class Accounts:
+class Users:
     """The users by API key."""
 
-    def __init__(self, source: random.Random) -> None:
-        self._source = source
-        self._by_key: dict[str, ApiAccount] = {}
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._by_key: dict[str, User] = {}
         self._revoked: set[str] = set()
         self._last_uid = 0
 
-    def add(self) -> ApiAccount:
+    def add(self) -> User:
         """Open an account with a fresh key."""
         self._last_uid += 1
-        account = ApiAccount(
+        user = User(
             uid=self._last_uid,
-            api_key=self._text("SandboxKeyNotARealOne"),
-            api_secret=self._text("SandboxSecretNotARealOne"),
+            api_key=self._generate_credential("SandboxKeyNotARealOne"),
+            api_secret=self._generate_credential("SandboxSecretNotARealOne"),
         )
-        self._by_key[account.api_key] = account
-        return account
+        self._by_key[user.api_key] = user
+        return user
 
-    def find(self, api_key: str) -> ApiAccount | None:
+    def find_active(self, api_key: str) -> User | None:
         """The account that a key opens, or None where the key is unknown or revoked."""
         return None if api_key in self._revoked else self._by_key.get(api_key)
 
-    def opened(self, api_key: str) -> ApiAccount:
+    def get(self, api_key: str) -> User:
         """The account that was opened with a key, revoked or not.
 
         Raises:
             KeyError: no such key; the message does not show it.
 
         """
-        account = self._by_key.get(api_key)
-        if account is None:
+        user = self._by_key.get(api_key)
+        if user is None:
             raise KeyError("no account has this API key")
-        return account
+        return user
 
     def revoke(self, uid: int) -> None:
         """Take a user's key away; the account stays."""
         self._revoked.update(key for key, account in self._by_key.items() if account.uid == uid)
 
-    def all(self) -> list[ApiAccount]:
+    def all(self) -> list[User]:
         """Every user, in the order they came."""
         return list(self._by_key.values())
 
@@ -73,16 +73,16 @@ class Accounts:
         """Whether a key was taken away."""
         return api_key in self._revoked
 
-    def _text(self, prefix: str) -> str:
+    def _generate_credential(self, prefix: str) -> str:
         alphabet = string.ascii_letters + string.digits
-        return prefix + random_text(self._source, alphabet, _LENGTH - len(prefix))
+        return prefix + random_string(self._rng, alphabet, _KEY_LENGTH - len(prefix))
 
 
-def well_formed(api_key: str) -> bool:
+def is_well_formed(api_key: str) -> bool:
     """Whether a text has the form of an API key, which decides between -2014 and -2015."""
-    return _FORMAT.fullmatch(api_key) is not None
+    return _KEY_FORMAT.fullmatch(api_key) is not None
 
 
-def random_text(source: random.Random, alphabet: str, length: int) -> str:
+def random_string(rng: random.Random, alphabet: str, length: int) -> str:
     """A text of the given length; the same source in the same state gives the same text."""
-    return "".join(source.choice(alphabet) for _ in range(length))
+    return "".join(rng.choice(alphabet) for _ in range(length))

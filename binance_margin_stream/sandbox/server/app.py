@@ -16,13 +16,26 @@ from multidict import CIMultiDict
 
 from binance_margin_stream.sandbox.api.handshakes import is_websocket_path
 from binance_margin_stream.sandbox.clock import Clock
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.control.http import ControlError, Work, failed, is_control_path, result, route
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.control.http import (
+    ControlError,
+    OperationCall,
+    control_error_response,
+    control_response,
+    is_control_path,
+    route,
+)
 from binance_margin_stream.sandbox.control.operations import JSON
-from binance_margin_stream.sandbox.error_responses import page
+from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.exchange import Exchange
-from binance_margin_stream.sandbox.messages import Answer, Pong, Request
-from binance_margin_stream.sandbox.server.websocket import CLOSE_SECONDS, Link, frame_of, reset, write
+from binance_margin_stream.sandbox.messages import Pong, Request, Response
+from binance_margin_stream.sandbox.server.websocket import (
+    CLOSE_TIMEOUT_SECONDS,
+    SendQueue,
+    reset_connection,
+    to_frame,
+    write_frames,
+)
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox.server.tls import Certificates
@@ -31,15 +44,15 @@ __all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
 
-_LARGEST_FRAME = 1_048_576
-_BODY_SECONDS = 10.0
-_HANDSHAKE_SECONDS = 10.0
-_PONG_SECONDS = 0.25
-_ACCEPTING = 5
+_MAX_FRAME_BYTES = 1_048_576
+_BODY_TIMEOUT_SECONDS = 10.0
+_HANDSHAKE_TIMEOUT_SECONDS = 10.0
+_PONG_TIMEOUT_SECONDS = 0.25
+_ACCEPT_ROUNDS = 5
 """Rounds of the event loop: what is being accepted is a connection that can be ended after three."""
 
 
-class _Gateway(web.RequestHandler):
+class _RequestHandler(web.RequestHandler):
     """Answers what is not even HTTP with the gateway's page, and logs none of it: it may hold secrets."""
 
     def handle_error(
@@ -50,8 +63,8 @@ class _Gateway(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if exc is not None and status >= 500:
-            _log.error("the sandbox failed to answer: %s", _place_of(exc))
-        response = web.Response(status=status, body=page(status).body, content_type="text/html")
+            _log.error("the sandbox failed to answer: %s", _describe_failure(exc))
+        response = web.Response(status=status, body=gateway_error_response(status).body, content_type="text/html")
         response.force_close()
         return response
 
@@ -59,13 +72,13 @@ class _Gateway(web.RequestHandler):
         """Nothing: the text of a parse error quotes the request."""
 
 
-class _Listener(web.Server):
+class _WebServer(web.Server):
     def __call__(self) -> web.RequestHandler:
-        return _Gateway(
+        return _RequestHandler(
             self,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # None turns it off; the annotation forgets that
-            lingering_time=CLOSE_SECONDS,
+            lingering_time=CLOSE_TIMEOUT_SECONDS,
             auto_decompress=False,
         )
 
@@ -76,24 +89,24 @@ class Server:
     def __init__(
         self,
         exchange: Exchange,
-        rules: Rules,
+        rules: ExchangeRules,
         clock: Clock,
-        carry_out: Callable[[Work], JSON],
+        run_operation: Callable[[OperationCall], JSON],
         certificates: Certificates | None,
     ) -> None:
         """`carry_out` does the work of an operation; it is called in a thread of its own and may block."""
         self._exchange = exchange
-        self._carry_out = carry_out
+        self._run_operation = run_operation
         self._certificates = certificates
         self._host = ""
         self._rules = rules
         self._clock = clock
-        self._links: dict[int, Link] = {}
-        self._pong = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_due: int | None = None
-        self._listener = _Listener(self._handle, handler_cancellation=True)
-        self._socket: asyncio.Server | None = None
+        self._send_queues: dict[int, SendQueue] = {}
+        self._pong_received = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due: int | None = None
+        self._web_server = _WebServer(self._handle_request, handler_cancellation=True)
+        self._tcp_server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system chose where 0 was given.
@@ -104,184 +117,190 @@ class Server:
         """
         self._host = host
         loop = asyncio.get_running_loop()
-        self._socket = await loop.create_server(self._listener, host, port, **self._tls())
-        number: int = self._socket.sockets[0].getsockname()[1]
+        self._tcp_server = await loop.create_server(self._web_server, host, port, **self._tls_options())
+        number: int = self._tcp_server.sockets[0].getsockname()[1]
         return number
 
-    def _tls(self) -> dict[str, Any]:
+    def _tls_options(self) -> dict[str, Any]:
         if self._certificates is None:
             return {}
-        context = self._certificates.context(lambda: self._exchange.certificate_fault(self.now()))
-        return {"ssl": context, "ssl_handshake_timeout": _HANDSHAKE_SECONDS, "ssl_shutdown_timeout": CLOSE_SECONDS}
+        context = self._certificates.create_server_context(lambda: self._exchange.take_certificate_problem(self.now()))
+        return {
+            "ssl": context,
+            "ssl_handshake_timeout": _HANDSHAKE_TIMEOUT_SECONDS,
+            "ssl_shutdown_timeout": CLOSE_TIMEOUT_SECONDS,
+        }
 
     async def stop(self) -> None:
         """End every connection at once and stop listening."""
-        if self._socket is not None:
-            self._socket.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
-        for _ in range(_ACCEPTING):
-            for connection in self._listener.connections:
+        if self._tcp_server is not None:
+            self._tcp_server.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for _ in range(_ACCEPT_ROUNDS):
+            for connection in self._web_server.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
             await asyncio.sleep(0)
-        await self._listener.shutdown(CLOSE_SECONDS)
+        await self._web_server.shutdown(CLOSE_TIMEOUT_SECONDS)
 
     def now(self) -> int:
         """Exchange time in milliseconds."""
-        return self._clock.at(asyncio.get_running_loop().time())
+        return self._clock.to_exchange_ms(asyncio.get_running_loop().time())
 
-    def pump(self) -> None:
+    def flush_outputs(self) -> None:
         """Send what the exchange has to say, and wake up when it has something to do."""
         for number, frame in self._exchange.take_outputs():
-            link = self._links.get(number)
-            if link is not None:
-                link.put(frame)
-        self._set_alarm()
+            queue = self._send_queues.get(number)
+            if queue is not None:
+                queue.put(frame)
+        self._set_timer()
 
-    async def step(self, seconds: float) -> None:
+    async def advance(self, seconds: float) -> None:
         """Jump ahead by seconds of exchange time, and give clients a moment to answer their pings."""
-        self._clock.step(seconds)
-        self._wake()
+        self._clock.advance(seconds)
+        self._on_timer()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PONG_SECONDS):
-                while self._exchange.awaits_pong():
-                    self._pong.clear()
-                    await self._pong.wait()
+            async with asyncio.timeout(_PONG_TIMEOUT_SECONDS):
+                while self._exchange.is_awaiting_pong():
+                    self._pong_received.clear()
+                    await self._pong_received.wait()
 
-    def _wake(self) -> None:
-        self._alarm_due = None
+    def _on_timer(self) -> None:
+        self._timer_due = None
         self._exchange.advance(self.now())
-        self.pump()
+        self.flush_outputs()
 
-    def _set_alarm(self) -> None:
+    def _set_timer(self) -> None:
         due = self._exchange.next_deadline()
-        if due == self._alarm_due:
+        if due == self._timer_due:
             return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._alarm_due = due
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_due = due
         loop = asyncio.get_running_loop()
-        wait = None if due is None else self._clock.wait_for(due, loop.time())
+        wait = None if due is None else self._clock.seconds_until(due, loop.time())
         if wait is not None:
-            self._alarm = loop.call_later(max(wait, 0.001), self._wake)
+            self._timer = loop.call_later(max(wait, 0.001), self._on_timer)
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle_request(self, request: web.BaseRequest) -> web.StreamResponse:
         if is_websocket_path(request.raw_path):
-            return await self._websocket(request)
+            return await self._handle_websocket(request)
         try:
-            body = await _body(request, self._rules.body_limit)
+            body = await _read_body(request, self._rules.max_body_bytes)
         except TimeoutError:
-            return self._response(page(408))
+            return self._build_response(gateway_error_response(408))
         except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError):
-            return self._response(page(400))
+            return self._build_response(gateway_error_response(400))
         if is_control_path(request.raw_path):
-            return self._response(await self._control(_plain(request, body)))
-        answer = self._exchange.rest(_plain(request, body), self.now())
-        self.pump()
-        return await self._deliver(request, answer)
+            return self._build_response(await self._handle_control(_to_request(request, body)))
+        response = self._exchange.handle_rest(_to_request(request, body), self.now())
+        self.flush_outputs()
+        return await self._send_response(request, response)
 
-    async def _control(self, request: Request) -> Answer:
+    async def _handle_control(self, request: Request) -> Response:
         try:
-            routed = route(request, self._host, self._rules.body_limit, lambda: self._exchange.overview(self.now()))
-            self.pump()
-            if isinstance(routed, Answer):
+            routed = route(request, self._host, self._rules.max_body_bytes, lambda: self._exchange.snapshot(self.now()))
+            self.flush_outputs()
+            if isinstance(routed, Response):
                 return routed
-            return result({"result": await asyncio.to_thread(self._carry_out, routed)})
+            return control_response({"result": await asyncio.to_thread(self._run_operation, routed)})
         except ControlError as error:
-            return failed(error)
+            return control_error_response(error)
         except ValueError as error:
-            return failed(ControlError(400, str(error)))
+            return control_error_response(ControlError(400, str(error)))
         except (RuntimeError, TimeoutError):
-            return failed(ControlError(503, "the sandbox is closing"))
+            return control_error_response(ControlError(503, "the sandbox is closing"))
 
-    async def _deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    async def _send_response(self, request: web.BaseRequest, answer: Response) -> web.StreamResponse:
         if answer.delay_ms:
             await asyncio.sleep(answer.delay_ms / 1000)
-        response = self._response(answer)
+        response = self._build_response(answer)
         if answer.delivery == "hang":
-            await _for_ever()
+            await _wait_forever()
         if answer.delivery == "half":
-            await _send_half(request, response, answer.body)
+            await _send_truncated(request, response, answer.body)
         if answer.delivery == "reset" and request.transport is not None:
-            reset(request.transport)
+            reset_connection(request.transport)
         return response
 
-    def _response(self, answer: Answer) -> web.Response:
-        headers = CIMultiDict(answer.headers)
+    def _build_response(self, response: Response) -> web.Response:
+        headers = CIMultiDict(response.headers)
         headers.setdefault("Date", formatdate(self.now() / 1000, usegmt=True))
         headers.setdefault("Server", "nginx")
-        return web.Response(status=answer.status or 500, body=answer.body, headers=headers)
+        return web.Response(status=response.status or 500, body=response.body, headers=headers)
 
-    async def _websocket(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle_websocket(self, request: web.BaseRequest) -> web.StreamResponse:
         socket = web.WebSocketResponse(
-            timeout=CLOSE_SECONDS,
+            timeout=CLOSE_TIMEOUT_SECONDS,
             autoping=False,
             autoclose=False,
             compress=False,
-            max_msg_size=_LARGEST_FRAME,
+            max_msg_size=_MAX_FRAME_BYTES,
         )
         transport = request.transport
         if transport is None or not _is_handshake(socket, request):
-            return self._response(page(400))
-        opened = self._exchange.connect(_plain(request), self.now())
-        if isinstance(opened, Answer):
-            self.pump()
-            return self._response(opened)
-        link = self._links[opened.connection] = Link(transport)
-        self.pump()
+            return self._build_response(gateway_error_response(400))
+        opened = self._exchange.handle_handshake(_to_request(request), self.now())
+        if isinstance(opened, Response):
+            self.flush_outputs()
+            return self._build_response(opened)
+        queue = self._send_queues[opened.connection_id] = SendQueue(transport)
+        self.flush_outputs()
         try:
             await asyncio.sleep(opened.delay_ms / 1000)
-            socket.headers.update(self._response(Answer(101)).headers)
+            socket.headers.update(self._build_response(Response(101)).headers)
             await socket.prepare(request)
-            await self._talk(opened.connection, link, socket, transport)
+            await self._run_websocket(opened.connection_id, queue, socket, transport)
         finally:
-            del self._links[opened.connection]
-            self._exchange.disconnected(opened.connection, self.now())
-            self.pump()
+            del self._send_queues[opened.connection_id]
+            self._exchange.on_disconnected(opened.connection_id, self.now())
+            self.flush_outputs()
         return socket
 
-    async def _talk(self, number: int, link: Link, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
-        writer = asyncio.create_task(write(link, socket, transport))
+    async def _run_websocket(
+        self, number: int, queue: SendQueue, socket: web.WebSocketResponse, transport: asyncio.Transport
+    ) -> None:
+        writer = asyncio.create_task(write_frames(queue, socket, transport))
         try:
-            await self._read(number, socket)
+            await self._read_frames(number, socket)
         finally:
             writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await writer
 
-    async def _read(self, number: int, socket: web.WebSocketResponse) -> None:
-        while (frame := frame_of(await socket.receive())) is not None:
+    async def _read_frames(self, number: int, socket: web.WebSocketResponse) -> None:
+        while (frame := to_frame(await socket.receive())) is not None:
             self._exchange.receive(number, frame, self.now())
-            self.pump()
+            self.flush_outputs()
             if isinstance(frame, Pong):
-                self._pong.set()
-        if self._exchange.is_frozen(number):
+                self._pong_received.set()
+        if self._exchange.is_silent(number):
             # A frozen exchange does not answer a close frame either: the client has to give up on it.
-            await _for_ever()
+            await _wait_forever()
         await socket.close()
 
 
-def _place_of(failure: BaseException) -> str:
+def _describe_failure(failure: BaseException) -> str:
     """Kind and place of a mistake of ours; its text might quote the request."""
     last = traceback.extract_tb(failure.__traceback__)[-1]
     return f"{type(failure).__name__} at {last.name}, line {last.lineno}"
 
 
-def _plain(request: web.BaseRequest, body: bytes = b"") -> Request:
-    headers = tuple((_text(name), _text(value)) for name, value in request.raw_headers)
+def _to_request(request: web.BaseRequest, body: bytes = b"") -> Request:
+    headers = tuple((_decode_header(name), _decode_header(value)) for name, value in request.raw_headers)
     return Request(request.method, request.raw_path, headers, body, request.remote or "")
 
 
-def _text(raw: bytes) -> str:
+def _decode_header(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-async def _body(request: web.BaseRequest, limit: int) -> bytes:
+async def _read_body(request: web.BaseRequest, limit: int) -> bytes:
     """The body, or as much of it as shows that it is too long."""
     body = bytearray()
-    async with asyncio.timeout(_BODY_SECONDS):
+    async with asyncio.timeout(_BODY_TIMEOUT_SECONDS):
         async for chunk in request.content.iter_any():
             body += chunk
             if len(body) > limit:
@@ -289,7 +308,7 @@ async def _body(request: web.BaseRequest, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _send_half(request: web.BaseRequest, response: web.Response, body: bytes) -> None:
+async def _send_truncated(request: web.BaseRequest, response: web.Response, body: bytes) -> None:
     transport = request.transport
     if transport is None:
         return
@@ -303,7 +322,7 @@ async def _send_half(request: web.BaseRequest, response: web.Response, body: byt
     transport.close()
 
 
-async def _for_ever() -> None:
+async def _wait_forever() -> None:
     """Wait until the connection is lost or the server stops, which cancels this."""
     await asyncio.get_running_loop().create_future()
 

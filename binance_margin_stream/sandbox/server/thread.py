@@ -10,8 +10,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
 from binance_margin_stream.sandbox.clock import Clock
-from binance_margin_stream.sandbox.config import Rules
-from binance_margin_stream.sandbox.control.http import Work
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.control.http import OperationCall
 from binance_margin_stream.sandbox.control.operations import JSON
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.server.app import Server
@@ -23,8 +23,8 @@ __all__ = ["ServerThread"]
 
 _T = TypeVar("_T")
 
-_SECONDS = 5.0
-_LOOK_SECONDS = 0.25
+_TIMEOUT_SECONDS = 5.0
+_CLOCK_CHECK_SECONDS = 0.25
 """How long to wait at most before looking at the clock again, which somebody may have stepped."""
 
 
@@ -34,10 +34,10 @@ class ServerThread:
     def __init__(
         self,
         exchange: Exchange,
-        rules: Rules,
+        rules: ExchangeRules,
         start_ms: int,
         speed: float,
-        carry_out: Callable[[Work], JSON],
+        run_operation: Callable[[OperationCall], JSON],
         certificates: Certificates | None,
     ) -> None:
         self._exchange = exchange
@@ -45,11 +45,11 @@ class ServerThread:
         self._rules = rules
         self._start_ms = start_ms
         self._speed = speed
-        self._carry_out = carry_out
+        self._run_operation = run_operation
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
-        self._ends = threading.Lock()
+        self._lifecycle_lock = threading.Lock()
         self._closed = threading.Event()
 
     @property
@@ -65,46 +65,46 @@ class ServerThread:
             RuntimeError: it was closed.
 
         """
-        with self._ends:
+        with self._lifecycle_lock:
             if self._closed.is_set():
                 raise RuntimeError("this sandbox is closed; make another one")
             return None if self._thread else self._start(host, port)
 
     def close(self) -> None:
         """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
-        with self._ends:
+        with self._lifecycle_lock:
             self._closed.set()
             thread, self._thread = self._thread, None
             if thread is None or self._loop is None:
                 return
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(_SECONDS)
+            thread.join(_TIMEOUT_SECONDS)
 
-    def do(self, action: Callable[[int], _T]) -> _T:
+    def call(self, action: Callable[[int], _T]) -> _T:
         """Act at the exchange's present time (ms), and send what follows.
 
         Raises:
             RuntimeError: it is not running.
 
         """
-        server = self._running()[1]
+        server = self._require_running()[1]
 
-        async def act() -> _T:
+        async def run_action() -> _T:
             now = server.now()
             self._exchange.advance(now)
             try:
                 return action(now)
             finally:
-                server.pump()
+                server.flush_outputs()
 
-        return self._await(act())
+        return self._run_in_loop(run_action())
 
-    def look(self, action: Callable[[], _T]) -> _T:
+    def read(self, action: Callable[[], _T]) -> _T:
         """Act without the time; before the start and after the end there is no thread to wait for."""
-        return action() if self._thread is None else self.do(lambda _: action())
+        return action() if self._thread is None else self.call(lambda _: action())
 
-    def step(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Jump ahead by seconds of exchange time.
 
         Raises:
@@ -112,7 +112,7 @@ class ServerThread:
             ValueError: a negative time.
 
         """
-        self._await(self._running()[1].step(seconds))
+        self._run_in_loop(self._require_running()[1].advance(seconds))
 
     def wait_until(self, due: int) -> None:
         """Return when a moment of exchange time (ms) has come: wait for it, or step to it where time stands still.
@@ -121,49 +121,51 @@ class ServerThread:
             RuntimeError: it is not running, or was closed meanwhile.
 
         """
-        while (left_ms := due - self.do(lambda now: now)) > 0:
+        while (left_ms := due - self.call(lambda now: now)) > 0:
             if not self._speed:
-                self.step(left_ms / 1000)
-            elif self._closed.wait(min(left_ms / 1000 / self._speed, _LOOK_SECONDS)):
+                self.advance(left_ms / 1000)
+            elif self._closed.wait(min(left_ms / 1000 / self._speed, _CLOCK_CHECK_SECONDS)):
                 raise RuntimeError("the sandbox was closed meanwhile")
 
-    def _running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
+    def _require_running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
         if self._thread is None or self._loop is None or self._server is None:
             raise RuntimeError("the sandbox is not running; use it inside `with Sandbox() as exchange:`")
         return self._loop, self._server
 
-    def _await(self, work: Coroutine[object, object, _T]) -> _T:
-        loop = self._running()[0]
+    def _run_in_loop(self, coroutine: Coroutine[object, object, _T]) -> _T:
+        loop = self._require_running()[0]
         try:
-            future = asyncio.run_coroutine_threadsafe(work, loop)
+            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         except RuntimeError:
             # Another thread closed the sandbox a moment ago.
-            work.close()
+            coroutine.close()
             raise RuntimeError("the sandbox was closed meanwhile") from None
         try:
-            return future.result(_SECONDS)
+            return future.result(_TIMEOUT_SECONDS)
         except concurrent.futures.CancelledError:
             raise RuntimeError("the sandbox was closed meanwhile") from None
 
     def _start(self, host: str, port: int) -> int:
         started: concurrent.futures.Future[int] = concurrent.futures.Future()
-        thread = threading.Thread(target=self._run, args=(host, port, started), name="sandbox-exchange", daemon=True)
+        thread = threading.Thread(
+            target=self._run_thread, args=(host, port, started), name="sandbox-exchange", daemon=True
+        )
         thread.start()
         try:
-            number = started.result(_SECONDS)
+            number = started.result(_TIMEOUT_SECONDS)
         except BaseException:
             self._closed.set()
-            thread.join(_SECONDS)
+            thread.join(_TIMEOUT_SECONDS)
             raise
         self._thread = thread
         return number
 
-    def _run(self, host: str, port: int, started: concurrent.futures.Future[int]) -> None:
+    def _run_thread(self, host: str, port: int, started: concurrent.futures.Future[int]) -> None:
         # Its own kind of loop, whatever policy the user's program has set.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             self._loop = runner.get_loop()
             try:
-                number = runner.run(self._listen(host, port))
+                number = runner.run(self._start_server(host, port))
             except (OSError, OverflowError) as failure:
                 started.set_exception(failure)
                 return
@@ -172,7 +174,7 @@ class ServerThread:
             if self._server is not None:
                 runner.run(self._server.stop())
 
-    async def _listen(self, host: str, port: int) -> int:
+    async def _start_server(self, host: str, port: int) -> int:
         clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
-        self._server = Server(self._exchange, self._rules, clock, self._carry_out, self._certificates)
+        self._server = Server(self._exchange, self._rules, clock, self._run_operation, self._certificates)
         return await self._server.start(host, port)

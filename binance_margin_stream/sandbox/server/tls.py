@@ -15,11 +15,11 @@ import trustme
 
 __all__ = ["Certificates"]
 
-How = Literal["unknown_ca", "wrong_host", "expired"]
-Choose = Callable[[], How | None]
+CertificateProblem = Literal["unknown_ca", "wrong_host", "expired"]
+SelectProblem = Callable[[], CertificateProblem | None]
 
-_OURS = "sandbox, not an exchange"
-_LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+_ORGANIZATION = "sandbox, not an exchange"
+_EXPIRED_AT = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 
 class Certificates:
@@ -28,7 +28,7 @@ class Certificates:
     def __init__(self, host: str) -> None:
         """Sign for an address to listen on, besides the usual names of loopback."""
         self._names = tuple(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
-        self._authority = trustme.CA(organization_name=_OURS)
+        self._authority = trustme.CA(organization_name=_ORGANIZATION)
         self.ca_pem = self._authority.cert_pem.bytes().decode()
         """The authority's certificate, which clients have to trust."""
         handle, self.ca_file = tempfile.mkstemp(prefix="sandbox-ca-", suffix=".pem")
@@ -36,27 +36,27 @@ class Certificates:
         with os.fdopen(handle, "w") as file:
             file.write(self.ca_pem)
 
-    def context(self, choose: Choose) -> ssl.SSLContext:
+    def create_server_context(self, select_problem: SelectProblem) -> ssl.SSLContext:
         """For the server: with the good certificate, unless `choose` wants a bad one for a handshake."""
-        good = _context(self._authority.issue_cert(*self._names))
+        good = _create_context(self._authority.issue_cert(*self._names))
 
-        def begin(handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-            how = choose()
-            if how is not None:
-                handshake.context = self._bad(how)
+        def on_sni(handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            problem = select_problem()
+            if problem is not None:
+                handshake.context = self._create_invalid_context(problem)
 
-        good.sni_callback = begin
+        good.sni_callback = on_sni
         return good
 
-    def _bad(self, how: How) -> ssl.SSLContext:
-        if how == "unknown_ca":
-            return _context(trustme.CA(organization_name=_OURS).issue_cert(*self._names))
-        if how == "wrong_host":
-            return _context(self._authority.issue_cert("somebody-else.invalid"))
-        return _context(self._authority.issue_cert(*self._names, not_before=_LONG_AGO, not_after=_LONG_AGO))
+    def _create_invalid_context(self, problem: CertificateProblem) -> ssl.SSLContext:
+        if problem == "unknown_ca":
+            return _create_context(trustme.CA(organization_name=_ORGANIZATION).issue_cert(*self._names))
+        if problem == "wrong_host":
+            return _create_context(self._authority.issue_cert("somebody-else.invalid"))
+        return _create_context(self._authority.issue_cert(*self._names, not_before=_EXPIRED_AT, not_after=_EXPIRED_AT))
 
 
-def _context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+def _create_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     certificate.configure_cert(context)

@@ -9,43 +9,43 @@ import struct
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from binance_margin_stream.sandbox.messages import Binary, Close, Cut, Frame, Ping, Pong, Text
+from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Frame, Ping, Pong, Text
 
-__all__ = ["CLOSE_SECONDS", "Link", "frame_of", "reset", "write"]
+__all__ = ["CLOSE_TIMEOUT_SECONDS", "SendQueue", "reset_connection", "to_frame", "write_frames"]
 
-CLOSE_SECONDS = 1.0
+CLOSE_TIMEOUT_SECONDS = 1.0
 """How long the server waits for a client to answer a close frame, in real seconds."""
 
-_LONGEST_QUEUE = 100_000
+_MAX_QUEUED_FRAMES = 100_000
 
 
-class Link:
+class SendQueue:
     """One WebSocket: the frames that wait for it, and its transport."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.frames: asyncio.Queue[Frame] = asyncio.Queue(_LONGEST_QUEUE)
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue(_MAX_QUEUED_FRAMES)
         self._transport = transport
 
     def put(self, frame: Frame) -> None:
         """Queue a frame. A reset does not wait in line; a client that reads too slowly is cut off."""
-        if frame == Cut("reset"):
-            reset(self._transport)
+        if frame == Abort("reset"):
+            reset_connection(self._transport)
             return
         try:
             self.frames.put_nowait(frame)
         except asyncio.QueueFull:
             self._transport.abort()
             return
-        if isinstance(frame, Close | Cut):
+        if isinstance(frame, Close | Abort):
             # A client that does not read would keep the frame from ever being sent.
-            asyncio.get_running_loop().call_later(2 * CLOSE_SECONDS, self._transport.abort)
+            asyncio.get_running_loop().call_later(2 * CLOSE_TIMEOUT_SECONDS, self._transport.abort)
 
 
-async def write(link: Link, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+async def write_frames(queue: SendQueue, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
     """Send what waits for a WebSocket, until it ends."""
     with contextlib.suppress(ConnectionError):
         while True:
-            match await link.frames.get():
+            match await queue.frames.get():
                 case Text(text=text):
                     await socket.send_str(text)
                 case Binary(data=data):
@@ -57,12 +57,12 @@ async def write(link: Link, socket: web.WebSocketResponse, transport: asyncio.Tr
                 case Close(code=code, reason=reason):
                     await socket.close(code=code, message=reason.encode())
                     return
-                case Cut():
+                case Abort():
                     transport.close()
                     return
 
 
-def frame_of(message: WSMessage) -> Frame | None:
+def to_frame(message: WSMessage) -> Frame | None:
     """What the client sent; None at the end of the connection."""
     match message:
         case WSMessage(type=WSMsgType.TEXT, data=str(text)):
@@ -77,7 +77,7 @@ def frame_of(message: WSMessage) -> Frame | None:
             return None
 
 
-def reset(transport: asyncio.Transport) -> None:
+def reset_connection(transport: asyncio.Transport) -> None:
     """End a TCP connection with a reset: a socket that must not linger has no orderly end."""
     socket = transport.get_extra_info("socket")
     if socket is not None:

@@ -5,113 +5,113 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import Number, decimal
-from binance_margin_stream.sandbox.delivery.event_payloads import account_position, execution_report
+from binance_margin_stream.sandbox.amounts import Number, parse_decimal
+from binance_margin_stream.sandbox.delivery.event_payloads import build_account_position, build_execution_report
 from binance_margin_stream.sandbox.delivery.publishing import publish
-from binance_margin_stream.sandbox.model.orders import Ending, Fill, Order
-from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order
+from binance_margin_stream.sandbox.model.state import ExchangeState
 
-__all__ = ["end", "fill", "place", "position", "react", "reject"]
+__all__ = ["close_order", "fill_order", "on_price", "place_order", "reject_order", "send_position"]
 
 
-def place(state: State, draft: Order, now: int) -> Order:
+def place_order(state: ExchangeState, draft: Order, now: int) -> Order:
     """Take an order: an execution report, trades if it meets the market, then the balances.
 
     An order that the account cannot pay, or whose type forbids what it would do, is rejected with a report.
     Where the symbol's price was set, what it meets trades at once; IOC and FOK orders that do not, expire.
     """
-    mark = state.prices.known(draft.symbol)
-    reason = _reason_to_reject(state, draft, mark)
+    market_price = state.prices.find_price(draft.symbol)
+    reason = _find_reject_reason(state, draft, market_price)
     if reason is not None:
-        return reject(state, draft, reason, now)
+        return reject_order(state, draft, reason, now)
     order = state.orders.accept(draft)
-    _report(state, order, "NEW", now)
+    _send_report(state, order, "NEW", now)
     if order.type == "MARKET":
-        return fill(state, order, order.remaining, order.price, now, maker=False)
-    if mark is not None and not order.is_stop and order.matches(mark):
-        return fill(state, order, order.remaining, mark, now, maker=False)
+        return fill_order(state, order, order.remaining, order.price, now, maker=False)
+    if market_price is not None and not order.is_stop and order.matches(market_price):
+        return fill_order(state, order, order.remaining, market_price, now, maker=False)
     if order.time_in_force != "GTC" and not order.is_stop:
-        return end(state, order, "EXPIRED", now)
-    _tell_assets(state, order, now)
+        return close_order(state, order, "EXPIRED", now)
+    _send_order_balances(state, order, now)
     return order
 
 
-def reject(state: State, draft: Order, reason: str, now: int) -> Order:
+def reject_order(state: ExchangeState, draft: Order, reason: str, now: int) -> Order:
     """Refuse an order with a report; no balance moves, so none is told."""
     order = state.orders.reject(draft, reason)
-    _report(state, order, "REJECTED", now)
+    _send_report(state, order, "REJECTED", now)
     return order
 
 
-def fill(state: State, order: Order, quantity: Number, price: Number, now: int, maker: bool) -> Order:
+def fill_order(state: ExchangeState, order: Order, quantity: Number, price: Number, now: int, maker: bool) -> Order:
     """Fill an order, wholly or in part.
 
     Raises:
         ValueError: not open, more than remains, worse than its limit, or more than the account can pay.
 
     """
-    order, its_fill = state.orders.fill(order, decimal(quantity), decimal(price), maker)
-    _report(state, order, "TRADE", now, its_fill)
-    _tell_assets(state, order, now)
+    order, its_fill = state.orders.fill(order, parse_decimal(quantity), parse_decimal(price), maker)
+    _send_report(state, order, "TRADE", now, its_fill)
+    _send_order_balances(state, order, now)
     return order
 
 
-def end(state: State, order: Order, status: Ending, now: int) -> Order:
+def close_order(state: ExchangeState, order: Order, status: FinalStatus, now: int) -> Order:
     """Cancel an order, or let it expire.
 
     Raises:
         ValueError: not open.
 
     """
-    order = state.orders.end(order, status)
-    _report(state, order, status, now)
-    _tell_assets(state, order, now)
+    order = state.orders.close(order, status)
+    _send_report(state, order, status, now)
+    _send_order_balances(state, order, now)
     return order
 
 
-def react(state: State, order: Order, mark: Decimal, now: int) -> Order:
+def on_price(state: ExchangeState, order: Order, market_price: Decimal, now: int) -> Order:
     """Let an open order trade, or wake up, when its symbol has come to a price."""
-    maker = order.on_book
+    maker = order.is_on_book
     if order.is_stop and order.triggered_at is None:
-        if not order.triggers(mark):
+        if not order.is_triggered_by(market_price):
             return order
         order = state.orders.trigger(order, now)
-        if not order.at_market:
-            _report(state, order, "NEW", now)
-    if not order.matches(mark):
+        if not order.is_market:
+            _send_report(state, order, "NEW", now)
+    if not order.matches(market_price):
         return order
     try:
-        return fill(state, order, order.remaining, order.price if maker else mark, now, maker=maker)
+        return fill_order(state, order, order.remaining, order.price if maker else market_price, now, maker=maker)
     except ValueError:
         # A stop at market that was locked for less than it costs now.
-        return end(state, order, "EXPIRED", now)
+        return close_order(state, order, "EXPIRED", now)
 
 
-def position(state: State, uid: int, account: str, assets: Iterable[str], now: int) -> None:
+def send_position(state: ExchangeState, uid: int, account: str, assets: Iterable[str], now: int) -> None:
     """Tell the balances of the assets that may have changed."""
-    balances = [(asset, state.ledger.balance(uid, account, asset)) for asset in assets]
-    publish(state, uid, account, account_position(balances, now))
+    balances = [(asset, state.ledger.get_balance(uid, account, asset)) for asset in assets]
+    publish(state, uid, account, build_account_position(balances, now))
 
 
-def _reason_to_reject(state: State, draft: Order, mark: Decimal | None) -> str | None:
-    if not state.orders.affordable(draft):
+def _find_reject_reason(state: ExchangeState, draft: Order, market_price: Decimal | None) -> str | None:
+    if not state.orders.is_affordable(draft):
         return "INSUFFICIENT_BALANCES"
-    if mark is None:
+    if market_price is None:
         return None
-    if draft.is_stop and draft.triggers(mark):
+    if draft.is_stop and draft.is_triggered_by(market_price):
         return "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY"
-    if draft.type == "LIMIT_MAKER" and draft.matches(mark):
+    if draft.type == "LIMIT_MAKER" and draft.matches(market_price):
         return "WOULD_MATCH_IMMEDIATELY"
     return None
 
 
-def _report(state: State, order: Order, execution: str, now: int, its_fill: Fill | None = None) -> None:
-    report = execution_report(order, execution, state.orders.next_execution_id(), now, its_fill)
-    if order.on_book:
+def _send_report(state: ExchangeState, order: Order, execution: str, now: int, its_fill: Fill | None = None) -> None:
+    report = build_execution_report(order, execution, state.orders.next_execution_id(), now, its_fill)
+    if order.is_on_book:
         since = order.working_since
-        report["W"] = str(since) if state.rules.working_time == "string" else since
+        report["W"] = str(since) if state.rules.working_time_type == "string" else since
     publish(state, order.uid, order.account, report)
 
 
-def _tell_assets(state: State, order: Order, now: int) -> None:
-    position(state, order.uid, order.account, state.orders.assets(order.symbol), now)
+def _send_order_balances(state: ExchangeState, order: Order, now: int) -> None:
+    send_position(state, order.uid, order.account, state.orders.split_symbol(order.symbol), now)

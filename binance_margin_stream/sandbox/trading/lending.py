@@ -4,36 +4,40 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import ZERO, rounded_up
-from binance_margin_stream.sandbox.delivery.event_payloads import balance_update, external_lock_update, liability_change
+from binance_margin_stream.sandbox.amounts import ZERO, round_up
+from binance_margin_stream.sandbox.delivery.event_payloads import (
+    build_balance_update,
+    build_external_lock_update,
+    build_liability_change,
+)
 from binance_margin_stream.sandbox.delivery.publishing import publish
-from binance_margin_stream.sandbox.model.state import State
-from binance_margin_stream.sandbox.trading.execution import position
+from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.trading.execution import send_position
 
-__all__ = ["MARGIN_EVENT_NAMES", "borrow", "charge", "lock", "move", "repay"]
+__all__ = ["MARGIN_EVENT_NAMES", "borrow", "change_external_lock", "charge_interest", "repay", "transfer"]
 
 MARGIN_EVENT_NAMES = {
     "upper": ("MARGIN_LEVEL_STATUS_CHANGE", "USER_LIABILITY_CHANGE"),
     "camel": ("marginLevelStatusChange", "userLiabilityChange"),
 }
-"""The names of the margin events by `Rules.margin_event_names`: of a level, and of a debt."""
+"""The names of the margin events by `ExchangeRules.margin_event_name_style`: of a level, and of a debt."""
 
 
-def borrow(state: State, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
+def borrow(state: ExchangeState, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
     """Borrow an asset: a liability change, then the balance that it brings."""
-    state.ledger.balance(uid, account, asset).borrowed += amount
-    _tell_liability(state, uid, account, asset, "BORROW", amount, ZERO, now)
-    move(state, uid, account, asset, amount, now)
+    state.ledger.get_balance(uid, account, asset).borrowed += amount
+    _send_liability_change(state, uid, account, asset, "BORROW", amount, ZERO, now)
+    transfer(state, uid, account, asset, amount, now)
 
 
-def repay(state: State, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
+def repay(state: ExchangeState, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
     """Repay debt from the free balance, the interest first: a liability change, then the balance.
 
     Raises:
         ValueError: more than is owed, or than is free.
 
     """
-    balance = state.ledger.balance(uid, account, asset)
+    balance = state.ledger.get_balance(uid, account, asset)
     if amount > balance.debt:
         raise ValueError(f"the account owes {balance.debt} {asset}, not {amount}")
     if amount > balance.free:
@@ -41,53 +45,53 @@ def repay(state: State, uid: int, account: str, asset: str, amount: Decimal, now
     interest = min(amount, balance.interest)
     balance.interest -= interest
     balance.borrowed -= amount - interest
-    _tell_liability(state, uid, account, asset, "REPAY", amount - interest, interest, now)
-    move(state, uid, account, asset, -amount, now)
+    _send_liability_change(state, uid, account, asset, "REPAY", amount - interest, interest, now)
+    transfer(state, uid, account, asset, -amount, now)
 
 
-def charge(state: State, uid: int, account: str, rate: Decimal, now: int) -> None:
+def charge_interest(state: ExchangeState, uid: int, account: str, rate: Decimal, now: int) -> None:
     """Charge interest on everything that an account has borrowed: a liability change for each asset."""
-    for asset, balance in state.ledger.of_account(uid, account).items():
-        interest = rounded_up(balance.borrowed * rate)
+    for asset, balance in state.ledger.get_balances(uid, account).items():
+        interest = round_up(balance.borrowed * rate)
         if interest:
             balance.interest += interest
-            _tell_liability(state, uid, account, asset, "INTEREST", ZERO, interest, now)
+            _send_liability_change(state, uid, account, asset, "INTEREST", ZERO, interest, now)
 
 
-def move(state: State, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
+def transfer(state: ExchangeState, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
     """Move an asset into or out of an account.
 
     Raises:
         ValueError: the account has less than that.
 
     """
-    balance = state.ledger.balance(uid, account, asset)
+    balance = state.ledger.get_balance(uid, account, asset)
     if balance.free + delta < ZERO:
         raise ValueError(f"not enough {asset}: {balance.free} free")
     balance.free += delta
-    publish(state, uid, account, balance_update(asset, delta, now))
-    position(state, uid, account, (asset,), now)
+    publish(state, uid, account, build_balance_update(asset, delta, now))
+    send_position(state, uid, account, (asset,), now)
 
 
-def lock(state: State, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
+def change_external_lock(state: ExchangeState, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
     """Lock an asset for something outside the account, or unlock it with a negative delta.
 
     Raises:
         ValueError: the account has not so much that is free, or locked.
 
     """
-    balance = state.ledger.balance(uid, account, asset)
-    if balance.free - delta < ZERO or balance.outside + delta < ZERO:
-        raise ValueError(f"not enough {asset}: {balance.free} free, {balance.outside} locked from outside")
+    balance = state.ledger.get_balance(uid, account, asset)
+    if balance.free - delta < ZERO or balance.externally_locked + delta < ZERO:
+        raise ValueError(f"not enough {asset}: {balance.free} free, {balance.externally_locked} locked from outside")
     balance.free -= delta
     balance.locked += delta
-    balance.outside += delta
-    publish(state, uid, account, external_lock_update(asset, delta, now))
-    position(state, uid, account, (asset,), now)
+    balance.externally_locked += delta
+    publish(state, uid, account, build_external_lock_update(asset, delta, now))
+    send_position(state, uid, account, (asset,), now)
 
 
-def _tell_liability(
-    state: State, uid: int, account: str, asset: str, kind: str, principal: Decimal, interest: Decimal, now: int
+def _send_liability_change(
+    state: ExchangeState, uid: int, account: str, asset: str, kind: str, principal: Decimal, interest: Decimal, now: int
 ) -> None:
-    _, name = MARGIN_EVENT_NAMES[state.rules.margin_event_names]
-    publish(state, uid, account, liability_change(asset, kind, principal, interest, name, now))
+    _, name = MARGIN_EVENT_NAMES[state.rules.margin_event_name_style]
+    publish(state, uid, account, build_liability_change(asset, kind, principal, interest, name, now))

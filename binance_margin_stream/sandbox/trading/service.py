@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import Number, decimal, positive
+from binance_margin_stream.sandbox.amounts import Number, parse_decimal, parse_positive
 from binance_margin_stream.sandbox.config import HOUR_MS
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order
-from binance_margin_stream.sandbox.model.state import State
+from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
-from binance_margin_stream.sandbox.trading import execution as executing
-from binance_margin_stream.sandbox.trading import lending
-from binance_margin_stream.sandbox.trading.liquidation import tell_level, watch
-from binance_margin_stream.sandbox.trading.margin import margin_level
+from binance_margin_stream.sandbox.trading import execution, lending
+from binance_margin_stream.sandbox.trading.liquidation import check_margin_level, send_margin_level
+from binance_margin_stream.sandbox.trading.margin import compute_margin_level
 
-__all__ = ["Trading"]
+__all__ = ["TradingService"]
 
 
-class Trading:
+class TradingService:
     """Every action sends its events in the exchange's order, and then looks at the account's margin level."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ExchangeState) -> None:
         self._state = state
-        self._charging = False
+        self._interest_scheduled = False
 
-    def place(
+    def place_order(
         self,
         uid: int,
         account: str,
@@ -47,12 +46,14 @@ class Trading:
             ValueError: no such order is possible.
 
         """
-        order = self._draft(uid, account, symbol, side, order_type, quantity, price, now, stop_price, time_in_force)
-        order = executing.place(self._state, order, now)
-        watch(self._state, uid, account, now)
+        order = self._build_order(
+            uid, account, symbol, side, order_type, quantity, price, now, stop_price, time_in_force
+        )
+        order = execution.place_order(self._state, order, now)
+        check_margin_level(self._state, uid, account, now)
         return order
 
-    def reject(
+    def reject_order(
         self,
         uid: int,
         account: str,
@@ -72,45 +73,45 @@ class Trading:
             ValueError: no such order is possible.
 
         """
-        order = self._draft(uid, account, symbol, side, order_type, quantity, price, now, stop_price, "GTC")
-        return executing.reject(self._state, order, reason, now)
+        order = self._build_order(uid, account, symbol, side, order_type, quantity, price, now, stop_price, "GTC")
+        return execution.reject_order(self._state, order, reason, now)
 
-    def fill(self, order_id: int | None, quantity: Number | None, price: Number | None, now: int) -> Order:
+    def fill_order(self, order_id: int | None, quantity: Number | None, price: Number | None, now: int) -> Order:
         """Fill an order: what remains of it unless a quantity is given, at its price unless one is given.
 
         Raises:
             ValueError: no such order, not open, more than remains, worse than its limit, or too expensive.
 
         """
-        order = self._state.orders.find(order_id)
-        order = executing.fill(
+        order = self._state.orders.get(order_id)
+        order = execution.fill_order(
             self._state,
             order,
             order.remaining if quantity is None else quantity,
             order.price if price is None else price,
             now,
-            maker=order.on_book,
+            maker=order.is_on_book,
         )
-        watch(self._state, order.uid, order.account, now)
+        check_margin_level(self._state, order.uid, order.account, now)
         return order
 
-    def cancel(self, order_id: int | None, now: int) -> Order:
+    def cancel_order(self, order_id: int | None, now: int) -> Order:
         """Cancel an order.
 
         Raises:
             ValueError: no such order, or not open.
 
         """
-        return executing.end(self._state, self._state.orders.find(order_id), "CANCELED", now)
+        return execution.close_order(self._state, self._state.orders.get(order_id), "CANCELED", now)
 
-    def expire(self, order_id: int | None, now: int) -> Order:
+    def expire_order(self, order_id: int | None, now: int) -> Order:
         """Let an order expire.
 
         Raises:
             ValueError: no such order, or not open.
 
         """
-        return executing.end(self._state, self._state.orders.find(order_id), "EXPIRED", now)
+        return execution.close_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
 
     def set_price(self, symbol: str, price: Number, now: int) -> None:
         """Let a symbol trade at a price: orders that it reaches wake up and fill, margin levels follow.
@@ -119,14 +120,14 @@ class Trading:
             ValueError: no such symbol, or no price.
 
         """
-        self._state.orders.assets(symbol)
-        mark = positive(price)
-        self._state.prices.set(symbol, mark)
-        for order in self._state.orders.open():
-            if order.symbol == symbol and self._state.orders.find(order.order_id).open:
-                executing.react(self._state, order, mark, now)
-        for uid, account in self._state.ledger.debtors():
-            watch(self._state, uid, account, now)
+        self._state.orders.split_symbol(symbol)
+        market_price = parse_positive(price)
+        self._state.prices.set_price(symbol, market_price)
+        for order in self._state.orders.open_orders():
+            if order.symbol == symbol and self._state.orders.get(order.order_id).is_open:
+                execution.on_price(self._state, order, market_price, now)
+        for uid, account in self._state.ledger.accounts_with_debt():
+            check_margin_level(self._state, uid, account, now)
 
     def borrow(self, uid: int, account: str, asset: str, amount: Number, now: int) -> None:
         """Borrow an asset: a liability on the risk stream, and the balance that it brings.
@@ -136,9 +137,9 @@ class Trading:
 
         """
         self._check_account(account, asset)
-        lending.borrow(self._state, uid, account, asset, positive(amount), now)
-        self._charge_from_the_next_hour(now)
-        watch(self._state, uid, account, now)
+        lending.borrow(self._state, uid, account, asset, parse_positive(amount), now)
+        self._schedule_hourly_interest(now)
+        check_margin_level(self._state, uid, account, now)
 
     def repay(self, uid: int, account: str, asset: str, amount: Number | None, now: int) -> None:
         """Repay debt, interest first; without an amount, all that is owed of the asset.
@@ -148,11 +149,11 @@ class Trading:
 
         """
         self._check_account(account, asset)
-        owed = self._state.ledger.balance(uid, account, asset).debt
+        owed = self._state.ledger.get_balance(uid, account, asset).debt
         if not owed:
             raise ValueError(f"the account owes no {asset}")
-        lending.repay(self._state, uid, account, asset, owed if amount is None else positive(amount), now)
-        watch(self._state, uid, account, now)
+        lending.repay(self._state, uid, account, asset, owed if amount is None else parse_positive(amount), now)
+        check_margin_level(self._state, uid, account, now)
 
     def charge_interest(self, uid: int, account: str, rate: Number, now: int) -> None:
         """Charge interest now: a part of each asset's borrowed amount.
@@ -162,8 +163,8 @@ class Trading:
 
         """
         self._check_account(account)
-        lending.charge(self._state, uid, account, positive(rate), now)
-        watch(self._state, uid, account, now)
+        lending.charge_interest(self._state, uid, account, parse_positive(rate), now)
+        check_margin_level(self._state, uid, account, now)
 
     def change_balance(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Move an asset into or out of an account.
@@ -173,10 +174,10 @@ class Trading:
 
         """
         self._check_account(account, asset)
-        lending.move(self._state, uid, account, asset, decimal(delta), now)
-        watch(self._state, uid, account, now)
+        lending.transfer(self._state, uid, account, asset, parse_decimal(delta), now)
+        check_margin_level(self._state, uid, account, now)
 
-    def external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
+    def change_external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Lock an asset for something outside the account, or unlock it with a negative delta.
 
         Raises:
@@ -184,31 +185,31 @@ class Trading:
 
         """
         self._check_account(account, asset)
-        lending.lock(self._state, uid, account, asset, decimal(delta), now)
+        lending.change_external_lock(self._state, uid, account, asset, parse_decimal(delta), now)
 
-    def margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
+    def send_margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
         """Tell a margin level of the cross account with a status such as ``MARGIN_CALL``, whatever it owes.
 
         Raises:
             ValueError: the level is not a number.
 
         """
-        tell_level(self._state, uid, decimal(level), status, now)
+        send_margin_level(self._state, uid, parse_decimal(level), status, now)
 
     def balances(self, uid: int, account: str) -> dict[str, Balance]:
         """What an account holds and owes, by asset; those that it had to do with."""
         self._check_account(account)
-        return self._state.ledger.snapshot(uid, account)
+        return self._state.ledger.copy_balances(uid, account)
 
     def open_orders(self, uid: int, account: str) -> list[Order]:
         """The open orders of an account, oldest first."""
         self._check_account(account)
-        return [order for order in self._state.orders.open() if (order.uid, order.account) == (uid, account)]
+        return [order for order in self._state.orders.open_orders() if (order.uid, order.account) == (uid, account)]
 
     def margin_level(self, uid: int, account: str) -> Decimal:
         """What an account holds, divided by what it owes; 999 at most, as for one without debt."""
         self._check_account(account)
-        return margin_level(self._state.ledger, self._state.prices, uid, account)
+        return compute_margin_level(self._state.ledger, self._state.prices, uid, account)
 
     def price(self, symbol: str) -> Decimal:
         """What a symbol trades at.
@@ -217,10 +218,10 @@ class Trading:
             ValueError: no such symbol.
 
         """
-        self._state.orders.assets(symbol)
-        return self._state.prices.of(symbol)
+        self._state.orders.split_symbol(symbol)
+        return self._state.prices.get_price(symbol)
 
-    def _draft(
+    def _build_order(
         self,
         uid: int,
         account: str,
@@ -236,9 +237,9 @@ class Trading:
         self._check_account(account)
         if account not in (CROSS, symbol):
             raise ValueError(f"the isolated account {account} trades {account} and nothing else")
-        stop = decimal(stop_price)
+        stop = parse_decimal(stop_price)
         # At market after a stop, the order reckons with the stop price.
-        usual = stop if stop and order_type in ("STOP_LOSS", "TAKE_PROFIT") else self.price(symbol)
+        default_price = stop if stop and order_type in ("STOP_LOSS", "TAKE_PROFIT") else self.price(symbol)
         return Order(
             order_id=0,
             client_order_id="",
@@ -247,28 +248,28 @@ class Trading:
             symbol=symbol,
             side=side,
             type=order_type,
-            quantity=decimal(quantity),
-            price=usual if price is None else decimal(price),
+            quantity=parse_decimal(quantity),
+            price=default_price if price is None else parse_decimal(price),
             created_at=now,
             stop_price=stop,
             time_in_force=time_in_force,
         )
 
     def _check_account(self, account: str, asset: str | None = None) -> None:
-        assets = None if account == CROSS else self._state.orders.assets(account)
+        assets = None if account == CROSS else self._state.orders.split_symbol(account)
         if assets is not None and asset is not None and asset not in assets:
             raise ValueError(f"the isolated account {account} holds {' and '.join(assets)}, not {asset}")
 
-    def _charge_from_the_next_hour(self, now: int) -> None:
-        if self._state.rules.hourly_interest and not self._charging:
-            self._charging = True
-            self._state.timers.at((now // HOUR_MS + 1) * HOUR_MS, self._charge_all)
+    def _schedule_hourly_interest(self, now: int) -> None:
+        if self._state.rules.hourly_interest_rate and not self._interest_scheduled:
+            self._interest_scheduled = True
+            self._state.scheduler.call_at((now // HOUR_MS + 1) * HOUR_MS, self._charge_hourly_interest)
 
-    def _charge_all(self, due: int, _: int) -> None:
-        debtors = self._state.ledger.debtors()
+    def _charge_hourly_interest(self, due: int, _: int) -> None:
+        debtors = self._state.ledger.accounts_with_debt()
         for uid, account in debtors:
-            lending.charge(self._state, uid, account, self._state.rules.hourly_interest, due)
-            watch(self._state, uid, account, due)
-        self._charging = False
-        if self._state.ledger.debtors():
-            self._charge_from_the_next_hour(due)
+            lending.charge_interest(self._state, uid, account, self._state.rules.hourly_interest_rate, due)
+            check_margin_level(self._state, uid, account, due)
+        self._interest_scheduled = False
+        if self._state.ledger.accounts_with_debt():
+            self._schedule_hourly_interest(due)

@@ -13,8 +13,8 @@ from cli_program import Terminal, run_cli
 from raw_server import RawServer, make_response
 
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
-from binance_margin_stream.sandbox.faults.registry import NAMED
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
+from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
 TOKEN = "/sapi/v1/userListenToken"
 V2 = "/sapi/v2/margin/listen-key"
@@ -55,41 +55,46 @@ def patience_for(what: str) -> float:
 
 
 def arm(fault: faults.Fault, path: str | None = None, times: int | None = None) -> Callable[[Sandbox], None]:
-    return lambda exchange: exchange.fail(fault, path=path, times=times)
+    return lambda exchange: exchange.inject_fault(fault, path=path, times=times)
 
 
 def retire(*paths: str) -> Callable[[Sandbox], object]:
-    return lambda exchange: [exchange.retire(path) for path in paths]
+    return lambda exchange: [exchange.retire_endpoint(path) for path in paths]
 
 
 CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
     # what is wrong: how it comes, the check that finds it, what it says, what it advises
     "revoked key": (lambda exchange: exchange.revoke_api_key(), "permissions", "code -2015", "key still exists"),
     "forbidden page": (arm(faults.forbidden()), "ways in", "token: blocked (HTTP 403", "another network"),
-    "country": (arm(faults.AnswerWith(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
+    "country": (arm(faults.StaticResponse(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
     "429": (arm(faults.too_many_requests(7)), "ways in", "too many requests (HTTP 429", "send nothing for a minute"),
-    "418": (arm(faults.banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
+    "418": (arm(faults.ip_banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
     "5xx": (arm(faults.server_error(502)), "ways in", "the exchange fails (HTTP 502", "status page"),
-    "hang": (arm(faults.Hang()), "ways in", "no answer in time", "--timeout"),
-    "late answers": (arm(faults.DelayAnswer(2)), "ways in", "no answer in time", "--timeout"),
-    "half answers": (arm(faults.HalfAnswer()), "ways in", "cut off", "proxy and firewall"),
+    "hang": (arm(faults.NoResponse()), "ways in", "no answer in time", "--timeout"),
+    "late answers": (arm(faults.DelayedResponse(2)), "ways in", "no answer in time", "--timeout"),
+    "half answers": (arm(faults.TruncatedResponse()), "ways in", "cut off", "proxy and firewall"),
     "reset": (arm(faults.ResetConnection()), "ways in", "cut off", "proxy and firewall"),
     "login page": (
-        arm(faults.AnswerWith(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
+        arm(faults.StaticResponse(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
         "ways in",
         "not the exchange's answer",
         "another network",
     ),
     "redirect": (
-        arm(faults.AnswerWith(302, b"", (("Location", "http://elsewhere.invalid/"),))),
+        arm(faults.StaticResponse(302, b"", (("Location", "http://elsewhere.invalid/"),))),
         "ways in",
         "not the exchange's answer",
         "another network",
     ),
-    "not the exchange": (arm(faults.AnswerWith(404, b"<html></html>")), "ways in", "not found (HTTP 404", "--endpoint"),
+    "not the exchange": (
+        arm(faults.StaticResponse(404, b"<html></html>")),
+        "ways in",
+        "not found (HTTP 404",
+        "--endpoint",
+    ),
     "one call fails": (arm(faults.server_error(), V2), "ways in", "listen-key-v2: the exchange fails", "status page"),
     "one call is forbidden to the key": (
-        arm(faults.AnswerWith(401, b'{"code":-2015,"msg":"no"}'), RISK),
+        arm(faults.StaticResponse(401, b'{"code":-2015,"msg":"no"}'), RISK),
         "permissions",
         "risk: key rejected",
         "the key itself is known",
@@ -106,8 +111,13 @@ CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
         "another --source",
     ),
     "slow handshake": (arm(faults.SlowHandshake(2)), "streams", "no answer in time", "--timeout"),
-    "accepts and then nothing": (arm(faults.AcceptThenNothing()), "streams", "connected, then silent", "frames"),
-    "subscribe answer lost": (arm(faults.LoseSubscribeAnswer()), "streams", "token: connected, then silent", "frames"),
+    "accepts and then nothing": (arm(faults.SilentConnection()), "streams", "connected, then silent", "frames"),
+    "subscribe answer lost": (
+        arm(faults.LostSubscribeResponse()),
+        "streams",
+        "token: connected, then silent",
+        "frames",
+    ),
     "subscribe refused": (arm(faults.RefuseSubscribe(-1000)), "streams", "the exchange fails (code -1000", "status"),
 }
 
@@ -125,28 +135,33 @@ def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
 
 @pytest.mark.parametrize(
     "fault",
-    [faults.DelayAnswer(0.1), faults.SlowHandshake(0.1), faults.RepeatSubscribeAnswer(), faults.RepeatEvent()],
+    [
+        faults.DelayedResponse(0.1),
+        faults.SlowHandshake(0.1),
+        faults.DuplicateSubscribeResponse(),
+        faults.DuplicateEvent(),
+    ],
     ids=lambda fault: type(fault).__name__,
 )
 def test_what_does_no_harm_is_no_problem(fault):
     with Sandbox() as exchange:
-        exchange.fail(fault, times=None)
+        exchange.inject_fault(fault, times=None)
         assert problems_of(findings_of(exchange)) == []
 
 
 @pytest.mark.parametrize(("path", "said"), [(TOKEN, "has no isolated accounts"), (V2, "nothing is missing")])
 def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
     with Sandbox() as exchange:
-        exchange.retire(path)
+        exchange.retire_endpoint(path)
         findings = findings_of(exchange)
     assert problems_of(findings) == []
     assert [finding for finding in findings if finding["level"] == "note" and said in finding["message"]]
 
 
-@pytest.mark.parametrize("fault", [faults.banned(), faults.too_many_requests(), faults.forbidden()])
+@pytest.mark.parametrize("fault", [faults.ip_banned(), faults.too_many_requests(), faults.forbidden()])
 def test_nothing_more_is_asked_after_a_refusal_that_demands_silence(fault):
     with Sandbox() as exchange:
-        exchange.fail(fault, times=None)
+        exchange.inject_fault(fault, times=None)
         findings_of(exchange)
         assert len(exchange.rest_log) == 1
 
@@ -205,9 +220,9 @@ def test_no_key_is_found_and_the_network_is_looked_at_all_the_same():
 
 
 def test_a_limit_that_is_almost_used_up_is_found():
-    with Sandbox(rules=Rules(ip_weight_limit=12_000)) as exchange:
+    with Sandbox(rules=ExchangeRules(ip_weight_limit=12_000)) as exchange:
         headers = (("X-SAPI-USED-IP-WEIGHT-1M", "11000"), ("Content-Type", "application/json"))
-        exchange.fail(faults.AnswerWith(200, b'{"listenKey":"k"}', headers), path=V2)
+        exchange.inject_fault(faults.StaticResponse(200, b'{"listenKey":"k"}', headers), path=V2)
         problems = problems_of(findings_of(exchange))
     assert [problem["check"] for problem in problems if "11000 of 12000" in problem["message"]] == ["limits"]
 
@@ -283,33 +298,51 @@ def test_a_pipe_gets_the_same_report_in_plain_text():
 STRUCK = {
     "418": "banned",
     "429": "too many requests",
-    "accept-then-nothing": "connected, then silent",
-    "half-answer": "cut off",
-    "html-403": "blocked",
-    "late-answer": "connected, then silent",
-    "lost-answer": "connected, then silent",
-    "no-answer": "no answer in time",
-    "refuse": "the exchange fails",
+    "silent-connection": "connected, then silent",
+    "truncated-response": "cut off",
+    "forbidden": "blocked",
+    "delayed-subscribe-response": "connected, then silent",
+    "lost-subscribe-response": "connected, then silent",
+    "no-response": "no answer in time",
+    "refuse-handshake": "the exchange fails",
     "refuse-subscribe": "the exchange fails",
-    "reset-call": "cut off",
+    "reset-request": "cut off",
     "revoke-api-key": "key rejected",
     "server-error": "the exchange fails",
-    "slow-answer": "no answer in time",
+    "delayed-response": "no answer in time",
     "slow-handshake": "no answer in time",
 }
 """The named faults that stand between the doctor and the exchange, and what it calls them."""
 
 HARMLESS = {
-    *("binary", "delay", "delete-key", "drop", "duplicate", "end-of-file", "expire", "freeze", "half-open"),
-    *("malformed", "reorder", "repeated-answer", "reset", "shutdown-notice", "truncate", "wrong-certificate"),
+    *(
+        "binary-frame",
+        "delay-frames",
+        "delete-listen-keys",
+        "drop",
+        "duplicate-event",
+        "end-of-file",
+        "expire-credentials",
+        "freeze",
+        "half-open",
+    ),
+    *(
+        "malformed-frame",
+        "reorder-events",
+        "duplicate-subscribe-response",
+        "reset",
+        "shutdown-notice",
+        "truncate-event",
+        "wrong-certificate",
+    ),
 }
 """Those that strike only streams that others have open, or only TLS: not what the doctor asks for."""
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", NAMED_FAULTS)
 def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
     with Sandbox() as exchange:
-        exchange.fail(name)
+        exchange.inject_fault(name)
         problems = problems_of(findings_of(exchange, patience=patience_for(STRUCK.get(name, ""))))
     told = [problem["message"] for problem in problems]
     if name in HARMLESS:
@@ -320,4 +353,4 @@ def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
 
 
 def test_the_faults_by_name_are_all_expected():
-    assert STRUCK.keys() | HARMLESS == NAMED.keys()
+    assert STRUCK.keys() | HARMLESS == NAMED_FAULTS.keys()

@@ -16,7 +16,7 @@ from binance_margin_stream import BalanceUpdate, ExecutionReport, State, StatusC
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.protocol.actions import Severity
 
 
@@ -37,8 +37,8 @@ def skip_probes(process: subprocess.Popen[str]) -> StreamItem:
 
 def test_each_event_is_a_line_of_json_that_can_be_read_back():
     with Sandbox() as exchange, start_cli("listen", "-i", "ETHUSDT", exchange=exchange) as process:
-        wait_until(lambda: exchange.emit({"e": "unheardOf", "E": 1}, "ETHUSDT") > 0, "a subscription")
-        exchange.balance_update("USDT", "12.50", account="ETHUSDT")
+        wait_until(lambda: exchange.send_event({"e": "unheardOf", "E": 1}, "ETHUSDT") > 0, "a subscription")
+        exchange.change_balance("USDT", "12.50", account="ETHUSDT")
         event = skip_probes(process)
         assert isinstance(event, BalanceUpdate)
         assert (str(event.account), str(event.delta)) == ("isolated:ETHUSDT", "12.50000000")
@@ -63,7 +63,7 @@ def test_a_signal_ends_it_cleanly_within_five_seconds(number):
 
 def test_a_signal_ends_it_while_it_still_connects():
     with Sandbox() as exchange:
-        exchange.fail(faults.Hang(), times=None)
+        exchange.inject_fault(faults.NoResponse(), times=None)
         with start_cli("listen", "--json", exchange=exchange) as process:
             wait_until(lambda: len(exchange.rest_log) > 0, "a call")
             process.send_signal(signal.SIGTERM)
@@ -77,7 +77,7 @@ def test_a_signal_ends_it_while_nobody_reads_what_it_writes():
     with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
         subscribed(exchange)
         for _ in range(3000):
-            exchange.emit({"e": "unheardOf", "E": 1, "padding": "x" * 100})
+            exchange.send_event({"e": "unheardOf", "E": 1, "padding": "x" * 100})
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=7) == 0
 
@@ -105,7 +105,7 @@ def test_a_full_disk_is_one_line_and_code_74():
 def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
     with Sandbox() as exchange, start_cli("listen", "--exit-on-gap", exchange=exchange) as process:
         subscribed(exchange)
-        exchange.fail(faults.DropConnections("reset"))
+        exchange.inject_fault(faults.DropConnections("reset"))
         output, errors = process.communicate(timeout=20)
     assert process.returncode == ExitCode.GAP
     assert isinstance(StreamItem.from_json(output.splitlines()[-1]), StreamGap)
@@ -115,7 +115,7 @@ def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
 def test_a_gap_does_not_end_it_otherwise():
     with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
         subscribed(exchange)
-        exchange.fail(faults.DropConnections("reset"))
+        exchange.inject_fault(faults.DropConnections("reset"))
         assert isinstance(skip_probes(process), StreamGap)
         subscribed(exchange)
         exchange.fill_order(exchange.place_order().order_id)
@@ -132,29 +132,39 @@ ENDS = {
         ExitCode.RETIRED,
         "retired",
     ),
-    "banned": (GIVE_UP, lambda exchange: exchange.fail(faults.banned(), times=None), ExitCode.BANNED, "banned"),
+    "banned": (
+        GIVE_UP,
+        lambda exchange: exchange.inject_fault(faults.ip_banned(), times=None),
+        ExitCode.BANNED,
+        "banned",
+    ),
     "limited": (
         GIVE_UP,
-        lambda exchange: exchange.fail(faults.too_many_requests(60), times=None),
+        lambda exchange: exchange.inject_fault(faults.too_many_requests(60), times=None),
         ExitCode.RATE_LIMITED,
         "too many requests",
     ),
-    "blocked": (GIVE_UP, lambda exchange: exchange.fail(faults.forbidden(), times=None), ExitCode.BLOCKED, "firewall"),
+    "blocked": (
+        GIVE_UP,
+        lambda exchange: exchange.inject_fault(faults.forbidden(), times=None),
+        ExitCode.BLOCKED,
+        "firewall",
+    ),
     "country": (
         [],
-        lambda exchange: exchange.fail(faults.AnswerWith(451), times=None),
+        lambda exchange: exchange.inject_fault(faults.StaticResponse(451), times=None),
         ExitCode.BLOCKED,
         "country rule",
     ),
     "country, on the WebSocket": (
         [],
-        lambda exchange: exchange.fail(faults.RefuseHandshake(451), times=None),
+        lambda exchange: exchange.inject_fault(faults.RefuseHandshake(451), times=None),
         ExitCode.BLOCKED,
         "HTTP 451",
     ),
     "failing": (
         GIVE_UP,
-        lambda exchange: exchange.fail(faults.server_error(), times=None),
+        lambda exchange: exchange.inject_fault(faults.server_error(), times=None),
         ExitCode.UNREACHABLE,
         "the exchange failed",
     ),
@@ -198,16 +208,16 @@ def test_the_risk_events_come_too():
         said = ""
         while "live" not in said.splitlines():
             said += process.stderr.readline()
-        exchange.margin_call("1.11")
+        exchange.send_margin_call("1.11")
         assert skip_probes(process).to_dict()["margin_level"] == "1.11"
 
 
 def test_another_address_can_be_given_for_each_way_in():
-    with Sandbox(rules=Rules(listen_key_v2_host="margin_stream")) as exchange:
+    with Sandbox(rules=ExchangeRules(listen_key_v2_host="margin_stream")) as exchange:
         own = f"margin-stream={exchange.endpoints.margin_stream}"
         with start_cli("listen", "--source", "listen-key-v2", "--endpoint", own, exchange=exchange) as process:
             subscribed(exchange)
-            exchange.balance_update("USDT", "1")
+            exchange.change_balance("USDT", "1")
             assert isinstance(skip_probes(process), BalanceUpdate)
 
 
@@ -218,7 +228,7 @@ def test_a_terminal_shows_a_table_that_fits(columns):
         order = exchange.place_order(symbol="BTCUSDT", quantity="0.5", price="60000")
         exchange.fill_order(order.order_id)
         terminal.wait_for("FILLED, 0.5 filled")
-        exchange.fail(faults.DropConnections("reset"))
+        exchange.inject_fault(faults.DropConnections("reset"))
         terminal.wait_for("may be missing (disconnected)")
         wait_until(lambda: re.search(r"cross +token +live +\d+ +1 ", terminal.text) is not None, "the gap's count")
         terminal.process.send_signal(signal.SIGINT)
@@ -232,7 +242,7 @@ def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
     with Sandbox() as exchange, Terminal("listen", exchange=exchange) as terminal:
         terminal.wait_for("live")
         exchange.revoke_api_key()
-        exchange.fail(faults.ExpireCredentials())
+        exchange.inject_fault(faults.ExpireCredentials())
         assert terminal.wait_for_exit() == ExitCode.KEY_REJECTED
         assert "error: " in terminal.text
         assert "Traceback" not in terminal.text
@@ -241,7 +251,7 @@ def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
 def test_what_the_exchange_sends_cannot_steer_the_terminal():
     with Sandbox() as exchange, Terminal("listen", exchange=exchange) as terminal:
         subscribed(exchange)
-        exchange.emit({"e": "\x1b]0;owned\x07[red]x[/red]", "E": 1})
+        exchange.send_event({"e": "\x1b]0;owned\x07[red]x[/red]", "E": 1})
         terminal.wait_for("[red]x[/red]")
         assert "\x1b]0;" not in terminal.raw
 
@@ -249,7 +259,7 @@ def test_what_the_exchange_sends_cannot_steer_the_terminal():
 def test_json_is_json_in_a_terminal_too():
     with Sandbox() as exchange, Terminal("listen", "--json", exchange=exchange, columns=500) as terminal:
         subscribed(exchange)
-        exchange.balance_update("USDT", "1")
+        exchange.change_balance("USDT", "1")
         terminal.wait_for('"kind":"BalanceUpdate"')
         (line,) = [line for line in terminal.text.splitlines() if "BalanceUpdate" in line]
         assert json.loads(line)["delta"] == "1.00000000"

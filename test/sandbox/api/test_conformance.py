@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case as AnyCase
 from schemathesis.specs.openapi.checks import positive_data_acceptance
-from schemathesis_target import Target, load, running
+from schemathesis_target import SchemathesisTarget, load_schema, run_target
 
 Case = AnyCase[Any]
 
@@ -29,8 +29,8 @@ WITHOUT_PARAMETERS = [
 WRONG_KEYS = cycle([({}, -2014), ({"X-MBX-APIKEY": "short"}, -2014), ({"X-MBX-APIKEY": "Unknown0" * 8}, -2015)])
 """No key, one that is none, and one that nobody has; with the exchange's code for each."""
 
-good = load(GenerationMode.POSITIVE)
-bad = load(GenerationMode.NEGATIVE).exclude(operation_id=WITHOUT_PARAMETERS)
+good = load_schema(GenerationMode.POSITIVE)
+bad = load_schema(GenerationMode.NEGATIVE).exclude(operation_id=WITHOUT_PARAMETERS)
 
 few = settings(
     max_examples=40,
@@ -43,12 +43,12 @@ few = settings(
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[Target]:
-    with running() as target:
+def target() -> Iterator[SchemathesisTarget]:
+    with run_target() as target:
         yield target
 
 
-def check(case: Case, target: Target, headers: dict[str, str]) -> Response:
+def check(case: Case, target: SchemathesisTarget, headers: dict[str, str]) -> Response:
     # A listen key or signature that is made up is rightly refused, however well-formed: the acceptance of
     # correct data is what the tests beside this one are for.
     return case.call_and_validate(
@@ -61,19 +61,19 @@ def check(case: Case, target: Target, headers: dict[str, str]) -> Response:
 
 @good.parametrize()
 @few
-def test_well_formed_calls_are_answered_as_the_spec_says(case: Case, target: Target) -> None:
-    check(case, target, target.key)
+def test_well_formed_calls_are_answered_as_the_spec_says(case: Case, target: SchemathesisTarget) -> None:
+    check(case, target, target.auth_headers)
 
 
 @bad.parametrize()
 @few
-def test_malformed_calls_are_refused_as_the_spec_says(case: Case, target: Target) -> None:
-    check(case, target, target.key)
+def test_malformed_calls_are_refused_as_the_spec_says(case: Case, target: SchemathesisTarget) -> None:
+    check(case, target, target.auth_headers)
 
 
 @good.parametrize()
 @few
-def test_calls_without_a_right_key_are_refused_as_the_spec_says(case: Case, target: Target) -> None:
+def test_calls_without_a_right_key_are_refused_as_the_spec_says(case: Case, target: SchemathesisTarget) -> None:
     headers, code = next(WRONG_KEYS)
     answer = check(case, target, dict(headers))
     assert (answer.status_code, answer.json()["code"]) == (401, code)

@@ -14,7 +14,7 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.generation.stateful.state_machine import DEFAULT_STATE_MACHINE_SETTINGS, APIStateMachine, StepInput
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
-from schemathesis_target import Target, load, running
+from schemathesis_target import SchemathesisTarget, load_schema, run_target
 
 SYMBOLS = ("BTCUSDT", "ETHBTC")
 ENOUGH = settings(
@@ -31,10 +31,10 @@ class Walk:
         self.scenarios: list[str] = []
 
 
-def machine_of(path: str, target: Target, walk: Walk) -> type[APIStateMachine]:
+def machine_of(path: str, target: SchemathesisTarget, walk: Walk) -> type[APIStateMachine]:
     """A state machine of one path's calls, which writes down how far it came."""
     # Mixed: one call in ten is malformed on purpose.
-    schema = load(GenerationMode.POSITIVE, GenerationMode.NEGATIVE).include(path=path)
+    schema = load_schema(GenerationMode.POSITIVE, GenerationMode.NEGATIVE).include(path=path)
 
     class Machine(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
@@ -48,7 +48,7 @@ def machine_of(path: str, target: Target, walk: Walk) -> type[APIStateMachine]:
                 case.query["symbol"] = SYMBOLS[len(symbol) % len(SYMBOLS)]
 
         def call(self, case: Case, **_: Any) -> Response:
-            return case.call(base_url=target.exchange.url, session=target.session, headers=target.key)
+            return case.call(base_url=target.exchange.url, session=target.session, headers=target.auth_headers)
 
         def step(self, step: StepInput) -> Any:
             output = super().step(step)
@@ -68,8 +68,8 @@ def machine_of(path: str, target: Target, walk: Walk) -> type[APIStateMachine]:
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[Target]:
-    with running() as target:
+def target() -> Iterator[SchemathesisTarget]:
+    with run_target() as target:
         yield target
 
 
@@ -83,7 +83,7 @@ def target() -> Iterator[Target]:
         "/sapi/v1/margin/listen-key",
     ],
 )
-def test_a_listen_key_is_created_kept_alive_and_closed_along_the_links(target: Target, path: str) -> None:
+def test_a_listen_key_is_created_kept_alive_and_closed_along_the_links(target: SchemathesisTarget, path: str) -> None:
     walk = Walk()
     machine_of(path, target, walk).run(settings=ENOUGH)
     assert walk.steps["PUT", 200] >= 10

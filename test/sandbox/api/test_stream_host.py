@@ -6,10 +6,18 @@ import json
 from urllib.parse import quote
 
 import pytest
-from exchange_harness import CROSS, ISOLATED, RISK, START, V2, Desk, ended
+from exchange_harness import (
+    CROSS_KEY_PATH,
+    ISOLATED_KEY_PATH,
+    LISTEN_KEY_V2_PATH,
+    RISK_LISTEN_KEY_PATH,
+    START_MS,
+    ExchangeHarness,
+    find_close,
+)
 
-from binance_margin_stream.sandbox import Rules
-from binance_margin_stream.sandbox.messages import Answer, Binary, Close, Frame, Ping, Pong, Text
+from binance_margin_stream.sandbox import ExchangeRules
+from binance_margin_stream.sandbox.messages import Binary, Close, Frame, Ping, Pong, Response, Text
 
 EVENT: dict[str, object] = {"e": "balanceUpdate", "E": 1, "a": "BTC", "d": "1.0", "T": 1}
 RISKY: dict[str, object] = {"e": "MARGIN_LEVEL_STATUS_CHANGE", "E": 1, "l": "1.1", "s": "MARGIN_CALL"}
@@ -17,41 +25,41 @@ NEW: dict[str, object] = {"e": "somethingNew", "E": 1}
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def harness() -> ExchangeHarness:
+    return ExchangeHarness()
 
 
-def test_a_key_in_the_path_gives_bare_events(desk: Desk) -> None:
-    connection = desk.open("/ws/" + quote(desk.listen_key(), safe=""))
-    assert desk.emit(EVENT) == 1
-    assert desk.texts(connection) == [EVENT]
+def test_a_key_in_the_path_gives_bare_events(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws/" + quote(harness.create_listen_key(), safe=""))
+    assert harness.send_event(EVENT) == 1
+    assert harness.take_texts(connection) == [EVENT]
 
 
-def test_a_key_that_is_not_encoded_in_the_path_works_too(desk: Desk) -> None:
-    key = desk.listen_key()
+def test_a_key_that_is_not_encoded_in_the_path_works_too(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key()
     assert "/" in key
-    connection = desk.open("/ws/" + key)
-    desk.emit(EVENT)
-    assert desk.events(connection) == ["balanceUpdate"]
+    connection = harness.open_connection("/ws/" + key)
+    harness.send_event(EVENT)
+    assert harness.take_event_names(connection) == ["balanceUpdate"]
 
 
-def test_keys_in_the_query_give_events_in_the_combined_envelope(desk: Desk) -> None:
-    cross, isolated = desk.listen_key(), desk.listen_key(ISOLATED, symbol="BTCUSDT")
-    connection = desk.open(f"/stream?streams={quote(cross, safe='')}/{quote(isolated, safe='')}")
-    desk.emit(EVENT)
-    desk.emit(NEW, "BTCUSDT")
-    assert desk.texts(connection) == [{"stream": cross, "data": EVENT}, {"stream": isolated, "data": NEW}]
+def test_keys_in_the_query_give_events_in_the_combined_envelope(harness: ExchangeHarness) -> None:
+    cross, isolated = harness.create_listen_key(), harness.create_listen_key(ISOLATED_KEY_PATH, symbol="BTCUSDT")
+    connection = harness.open_connection(f"/stream?streams={quote(cross, safe='')}/{quote(isolated, safe='')}")
+    harness.send_event(EVENT)
+    harness.send_event(NEW, "BTCUSDT")
+    assert harness.take_texts(connection) == [{"stream": cross, "data": EVENT}, {"stream": isolated, "data": NEW}]
 
 
-def test_subscribing_by_message_keeps_the_key_out_of_the_address(desk: Desk) -> None:
-    key = desk.listen_key()
-    connection = desk.open("/stream")
-    desk.send(connection, {"method": "SUBSCRIBE", "params": [key], "id": 1})
-    desk.emit(EVENT)
-    desk.send(connection, {"method": "LIST_SUBSCRIPTIONS", "id": 2})
-    desk.send(connection, {"method": "UNSUBSCRIBE", "params": [key], "id": 3})
-    assert desk.emit(EVENT) == 0
-    assert desk.texts(connection) == [
+def test_subscribing_by_message_keeps_the_key_out_of_the_address(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key()
+    connection = harness.open_connection("/stream")
+    harness.send(connection, {"method": "SUBSCRIBE", "params": [key], "id": 1})
+    harness.send_event(EVENT)
+    harness.send(connection, {"method": "LIST_SUBSCRIPTIONS", "id": 2})
+    harness.send(connection, {"method": "UNSUBSCRIBE", "params": [key], "id": 3})
+    assert harness.send_event(EVENT) == 0
+    assert harness.take_texts(connection) == [
         {"result": None, "id": 1},
         {"stream": key, "data": EVENT},
         {"result": [key], "id": 2},
@@ -59,102 +67,102 @@ def test_subscribing_by_message_keeps_the_key_out_of_the_address(desk: Desk) -> 
     ]
 
 
-def test_subscribing_on_the_bare_path_gives_bare_events(desk: Desk) -> None:
-    connection = desk.open("/ws")
-    desk.send(connection, {"method": "SUBSCRIBE", "params": [desk.listen_key()], "id": "a"})
-    desk.emit(EVENT)
-    assert desk.texts(connection) == [{"result": None, "id": "a"}, EVENT]
+def test_subscribing_on_the_bare_path_gives_bare_events(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws")
+    harness.send(connection, {"method": "SUBSCRIBE", "params": [harness.create_listen_key()], "id": "a"})
+    harness.send_event(EVENT)
+    assert harness.take_texts(connection) == [{"result": None, "id": "a"}, EVENT]
 
 
 @pytest.mark.parametrize(
     ("path", "events"),
     [
-        (CROSS, ["balanceUpdate", "somethingNew"]),
-        (RISK, ["MARGIN_LEVEL_STATUS_CHANGE"]),
-        (V2, ["balanceUpdate", "MARGIN_LEVEL_STATUS_CHANGE", "somethingNew"]),
+        (CROSS_KEY_PATH, ["balanceUpdate", "somethingNew"]),
+        (RISK_LISTEN_KEY_PATH, ["MARGIN_LEVEL_STATUS_CHANGE"]),
+        (LISTEN_KEY_V2_PATH, ["balanceUpdate", "MARGIN_LEVEL_STATUS_CHANGE", "somethingNew"]),
     ],
 )
-def test_each_kind_of_key_carries_its_own_events(desk: Desk, path: str, events: list[str]) -> None:
-    connection = desk.open("/ws/" + desk.listen_key(path))
+def test_each_kind_of_key_carries_its_own_events(harness: ExchangeHarness, path: str, events: list[str]) -> None:
+    connection = harness.open_connection("/ws/" + harness.create_listen_key(path))
     for event in (EVENT, RISKY, NEW):
-        desk.emit(event)
-    assert desk.events(connection) == events
+        harness.send_event(event)
+    assert harness.take_event_names(connection) == events
 
 
-def test_events_of_other_accounts_stay_away(desk: Desk) -> None:
-    connection = desk.open("/ws/" + desk.listen_key())
-    desk.emit(EVENT, "BTCUSDT")
-    desk.emit(EVENT, user=desk.exchange.add_account())
-    assert desk.texts(connection) == []
+def test_events_of_other_accounts_stay_away(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws/" + harness.create_listen_key())
+    harness.send_event(EVENT, "BTCUSDT")
+    harness.send_event(EVENT, user=harness.exchange.add_user())
+    assert harness.take_texts(connection) == []
 
 
 @pytest.mark.parametrize("target", ["/ws/nobodys", "/stream?streams=nobodys", "/stream?colour=red", "/ws"])
-def test_an_unknown_key_is_accepted_and_silent(desk: Desk, target: str) -> None:
-    connection = desk.open(target)
-    desk.emit(EVENT)
-    assert desk.texts(connection) == []
+def test_an_unknown_key_is_accepted_and_silent(harness: ExchangeHarness, target: str) -> None:
+    connection = harness.open_connection(target)
+    harness.send_event(EVENT)
+    assert harness.take_texts(connection) == []
 
 
 @pytest.mark.parametrize(("target", "status"), [("/ws/%zz", 400), ("/ws/%ff", 400), ("/stream/x", 404)])
-def test_addresses_that_make_no_sense_are_refused(desk: Desk, target: str, status: int) -> None:
-    refused = desk.connect(target)
-    assert isinstance(refused, Answer)
+def test_addresses_that_make_no_sense_are_refused(harness: ExchangeHarness, target: str, status: int) -> None:
+    refused = harness.connect(target)
+    assert isinstance(refused, Response)
     assert refused.status == status
 
 
-@pytest.mark.parametrize(("style", "time"), [("string", str(START + 3_600_000)), ("integer", START + 3_600_000)])
+@pytest.mark.parametrize(("style", "time"), [("string", str(START_MS + 3_600_000)), ("integer", START_MS + 3_600_000)])
 def test_an_expired_key_says_so_and_then_nothing(style: str, time: object) -> None:
-    desk = Desk(Rules(retired_calls="served", listen_key_expired_time=style))  # type: ignore[arg-type]  # literal
-    key = desk.listen_key()
-    connection = desk.open("/ws/" + key)
-    desk.pass_time(3700)
-    assert desk.texts(connection) == [{"e": "listenKeyExpired", "E": time, "listenKey": key}]
-    desk.listen_key()
-    desk.emit(EVENT)
-    assert desk.texts(connection) == []
-    assert ended(desk.frames(connection)) is None
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", listen_key_expired_time_type=style))  # type: ignore[arg-type]  # literal
+    key = harness.create_listen_key()
+    connection = harness.open_connection("/ws/" + key)
+    harness.advance_time(3700)
+    assert harness.take_texts(connection) == [{"e": "listenKeyExpired", "E": time, "listenKey": key}]
+    harness.create_listen_key()
+    harness.send_event(EVENT)
+    assert harness.take_texts(connection) == []
+    assert find_close(harness.take_frames(connection)) is None
 
 
-def test_a_jump_of_the_clock_keeps_the_time_of_expiry(desk: Desk) -> None:
-    connection = desk.open("/ws/" + desk.listen_key())
-    desk.now += 10_000_000
-    desk.exchange.advance(desk.now)
-    assert desk.texts(connection)[0]["E"] == str(START + 3_600_000)
+def test_a_jump_of_the_clock_keeps_the_time_of_expiry(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws/" + harness.create_listen_key())
+    harness.now += 10_000_000
+    harness.exchange.advance(harness.now)
+    assert harness.take_texts(connection)[0]["E"] == str(START_MS + 3_600_000)
 
 
-def test_a_key_that_is_kept_alive_does_not_expire(desk: Desk) -> None:
-    key = desk.listen_key()
-    connection = desk.open("/ws/" + key)
+def test_a_key_that_is_kept_alive_does_not_expire(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key()
+    connection = harness.open_connection("/ws/" + key)
     for _ in range(6):
-        desk.pass_time(1800)
-        desk.call("PUT", CROSS, {"listenKey": key})
-    assert desk.texts(connection) == []
-    assert desk.emit(EVENT) == 1
+        harness.advance_time(1800)
+        harness.call_rest("PUT", CROSS_KEY_PATH, {"listenKey": key})
+    assert harness.take_texts(connection) == []
+    assert harness.send_event(EVENT) == 1
 
 
-def test_a_deleted_key_goes_quiet_without_a_word(desk: Desk) -> None:
-    key = desk.listen_key()
-    connection = desk.open("/ws/" + key)
-    desk.call("DELETE", CROSS, {"listenKey": key})
-    assert desk.emit(EVENT) == 0
-    assert desk.frames(connection) == []
+def test_a_deleted_key_goes_quiet_without_a_word(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key()
+    connection = harness.open_connection("/ws/" + key)
+    harness.call_rest("DELETE", CROSS_KEY_PATH, {"listenKey": key})
+    assert harness.send_event(EVENT) == 0
+    assert harness.take_frames(connection) == []
 
 
-def test_deleting_from_outside_takes_a_key_or_an_accounts_keys(desk: Desk) -> None:
-    cross, v2 = desk.listen_key(), desk.listen_key(V2)
-    exchange, uid = desk.exchange, desk.user.uid
-    assert exchange.delete_named_listen_key(cross, desk.now)
-    assert not exchange.delete_named_listen_key(cross, desk.now)
-    assert not exchange.delete_listen_key(uid, "cross", "listen_key", desk.now)
-    assert exchange.delete_listen_key(uid, "cross", None, desk.now)
-    assert desk.listen_key(V2) != v2
+def test_deleting_from_outside_takes_a_key_or_an_accounts_keys(harness: ExchangeHarness) -> None:
+    cross, v2 = harness.create_listen_key(), harness.create_listen_key(LISTEN_KEY_V2_PATH)
+    exchange, uid = harness.exchange, harness.user.uid
+    assert exchange.delete_named_listen_key(cross, harness.now)
+    assert not exchange.delete_named_listen_key(cross, harness.now)
+    assert not exchange.delete_listen_key(uid, "cross", "listen_key", harness.now)
+    assert exchange.delete_listen_key(uid, "cross", None, harness.now)
+    assert harness.create_listen_key(LISTEN_KEY_V2_PATH) != v2
 
 
-def test_a_revoked_api_key_silences_its_listen_keys(desk: Desk) -> None:
-    connection = desk.open("/ws/" + desk.listen_key())
-    desk.exchange.revoke_api_key(desk.user.api_key, desk.now)
-    assert desk.emit(EVENT) == 0
-    assert desk.frames(connection) == []
+def test_a_revoked_api_key_silences_its_listen_keys(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws/" + harness.create_listen_key())
+    harness.exchange.revoke_api_key(harness.user.api_key, harness.now)
+    assert harness.send_event(EVENT) == 0
+    assert harness.take_frames(connection) == []
 
 
 @pytest.mark.parametrize(
@@ -173,42 +181,42 @@ def test_a_revoked_api_key_silences_its_listen_keys(desk: Desk) -> None:
         ('{"method":"SUBSCRIBE","params":["x"],"id":true}', 2),
     ],
 )
-def test_requests_that_make_no_sense_get_an_error(desk: Desk, message: str, code: int) -> None:
-    connection = desk.open("/ws")
-    desk.send(connection, message)
-    assert desk.texts(connection)[0]["error"]["code"] == code
+def test_requests_that_make_no_sense_get_an_error(harness: ExchangeHarness, message: str, code: int) -> None:
+    connection = harness.open_connection("/ws")
+    harness.send(connection, message)
+    assert harness.take_texts(connection)[0]["error"]["code"] == code
 
 
-def test_a_connection_takes_1024_streams(desk: Desk) -> None:
-    connection = desk.open("/ws")
-    desk.send(connection, {"method": "SUBSCRIBE", "params": [str(n) for n in range(1025)]})
-    assert desk.texts(connection)[0]["error"]["code"] == 2
+def test_a_connection_takes_1024_streams(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws")
+    harness.send(connection, {"method": "SUBSCRIBE", "params": [str(n) for n in range(1025)]})
+    assert harness.take_texts(connection)[0]["error"]["code"] == 2
 
 
-def test_more_than_five_messages_in_a_second_end_the_connection(desk: Desk) -> None:
-    connection = desk.open("/ws")
+def test_more_than_five_messages_in_a_second_end_the_connection(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws")
     frames: list[Frame] = [Text("{}"), Ping(b"a"), Pong(b"b")]
     for frame in frames + frames[:2]:
-        desk.exchange.receive(connection, frame, desk.now)
-    assert ended(desk.frames(connection)) is None
-    desk.now += 999
-    desk.exchange.receive(connection, Ping(), desk.now)
-    assert ended(desk.frames(connection)) == Close(1008, "Too many requests")
+        harness.exchange.receive(connection, frame, harness.now)
+    assert find_close(harness.take_frames(connection)) is None
+    harness.now += 999
+    harness.exchange.receive(connection, Ping(), harness.now)
+    assert find_close(harness.take_frames(connection)) == Close(1008, "Too many requests")
 
 
-def test_five_messages_in_each_second_are_fine(desk: Desk) -> None:
-    connection = desk.open("/ws")
+def test_five_messages_in_each_second_are_fine(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws")
     for _ in range(20):
         for _ in range(5):
-            desk.exchange.receive(connection, Ping(b"x"), desk.now)
-        desk.now += 1000
-    assert desk.frames(connection) == [Pong(b"x")] * 100
+            harness.exchange.receive(connection, Ping(b"x"), harness.now)
+        harness.now += 1000
+    assert harness.take_frames(connection) == [Pong(b"x")] * 100
 
 
-def test_a_binary_frame_from_a_client_ends_the_connection(desk: Desk) -> None:
-    connection = desk.open("/ws")
-    desk.exchange.receive(connection, Binary(b"{}"), desk.now)
-    assert ended(desk.frames(connection)) == Close(1003, "Text frames only")
+def test_a_binary_frame_from_a_client_ends_the_connection(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws")
+    harness.exchange.receive(connection, Binary(b"{}"), harness.now)
+    assert find_close(harness.take_frames(connection)) == Close(1003, "Text frames only")
 
 
 @pytest.mark.parametrize(
@@ -216,35 +224,35 @@ def test_a_binary_frame_from_a_client_ends_the_connection(desk: Desk) -> None:
     [("either", {"/ws/"}), ("stream", {"/ws/"}), ("margin_stream", {"/margin-stream/ws/"})],
 )
 def test_a_v2_key_is_heard_on_the_host_that_the_rules_say(host: str, heard: set[str]) -> None:
-    desk = Desk(Rules(listen_key_v2_host=host))  # type: ignore[arg-type]  # parametrized literal
-    key = desk.listen_key(V2)
+    harness = ExchangeHarness(ExchangeRules(listen_key_v2_host=host))  # type: ignore[arg-type]  # parametrized literal
+    key = harness.create_listen_key(LISTEN_KEY_V2_PATH)
     prefixes = {"/ws/"} if host == "either" else {"/ws/", "/margin-stream/ws/"}
-    connections = {prefix: desk.open(prefix + key) for prefix in prefixes}
-    desk.emit(EVENT)
-    assert {prefix for prefix, number in connections.items() if desk.texts(number)} == heard
+    connections = {prefix: harness.open_connection(prefix + key) for prefix in prefixes}
+    harness.send_event(EVENT)
+    assert {prefix for prefix, number in connections.items() if harness.take_texts(number)} == heard
 
 
 def test_with_two_hosts_each_serves_its_own_keys() -> None:
-    desk = Desk(Rules(retired_calls="served", listen_key_v2_host="stream"))
-    old, risk = desk.listen_key(), desk.listen_key(RISK)
-    right = [desk.open("/ws/" + old), desk.open("/margin-stream/ws/" + risk)]
-    wrong = [desk.open("/margin-stream/ws/" + old), desk.open("/ws/" + risk)]
-    desk.emit(EVENT)
-    desk.emit(RISKY)
-    assert [len(desk.texts(number)) for number in right + wrong] == [1, 1, 0, 0]
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", listen_key_v2_host="stream"))
+    old, risk = harness.create_listen_key(), harness.create_listen_key(RISK_LISTEN_KEY_PATH)
+    right = [harness.open_connection("/ws/" + old), harness.open_connection("/margin-stream/ws/" + risk)]
+    wrong = [harness.open_connection("/margin-stream/ws/" + old), harness.open_connection("/ws/" + risk)]
+    harness.send_event(EVENT)
+    harness.send_event(RISKY)
+    assert [len(harness.take_texts(number)) for number in right + wrong] == [1, 1, 0, 0]
 
 
 def test_300_attempts_in_five_minutes_are_the_limit() -> None:
-    desk = Desk(Rules(connection_attempts=3))
+    harness = ExchangeHarness(ExchangeRules(connection_attempt_limit=3))
     for _ in range(3):
-        desk.open("/ws")
-        desk.now += 1000
-    refused = desk.connect("/ws")
-    assert isinstance(refused, Answer)
+        harness.open_connection("/ws")
+        harness.now += 1000
+    refused = harness.connect("/ws")
+    assert isinstance(refused, Response)
     assert (refused.status, json.loads(refused.body)["code"]) == (429, -1034)
     assert dict(refused.headers)["Retry-After"] == "297"
-    desk.open("/ws-api/v3")
-    desk.open("/ws", ip="127.0.0.2")
-    desk.pass_time(297)
-    desk.open("/ws")
-    assert desk.exchange.counts().handshakes_refused == 1
+    harness.open_connection("/ws-api/v3")
+    harness.open_connection("/ws", ip="127.0.0.2")
+    harness.advance_time(297)
+    harness.open_connection("/ws")
+    assert harness.exchange.metrics().handshakes_refused == 1

@@ -11,21 +11,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from exchange_harness import RISK, TOKEN
-from sandbox_client import SECONDS, Client, read
+from exchange_harness import LISTEN_TOKEN_PATH, RISK_LISTEN_KEY_PATH
+from sandbox_client import TIMEOUT_SECONDS, SandboxClient, read_json
 from websockets.exceptions import ConnectionClosed
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.control.operations import operations
+from binance_margin_stream.sandbox.control.operations import get_operations
 
 JSON_BODY = {"Content-Type": "application/json"}
 
 
 def ask(
-    client: Client, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    client: SandboxClient, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
     """Call the sandbox's own side; a body that is not bytes is sent as JSON."""
-    connection = http.client.HTTPConnection(*client.address, timeout=SECONDS)
+    connection = http.client.HTTPConnection(*client.address, timeout=TIMEOUT_SECONDS)
     sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     try:
         connection.request(method, path, sent, JSON_BODY if headers is None else headers)
@@ -38,20 +38,20 @@ def ask(
         connection.close()
 
 
-def do(client: Client, name: str, **arguments: object) -> Any:
+def do(client: SandboxClient, name: str, **arguments: object) -> Any:
     status, answer = ask(client, "POST", f"/sandbox/{name}", arguments)
     assert status == 200, answer
     return answer["result"]
 
 
-def state(client: Client) -> Any:
+def state(client: SandboxClient) -> Any:
     return ask(client, "GET", "/sandbox/state")[1]
 
 
-def test_the_operations_are_listed_with_what_they_take(client: Client) -> None:
+def test_the_operations_are_listed_with_what_they_take(client: SandboxClient) -> None:
     for path in ("/sandbox", "/sandbox/"):
         listed = {each["name"]: each for each in ask(client, "GET", path)[1]["operations"]}
-        assert list(listed) == list(operations())
+        assert list(listed) == list(get_operations())
     assert listed["borrow"]["summary"].startswith("Borrow:")
     assert listed["borrow"]["parameters"][0] == {
         "name": "asset",
@@ -63,20 +63,20 @@ def test_the_operations_are_listed_with_what_they_take(client: Client) -> None:
     assert (quantity["type"], quantity["required"], quantity["default"]) == ("number", False, "1")
 
 
-def test_every_operation_says_what_each_parameter_is(client: Client) -> None:
-    for each in operations().values():
+def test_every_operation_says_what_each_parameter_is(client: SandboxClient) -> None:
+    for each in get_operations().values():
         assert each.summary, each.name
         assert hasattr(client.exchange, each.method)
         for parameter in each.parameters:
-            assert parameter.about, (each.name, parameter.name)
+            assert parameter.description, (each.name, parameter.name)
             assert parameter.name not in ("api_key", "listen_key")
 
 
-def test_orders_are_placed_filled_and_cancelled(client: Client) -> None:
-    with client.subscribed() as websocket:
+def test_orders_are_placed_filled_and_cancelled(client: SandboxClient) -> None:
+    with client.open_subscribed() as websocket:
         order = do(client, "place-order", symbol="ETHUSDT", side="SELL", quantity=0.3, price="3000.10")
         assert (order["order_id"], order["quantity"], order["price"]) == (1, "0.3", "3000.10")
-        report = read(websocket)["event"]
+        report = read_json(websocket)["event"]
         assert (report["s"], report["S"], report["q"], report["p"]) == (
             "ETHUSDT",
             "SELL",
@@ -91,14 +91,14 @@ def test_orders_are_placed_filled_and_cancelled(client: Client) -> None:
         assert ask(client, "POST", "/sandbox/cancel-order", {}) == (400, {"error": "no order is open"})
 
 
-def test_an_event_is_sent_as_it_is(client: Client) -> None:
-    with client.subscribed() as websocket:
-        assert do(client, "emit", event={"e": "news", "E": 1, "x": [0.5, None, True]}) == 1
-        assert read(websocket)["event"] == {"e": "news", "E": 1, "x": [0.5, None, True]}
+def test_an_event_is_sent_as_it_is(client: SandboxClient) -> None:
+    with client.open_subscribed() as websocket:
+        assert do(client, "send-event", event={"e": "news", "E": 1, "x": [0.5, None, True]}) == 1
+        assert read_json(websocket)["event"] == {"e": "news", "E": 1, "x": [0.5, None, True]}
 
 
-def test_another_user_is_named_by_number(client: Client) -> None:
-    other = do(client, "add-account")
+def test_another_user_is_named_by_number(client: SandboxClient) -> None:
+    other = do(client, "add-user")
     assert other["uid"] == 2
     do(client, "borrow", asset="BTC", amount="0.5", uid=2)
     assert {each["uid"] for each in state(client)["events"]} == {2}
@@ -108,31 +108,31 @@ def test_another_user_is_named_by_number(client: Client) -> None:
     assert (status, answer) == (400, {"error": "uid takes the number of a user: 1, 2"})
 
 
-def test_time_is_stepped(standing: Client) -> None:
+def test_time_is_stepped(standing: SandboxClient) -> None:
     before = state(standing)["time"]
-    do(standing, "advance", seconds=90.5)
+    do(standing, "advance-time", seconds=90.5)
     assert state(standing)["time"] == before + 90_500
 
 
-def test_calls_are_retired_and_reinstated_and_listen_keys_deleted(client: Client) -> None:
-    do(client, "retire", path=TOKEN)
-    assert client.call("POST", TOKEN)[0] == 410
-    do(client, "reinstate", path=TOKEN)
-    assert client.call("POST", TOKEN)[0] == 200
-    client.json("POST", RISK)
+def test_calls_are_retired_and_reinstated_and_listen_keys_deleted(client: SandboxClient) -> None:
+    do(client, "retire-endpoint", path=LISTEN_TOKEN_PATH)
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 410
+    do(client, "restore-endpoint", path=LISTEN_TOKEN_PATH)
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+    client.call_json("POST", RISK_LISTEN_KEY_PATH)
     assert do(client, "delete-listen-key", kind="risk_listen_key") is True
     assert do(client, "delete-listen-key") is False
 
 
-def test_the_state_shows_all_there_is_and_no_secret(standing: Client) -> None:
-    key = standing.json("POST", RISK)["listenKey"]
-    standing.exchange.fail(faults.banned(), path=TOKEN, times=2)
+def test_the_state_shows_all_there_is_and_no_secret(standing: SandboxClient) -> None:
+    key = standing.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
+    standing.exchange.inject_fault(faults.ip_banned(), path=LISTEN_TOKEN_PATH, times=2)
     standing.exchange.clear_faults()
-    with standing.subscribed(isIsolated="true", symbol="BTCUSDT"):
-        with standing.websocket(f"{standing.exchange.endpoints.margin_stream}/ws/{key}"):
+    with standing.open_subscribed(isIsolated="true", symbol="BTCUSDT"):
+        with standing.open_websocket(f"{standing.exchange.endpoints.margin_stream}/ws/{key}"):
             standing.exchange.place_order(account="BTCUSDT", quantity="2")
-            standing.exchange.fail(faults.server_error(), times=None)
-            standing.exchange.advance(60)
+            standing.exchange.inject_fault(faults.server_error(), times=None)
+            standing.exchange.advance_time(60)
             shown = state(standing)
             raw = json.dumps(shown)
     secrets = [key, standing.exchange.api_key, standing.exchange.api_secret]
@@ -145,56 +145,59 @@ def test_the_state_shows_all_there_is_and_no_secret(standing: Client) -> None:
     subscribed, listening = shown["connections"]
     assert (subscribed["host"], subscribed["age_seconds"]) == ("websocket_api", 60)
     assert subscribed["subscriptions"][0]["account"] == "BTCUSDT"
-    assert subscribed["subscriptions"][0]["left_seconds"] == 24 * 3600 - 60
+    assert subscribed["subscriptions"][0]["remaining_seconds"] == 24 * 3600 - 60
     assert listening["streams"] == [f"…{key[-4:]}"]
-    lives = {each["kind"]: each["left_seconds"] for each in shown["credentials"]}
+    lives = {each["kind"]: each["remaining_seconds"] for each in shown["credentials"]}
     assert lives == {"risk_listen_key": 3540, "listen_token": 24 * 3600 - 60}
-    assert [armed["left"] for armed in shown["faults"]] == [None]
+    assert [armed["remaining_uses"] for armed in shown["faults"]] == [None]
     assert [event["event"]["e"] for event in shown["events"]] == ["executionReport", "outboundAccountPosition"]
     assert [event["frames"] for event in shown["events"]] == [1, 1]
-    assert shown["counts"]["connections_open"] == 2
+    assert shown["metrics"]["connections_open"] == 2
 
 
-def test_a_listen_key_is_masked_in_the_event_that_ends_it(client: Client) -> None:
-    key = client.json("POST", RISK)["listenKey"]
-    client.exchange.fail(faults.ExpireCredentials())
+def test_a_listen_key_is_masked_in_the_event_that_ends_it(client: SandboxClient) -> None:
+    key = client.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
+    client.exchange.inject_fault(faults.ExpireCredentials())
     (ended,) = state(client)["events"]
     assert (ended["event"]["e"], ended["event"]["listenKey"]) == ("listenKeyExpired", f"…{key[-4:]}")
 
 
-def test_faults_strike_the_exchange_and_not_its_controls(client: Client) -> None:
-    client.exchange.fail(faults.server_error(), times=None)
+def test_faults_strike_the_exchange_and_not_its_controls(client: SandboxClient) -> None:
+    client.exchange.inject_fault(faults.server_error(), times=None)
     assert ask(client, "GET", "/sandbox/state")[0] == 200
-    assert client.call("POST", TOKEN)[0] == 503
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 503
     do(client, "clear-faults")
-    assert client.call("POST", TOKEN)[0] == 200
-    assert client.exchange.counts.rest_calls == 2
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+    assert client.exchange.metrics.rest_calls == 2
 
 
-def test_faults_go_by_name(client: Client) -> None:
-    do(client, "fail", fault="server-error", status=502, times=2, path=TOKEN)
-    assert [client.call("POST", path)[0] for path in (RISK, TOKEN, TOKEN, TOKEN)] == [200, 502, 502, 200]
-    do(client, "fail", fault="418", times="null", retry_after="60")
-    status, headers, _ = client.call("POST", TOKEN)
+def test_faults_go_by_name(client: SandboxClient) -> None:
+    do(client, "inject-fault", fault="server-error", status=502, times=2, path=LISTEN_TOKEN_PATH)
+    assert [
+        client.call_rest("POST", path)[0]
+        for path in (RISK_LISTEN_KEY_PATH, LISTEN_TOKEN_PATH, LISTEN_TOKEN_PATH, LISTEN_TOKEN_PATH)
+    ] == [200, 502, 502, 200]
+    do(client, "inject-fault", fault="418", times="null", retry_after="60")
+    status, headers, _ = client.call_rest("POST", LISTEN_TOKEN_PATH)
     assert (status, headers["Retry-After"]) == (418, "60")
-    assert state(client)["faults"][0]["left"] is None
+    assert state(client)["faults"][0]["remaining_uses"] is None
     do(client, "clear-faults")
-    with client.subscribed() as websocket:
-        do(client, "fail", fault="drop", code=1012, connection=1)
+    with client.open_subscribed() as websocket:
+        do(client, "inject-fault", fault="drop", code=1012, connection=1)
         with pytest.raises(ConnectionClosed, match="1012"):
-            read(websocket)
+            read_json(websocket)
 
 
-def test_trouble_comes_until_it_is_stopped(standing: Client) -> None:
-    with standing.subscribed() as websocket:
-        do(standing, "trouble", seed=1, every_seconds=1, only="malformed,binary")
-        do(standing, "advance", seconds=10)
-        assert websocket.recv(timeout=SECONDS)
-        do(standing, "stop-trouble")
-        before = standing.exchange.counts.faults
+def test_trouble_comes_until_it_is_stopped(standing: SandboxClient) -> None:
+    with standing.open_subscribed() as websocket:
+        do(standing, "start-random-faults", seed=1, every_seconds=1, faults="malformed-frame,binary-frame")
+        do(standing, "advance-time", seconds=10)
+        assert websocket.recv(timeout=TIMEOUT_SECONDS)
+        do(standing, "stop-random-faults")
+        before = standing.exchange.metrics.fault_counts
         assert set(before) == {"MalformedFrame", "BinaryFrame"}
-        do(standing, "advance", seconds=10)
-        assert standing.exchange.counts.faults == before
+        do(standing, "advance-time", seconds=10)
+        assert standing.exchange.metrics.fault_counts == before
 
 
 @pytest.mark.parametrize(
@@ -209,18 +212,18 @@ def test_trouble_comes_until_it_is_stopped(standing: Client) -> None:
         ("fill-order", {"order_id": 1.5}, "order_id takes a whole number"),
         ("fill-order", {"order_id": "9" * 5000}, "order_id takes a whole number"),
         ("fill-order", {"order_id": 9}, "no order 9"),
-        ("add-account", {"name": "x"}, "no parameter 'name'; there are none"),
-        ("advance", {"seconds": -1}, "seconds takes a number from 0"),
-        ("advance", {"seconds": "inf"}, "seconds takes a number from 0"),
-        ("fail", {"fault": "fire"}, "fault takes one of drop, reset"),
-        ("fail", {"fault": "drop", "status": 503}, "the fault drop takes code, not status"),
-        ("fail", {"fault": "server-error", "status": 200}, "status takes an HTTP status from 400"),
-        ("fail", {"fault": "server-error", "times": 0}, "times takes a whole number from 1"),
-        ("fail", {"fault": "server-error", "probability": 2}, "probability takes a number above 0"),
-        ("trouble", {"seed": 1, "only": "drop,fire"}, "only takes names of faults"),
+        ("add-user", {"name": "x"}, "no parameter 'name'; there are none"),
+        ("advance-time", {"seconds": -1}, "seconds takes a number from 0"),
+        ("advance-time", {"seconds": "inf"}, "seconds takes a number from 0"),
+        ("inject-fault", {"fault": "fire"}, "fault takes one of drop, reset"),
+        ("inject-fault", {"fault": "drop", "status": 503}, "the fault drop takes code, not status"),
+        ("inject-fault", {"fault": "server-error", "status": 200}, "status takes an HTTP status from 400"),
+        ("inject-fault", {"fault": "server-error", "times": 0}, "times takes a whole number from 1"),
+        ("inject-fault", {"fault": "server-error", "probability": 2}, "probability takes a number above 0"),
+        ("start-random-faults", {"seed": 1, "faults": "drop,fire"}, "faults takes names of faults"),
         ("delete-listen-key", {"kind": "old"}, "kind takes one of listen_key, listen_key_v2, risk_listen_key"),
-        ("emit", {"event": [1]}, "event takes a JSON object"),
-        ("emit", {"event": "[1]"}, "event takes a JSON object"),
+        ("send-event", {"event": [1]}, "event takes a JSON object"),
+        ("send-event", {"event": "[1]"}, "event takes a JSON object"),
         ("place-order", {"side": "HOLD"}, "side takes one of BUY, SELL"),
         ("place-order", b"[]", "the body has to be a JSON object"),
         ("place-order", b"{", "the body has to be a JSON object"),
@@ -229,14 +232,14 @@ def test_trouble_comes_until_it_is_stopped(standing: Client) -> None:
         ("place-order", b"[" * 60_000, "the body has to be a JSON object"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said(client: Client, name: str, body: object, error: str) -> None:
+def test_what_is_wrong_with_a_request_is_said(client: SandboxClient, name: str, body: object, error: str) -> None:
     status, answer = ask(client, "POST", f"/sandbox/{name}", body)
     assert status == 400
     assert answer["error"].startswith(error)
     assert state(client)["events"] == []
 
 
-def test_unknown_operations_wrong_methods_and_long_bodies_are_refused(client: Client) -> None:
+def test_unknown_operations_wrong_methods_and_long_bodies_are_refused(client: SandboxClient) -> None:
     status, answer = ask(client, "POST", "/sandbox/deposit", {})
     assert status == 404
     assert answer["error"].startswith("no such operation; there are place-order, fill-order")
@@ -247,34 +250,34 @@ def test_unknown_operations_wrong_methods_and_long_bodies_are_refused(client: Cl
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_a_form_of_another_page_cannot_drive_it(client: Client, kind: str) -> None:
-    status, answer = ask(client, "POST", "/sandbox/add-account", b"{}", {"Content-Type": kind})
+def test_a_form_of_another_page_cannot_drive_it(client: SandboxClient, kind: str) -> None:
+    status, answer = ask(client, "POST", "/sandbox/add-user", b"{}", {"Content-Type": kind})
     assert (status, answer) == (415, {"error": "send a JSON object, with Content-Type: application/json"})
 
 
-@pytest.mark.parametrize("path", ["/sandbox/", "/sandbox/state", "/sandbox/add-account", "/"])
+@pytest.mark.parametrize("path", ["/sandbox/", "/sandbox/state", "/sandbox/add-user", "/"])
 @pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://127.0.0.1:1", "http://{host}1"])
-def test_a_page_of_another_origin_is_refused(client: Client, path: str, origin: str) -> None:
+def test_a_page_of_another_origin_is_refused(client: SandboxClient, path: str, origin: str) -> None:
     headers = {**JSON_BODY, "Origin": origin.format(host="{}:{}".format(*client.address))}
     assert ask(client, "POST", path, {}, headers)[0] == 403
     assert ask(client, "GET", path, None, headers)[0] == 403
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
-def test_a_name_that_was_pointed_here_is_refused(client: Client, host: str) -> None:
+def test_a_name_that_was_pointed_here_is_refused(client: SandboxClient, host: str) -> None:
     status, answer = ask(client, "GET", "/sandbox/state", None, {"Host": host})
     assert (status, answer) == (403, {"error": "address the sandbox as localhost or by its IP address"})
 
 
-def test_its_own_page_may_drive_it(client: Client) -> None:
+def test_its_own_page_may_drive_it(client: SandboxClient) -> None:
     for host in ("localhost:80", "127.0.0.1", "[::1]:80"):
         for scheme in ("http", "https"):
             headers = {**JSON_BODY, "Host": host, "Origin": f"{scheme}://{host}"}
-            assert ask(client, "POST", "/sandbox/add-account", {}, headers)[0] == 200
+            assert ask(client, "POST", "/sandbox/add-user", {}, headers)[0] == 200
 
 
-def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: Client) -> None:
-    status, headers, body = client.call("GET", "/")
+def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: SandboxClient) -> None:
+    status, headers, body = client.call_rest("GET", "/")
     assert status == 200
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'sha256-")
@@ -283,19 +286,19 @@ def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: Clien
     assert b"not an exchange" in body
 
 
-def test_closing_while_operations_are_under_way_takes_no_time(standing: Client) -> None:
+def test_closing_while_operations_are_under_way_takes_no_time(standing: SandboxClient) -> None:
     first = threading.Event()
 
     def press_on() -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            while ask(standing, "POST", "/sandbox/advance", {"seconds": 1})[0] == 200:
+            while ask(standing, "POST", "/sandbox/advance-time", {"seconds": 1})[0] == 200:
                 first.set()
 
     with ThreadPoolExecutor(8) as threads:
         asked = [threads.submit(press_on) for _ in range(8)]
-        assert first.wait(SECONDS)
+        assert first.wait(TIMEOUT_SECONDS)
         began = time.monotonic()
         standing.exchange.close()
         assert time.monotonic() - began < 2
         for each in asked:
-            each.result(2 * SECONDS)
+            each.result(2 * TIMEOUT_SECONDS)

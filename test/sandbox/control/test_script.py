@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sandbox_client import SECONDS, Client, read
+from sandbox_client import TIMEOUT_SECONDS, SandboxClient, read_json
 
 from binance_margin_stream.sandbox import Sandbox
-from binance_margin_stream.sandbox.control.schedule import ScriptError, timetable
+from binance_margin_stream.sandbox.control.schedule import ScriptError, schedule_steps
 from binance_margin_stream.sandbox.control.script import read_script
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def times(steps: list[Mapping[str, object]], start: int = NINE) -> list[tuple[st
     """Every run: the time of day, and the operation."""
     return [
         (dt.datetime.fromtimestamp(due / 1000, dt.UTC).strftime("%d %H:%M:%S.%f")[:-3], step.operation.name)
-        for due, step in timetable(read_script(steps), start)
+        for due, step in schedule_steps(read_script(steps), start)
     ]
 
 
@@ -41,21 +41,21 @@ def test_steps_come_at_a_time_of_day_or_after_the_one_before() -> None:
             {"at": "09:30", "place-order": {}},
             {"after": "5s", "fill-order": None},
             {"after": "1h30m", "clear-faults": {}},
-            {"at": "09:00:00.250", "add-account": {}},
-            {"after": "250ms", "add-account": {}},
+            {"at": "09:00:00.250", "add-user": {}},
+            {"after": "250ms", "add-user": {}},
         ]
     ) == [
         ("23 09:30:00.000", "place-order"),
         ("23 09:30:05.000", "fill-order"),
         ("23 11:00:05.000", "clear-faults"),
-        ("24 09:00:00.250", "add-account"),
-        ("24 09:00:00.500", "add-account"),
+        ("24 09:00:00.250", "add-user"),
+        ("24 09:00:00.500", "add-user"),
     ]
 
 
 def test_a_time_that_it_is_comes_at_once() -> None:
-    assert times([{"at": "09:00", "add-account": {}}, {"at": "09:00", "clear-faults": {}}]) == [
-        ("23 09:00:00.000", "add-account"),
+    assert times([{"at": "09:00", "add-user": {}}, {"at": "09:00", "clear-faults": {}}]) == [
+        ("23 09:00:00.000", "add-user"),
         ("23 09:00:00.000", "clear-faults"),
     ]
 
@@ -101,7 +101,7 @@ def test_repeated_steps_come_between_the_others_in_the_order_of_time() -> None:
 def test_what_is_wrong_with_a_step_is_said_before_anything_is_done(step: object, error: str) -> None:
     with Sandbox(speed=0) as exchange:
         with pytest.raises(ScriptError, match=r"^step 2: ") as caught:
-            exchange.play([{"after": "1s", "place-order": {}}, step])  # type: ignore[list-item]  # what is tried here
+            exchange.run_script([{"after": "1s", "place-order": {}}, step])  # type: ignore[list-item]  # what is tried here
         assert error in str(caught.value)
         assert exchange.open_orders() == []
 
@@ -134,7 +134,8 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, text: s
 def test_a_file_reads_as_it_looks(tmp_path: Path) -> None:
     file = tmp_path / "day.yaml"
     file.write_text(
-        "- at: 10:30\n  emit:\n    event: {e: news, a: 010, b: 10, c: 1.5, d: NO, f: true, g: null, h: 1e3, i: 10:30}\n"
+        "- at: 10:30\n  send-event:\n"
+        "    event: {e: news, a: 010, b: 10, c: 1.5, d: NO, f: true, g: null, h: 1e3, i: 10:30}\n"
         "- after: 1s\n  place-order: {quantity: 0.30, price: 60000.10}\n"
     )
     emit, place = read_script(file)
@@ -151,16 +152,16 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
         read_script(str(tmp_path / "none.yaml"))
 
 
-def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(standing: Client) -> None:
+def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(standing: SandboxClient) -> None:
     start = standing.exchange.now
-    with standing.subscribed() as websocket:
-        standing.exchange.play(
+    with standing.open_subscribed() as websocket:
+        standing.exchange.run_script(
             [
                 {"after": "1h", "place-order": {"symbol": "ETHUSDT"}},
-                {"after": "0.5s", "every": "1s", "times": 2, "balance-update": {"asset": "BTC", "delta": 1}},
+                {"after": "0.5s", "every": "1s", "times": 2, "change-balance": {"asset": "BTC", "delta": 1}},
             ]
         )
-        events = [read(websocket)["event"] for _ in range(6)]
+        events = [read_json(websocket)["event"] for _ in range(6)]
     assert [event["e"] for event in events[::2]] == ["executionReport", "balanceUpdate", "balanceUpdate"]
     assert [event["E"] - start for event in events[::2]] == [3_600_000, 3_600_500, 3_601_500]
     assert standing.exchange.now == start + 3_601_500
@@ -169,7 +170,7 @@ def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(standing: C
 def test_time_that_runs_is_waited_for() -> None:
     with Sandbox(speed=100) as exchange:
         start, began = exchange.now, time.monotonic()
-        exchange.play([{"after": "20s", "place-order": {}}])
+        exchange.run_script([{"after": "20s", "place-order": {}}])
         assert time.monotonic() - began >= 0.2
         (order,) = exchange.open_orders()
         assert order.created_at >= start + 20_000
@@ -178,14 +179,14 @@ def test_time_that_runs_is_waited_for() -> None:
 def test_time_that_somebody_steps_is_noticed() -> None:
     with Sandbox() as exchange:
         steps = [{"after": "0s", "place-order": {}}, {"after": "1h", "place-order": {}}]
-        player = threading.Thread(target=exchange.play, args=(steps,))
+        player = threading.Thread(target=exchange.run_script, args=(steps,))
         player.start()
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not exchange.open_orders():
             assert time.monotonic() < deadline
         time.sleep(0.05)  # so that it waits for the second step by now; if not, the test is only easier
-        exchange.advance(3601)
-        player.join(SECONDS)
+        exchange.advance_time(3601)
+        player.join(TIMEOUT_SECONDS)
         assert not player.is_alive()
         assert len(exchange.open_orders()) == 2
 
@@ -196,34 +197,34 @@ def test_closing_ends_a_script() -> None:
 
     def play() -> None:
         try:
-            exchange.play([{"after": "1h", "place-order": {}}])
+            exchange.run_script([{"after": "1h", "place-order": {}}])
         except RuntimeError as failure:
             failures.append(failure)
 
     player = threading.Thread(target=play)
     player.start()
     exchange.close()
-    player.join(SECONDS)
+    player.join(TIMEOUT_SECONDS)
     assert not player.is_alive()
     assert len(failures) == 1
 
 
-def test_a_step_that_cannot_be_done_ends_the_script(standing: Client) -> None:
+def test_a_step_that_cannot_be_done_ends_the_script(standing: SandboxClient) -> None:
     with pytest.raises(ScriptError, match=r"^step 1: fill-order: no order is open$"):
-        standing.exchange.play([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
+        standing.exchange.run_script([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
     assert standing.exchange.open_orders() == []
 
 
 def test_the_example_plays_a_day() -> None:
-    with Sandbox(speed=0, start_ms=NINE) as exchange, Client(exchange).subscribed() as websocket:
+    with Sandbox(speed=0, start_ms=NINE) as exchange, SandboxClient(exchange).open_subscribed() as websocket:
         with ThreadPoolExecutor() as threads:
-            playing = threads.submit(exchange.play, ROOT / "examples" / "day.yaml")
+            playing = threads.submit(exchange.run_script, ROOT / "examples" / "day.yaml")
             events = [json.loads(frame)["event"] for frame in websocket]
-            playing.result(SECONDS)
+            playing.result(TIMEOUT_SECONDS)
         assert websocket.protocol.close_code == 1001
         assert exchange.now == MIDNIGHT + 17 * 3_600_000
         assert exchange.open_orders() == []
-        struck = exchange.counts.faults
+        struck = exchange.metrics.fault_counts
         held = exchange.balances()
     reports = [event for event in events if event["e"] == "executionReport"]
     assert [(report["x"], report["X"]) for report in reports[:3]] == [
@@ -248,6 +249,6 @@ def test_the_script_of_the_guide_is_one(tmp_path: Path) -> None:
     assert [step.operation.name for step in read_script(file)] == [
         "place-order",
         "fill-order",
-        "balance-update",
-        "fail",
+        "change-balance",
+        "inject-fault",
     ]

@@ -12,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from exchange_harness import CROSS, TOKEN, V2
-from sandbox_client import SECONDS, Client
+from exchange_harness import CROSS_KEY_PATH, LISTEN_KEY_V2_PATH, LISTEN_TOKEN_PATH
+from sandbox_client import TIMEOUT_SECONDS, SandboxClient
 
-from binance_margin_stream.sandbox import Rules, Sandbox, faults
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 
-def test_an_answer_looks_like_the_exchanges(standing: Client) -> None:
-    status, headers, body = standing.call("POST", TOKEN)
+def test_an_answer_looks_like_the_exchanges(standing: SandboxClient) -> None:
+    status, headers, body = standing.call_rest("POST", LISTEN_TOKEN_PATH)
     assert status == 200
     assert headers["Content-Type"] == "application/json;charset=UTF-8"
     assert headers["X-SAPI-USED-UID-WEIGHT-1M"] == "1"
@@ -28,42 +28,42 @@ def test_an_answer_looks_like_the_exchanges(standing: Client) -> None:
     assert body.startswith(b'{"token":"')
 
 
-def test_the_date_follows_the_exchanges_clock(standing: Client) -> None:
-    standing.exchange.advance(3600)
-    assert standing.call("POST", "/nothing")[1]["Date"] == "Sun, 22 Nov 2026 22:00:00 GMT"
+def test_the_date_follows_the_exchanges_clock(standing: SandboxClient) -> None:
+    standing.exchange.advance_time(3600)
+    assert standing.call_rest("POST", "/nothing")[1]["Date"] == "Sun, 22 Nov 2026 22:00:00 GMT"
 
 
-def test_an_empty_answer_is_empty(client: Client) -> None:
-    status, headers, body = client.call("DELETE", V2)
+def test_an_empty_answer_is_empty(client: SandboxClient) -> None:
+    status, headers, body = client.call_rest("DELETE", LISTEN_KEY_V2_PATH)
     assert (status, headers["Content-Length"], body) == (200, "0", b"")
 
 
-def test_a_page_is_html(client: Client) -> None:
-    status, headers, body = client.call("GET", "/nothing")
+def test_a_page_is_html(client: SandboxClient) -> None:
+    status, headers, body = client.call_rest("GET", "/nothing")
     assert (status, headers["Content-Type"]) == (404, "text/html")
     assert body.startswith(b"<html>\r\n<head><title>404 Not Found</title>")
 
 
-def test_head_has_no_body(client: Client) -> None:
-    assert client.call("HEAD", TOKEN)[::2] == (405, b"")
+def test_head_has_no_body(client: SandboxClient) -> None:
+    assert client.call_rest("HEAD", LISTEN_TOKEN_PATH)[::2] == (405, b"")
 
 
-def test_one_connection_serves_many_calls(client: Client) -> None:
-    connection = http.client.HTTPConnection(*client.address, timeout=SECONDS)
+def test_one_connection_serves_many_calls(client: SandboxClient) -> None:
+    connection = http.client.HTTPConnection(*client.address, timeout=TIMEOUT_SECONDS)
     headers = {"X-MBX-APIKEY": client.exchange.api_key, "Content-Type": "application/x-www-form-urlencoded"}
     for _ in range(3):
-        connection.request("POST", TOKEN, body="validity=1000", headers=headers)
+        connection.request("POST", LISTEN_TOKEN_PATH, body="validity=1000", headers=headers)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200
     connection.close()
 
 
-def test_many_threads_at_once_get_one_key(client: Client) -> None:
+def test_many_threads_at_once_get_one_key(client: SandboxClient) -> None:
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: client.json("POST", CROSS)["listenKey"], range(80)))
+        keys = set(pool.map(lambda _: client.call_json("POST", CROSS_KEY_PATH)["listenKey"], range(80)))
     assert len(keys) == 1
-    assert client.exchange.counts.calls(CROSS, "POST", 200) == 80
+    assert client.exchange.metrics.count_rest_calls(CROSS_KEY_PATH, "POST", 200) == 80
 
 
 END = b"Connection: close\r\n\r\n"
@@ -93,80 +93,80 @@ END = b"Connection: close\r\n\r\n"
         ),
     ],
 )
-def test_what_is_hardly_http_gets_a_page(client: Client, data: bytes, status: int) -> None:
-    answer = client.raw(data)
+def test_what_is_hardly_http_gets_a_page(client: SandboxClient, data: bytes, status: int) -> None:
+    answer = client.send_raw(data)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.split(b" ", 2)[1] == str(status).encode()
     assert body.startswith(b'{"code":' if status == 401 else b"<html>")
 
 
-def test_a_client_that_leaves_half_way_harms_nobody(client: Client) -> None:
-    with socket.create_connection(client.address, timeout=SECONDS) as peer:
+def test_a_client_that_leaves_half_way_harms_nobody(client: SandboxClient) -> None:
+    with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
         peer.sendall(b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nvali")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert client.call("POST", TOKEN)[0] == 200
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
 
-def test_nothing_is_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_logged(client: SandboxClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    client.call("POST", TOKEN)
-    client.raw(b"POST / HTTP/1.1\r\nX-MBX-APIKEY: \x00" + client.exchange.api_key.encode() + b"\r\n" + END)
+    client.call_rest("POST", LISTEN_TOKEN_PATH)
+    client.send_raw(b"POST / HTTP/1.1\r\nX-MBX-APIKEY: \x00" + client.exchange.api_key.encode() + b"\r\n" + END)
     ours = [record for record in caplog.records if record.name.startswith(("aiohttp", "binance"))]
     assert ours == []
 
 
 class TestFaults:
-    def test_a_connection_can_be_reset(self, client: Client) -> None:
-        client.exchange.fail(faults.ResetConnection())
+    def test_a_connection_can_be_reset(self, client: SandboxClient) -> None:
+        client.exchange.inject_fault(faults.ResetConnection())
         with pytest.raises(ConnectionResetError):
-            client.call("POST", V2)
-        assert client.exchange.counts.calls(V2, "POST", 200) == 1
+            client.call_rest("POST", LISTEN_KEY_V2_PATH)
+        assert client.exchange.metrics.count_rest_calls(LISTEN_KEY_V2_PATH, "POST", 200) == 1
 
     @pytest.mark.third_party_client
-    def test_an_answer_can_end_half_way(self, client: Client) -> None:
-        client.exchange.fail(faults.HalfAnswer())
+    def test_an_answer_can_end_half_way(self, client: SandboxClient) -> None:
+        client.exchange.inject_fault(faults.TruncatedResponse())
         with pytest.raises(http.client.IncompleteRead):
-            client.call("POST", V2)
+            client.call_rest("POST", LISTEN_KEY_V2_PATH)
 
-    def test_an_answer_without_a_body_can_end_half_way(self, client: Client) -> None:
-        client.exchange.fail(faults.HalfAnswer())
-        assert client.raw(
+    def test_an_answer_without_a_body_can_end_half_way(self, client: SandboxClient) -> None:
+        client.exchange.inject_fault(faults.TruncatedResponse())
+        assert client.send_raw(
             b"DELETE /sapi/v2/margin/listen-key HTTP/1.1\r\nHost: a\r\nX-MBX-APIKEY: "
             + client.exchange.api_key.encode()
             + b"\r\n\r\n"
         ).startswith(b"HTTP/1.1 200 OK\r\nConte")
 
-    def test_an_answer_can_be_late(self, client: Client) -> None:
-        client.exchange.fail(faults.DelayAnswer(0.05))
+    def test_an_answer_can_be_late(self, client: SandboxClient) -> None:
+        client.exchange.inject_fault(faults.DelayedResponse(0.05))
         began = time.monotonic()
-        assert client.call("POST", V2)[0] == 200
+        assert client.call_rest("POST", LISTEN_KEY_V2_PATH)[0] == 200
         assert time.monotonic() - began >= 0.05
 
-    def test_an_answer_may_never_come(self, client: Client) -> None:
-        client.exchange.fail(faults.Hang())
+    def test_an_answer_may_never_come(self, client: SandboxClient) -> None:
+        client.exchange.inject_fault(faults.NoResponse())
         connection = http.client.HTTPConnection(*client.address, timeout=0.1)
-        connection.request("POST", V2, headers={"X-MBX-APIKEY": client.exchange.api_key})
+        connection.request("POST", LISTEN_KEY_V2_PATH, headers={"X-MBX-APIKEY": client.exchange.api_key})
         with pytest.raises(TimeoutError):
             connection.getresponse()
         connection.close()
 
-    @pytest.mark.parametrize("fault", [faults.forbidden(), faults.server_error(), faults.AnswerWith(204)])
-    def test_an_answer_can_be_dictated(self, client: Client, fault: faults.AnswerWith) -> None:
-        client.exchange.fail(fault, path=V2)
-        status, _, body = client.call("POST", V2)
+    @pytest.mark.parametrize("fault", [faults.forbidden(), faults.server_error(), faults.StaticResponse(204)])
+    def test_an_answer_can_be_dictated(self, client: SandboxClient, fault: faults.StaticResponse) -> None:
+        client.exchange.inject_fault(fault, path=LISTEN_KEY_V2_PATH)
+        status, _, body = client.call_rest("POST", LISTEN_KEY_V2_PATH)
         assert (status, body) == (fault.status, fault.body)
 
 
 class TestLife:
     def test_it_ends_at_once_while_everything_hangs(self) -> None:
         exchange = Sandbox().start()
-        client = Client(exchange)
-        exchange.fail(faults.Hang())
-        exchange.fail(faults.AcceptThenNothing())
-        with socket.create_connection(client.address, timeout=SECONDS) as peer, client.websocket():
+        client = SandboxClient(exchange)
+        exchange.inject_fault(faults.NoResponse())
+        exchange.inject_fault(faults.SilentConnection())
+        with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer, client.open_websocket():
             key = exchange.api_key.encode()
             peer.sendall(b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nX-MBX-APIKEY: " + key + b"\r\n\r\n")
-            while exchange.counts.rest_calls < 1:
+            while exchange.metrics.rest_calls < 1:
                 time.sleep(0.001)
             began = time.monotonic()
             exchange.close()
@@ -191,37 +191,37 @@ class TestLife:
             return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
         with Sandbox() as exchange:
-            Client(exchange).call("POST", TOKEN)
+            SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)
         before = left()
         for _ in range(10):
-            with Sandbox() as exchange, Client(exchange).subscribed():
-                exchange.emit({"e": "x"})
+            with Sandbox() as exchange, SandboxClient(exchange).open_subscribed():
+                exchange.send_event({"e": "x"})
         assert left() == before
 
     def test_figures_can_be_read_after_the_end(self) -> None:
         with Sandbox() as exchange:
-            Client(exchange).call("POST", TOKEN)
-        assert exchange.counts.calls(TOKEN) == len(exchange.rest_log) == 1
+            SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)
+        assert exchange.metrics.count_rest_calls(LISTEN_TOKEN_PATH) == len(exchange.rest_log) == 1
         with pytest.raises(RuntimeError, match="not running"):
-            exchange.emit({"e": "x"})
+            exchange.send_event({"e": "x"})
 
     def test_the_port_is_free_afterwards(self) -> None:
         with Sandbox() as exchange:
-            _, port = Client(exchange).address
+            _, port = SandboxClient(exchange).address
             with pytest.raises(OSError, match="in use"):
                 Sandbox(port=port).start()
         with Sandbox(port=port) as exchange:
-            assert Client(exchange).call("POST", TOKEN)[0] == 200
+            assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
     def test_a_mistake_comes_back_to_who_made_it(self, exchange: Sandbox) -> None:
         with pytest.raises(ValueError, match="no order 5"):
             exchange.fill_order(5)
         with pytest.raises(KeyError):
-            exchange.emit({"e": "x"}, api_key="nobodys")
+            exchange.send_event({"e": "x"}, api_key="nobodys")
         with pytest.raises(TypeError):
-            exchange.emit({"e": object()})
+            exchange.send_event({"e": object()})
         with pytest.raises(ValueError, match="seconds takes"):
-            exchange.advance(-1)
+            exchange.advance_time(-1)
 
     @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org", ""])
     def test_it_listens_on_loopback_only(self, host: str) -> None:
@@ -231,11 +231,11 @@ class TestLife:
     def test_unless_told_so_in_full_words(self) -> None:
         with Sandbox(host="0.0.0.0", i_understand_that_this_listens_beyond_loopback=True) as exchange:
             assert exchange.url.startswith("http://127.0.0.1:")
-            assert Client(exchange).call("POST", TOKEN)[0] == 200
+            assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
     def test_localhost_is_loopback(self) -> None:
         with Sandbox(host="localhost") as exchange:
-            assert Client(exchange).call("POST", TOKEN)[0] == 200
+            assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
     def test_addresses_share_one_port(self, exchange: Sandbox) -> None:
         endpoints = exchange.endpoints
@@ -245,7 +245,7 @@ class TestLife:
         assert endpoints.stream == endpoints.margin_stream == f"ws://127.0.0.1:{port}"
 
     def test_two_stream_hosts_have_two_addresses(self) -> None:
-        with Sandbox(rules=Rules(listen_key_v2_host="margin_stream")) as exchange:
+        with Sandbox(rules=ExchangeRules(listen_key_v2_host="margin_stream")) as exchange:
             endpoints = exchange.endpoints
         assert endpoints.margin_stream == f"{endpoints.stream}/margin-stream"
 
@@ -261,10 +261,10 @@ class TestLife:
     def test_a_seed_makes_the_keys_repeat_and_nothing_else_does(self) -> None:
         assert Sandbox(seed=1).api_key == Sandbox(seed=1).api_key
         assert Sandbox().api_key != Sandbox().api_key
-        assert Sandbox().add_account().api_secret.startswith("SandboxSecretNotARealOne")
+        assert Sandbox().add_user().api_secret.startswith("SandboxSecretNotARealOne")
 
     def test_no_secret_is_in_its_repr(self, exchange: Sandbox) -> None:
-        account = exchange.add_account()
+        account = exchange.add_user()
         shown = repr((exchange, account))
         for secret in (exchange.api_key, exchange.api_secret, account.api_key, account.api_secret):
             assert secret not in shown

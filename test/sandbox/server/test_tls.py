@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchange_harness import V2
-from sandbox_client import SECONDS
+from exchange_harness import LISTEN_KEY_V2_PATH
+from sandbox_client import TIMEOUT_SECONDS
 from websockets.sync.client import connect
 
-from binance_margin_stream.sandbox import Sandbox, named
+from binance_margin_stream.sandbox import Sandbox, create_fault
 from binance_margin_stream.sandbox.server.tls import Certificates
 
 
@@ -30,9 +30,9 @@ def port_of(exchange: Sandbox) -> int:
 def ask(exchange: Sandbox, host: str = "127.0.0.1", trusted: ssl.SSLContext | None = None) -> int:
     """The status of a REST call that verifies the sandbox's certificate."""
     context = trusted or ssl.create_default_context(cafile=exchange.ca_file)
-    connection = http.client.HTTPSConnection(host, port_of(exchange), timeout=SECONDS, context=context)
+    connection = http.client.HTTPSConnection(host, port_of(exchange), timeout=TIMEOUT_SECONDS, context=context)
     try:
-        connection.request("POST", V2, headers={"X-MBX-APIKEY": exchange.api_key})
+        connection.request("POST", LISTEN_KEY_V2_PATH, headers={"X-MBX-APIKEY": exchange.api_key})
         return connection.getresponse().status
     finally:
         connection.close()
@@ -54,9 +54,9 @@ def test_websockets_can_verify_it(exchange: Sandbox) -> None:
     context = ssl.create_default_context(cafile=endpoints.ca_file)
     for address in (endpoints.websocket_api, f"{endpoints.stream}/ws", f"{endpoints.margin_stream}/ws"):
         assert address.startswith("wss://")
-        with connect(address, ssl=context, open_timeout=SECONDS, close_timeout=1, proxy=None) as websocket:
+        with connect(address, ssl=context, open_timeout=TIMEOUT_SECONDS, close_timeout=1, proxy=None) as websocket:
             websocket.send('{"id": 1, "method": "ping"}')
-            assert '"id":1' in str(websocket.recv(timeout=SECONDS))
+            assert '"id":1' in str(websocket.recv(timeout=TIMEOUT_SECONDS))
 
 
 def test_the_systems_certificates_do_not_do(exchange: Sandbox) -> None:
@@ -75,7 +75,7 @@ def test_without_tls_there_is_no_certificate() -> None:
 
 
 def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(exchange)), timeout=SECONDS) as peer:
+    with socket.create_connection(("127.0.0.1", port_of(exchange)), timeout=TIMEOUT_SECONDS) as peer:
         peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
         while peer.recv(65_536):
             pass
@@ -91,7 +91,7 @@ def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
     ],
 )
 def test_a_wrong_certificate_is_shown_once(exchange: Sandbox, how: str, words: str) -> None:
-    exchange.fail(named("wrong-certificate", how=how))
+    exchange.inject_fault(create_fault("wrong-certificate", problem=how))
     with pytest.raises(ssl.SSLCertVerificationError, match=words):
         ask(exchange)
     assert ask(exchange) == 200
@@ -100,7 +100,9 @@ def test_a_wrong_certificate_is_shown_once(exchange: Sandbox, how: str, words: s
 def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
     context = ssl.create_default_context(cafile=exchange.ca_file)
     for origin, status in ((exchange.url, 200), ("https://elsewhere.invalid", 403)):
-        connection = http.client.HTTPSConnection("127.0.0.1", port_of(exchange), timeout=SECONDS, context=context)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port_of(exchange), timeout=TIMEOUT_SECONDS, context=context
+        )
         headers = {"Origin": origin, "Content-Type": "application/json"}
         connection.request("POST", "/sandbox/clear-faults", body="{}", headers=headers)
         assert connection.getresponse().status == status
@@ -108,7 +110,7 @@ def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
 
 
 def test_faults_of_connections_strike_over_tls_too(exchange: Sandbox) -> None:
-    exchange.fail("reset-call")
+    exchange.inject_fault("reset-request")
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected, ssl.SSLError)):
         ask(exchange)
     assert ask(exchange) == 200

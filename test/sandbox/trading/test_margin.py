@@ -6,55 +6,55 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from exchange_harness import RISK, START, V2, Desk
+from exchange_harness import LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH, START_MS, ExchangeHarness
 
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.sandbox.config import HOUR_MS
 
-POOR = Rules(retired_calls="served", opening_balance=Decimal(0))
+POOR = ExchangeRules(retired_endpoints="served", opening_balance=Decimal(0))
 
 
 @pytest.fixture
-def desk() -> Desk:
+def harness() -> ExchangeHarness:
     """An account with 1,000 USDT and nothing else."""
-    desk = Desk(POOR)
-    desk.exchange.trading.change_balance(desk.user.uid, "cross", "USDT", 1000, desk.now)
-    return desk
+    harness = ExchangeHarness(POOR)
+    harness.exchange.trading.change_balance(harness.user.uid, "cross", "USDT", 1000, harness.now)
+    return harness
 
 
-def listening(desk: Desk) -> int:
+def listening(harness: ExchangeHarness) -> int:
     """A connection that hears everything: orders, balances, and margin events."""
-    return desk.open("/ws/" + desk.listen_key(V2))
+    return harness.open_connection("/ws/" + harness.create_listen_key(LISTEN_KEY_V2_PATH))
 
 
-def risk_events(desk: Desk, connection: int) -> list[Any]:
-    return [event for event in desk.texts(connection) if event["e"].isupper()]
+def risk_events(harness: ExchangeHarness, connection: int) -> list[Any]:
+    return [event for event in harness.take_texts(connection) if event["e"].isupper()]
 
 
-def statuses(desk: Desk, connection: int) -> list[tuple[str, str]]:
-    return [(e["l"], e["s"]) for e in risk_events(desk, connection) if e["e"] == "MARGIN_LEVEL_STATUS_CHANGE"]
+def statuses(harness: ExchangeHarness, connection: int) -> list[tuple[str, str]]:
+    return [(e["l"], e["s"]) for e in risk_events(harness, connection) if e["e"] == "MARGIN_LEVEL_STATUS_CHANGE"]
 
 
-def balances(desk: Desk, account: str = "cross") -> dict[str, tuple[Decimal, Decimal]]:
+def balances(harness: ExchangeHarness, account: str = "cross") -> dict[str, tuple[Decimal, Decimal]]:
     """Free amount and debt, by asset."""
-    held = desk.exchange.trading.balances(desk.user.uid, account)
+    held = harness.exchange.trading.balances(harness.user.uid, account)
     return {asset: (balance.free, balance.debt) for asset, balance in held.items()}
 
 
-def test_what_is_borrowed_is_owed_until_it_is_repaid(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    connection = listening(desk)
-    trading.borrow(uid, "cross", "BTC", 2, desk.now)
-    assert balances(desk)["BTC"] == (2, 2)
-    trading.repay(uid, "cross", "BTC", "0.5", desk.now)
-    assert balances(desk)["BTC"] == (Decimal("1.5"), Decimal("1.5"))
-    desk.texts(connection)
-    trading.repay(uid, "cross", "BTC", None, desk.now)
-    assert balances(desk)["BTC"] == (0, 0)
-    liability, update, position = desk.texts(connection)[:3]
+def test_what_is_borrowed_is_owed_until_it_is_repaid(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    connection = listening(harness)
+    trading.borrow(uid, "cross", "BTC", 2, harness.now)
+    assert balances(harness)["BTC"] == (2, 2)
+    trading.repay(uid, "cross", "BTC", "0.5", harness.now)
+    assert balances(harness)["BTC"] == (Decimal("1.5"), Decimal("1.5"))
+    harness.take_texts(connection)
+    trading.repay(uid, "cross", "BTC", None, harness.now)
+    assert balances(harness)["BTC"] == (0, 0)
+    liability, update, position = harness.take_texts(connection)[:3]
     assert liability == {
         "e": "USER_LIABILITY_CHANGE",
-        "E": START,
+        "E": START_MS,
         "a": "BTC",
         "t": "REPAY",
         "p": "1.50000000",
@@ -64,119 +64,125 @@ def test_what_is_borrowed_is_owed_until_it_is_repaid(desk: Desk) -> None:
     assert position["B"] == [{"a": "BTC", "f": "0.00000000", "l": "0.00000000"}]
 
 
-def test_interest_is_charged_by_hand_and_repaid_first(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.borrow(uid, "cross", "USDT", 100, desk.now)
-    trading.change_balance(uid, "cross", "BTC", 1, desk.now)  # not borrowed, so nothing is charged on it
-    connection = listening(desk)
-    trading.charge_interest(uid, "cross", "0.01", desk.now)
-    (charged,) = risk_events(desk, connection)
+def test_interest_is_charged_by_hand_and_repaid_first(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.borrow(uid, "cross", "USDT", 100, harness.now)
+    trading.change_balance(uid, "cross", "BTC", 1, harness.now)  # not borrowed, so nothing is charged on it
+    connection = listening(harness)
+    trading.charge_interest(uid, "cross", "0.01", harness.now)
+    (charged,) = risk_events(harness, connection)
     assert (charged["t"], charged["p"], charged["i"]) == ("INTEREST", "0.00000000", "1.00000000")
-    trading.repay(uid, "cross", "USDT", 3, desk.now)
-    (repaid,) = risk_events(desk, connection)
+    trading.repay(uid, "cross", "USDT", 3, harness.now)
+    (repaid,) = risk_events(harness, connection)
     assert (repaid["t"], repaid["p"], repaid["i"]) == ("REPAY", "2.00000000", "1.00000000")
-    assert balances(desk)["USDT"] == (1097, 98)
+    assert balances(harness)["USDT"] == (1097, 98)
 
 
 def test_interest_comes_by_itself_at_every_full_hour_while_something_is_owed() -> None:
-    desk = Desk(Rules(retired_calls="served", hourly_interest=Decimal("0.0001")))
-    trading, uid = desk.exchange.trading, desk.user.uid
-    desk.pass_time(1800)
-    trading.borrow(uid, "cross", "USDT", 1000, desk.now)
-    risk = desk.open("/ws/" + desk.listen_key(RISK))
-    desk.pass_time(3000)
-    (charged,) = desk.texts(risk)
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", hourly_interest_rate=Decimal("0.0001")))
+    trading, uid = harness.exchange.trading, harness.user.uid
+    harness.advance_time(1800)
+    trading.borrow(uid, "cross", "USDT", 1000, harness.now)
+    risk = harness.open_connection("/ws/" + harness.create_listen_key(RISK_LISTEN_KEY_PATH))
+    harness.advance_time(3000)
+    (charged,) = harness.take_texts(risk)
     assert (charged["t"], charged["i"]) == ("INTEREST", "0.10000000")
-    assert charged["E"] == (START // HOUR_MS + 1) * HOUR_MS
-    desk.now += 10 * HOUR_MS  # a jump charges each hour that it skips
-    desk.exchange.advance(desk.now)
+    assert charged["E"] == (START_MS // HOUR_MS + 1) * HOUR_MS
+    harness.now += 10 * HOUR_MS  # a jump charges each hour that it skips
+    harness.exchange.advance(harness.now)
     assert trading.balances(uid, "cross")["USDT"].interest == Decimal("1.1")
-    trading.repay(uid, "cross", "USDT", None, desk.now)
-    desk.pass_time(90_000, answering=False)
-    assert desk.exchange.next_deadline() is None
+    trading.repay(uid, "cross", "USDT", None, harness.now)
+    harness.advance_time(90_000, answer_pings=False)
+    assert harness.exchange.next_deadline() is None
 
 
 def test_interest_brings_a_margin_call_by_itself() -> None:
-    desk = Desk(Rules(retired_calls="served", opening_balance=Decimal(0), hourly_interest=Decimal("0.1")))
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.change_balance(uid, "cross", "USDT", 1000, desk.now)
-    trading.borrow(uid, "cross", "USDT", 950, desk.now)
-    connection = listening(desk)
-    desk.pass_time(3600)
-    assert statuses(desk, connection) == [("1.8660", "NORMAL")]
+    harness = ExchangeHarness(
+        ExchangeRules(retired_endpoints="served", opening_balance=Decimal(0), hourly_interest_rate=Decimal("0.1"))
+    )
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.change_balance(uid, "cross", "USDT", 1000, harness.now)
+    trading.borrow(uid, "cross", "USDT", 950, harness.now)
+    connection = listening(harness)
+    harness.advance_time(3600)
+    assert statuses(harness, connection) == [("1.8660", "NORMAL")]
 
 
 @pytest.mark.parametrize(
     ("asset", "amount", "words"),
     [("BTC", "3", "owes 2 BTC, not 3"), ("ETH", None, "owes no ETH"), ("BTC", "0", "above zero")],
 )
-def test_nothing_can_be_repaid_that_is_not_owed(desk: Desk, asset: str, amount: str | None, words: str) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.borrow(uid, "cross", "BTC", 2, desk.now)
+def test_nothing_can_be_repaid_that_is_not_owed(
+    harness: ExchangeHarness, asset: str, amount: str | None, words: str
+) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.borrow(uid, "cross", "BTC", 2, harness.now)
     with pytest.raises(ValueError, match=words):
-        trading.repay(uid, "cross", asset, amount, desk.now)
-    trading.change_balance(uid, "cross", "BTC", -2, desk.now)
+        trading.repay(uid, "cross", asset, amount, harness.now)
+    trading.change_balance(uid, "cross", "BTC", -2, harness.now)
     with pytest.raises(ValueError, match="not enough BTC"):
-        trading.repay(uid, "cross", "BTC", 1, desk.now)
+        trading.repay(uid, "cross", "BTC", 1, harness.now)
 
 
-def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    connection = listening(desk)
-    trading.external_lock(uid, "cross", "USDT", 400, desk.now)
-    update, position = desk.texts(connection)
-    assert update == {"e": "externalLockUpdate", "E": START, "a": "USDT", "d": "400.00000000", "T": START}
+def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    connection = listening(harness)
+    trading.change_external_lock(uid, "cross", "USDT", 400, harness.now)
+    update, position = harness.take_texts(connection)
+    assert update == {"e": "externalLockUpdate", "E": START_MS, "a": "USDT", "d": "400.00000000", "T": START_MS}
     assert position["B"] == [{"a": "USDT", "f": "600.00000000", "l": "400.00000000"}]
     for too_much in (601, -401):
         with pytest.raises(ValueError, match="600 free, 400 locked"):
-            trading.external_lock(uid, "cross", "USDT", too_much, desk.now)
-    trading.external_lock(uid, "cross", "USDT", -400, desk.now)
-    assert balances(desk)["USDT"] == (1000, 0)
+            trading.change_external_lock(uid, "cross", "USDT", too_much, harness.now)
+    trading.change_external_lock(uid, "cross", "USDT", -400, harness.now)
+    assert balances(harness)["USDT"] == (1000, 0)
 
 
-def test_the_level_is_what_is_held_by_what_is_owed(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
+def test_the_level_is_what_is_held_by_what_is_owed(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
     assert trading.margin_level(uid, "cross") == 999
-    trading.borrow(uid, "cross", "BTC", 5, desk.now)  # at the opening price of 100
+    trading.borrow(uid, "cross", "BTC", 5, harness.now)  # at the opening price of 100
     before = trading.balances(uid, "cross")
     assert trading.margin_level(uid, "cross") == 3
-    trading.set_price("BTCUSDT", 200, desk.now)
+    trading.set_price("BTCUSDT", 200, harness.now)
     assert trading.margin_level(uid, "cross") == 2
-    trading.repay(uid, "cross", "BTC", None, desk.now)
+    trading.repay(uid, "cross", "BTC", None, harness.now)
     assert before["BTC"].borrowed == 5  # what was handed out does not change any more
 
 
-def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_liquidated(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.borrow(uid, "cross", "BTC", 5, desk.now)
-    trading.change_balance(uid, "cross", "BTC", -5, desk.now)
-    trading.set_price("BTCUSDT", 90, desk.now)
-    connection = listening(desk)
-    trading.set_price("BTCUSDT", 120, desk.now)
-    trading.set_price("BTCUSDT", 125, desk.now)
-    assert statuses(desk, connection) == [("1.6666", "NORMAL")]  # once: it stays in that status
-    trading.set_price("BTCUSDT", 155, desk.now)
-    trading.set_price("BTCUSDT", 170, desk.now)
-    trading.set_price("BTCUSDT", 100, desk.now)
-    assert statuses(desk, connection) == [
+def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_liquidated(
+    harness: ExchangeHarness,
+) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.borrow(uid, "cross", "BTC", 5, harness.now)
+    trading.change_balance(uid, "cross", "BTC", -5, harness.now)
+    trading.set_price("BTCUSDT", 90, harness.now)
+    connection = listening(harness)
+    trading.set_price("BTCUSDT", 120, harness.now)
+    trading.set_price("BTCUSDT", 125, harness.now)
+    assert statuses(harness, connection) == [("1.6666", "NORMAL")]  # once: it stays in that status
+    trading.set_price("BTCUSDT", 155, harness.now)
+    trading.set_price("BTCUSDT", 170, harness.now)
+    trading.set_price("BTCUSDT", 100, harness.now)
+    assert statuses(harness, connection) == [
         ("1.2903", "MARGIN_CALL"),
         ("1.1764", "PRE_LIQUIDATION"),
         ("2.0000", "NORMAL"),
     ]
-    trading.set_price("BTCUSDT", 190, desk.now)
-    names = [(event["e"], event.get("s", event.get("x"))) for event in desk.texts(connection)]
+    trading.set_price("BTCUSDT", 190, harness.now)
+    names = [(event["e"], event.get("s", event.get("x"))) for event in harness.take_texts(connection)]
     assert names[0] == ("MARGIN_LEVEL_STATUS_CHANGE", "FORCE_LIQUIDATION")
     assert names[-1] == ("MARGIN_LEVEL_STATUS_CHANGE", "EXCESSIVE")
 
 
-def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.borrow(uid, "cross", "BTC", 5, desk.now)
-    trading.change_balance(uid, "cross", "BTC", -5, desk.now)
-    trading.place(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 50, desk.now)
-    connection = listening(desk)
-    trading.set_price("BTCUSDT", 190, desk.now)
-    told = desk.texts(connection)
+def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.borrow(uid, "cross", "BTC", 5, harness.now)
+    trading.change_balance(uid, "cross", "BTC", -5, harness.now)
+    trading.place_order(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 50, harness.now)
+    connection = listening(harness)
+    trading.set_price("BTCUSDT", 190, harness.now)
+    told = harness.take_texts(connection)
     steps = [event.get("x") or event.get("t") or event.get("s") or event["e"] for event in told]
     assert steps == [
         "FORCE_LIQUIDATION",
@@ -192,62 +198,62 @@ def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(desk: Desk) -> No
     ]
     trade = told[4]
     assert (trade["S"], trade["o"], trade["X"], trade["L"]) == ("BUY", "MARKET", "FILLED", "190.00000000")
-    bitcoin, dollars = balances(desk)["BTC"], balances(desk)["USDT"]
+    bitcoin, dollars = balances(harness)["BTC"], balances(harness)["USDT"]
     assert bitcoin[1] == 0
     assert 0 <= bitcoin[0] < Decimal("0.00000002")
     assert dollars == (1000 - Decimal(trade["Y"]), 0)
     assert trading.open_orders(uid, "cross") == []
 
 
-def test_a_liquidation_sells_no_more_than_what_is_owed_asks_for(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.set_price("ETHUSDT", 100, desk.now)
-    trading.borrow(uid, "cross", "USDT", 500, desk.now)
-    trading.place(uid, "cross", "ETHUSDT", "BUY", "MARKET", 14, None, desk.now)
-    trading.change_balance(uid, "cross", "USDT", -100, desk.now)
-    trading.set_price("ETHUSDT", 38, desk.now)
-    assert balances(desk)["USDT"][1] == 0
+def test_a_liquidation_sells_no_more_than_what_is_owed_asks_for(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.set_price("ETHUSDT", 100, harness.now)
+    trading.borrow(uid, "cross", "USDT", 500, harness.now)
+    trading.place_order(uid, "cross", "ETHUSDT", "BUY", "MARKET", 14, None, harness.now)
+    trading.change_balance(uid, "cross", "USDT", -100, harness.now)
+    trading.set_price("ETHUSDT", 38, harness.now)
+    assert balances(harness)["USDT"][1] == 0
     sold = Decimal(500) / Decimal("0.999") / 38
-    assert balances(desk)["ETH"][0] == pytest.approx(Decimal("13.986") - sold, abs=Decimal("0.000001"))
+    assert balances(harness)["ETH"][0] == pytest.approx(Decimal("13.986") - sold, abs=Decimal("0.000001"))
     assert trading.margin_level(uid, "cross") == 999
 
 
-def test_a_liquidation_sells_no_more_than_what_is_not_at_hand(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.change_balance(uid, "cross", "ETH", 10, desk.now)
-    trading.borrow(uid, "cross", "BTC", 10, desk.now)
-    trading.change_balance(uid, "cross", "BTC", -10, desk.now)
-    trading.set_price("BTCUSDT", 185, desk.now)
-    assert balances(desk)["BTC"][1] == 0
+def test_a_liquidation_sells_no_more_than_what_is_not_at_hand(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.change_balance(uid, "cross", "ETH", 10, harness.now)
+    trading.borrow(uid, "cross", "BTC", 10, harness.now)
+    trading.change_balance(uid, "cross", "BTC", -10, harness.now)
+    trading.set_price("BTCUSDT", 185, harness.now)
+    assert balances(harness)["BTC"][1] == 0
     sold = (1850 / Decimal("0.999") - 1000) / Decimal("0.999") / 100
-    assert balances(desk)["ETH"][0] == pytest.approx(10 - sold, abs=Decimal("0.000001"))
+    assert balances(harness)["ETH"][0] == pytest.approx(10 - sold, abs=Decimal("0.000001"))
 
 
-def test_what_an_account_cannot_repay_it_goes_on_owing(desk: Desk) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.borrow(uid, "cross", "BTC", 5, desk.now)
-    trading.change_balance(uid, "cross", "BTC", -5, desk.now)
-    connection = listening(desk)
-    trading.set_price("BTCUSDT", 1000, desk.now)
-    assert [status for _, status in statuses(desk, connection)] == ["FORCE_LIQUIDATION"]
-    assert balances(desk)["USDT"][0] < Decimal("0.00001")
-    assert balances(desk)["BTC"][1] == Decimal("4.001")
-    trading.set_price("BTCUSDT", 1001, desk.now)
-    assert desk.texts(connection) == []
+def test_what_an_account_cannot_repay_it_goes_on_owing(harness: ExchangeHarness) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.borrow(uid, "cross", "BTC", 5, harness.now)
+    trading.change_balance(uid, "cross", "BTC", -5, harness.now)
+    connection = listening(harness)
+    trading.set_price("BTCUSDT", 1000, harness.now)
+    assert [status for _, status in statuses(harness, connection)] == ["FORCE_LIQUIDATION"]
+    assert balances(harness)["USDT"][0] < Decimal("0.00001")
+    assert balances(harness)["BTC"][1] == Decimal("4.001")
+    trading.set_price("BTCUSDT", 1001, harness.now)
+    assert harness.take_texts(connection) == []
 
 
 def test_an_isolated_account_is_liquidated_on_its_own() -> None:
-    desk = Desk(POOR)
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.change_balance(uid, "BTCUSDT", "USDT", 1000, desk.now)
-    trading.change_balance(uid, "ETHUSDT", "USDT", 1000, desk.now)
+    harness = ExchangeHarness(POOR)
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.change_balance(uid, "BTCUSDT", "USDT", 1000, harness.now)
+    trading.change_balance(uid, "ETHUSDT", "USDT", 1000, harness.now)
     for account, asset in (("BTCUSDT", "BTC"), ("ETHUSDT", "ETH")):
-        trading.borrow(uid, account, asset, 5, desk.now)
-        trading.change_balance(uid, account, asset, -5, desk.now)
+        trading.borrow(uid, account, asset, 5, harness.now)
+        trading.change_balance(uid, account, asset, -5, harness.now)
     assert trading.margin_level(uid, "BTCUSDT") == trading.margin_level(uid, "ETHUSDT") == 2
-    cross, isolated = listening(desk), desk.subscribed(isIsolated="true", symbol="BTCUSDT")
-    trading.set_price("BTCUSDT", 190, desk.now)
-    events = [text["event"]["e"] for text in desk.texts(isolated)]
+    cross, isolated = listening(harness), harness.open_subscribed(isIsolated="true", symbol="BTCUSDT")
+    trading.set_price("BTCUSDT", 190, harness.now)
+    events = [text["event"]["e"] for text in harness.take_texts(isolated)]
     assert events == [
         "executionReport",
         "executionReport",
@@ -255,19 +261,21 @@ def test_an_isolated_account_is_liquidated_on_its_own() -> None:
         "balanceUpdate",
         "outboundAccountPosition",
     ]
-    assert desk.texts(cross) == []  # margin levels are told of the cross account alone
-    assert balances(desk, "BTCUSDT")["BTC"][1] == 0
-    assert balances(desk, "ETHUSDT")["ETH"][1] == 5
+    assert harness.take_texts(cross) == []  # margin levels are told of the cross account alone
+    assert balances(harness, "BTCUSDT")["BTC"][1] == 0
+    assert balances(harness, "ETHUSDT")["ETH"][1] == 5
 
 
 @pytest.mark.parametrize(
     ("account", "asset", "words"), [("BTCUSDT", "ETH", "holds BTC and USDT"), ("NOSUCH", "BTC", "no symbol NOSUCH")]
 )
-def test_an_isolated_account_holds_its_pair_and_nothing_else(desk: Desk, account: str, asset: str, words: str) -> None:
+def test_an_isolated_account_holds_its_pair_and_nothing_else(
+    harness: ExchangeHarness, account: str, asset: str, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
-        desk.exchange.trading.borrow(desk.user.uid, account, asset, 1, desk.now)
+        harness.exchange.trading.borrow(harness.user.uid, account, asset, 1, harness.now)
     with pytest.raises(ValueError, match=words):
-        desk.exchange.trading.change_balance(desk.user.uid, account, asset, 1, desk.now)
+        harness.exchange.trading.change_balance(harness.user.uid, account, asset, 1, harness.now)
 
 
 @pytest.mark.parametrize(
@@ -279,11 +287,13 @@ def test_an_isolated_account_holds_its_pair_and_nothing_else(desk: Desk, account
         ("X", "", "USDC", "201"),
     ],
 )
-def test_assets_are_valued_in_dollars(desk: Desk, symbol: str, price: str, asset: str, level: str) -> None:
-    trading, uid = desk.exchange.trading, desk.user.uid
-    trading.borrow(uid, "cross", asset, 5, desk.now)
+def test_assets_are_valued_in_dollars(
+    harness: ExchangeHarness, symbol: str, price: str, asset: str, level: str
+) -> None:
+    trading, uid = harness.exchange.trading, harness.user.uid
+    trading.borrow(uid, "cross", asset, 5, harness.now)
     if price:
-        trading.set_price(symbol, price, desk.now)
+        trading.set_price(symbol, price, harness.now)
     assert trading.margin_level(uid, "cross") == Decimal(level)
 
 
@@ -294,25 +304,25 @@ def test_assets_are_valued_in_dollars(desk: Desk, symbol: str, price: str, asset
         {"opening_balance": 5},
         {"opening_price": Decimal(0)},
         {"commission_rate": Decimal(1)},
-        {"hourly_interest": Decimal("NaN")},
-        {"margin_levels": (Decimal(1), Decimal(2), Decimal(3), Decimal(4))},
-        {"margin_levels": (Decimal(2), Decimal(1))},
+        {"hourly_interest_rate": Decimal("NaN")},
+        {"margin_level_thresholds": (Decimal(1), Decimal(2), Decimal(3), Decimal(4))},
+        {"margin_level_thresholds": (Decimal(2), Decimal(1))},
     ],
 )
 def test_a_typing_error_cannot_pass_for_a_rule_of_money(wrong: dict[str, object]) -> None:
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"Rules.{name} takes"):
-        Rules(**wrong)  # type: ignore[arg-type]  # that is what is tested
+    with pytest.raises(ValueError, match=f"ExchangeRules.{name} takes"):
+        ExchangeRules(**wrong)  # type: ignore[arg-type]  # that is what is tested
 
 
 def test_the_market_can_be_played_from_any_thread() -> None:
     with Sandbox(rules=POOR) as exchange:
-        exchange.balance_update("USDT", 1000)
+        exchange.change_balance("USDT", 1000)
         exchange.borrow("USDT", "500")
         exchange.charge_interest("0.01")
         exchange.repay("USDT", 5)
-        exchange.external_lock("USDT", 1)
-        exchange.external_lock("USDT", -1)
+        exchange.change_external_lock("USDT", 1)
+        exchange.change_external_lock("USDT", -1)
         assert exchange.margin_level() == Decimal("2.99")
         exchange.set_price("BTCUSDT", 200)
         assert exchange.price("BTCUSDT") == 200
@@ -322,5 +332,5 @@ def test_the_market_can_be_played_from_any_thread() -> None:
         assert exchange.reject_order(reason="OCO_BAD_PRICES").reject_reason == "OCO_BAD_PRICES"
         balance = exchange.balances()["USDT"]
         assert (balance.free, balance.locked, balance.borrowed, balance.interest) == (1495, 0, 500, 0)
-        other = exchange.add_account()
+        other = exchange.add_user()
         assert exchange.balances(api_key=other.api_key) == {}

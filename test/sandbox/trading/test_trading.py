@@ -5,48 +5,52 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from exchange_harness import RISK, START, V2, Desk
+from exchange_harness import LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH, START_MS, ExchangeHarness
 
-from binance_margin_stream.sandbox import Order, Rules
+from binance_margin_stream.sandbox import ExchangeRules, Order
 
 # Exchange-facts §5: what an execution report always carries.
 ALWAYS = set("eEscSofqpPFgCxXrilzLnNTtIwmMOZYQV")
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def harness() -> ExchangeHarness:
+    return ExchangeHarness()
 
 
-def place(desk: Desk, side: str = "BUY", kind: str = "LIMIT", price: str | None = "100", **more: str) -> Order:
+def place(
+    harness: ExchangeHarness, side: str = "BUY", kind: str = "LIMIT", price: str | None = "100", **more: str
+) -> Order:
     account, symbol = more.get("account", "cross"), more.get("symbol", "BTCUSDT")
     quantity = more.get("quantity", "2")
     how = {name: more[name] for name in ("stop_price", "time_in_force") if name in more}
-    return desk.exchange.trading.place(desk.user.uid, account, symbol, side, kind, quantity, price, desk.now, **how)
+    return harness.exchange.trading.place_order(
+        harness.user.uid, account, symbol, side, kind, quantity, price, harness.now, **how
+    )
 
 
-def test_an_order_reports_and_then_the_balances_follow(desk: Desk) -> None:
-    connection = desk.subscribed()
-    order = place(desk)
-    report, position = (text["event"] for text in desk.texts(connection))
+def test_an_order_reports_and_then_the_balances_follow(harness: ExchangeHarness) -> None:
+    connection = harness.open_subscribed()
+    order = place(harness)
+    report, position = (text["event"] for text in harness.take_texts(connection))
     assert set(report) == ALWAYS | {"W"}  # on the book
     assert (report["x"], report["X"], report["i"], report["w"]) == ("NEW", "NEW", order.order_id, True)
     assert (report["q"], report["p"], report["t"], report["N"]) == ("2.00000000", "100.00000000", -1, None)
-    assert (report["T"], report["O"]) == (START, START)
+    assert (report["T"], report["O"]) == (START_MS, START_MS)
     assert position["B"] == [
         {"a": "BTC", "f": "1000000.00000000", "l": "0.00000000"},
         {"a": "USDT", "f": "999800.00000000", "l": "200.00000000"},
     ]
 
 
-def test_an_order_fills_in_parts(desk: Desk) -> None:
-    connection = desk.subscribed()
-    order = place(desk)
-    desk.texts(connection)
-    trading = desk.exchange.trading
-    assert trading.fill(order.order_id, "0.5", "90", desk.now).status == "PARTIALLY_FILLED"
-    assert trading.fill(order.order_id, None, None, desk.now).status == "FILLED"
-    first, between, second, after = (text["event"] for text in desk.texts(connection))
+def test_an_order_fills_in_parts(harness: ExchangeHarness) -> None:
+    connection = harness.open_subscribed()
+    order = place(harness)
+    harness.take_texts(connection)
+    trading = harness.exchange.trading
+    assert trading.fill_order(order.order_id, "0.5", "90", harness.now).status == "PARTIALLY_FILLED"
+    assert trading.fill_order(order.order_id, None, None, harness.now).status == "FILLED"
+    first, between, second, after = (text["event"] for text in harness.take_texts(connection))
     assert (first["x"], first["X"], first["l"], first["z"]) == ("TRADE", "PARTIALLY_FILLED", "0.50000000", "0.50000000")
     assert (first["L"], first["Y"], first["Z"]) == ("90.00000000", "45.00000000", "45.00000000")
     assert (first["n"], first["N"], first["m"]) == ("0.00050000", "BTC", True)
@@ -65,32 +69,32 @@ def test_an_order_fills_in_parts(desk: Desk) -> None:
     ]
 
 
-def test_a_market_order_is_filled_at_once(desk: Desk) -> None:
-    connection = desk.subscribed()
-    order = place(desk, "SELL", "MARKET", None)
+def test_a_market_order_is_filled_at_once(harness: ExchangeHarness) -> None:
+    connection = harness.open_subscribed()
+    order = place(harness, "SELL", "MARKET", None)
     assert order.status == "FILLED"
-    new, trade, position = (text["event"] for text in desk.texts(connection))
+    new, trade, position = (text["event"] for text in harness.take_texts(connection))
     assert (new["x"], trade["x"], trade["X"], position["e"]) == ("NEW", "TRADE", "FILLED", "outboundAccountPosition")
     assert (trade["p"], trade["N"], trade["w"], trade["m"]) == ("0.00000000", "USDT", False, False)
 
 
-def test_a_cancelled_order_names_the_original(desk: Desk) -> None:
-    connection = desk.subscribed()
-    order = place(desk)
-    desk.texts(connection)
-    assert desk.exchange.trading.cancel(order.order_id, desk.now).status == "CANCELED"
-    report, position = (text["event"] for text in desk.texts(connection))
+def test_a_cancelled_order_names_the_original(harness: ExchangeHarness) -> None:
+    connection = harness.open_subscribed()
+    order = place(harness)
+    harness.take_texts(connection)
+    assert harness.exchange.trading.cancel_order(order.order_id, harness.now).status == "CANCELED"
+    report, position = (text["event"] for text in harness.take_texts(connection))
     assert (report["x"], report["X"], report["C"]) == ("CANCELED", "CANCELED", order.client_order_id)
     assert report["c"] != report["C"]
     assert position["B"][1] == {"a": "USDT", "f": "1000000.00000000", "l": "0.00000000"}
 
 
-def test_isolated_accounts_have_their_own_balances(desk: Desk) -> None:
-    connection = desk.subscribed(isIsolated="true", symbol="BTCUSDT")
-    place(desk)
-    assert desk.texts(connection) == []
-    place(desk, "SELL", account="BTCUSDT")
-    assert desk.texts(connection)[1]["event"]["B"][1]["f"] == "1000000.00000000"
+def test_isolated_accounts_have_their_own_balances(harness: ExchangeHarness) -> None:
+    connection = harness.open_subscribed(isIsolated="true", symbol="BTCUSDT")
+    place(harness)
+    assert harness.take_texts(connection) == []
+    place(harness, "SELL", account="BTCUSDT")
+    assert harness.take_texts(connection)[1]["event"]["B"][1]["f"] == "1000000.00000000"
 
 
 @pytest.mark.parametrize(
@@ -114,25 +118,25 @@ def test_isolated_accounts_have_their_own_balances(desk: Desk) -> None:
         {"symbol": "NOSUCH"},
     ],
 )
-def test_orders_that_make_no_sense_are_refused(desk: Desk, wrong: dict[str, str]) -> None:
-    connection = desk.subscribed()
+def test_orders_that_make_no_sense_are_refused(harness: ExchangeHarness, wrong: dict[str, str]) -> None:
+    connection = harness.open_subscribed()
     with pytest.raises(ValueError, match=r"."):
-        place(desk, **wrong)
-    assert desk.texts(connection) == []
+        place(harness, **wrong)
+    assert harness.take_texts(connection) == []
 
 
-def test_what_is_done_cannot_be_done_again(desk: Desk) -> None:
-    order = place(desk)
-    trading = desk.exchange.trading
+def test_what_is_done_cannot_be_done_again(harness: ExchangeHarness) -> None:
+    order = place(harness)
+    trading = harness.exchange.trading
     with pytest.raises(ValueError, match="left to fill"):
-        trading.fill(order.order_id, "3", None, desk.now)
-    trading.cancel(order.order_id, desk.now)
+        trading.fill_order(order.order_id, "3", None, harness.now)
+    trading.cancel_order(order.order_id, harness.now)
     with pytest.raises(ValueError, match="CANCELED"):
-        trading.cancel(order.order_id, desk.now)
+        trading.cancel_order(order.order_id, harness.now)
     with pytest.raises(ValueError, match="CANCELED"):
-        trading.fill(order.order_id, None, None, desk.now)
+        trading.fill_order(order.order_id, None, None, harness.now)
     with pytest.raises(ValueError, match="no order 99"):
-        trading.cancel(99, desk.now)
+        trading.cancel_order(99, harness.now)
 
 
 @pytest.mark.parametrize(
@@ -143,23 +147,26 @@ def test_what_is_done_cannot_be_done_again(desk: Desk) -> None:
     ],
 )
 def test_debt_and_margin_calls_go_to_the_risk_stream(spelling: str, liability: str, level: str) -> None:
-    desk = Desk(Rules(margin_event_names=spelling))  # type: ignore[arg-type]  # parametrized literal
-    account, risk = desk.subscribed(), desk.open("/ws/" + desk.listen_key(RISK))
-    both = desk.open("/ws/" + desk.listen_key(V2))
-    desk.exchange.trading.borrow(desk.user.uid, "cross", "BTC", Decimal("0.1"), desk.now)
-    desk.exchange.trading.margin_call(desk.user.uid, "1.1", "MARGIN_CALL", desk.now)
-    assert desk.texts(risk) == [
-        {"e": liability, "E": START, "a": "BTC", "t": "BORROW", "p": "0.10000000", "i": "0.00000000"},
-        {"e": level, "E": START, "l": "1.1", "s": "MARGIN_CALL"},
+    harness = ExchangeHarness(ExchangeRules(margin_event_name_style=spelling))  # type: ignore[arg-type]  # parametrized literal
+    account, risk = (
+        harness.open_subscribed(),
+        harness.open_connection("/ws/" + harness.create_listen_key(RISK_LISTEN_KEY_PATH)),
+    )
+    both = harness.open_connection("/ws/" + harness.create_listen_key(LISTEN_KEY_V2_PATH))
+    harness.exchange.trading.borrow(harness.user.uid, "cross", "BTC", Decimal("0.1"), harness.now)
+    harness.exchange.trading.send_margin_call(harness.user.uid, "1.1", "MARGIN_CALL", harness.now)
+    assert harness.take_texts(risk) == [
+        {"e": liability, "E": START_MS, "a": "BTC", "t": "BORROW", "p": "0.10000000", "i": "0.00000000"},
+        {"e": level, "E": START_MS, "l": "1.1", "s": "MARGIN_CALL"},
     ]
-    assert desk.events(account) == ["balanceUpdate", "outboundAccountPosition"]
-    assert desk.events(both) == [liability, "balanceUpdate", "outboundAccountPosition", level]
+    assert harness.take_event_names(account) == ["balanceUpdate", "outboundAccountPosition"]
+    assert harness.take_event_names(both) == [liability, "balanceUpdate", "outboundAccountPosition", level]
 
 
-def test_nothing_can_be_borrowed_or_taken_that_is_not_there(desk: Desk) -> None:
-    trading = desk.exchange.trading
+def test_nothing_can_be_borrowed_or_taken_that_is_not_there(harness: ExchangeHarness) -> None:
+    trading = harness.exchange.trading
     with pytest.raises(ValueError, match="above zero"):
-        trading.borrow(desk.user.uid, "cross", "BTC", 0, desk.now)
+        trading.borrow(harness.user.uid, "cross", "BTC", 0, harness.now)
     with pytest.raises(ValueError, match="not enough BTC"):
-        trading.change_balance(desk.user.uid, "cross", "BTC", -1_000_001, desk.now)
-    trading.change_balance(desk.user.uid, "cross", "BTC", -1, desk.now)
+        trading.change_balance(harness.user.uid, "cross", "BTC", -1_000_001, harness.now)
+    trading.change_balance(harness.user.uid, "cross", "BTC", -1, harness.now)

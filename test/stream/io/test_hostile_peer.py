@@ -30,7 +30,7 @@ from raw_server import RawServer, make_html_page, make_response, send_slowly
 from stream_helpers import QUICK, now_ms
 
 from binance_margin_stream import ApiKeyAuth
-from binance_margin_stream.sandbox import Rules, Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
 from binance_margin_stream.stream.protocol.actions import State
@@ -40,7 +40,7 @@ MEMORY = 32 << 20
 each an object of the WebSocket library for a moment."""
 LIMIT = 1 << 20
 RULES = replace(QUICK, idle_timeout=1.5, open_timeout=1.0)
-EXCHANGE = Rules(ping_interval_ms=300)
+EXCHANGE = ExchangeRules(ping_interval_ms=300)
 BOMB = zlib.compress(bytes(64 << 20), wbits=-15)
 
 
@@ -59,7 +59,7 @@ class Seen:
 
 def balance_update(exchange, number):
     at = now_ms()
-    exchange.emit({"e": "balanceUpdate", "E": at, "a": "USDT", "d": str(number), "T": at})
+    exchange.send_event({"e": "balanceUpdate", "E": at, "a": "USDT", "d": str(number), "T": at})
     return at
 
 
