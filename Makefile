@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
-.PHONY: help demo test coverage lint format generate check-generated bench interop soak soak-breaks soak-sockets endure \
-	fuzz curves docs dist sbom audit clean
+.PHONY: help demo test coverage lint format generate check-generated bench interop soak soak-mutations soak-sockets soak-sockets-long \
+	fuzz leak-check docs dist sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -75,13 +75,13 @@ interop: $(VENV)/installed .venv-interop/installed  ## Let clients of other hous
 soak: $(VENV)/installed-dev  ## Play a thousand months of trouble in memory
 	@$(BIN)/python -m simulation soak
 
-soak-breaks: $(VENV)/installed-dev  ## Break rules of the life cycle on purpose, and see who notices
-	@$(BIN)/python -m simulation breaks
+soak-mutations: $(VENV)/installed-dev  ## Break rules of the life cycle on purpose, and see who notices
+	@$(BIN)/python -m simulation mutations
 
 soak-sockets: $(VENV)/installed-dev  ## Play the same trouble over real sockets, for five minutes
 	@$(BIN)/python -m simulation.loopback_soak --minutes 5
 
-endure: $(VENV)/installed-dev  ## The same for half an hour
+soak-sockets-long: $(VENV)/installed-dev  ## The same for half an hour
 	@$(BIN)/python -m simulation.loopback_soak --minutes 30
 
 FUZZ_MINUTES ?= 10
@@ -89,7 +89,7 @@ FUZZ_MINUTES ?= 10
 fuzz: $(VENV)/installed-dev  ## Fuzz all that reads bytes from the network, for FUZZ_MINUTES (10)
 	@$(BIN)/python fuzz/run.py --minutes $(FUZZ_MINUTES)
 
-curves: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
+leak-check: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
 	@$(BIN)/python scripts/leak_check.py --plot docs/reconnects.svg
 
 docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails

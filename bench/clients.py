@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-PEERS = HERE.parent / ".venv-peers"
+PEER_ENVIRONMENTS = HERE.parent / ".venv-peers"
 
 
 @dataclass(frozen=True)
-class Contender:
+class Client:
     """One contestant: its interpreter and its adapter."""
 
     name: str
@@ -27,38 +27,38 @@ class Contender:
         """What starts its adapter."""
         return [self.python, str(HERE / "peers" / f"{self.adapter}.py")]
 
-    def ask(self, *words: str, given: str | None = None, seconds: float = 120) -> dict[str, Any] | str:
+    def run(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> dict[str, Any] | str:
         """What its adapter answers; or in a few words why it does not."""
         try:
             run = subprocess.run(
-                [*self.command, *words], input=given, capture_output=True, text=True, timeout=seconds, check=False
+                [*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired:
-            return f"no answer within {seconds:.0f} s"
+            return f"no answer within {timeout:.0f} s"
         lines = [line for line in run.stdout.splitlines() if line.startswith('{"at"')]
         if not lines:
             return (run.stderr.strip().splitlines() or ["it says nothing"])[-1][:120]
-        answer: dict[str, Any] = json.loads(lines[-1])
-        return answer
+        result: dict[str, Any] = json.loads(lines[-1])
+        return result
 
 
-OURS = Contender("this package", sys.executable, "ours")
-STOCK = Contender("stock generator output", sys.executable, "stock")
-BARE = Contender("websockets", sys.executable, "bare")
+THIS_PACKAGE = Client("this package", sys.executable, "this_package")
+STOCK_GENERATOR = Client("stock generator output", sys.executable, "stock_generator")
+BASELINE = Client("websockets", sys.executable, "baseline")
 
 
-def peer(name: str, adapter: str) -> Contender:
-    return Contender(name, str(PEERS / adapter / "bin" / "python"), adapter)
+def make_peer(name: str, adapter: str) -> Client:
+    return Client(name, str(PEER_ENVIRONMENTS / adapter / "bin" / "python"), adapter)
 
 
-CONTENDERS = [
-    OURS,
-    STOCK,
-    peer("the exchange's SDK", "exchange_sdk"),
-    peer("python-binance", "python_binance"),
-    peer("ccxt", "ccxt_pro"),
-    peer("unicorn", "unicorn"),
-    peer("binance-connector", "connector"),
+CLIENTS = [
+    THIS_PACKAGE,
+    STOCK_GENERATOR,
+    make_peer("the exchange's SDK", "exchange_sdk"),
+    make_peer("python-binance", "python_binance"),
+    make_peer("ccxt", "ccxt_pro"),
+    make_peer("unicorn", "unicorn"),
+    make_peer("binance-connector", "connector"),
 ]
 
 

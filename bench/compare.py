@@ -22,176 +22,193 @@ from pathlib import Path
 
 import pipeline
 import plot
-from clients import BARE, CONTENDERS, HERE, OURS, Contender, prepare
-from frames import frames
-from report import Cell, Goal, Page, Row
-from scenarios import SCENARIOS, Course, Scenario, cost_of_events, memory_of_accounts, played
+from clients import BASELINE, CLIENTS, HERE, THIS_PACKAGE, Client, prepare
+from frames import make_frames
+from report import BenchReport, BenchTarget, Row, Value
+from scenarios import SCENARIOS, Recording, Scenario, measure_account_memory, measure_event_cost, run_scenario
 
 DOCS = HERE.parent / "docs"
 IMPORT_ROUNDS, DECODE_ROUNDS, EVENTS = 7, 60, 1500
-NOTHING, IMPORTED = "pass", "import urllib3, pydantic"
-IN_USE = "import urllib3\nfrom pydantic import BaseModel\nclass Model(BaseModel): pass"
+EMPTY_PROGRAM, IMPORT_DEPENDENCIES = "pass", "import urllib3, pydantic"
+USE_DEPENDENCIES = "import urllib3\nfrom pydantic import BaseModel\nclass Model(BaseModel): pass"
 
 
 class Comparison:
     """One run, row by row."""
 
     def __init__(self) -> None:
-        described = {contender: contender.ask("describe") for contender in CONTENDERS}
-        broken = {contender.name: said for contender, said in described.items() if isinstance(said, str)}
+        descriptions = {client: client.run("describe") for client in CLIENTS}
+        broken = {client.name: result for client, result in descriptions.items() if isinstance(result, str)}
         if broken:
             sys.exit(f"these contestants do not start: {broken}")
-        self.described = {contender: said for contender, said in described.items() if isinstance(said, dict)}
-        columns = [(contender.name, said["version"]) for contender, said in self.described.items()]
-        self.page = Page(columns, _machine())
+        self.descriptions = {client: result for client, result in descriptions.items() if isinstance(result, dict)}
+        columns = [(client.name, result["version"]) for client, result in self.descriptions.items()]
+        self.report = BenchReport(columns, _describe_machine())
 
     def measure(self) -> None:
         """Take every measurement, those that need a quiet machine first."""
-        self._imports()
-        self._calls()
-        self._decoding()
-        self._costs_of_events()
-        self.page.goals += pipeline.measured()
-        self._let_down()
+        self._measure_imports()
+        self._measure_calls()
+        self._measure_decoding()
+        self._measure_event_costs()
+        self.report.targets += pipeline.measure()
+        self._run_scenarios()
 
-    def _cells(self, subject: str, measured: Callable[[Contender], Cell], at_once: int = 1) -> list[Cell]:
-        def cell(contender: Contender) -> Cell:
-            reason = self.described[contender]["cannot"].get(subject)
-            return Cell(words=reason) if reason else measured(contender)
+    def _values(self, subject: str, measure: Callable[[Client], Value], at_once: int = 1) -> list[Value]:
+        def measure_or_note(client: Client) -> Value:
+            reason = self.descriptions[client]["unsupported"].get(subject)
+            return Value(note=reason) if reason else measure(client)
 
         with ThreadPoolExecutor(at_once) as pool:
-            return list(pool.map(cell, CONTENDERS))
+            return list(pool.map(measure_or_note, CLIENTS))
 
-    def _add(self, title: str, form: str, cells: Sequence[Cell]) -> None:
-        self.page.rows.append(Row(title, form, cells))
-        print(title, [form.format(cell.value) if cell.value is not None else cell.words for cell in cells], flush=True)
+    def _add_row(self, title: str, template: str, values: Sequence[Value]) -> None:
+        self.report.rows.append(Row(title, template, values))
+        print(
+            title,
+            [template.format(value.number) if value.number is not None else value.note for value in values],
+            flush=True,
+        )
 
-    def _imports(self) -> None:
+    def _measure_imports(self) -> None:
         for what, title in (("bare", "import"), ("client", "import, first client"), ("stream", "import, first stream")):
-            cells = self._cells(what, lambda contender, what=what: self._import_of(contender, what))
-            self._add(f"{title}: CPU over Python's own start", "{:.0f} ms", cells)
-        imported, used, client = milliseconds(OURS, [IMPORTED, IN_USE, self.described[OURS]["imports"]["client"]])
-        bare = self.page.rows[0].cells[0].value or 0.0
-        ratio = client / imported
-        self.page.goals += [
-            Goal("import", f"{bare:.1f} ms over Python", "at most 15 ms", bare <= 15),
-            Goal(f"first client, of `{IMPORTED}`", f"{ratio:.2f}", "at most 1.15", ratio <= 1.15),
-            Goal(
-                "first client, of the same with one empty model, as pydantic loads itself then", f"{client / used:.2f}"
+            values = self._values(what, lambda client, what=what: self._measure_import(client, what))
+            self._add_row(f"{title}: CPU over Python's own start", "{:.0f} ms", values)
+        imported, used, first_client = measure_cpu_ms(
+            THIS_PACKAGE, [IMPORT_DEPENDENCIES, USE_DEPENDENCIES, self.descriptions[THIS_PACKAGE]["imports"]["client"]]
+        )
+        bare = self.report.rows[0].values[0].number or 0.0
+        ratio = first_client / imported
+        self.report.targets += [
+            BenchTarget("import", f"{bare:.1f} ms over Python", "at most 15 ms", bare <= 15),
+            BenchTarget(f"first client, of `{IMPORT_DEPENDENCIES}`", f"{ratio:.2f}", "at most 1.15", ratio <= 1.15),
+            BenchTarget(
+                "first client, of the same with one empty model, as pydantic loads itself then",
+                f"{first_client / used:.2f}",
             ),
         ]
 
-    def _import_of(self, contender: Contender, what: str) -> Cell:
-        return Cell(milliseconds(contender, [self.described[contender]["imports"][what]])[0])
+    def _measure_import(self, client: Client, what: str) -> Value:
+        return Value(measure_cpu_ms(client, [self.descriptions[client]["imports"][what]])[0])
 
-    def _calls(self) -> None:
-        with answering() as url:
-            answers = {contender: contender.ask("call", url) for contender in CONTENDERS}
+    def _measure_calls(self) -> None:
+        with run_rest_stub() as url:
+            results = {client: client.run("call", url) for client in CLIENTS}
         for name, title in (("cpu", "CPU"), ("wall", "time")):
-            cells = [Cell(words=x) if isinstance(x, str) else Cell(x[name]) for x in answers.values()]
-            self._add(f"a REST call: {title} against raw `urllib3`", "{:.2f} ×", cells)
-        ratio = self.page.rows[-2].cells[0].value or 0.0
-        self.page.goals.append(Goal("REST call, CPU of raw `urllib3`", f"{ratio:.2f}", "at most 1.15", ratio <= 1.15))
+            values = [Value(note=x) if isinstance(x, str) else Value(x[name]) for x in results.values()]
+            self._add_row(f"a REST call: {title} against raw `urllib3`", "{:.2f} ×", values)
+        ratio = self.report.rows[-2].values[0].number or 0.0
+        self.report.targets.append(
+            BenchTarget("REST call, CPU of raw `urllib3`", f"{ratio:.2f}", "at most 1.15", ratio <= 1.15)
+        )
 
-    def _decoding(self) -> None:
-        text = "\n".join(frame.decode() for frame in frames())
+    def _measure_decoding(self) -> None:
+        text = "\n".join(frame.decode() for frame in make_frames())
 
-        def cell(contender: Contender) -> Cell:
-            said = contender.ask("decode", str(DECODE_ROUNDS), given=text)
-            return Cell(words=said) if isinstance(said, str) else Cell(said["ratio"])
+        def measure_decoding(client: Client) -> Value:
+            result = client.run("decode", str(DECODE_ROUNDS), stdin=text)
+            return Value(note=result) if isinstance(result, str) else Value(result["ratio"])
 
-        cells = self._cells("decode", cell)
-        self._add("an event from bytes to user code's object: time against `json.loads`", "{:.2f} ×", cells)
-        own = cells[0].value or 0.0
-        self.page.goals.append(Goal("decoding, of `json.loads`", f"{own:.2f}", "at most 1.6", own <= 1.6))
-        theirs = [cell.value for cell, contender in zip(cells, CONTENDERS, strict=True) if "SDK" in contender.name]
+        values = self._values("decode", measure_decoding)
+        self._add_row("an event from bytes to user code's object: time against `json.loads`", "{:.2f} ×", values)
+        own = values[0].number or 0.0
+        self.report.targets.append(BenchTarget("decoding, of `json.loads`", f"{own:.2f}", "at most 1.6", own <= 1.6))
+        theirs = [value.number for value, client in zip(values, CLIENTS, strict=True) if "SDK" in client.name]
         if theirs[0] is not None:
             times = theirs[0] / own
-            self.page.goals.append(Goal("decoding by the exchange's SDK", f"{times:.1f} ×", "at least 5 ×", times >= 5))
+            self.report.targets.append(
+                BenchTarget("decoding by the exchange's SDK", f"{times:.1f} ×", "at least 5 ×", times >= 5)
+            )
 
-    def _costs_of_events(self) -> None:
-        plain = cost_of_events(BARE, EVENTS)
-        if plain is None:
+    def _measure_event_costs(self) -> None:
+        baseline = measure_event_cost(BASELINE, EVENTS)
+        if baseline is None:
             sys.exit("the bare loop got no events")
-        said = {}
+        costs = {}
 
-        def cell(contender: Contender) -> Cell:
-            said[contender] = cost_of_events(contender, EVENTS)
-            cost = said[contender]
-            return Cell(cost["cpu"] / plain["cpu"]) if cost else Cell(words="not all events came")
+        def measure_cost(client: Client) -> Value:
+            costs[client] = measure_event_cost(client, EVENTS)
+            cost = costs[client]
+            return Value(cost["cpu"] / baseline["cpu"]) if cost else Value(note="not all events came")
 
-        cells = self._cells("follow", cell)
-        self._add("an event from socket to user code: CPU against bare `websockets`", "{:.2f} ×", cells)
-        held = [
-            Cell(words=cell.words) if cell.value is None else Cell(said[contender]["kib"] / 1024)
-            for cell, contender in zip(cells, CONTENDERS, strict=True)
+        values = self._values("follow", measure_cost)
+        self._add_row("an event from socket to user code: CPU against bare `websockets`", "{:.2f} ×", values)
+        memory = [
+            Value(note=value.note) if value.number is None else Value(costs[client]["kib"] / 1024)
+            for value, client in zip(values, CLIENTS, strict=True)
         ]
-        self._add("memory of a process that follows one account", "{:.0f} MiB", held)
+        self._add_row("memory of a process that follows one account", "{:.0f} MiB", memory)
 
-        def further(contender: Contender) -> Cell:
-            took = memory_of_accounts(contender)
-            return Cell(words=took) if isinstance(took, str) else Cell(took["kib"])
+        def measure_memory(client: Client) -> Value:
+            took = measure_account_memory(client)
+            return Value(note=took) if isinstance(took, str) else Value(took["kib"])
 
-        self._add("memory of a further, isolated account", "{:.0f} KiB", self._cells("hold", further))
+        self._add_row("memory of a further, isolated account", "{:.0f} KiB", self._values("idle", measure_memory))
 
-    def _let_down(self) -> None:
-        for name, title, form, judged in _TRIALS:
+    def _run_scenarios(self) -> None:
+        for name, title, form, evaluate in _SCENARIO_ROWS:
             scenario = SCENARIOS[name]
-            cells = self._cells("follow", lambda x, s=scenario, j=judged: _judged(x, s, j), at_once=len(CONTENDERS))
-            self._add(title, form, cells)
+            values = self._values(
+                "follow", lambda x, s=scenario, j=evaluate: _run_scenario(x, s, j), at_once=len(CLIENTS)
+            )
+            self._add_row(title, form, values)
 
 
-def _judged(contender: Contender, scenario: Scenario, judged: Callable[[Course, Scenario], Cell]) -> Cell:
-    course = played(contender, scenario)
-    return Cell(words=course) if isinstance(course, str) else judged(course, scenario)
+def _run_scenario(client: Client, scenario: Scenario, evaluate: Callable[[Recording, Scenario], Value]) -> Value:
+    recording = run_scenario(client, scenario)
+    return Value(note=recording) if isinstance(recording, str) else evaluate(recording, scenario)
 
 
-def _back(course: Course, scenario: Scenario) -> Cell:
-    seconds = course.back_after()
+def _evaluate_recovery(recording: Recording, scenario: Scenario) -> Value:
+    seconds = recording.recovery_time()
     if seconds is None:
-        told = f"user code is told: {course.told()}" if course.told() else "user code is told nothing"
-        return Cell(words=f"no further event within {scenario.patience:.0f} s; {told}")
-    return Cell(seconds, "a gap is reported" if "gap" in course.told() else "no word of a gap")
+        notice = (
+            f"user code is told: {recording.first_notice()}"
+            if recording.first_notice()
+            else "user code is told nothing"
+        )
+        return Value(note=f"no further event within {scenario.timeout:.0f} s; {notice}")
+    return Value(seconds, "a gap is reported" if "gap" in recording.first_notice() else "no word of a gap")
 
 
-def _lost(course: Course, scenario: Scenario) -> Cell:
-    if not course.came_back:
-        return Cell(words=f"no further event within {scenario.patience:.0f} s of the announced close")
-    return Cell(course.lost())
+def _evaluate_losses(recording: Recording, scenario: Scenario) -> Value:
+    if not recording.recovered:
+        return Value(note=f"no further event within {scenario.timeout:.0f} s of the announced close")
+    return Value(recording.count_lost())
 
 
-def _told(course: Course, scenario: Scenario) -> Cell:
-    seconds = course.told_after()
+def _evaluate_notice(recording: Recording, scenario: Scenario) -> Value:
+    seconds = recording.notice_time()
     if seconds is None:
-        return Cell(words=f"user code is told nothing within {scenario.patience:.0f} s")
-    return Cell(seconds, course.told())
+        return Value(note=f"user code is told nothing within {scenario.timeout:.0f} s")
+    return Value(seconds, recording.first_notice())
 
 
-_TRIALS: list[tuple[str, str, str, Callable[[Course, Scenario], Cell]]] = [
-    ("drop", "the connection is reset: until the next event", "{:.2f} s", _back),
-    ("frozen", "the peer freezes, settings as delivered: until the next event", "{:.1f} s", _back),
-    ("frozen, quick", "the same with the shortest deadlines that it allows", "{:.1f} s", _back),
-    ("rotation", "an announced shutdown, closed 10 s later: events lost", "{:.0f}", _lost),
-    ("renewal", "renewals are refused, credentials live 20 s: until user code is told", "{:.1f} s", _told),
+_SCENARIO_ROWS: list[tuple[str, str, str, Callable[[Recording, Scenario], Value]]] = [
+    ("drop", "the connection is reset: until the next event", "{:.2f} s", _evaluate_recovery),
+    ("frozen", "the peer freezes, settings as delivered: until the next event", "{:.1f} s", _evaluate_recovery),
+    ("frozen, quick", "the same with the shortest deadlines that it allows", "{:.1f} s", _evaluate_recovery),
+    ("rotation", "an announced shutdown, closed 10 s later: events lost", "{:.0f}", _evaluate_losses),
+    ("renewal", "renewals are refused, credentials live 20 s: until user code is told", "{:.1f} s", _evaluate_notice),
 ]
 
 
-def milliseconds(contender: Contender, codes: Sequence[str]) -> list[float]:
+def measure_cpu_ms(client: Client, codes: Sequence[str]) -> list[float]:
     """CPU that each program takes over an empty one; in turns, the median of the differences."""
 
-    def spent(code: str) -> float:
-        command = [contender.python, "-c", f"{code}\nimport time; print(time.process_time() * 1000)"]
+    def cpu_ms(code: str) -> float:
+        command = [client.python, "-c", f"{code}\nimport time; print(time.process_time() * 1000)"]
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if run.returncode:
-            sys.exit(f"{contender.name}: {run.stderr}")
+            sys.exit(f"{client.name}: {run.stderr}")
         return float(run.stdout.splitlines()[-1])
 
-    turns = [[spent(code) for code in (NOTHING, *codes)] for _ in range(IMPORT_ROUNDS + 1)][1:]
+    turns = [[cpu_ms(code) for code in (EMPTY_PROGRAM, *codes)] for _ in range(IMPORT_ROUNDS + 1)][1:]
     return [statistics.median(turn[place] - turn[0] for turn in turns) for place in range(1, len(codes) + 1)]
 
 
 @contextlib.contextmanager
-def answering() -> Iterator[str]:
+def run_rest_stub() -> Iterator[str]:
     """The address of a REST server in a process of its own."""
     command = [sys.executable, str(HERE / "rest_stub.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -201,7 +218,7 @@ def answering() -> Iterator[str]:
         process.stdin.close()
 
 
-def _machine() -> str:
+def _describe_machine() -> str:
     day = time.strftime("%Y-%m-%d", time.gmtime())
     return f"`make bench` of {day}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores."
 
@@ -213,10 +230,10 @@ def main() -> None:
         prepare(Path(stock))
         comparison = Comparison()
         comparison.measure()
-    page = comparison.page
-    print(page.markdown())
-    page.write(DOCS / "performance.md")
-    plot.draw(page, DOCS / "comparison.svg")
+    report = comparison.report
+    print(report.to_markdown())
+    report.write(DOCS / "performance.md")
+    plot.draw(report, DOCS / "comparison.svg")
     print(f"took {(time.monotonic() - started) / 60:.1f} minutes")
 
 

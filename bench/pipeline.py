@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from report import Goal
+from report import BenchTarget
 from websockets.asyncio.client import connect
 
 from binance_margin_stream import ApiKeyAuth, Endpoints
@@ -29,10 +29,10 @@ from binance_margin_stream.stream.events.models import ExecutionReport
 from binance_margin_stream.stream.settings import StreamSettings
 
 SUBSCRIBE = {"id": "1", "method": "userDataStream.subscribe.listenToken", "params": {"listenToken": "cross:1"}}
-MANY = 1000
+ACCOUNT_COUNT = 1000
 
 
-class Server:
+class StubServer:
     """The exchange that does next to nothing, and its addresses."""
 
     def __init__(self, rest: int, stream: int) -> None:
@@ -43,7 +43,7 @@ class Server:
     def endpoints(self) -> Endpoints:
         return Endpoints(self.rest, self.stream, self.stream, self.stream)
 
-    async def ask(self, target: str) -> float:
+    async def call(self, target: str) -> float:
         def get() -> bytes:
             with urllib.request.urlopen(self.rest + target, timeout=300) as answer:
                 return answer.read()
@@ -52,128 +52,144 @@ class Server:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
+def run_stub_exchange() -> Iterator[StubServer]:
     command = [sys.executable, str(Path(__file__).with_name("stub_exchange.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
-        yield Server(*json.loads(process.stdout.readline()))
+        yield StubServer(*json.loads(process.stdout.readline()))
         process.stdin.close()
 
 
-def accounts(count: int) -> list[Account]:
+def make_accounts(count: int) -> list[Account]:
     return [CROSS, *(isolated(f"X{number:04}USDT") for number in range(1, count))]
 
 
-FAST = StreamSettings(rest_rate=2000, message_rate_factor=100, buffer_size=1_000_000)
+FAST_SETTINGS = StreamSettings(rest_rate=2000, message_rate_factor=100, buffer_size=1_000_000)
 """Subscribes a thousand accounts at once, where that is not what is measured."""
 
 
 @contextlib.asynccontextmanager
-async def following(server: Server, count: int, rules: StreamSettings = FAST) -> AsyncIterator[AsyncMarginStream]:
+async def open_stream(
+    server: StubServer, count: int, settings: StreamSettings = FAST_SETTINGS
+) -> AsyncIterator[AsyncMarginStream]:
     auth = ApiKeyAuth("bench-key")
-    async with AsyncMarginStream(auth, accounts(count), endpoints=server.endpoints, settings=rules) as stream:
+    async with AsyncMarginStream(auth, make_accounts(count), endpoints=server.endpoints, settings=settings) as stream:
         yield stream
 
 
-async def bare(server: Server, events: int) -> float:
+async def measure_baseline(server: StubServer, events: int) -> float:
     """Events a second of the plain loop."""
     async with connect(server.stream, compression=None, max_queue=None) as socket:
         await socket.send(json.dumps(SUBSCRIBE))
         await socket.recv()
-        blast = asyncio.create_task(server.ask(f"/blast?events={events}&accounts=1"))
+        burst = asyncio.create_task(server.call(f"/send-burst?events={events}&accounts=1"))
         await socket.recv()
         started = time.perf_counter()
         for _ in range(events - 1):
             json.loads(await socket.recv(decode=False))
         seconds = time.perf_counter() - started
-        await blast
+        await burst
     return (events - 1) / seconds
 
 
-async def ours(server: Server, events: int, count: int) -> float:
+async def measure_stream(server: StubServer, events: int, count: int) -> float:
     """Events a second of the stream, as typed events in user code."""
-    async with following(server, count) as stream:
-        blast = asyncio.create_task(server.ask(f"/blast?events={events}&accounts={count}"))
+    async with open_stream(server, count) as stream:
+        burst = asyncio.create_task(server.call(f"/send-burst?events={events}&accounts={count}"))
         await anext(stream)
         started = time.perf_counter()
         for _ in range(events - 1):
             assert type(await anext(stream)) is ExecutionReport
         seconds = time.perf_counter() - started
-        await blast
+        await burst
     return (events - 1) / seconds
 
 
-async def memory(server: Server) -> float:
+async def measure_memory(server: StubServer) -> float:
     """Bytes for each further account."""
-    async with following(server, 1) as stream:  # what is built once for all is built now
-        await server.ask("/blast?events=1&accounts=1")
+    async with open_stream(server, 1) as stream:  # what is built once for all is built now
+        await server.call("/send-burst?events=1&accounts=1")
         await anext(stream)
-    held = []
-    for count in (1, MANY):
+    sizes = []
+    for count in (1, ACCOUNT_COUNT):
         gc.collect()
         tracemalloc.start()
-        async with following(server, count):
+        async with open_stream(server, count):
             gc.collect()
-            held.append(tracemalloc.get_traced_memory()[0])
+            sizes.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-    return (held[1] - held[0]) / (MANY - 1)
+    return (sizes[1] - sizes[0]) / (ACCOUNT_COUNT - 1)
 
 
-async def idle(server: Server, seconds: float) -> float:
+async def measure_idle(server: StubServer, seconds: float) -> float:
     """Part of a core that a thousand silent accounts take."""
-    async with following(server, MANY):
+    async with open_stream(server, ACCOUNT_COUNT):
         await asyncio.sleep(2)
         before = time.process_time()
         await asyncio.sleep(seconds)
         return (time.process_time() - before) / seconds
 
 
-async def latency(server: Server, *, renewing: bool) -> tuple[float, float, float]:
+async def measure_latency(server: StubServer, *, renewing: bool) -> tuple[float, float, float]:
     """p50 and p99 in milliseconds from send to user code, with a thousand accounts; and renewals meanwhile.
 
     Those that renew keep to the stream's own pace, and live for two minutes, so that all of them do so in time.
     """
     rate, seconds = 300, 80 if renewing else 20
-    await server.ask(f"/validity?ms={120_000 if renewing else 86_400_000}")
-    before = await server.ask("/renewals")
-    taken = []
-    async with following(server, MANY, StreamSettings() if renewing else FAST) as stream:
-        drip = asyncio.create_task(server.ask(f"/drip?events={rate * seconds}&accounts={MANY}&rate={rate}"))
+    await server.call(f"/validity?ms={120_000 if renewing else 86_400_000}")
+    before = await server.call("/renewals")
+    latencies = []
+    async with open_stream(server, ACCOUNT_COUNT, StreamSettings() if renewing else FAST_SETTINGS) as stream:
+        sender = asyncio.create_task(
+            server.call(f"/send-slowly?events={rate * seconds}&accounts={ACCOUNT_COUNT}&rate={rate}")
+        )
         for _ in range(rate * seconds):
             event = await anext(stream)
-            taken.append((time.monotonic_ns() - int(event.client_order_id)) / 1e6)
-        await drip
-    await server.ask("/validity?ms=86400000")
-    return statistics.median(taken), statistics.quantiles(taken, n=100)[98], await server.ask("/renewals") - before
+            latencies.append((time.monotonic_ns() - int(event.client_order_id)) / 1e6)
+        await sender
+    await server.call("/validity?ms=86400000")
+    return (
+        statistics.median(latencies),
+        statistics.quantiles(latencies, n=100)[98],
+        await server.call("/renewals") - before,
+    )
 
 
-async def _measured(server: Server, events: int, rounds: int) -> list[Goal]:
+async def _measure_all(server: StubServer, events: int, rounds: int) -> list[BenchTarget]:
     turns = [
-        (await bare(server, events), await ours(server, events, 1), await ours(server, events, MANY))
+        (
+            await measure_baseline(server, events),
+            await measure_stream(server, events, 1),
+            await measure_stream(server, events, ACCOUNT_COUNT),
+        )
         for _ in range(rounds)
     ]
-    plain, one, _ = (statistics.median(column) for column in zip(*turns, strict=True))
-    ratio = statistics.median(mine / its for its, mine, _ in turns)
+    baseline, one, _ = (statistics.median(column) for column in zip(*turns, strict=True))
+    ratio = statistics.median(own / reference for reference, own, _ in turns)
     flat = statistics.median(thousand / single for _, single, thousand in turns)
-    held, awake = await memory(server) / 1024, await idle(server, 20)
-    quiet, busy = await latency(server, renewing=False), await latency(server, renewing=True)
+    kib, idle_cpu = await measure_memory(server) / 1024, await measure_idle(server, 20)
+    quiet, busy = await measure_latency(server, renewing=False), await measure_latency(server, renewing=True)
     return [
-        Goal(
+        BenchTarget(
             "events a second to user code, of a bare `websockets` loop",
-            f"{ratio:.2f} ({one:,.0f} against {plain:,.0f})",
+            f"{ratio:.2f} ({one:,.0f} against {baseline:,.0f})",
             "at least 0.60",
             ratio >= 0.60,
         ),
-        Goal(f"the same with {MANY} accounts, of one account", f"{flat:.2f}", "about 1", flat >= 0.85),
-        Goal("memory of a further account", f"{held:.1f} KiB", "below 20 KiB", held < 20),
-        Goal(f"idle CPU, {MANY} accounts", f"{awake:.2%} of a core", "below 1 %", awake < 0.01),
-        Goal(f"latency with {MANY} accounts, nobody renews", f"p50 {quiet[0]:.2f} ms, p99 {quiet[1]:.2f} ms"),
-        Goal(f"latency while they renew ({busy[2]:.0f} renewals)", f"p50 {busy[0]:.2f} ms, p99 {busy[1]:.2f} ms"),
+        BenchTarget(f"the same with {ACCOUNT_COUNT} accounts, of one account", f"{flat:.2f}", "about 1", flat >= 0.85),
+        BenchTarget("memory of a further account", f"{kib:.1f} KiB", "below 20 KiB", kib < 20),
+        BenchTarget(f"idle CPU, {ACCOUNT_COUNT} accounts", f"{idle_cpu:.2%} of a core", "below 1 %", idle_cpu < 0.01),
+        BenchTarget(
+            f"latency with {ACCOUNT_COUNT} accounts, nobody renews", f"p50 {quiet[0]:.2f} ms, p99 {quiet[1]:.2f} ms"
+        ),
+        BenchTarget(
+            f"latency while they renew ({busy[2]:.0f} renewals)", f"p50 {busy[0]:.2f} ms, p99 {busy[1]:.2f} ms"
+        ),
     ]
 
 
-def measured(events: int = 40_000, rounds: int = 5) -> list[Goal]:
+def measure(events: int = 40_000, rounds: int = 5) -> list[BenchTarget]:
     """All figures of the way from socket to user code."""
-    with running() as server:
-        return asyncio.run(_measured(server, events, rounds))
+    with run_stub_exchange() as server:
+        return asyncio.run(_measure_all(server, events, rounds))

@@ -9,30 +9,30 @@ import matplotlib as mpl
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
-from report import Page, Row
+from report import BenchReport, Row
 
-OWN, OTHER = "#f0b90b", "#8a94a6"
+OWN_COLOR, OTHER_COLOR = "#f0b90b", "#8a94a6"
 
 
-def draw(page: Page, picture: Path) -> None:
+def draw(report: BenchReport, file: Path) -> None:
     """Draw every row into one SVG file; the same figures give the same bytes."""
     mpl.rcParams.update({"svg.hashsalt": "comparison", "svg.fonttype": "none", "font.family": "sans-serif"})
     columns = 3
-    lines = -(-len(page.rows) // columns)
+    lines = -(-len(report.rows) // columns)
     figure, panels = plt.subplots(lines, columns, figsize=(15, 2.3 * lines), layout="constrained", squeeze=False)
-    for panel in panels.flat[len(page.rows) :]:
+    for panel in panels.flat[len(report.rows) :]:
         panel.set_visible(False)
-    names = [name for name, _ in page.columns]
-    for panel, row in zip(panels.flat, page.rows, strict=False):
-        _panel(panel, row, names)
-    figure.savefig(picture, metadata={"Date": None})
+    names = [name for name, _ in report.columns]
+    for panel, row in zip(panels.flat, report.rows, strict=False):
+        _draw_panel(panel, row, names)
+    figure.savefig(file, metadata={"Date": None})
     plt.close(figure)
 
 
-def _panel(panel: plt.Axes, row: Row, names: list[str]) -> None:
-    values = [cell.value or 0.0 for cell in row.cells]
-    bars = panel.barh(names, values, color=[OWN, *[OTHER] * (len(names) - 1)])
-    labels = [row.form.format(cell.value) if cell.value is not None else "cannot" for cell in row.cells]
+def _draw_panel(panel: plt.Axes, row: Row, names: list[str]) -> None:
+    values = [value.number or 0.0 for value in row.values]
+    bars = panel.barh(names, values, color=[OWN_COLOR, *[OTHER_COLOR] * (len(names) - 1)])
+    labels = [row.template.format(value.number) if value.number is not None else "cannot" for value in row.values]
     panel.bar_label(bars, labels, padding=3, fontsize=8)
     panel.invert_yaxis()
     panel.margins(x=0.2)

@@ -11,11 +11,11 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Value:
     """One figure; or, where there is none, why."""
 
-    value: float | None = None
-    words: str = ""
+    number: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,62 +23,76 @@ class Row:
     """One measurement over all contestants, in the order of the columns; less is better."""
 
     title: str
-    form: str
+    template: str
     """How a figure is written, such as ``{:.1f} ms``."""
-    cells: Sequence[Cell]
+    values: Sequence[Value]
 
 
 @dataclass(frozen=True)
-class Goal:
+class BenchTarget:
     """One figure of this package that has a goal, or is given without one."""
 
     title: str
     measured: str
-    goal: str = ""
+    target: str = ""
     reached: bool | None = None
 
 
 @dataclass
-class Page:
+class BenchReport:
     """Everything of one run."""
 
     columns: list[tuple[str, str]]
     """Name and version of each contestant; this package comes first."""
     machine: str
     rows: list[Row] = field(default_factory=list)
-    goals: list[Goal] = field(default_factory=list)
+    targets: list[BenchTarget] = field(default_factory=list)
 
-    def markdown(self) -> str:
+    def to_markdown(self) -> str:
         """Both tables, with the reasons of those who cannot below."""
         reasons: dict[str, int] = {}
         names = [f"{name} {version}" for name, version in self.columns]
-        lines = [self.machine, "", _line(["Less is better", *names]), _line(["---", *["---:"] * len(names)])]
-        lines += [_line([row.title, *_written(row, reasons)]) for row in self.rows]
+        lines = [
+            self.machine,
+            "",
+            _table_line(["Less is better", *names]),
+            _table_line(["---", *["---:"] * len(names)]),
+        ]
+        lines += [_table_line([row.title, *_format_row(row, reasons)]) for row in self.rows]
         lines += ["", "▲ better than this package. Those who cannot:", ""]
         lines += [f"{number}. {reason}" for reason, number in reasons.items()]
-        lines += ["", "This package by itself:", "", _line(["", "measured", "goal", ""]), _line(["---"] * 4)]
+        lines += [
+            "",
+            "This package by itself:",
+            "",
+            _table_line(["", "measured", "goal", ""]),
+            _table_line(["---"] * 4),
+        ]
         marks = {True: "reached", False: "**missed**", None: ""}
-        lines += [_line([goal.title, goal.measured, goal.goal, marks[goal.reached]]) for goal in self.goals]
+        lines += [
+            _table_line([target.title, target.measured, target.target, marks[target.reached]])
+            for target in self.targets
+        ]
         return "\n".join(lines)
 
-    def write(self, page: Path) -> None:
+    def write(self, file: Path) -> None:
         """Put the tables between the marks of the page."""
-        text = page.read_text(encoding="utf-8")
-        found = f"{BEGIN}\n\n{self.markdown()}\n\n{END}"
-        page.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: found, text, flags=re.DOTALL), encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
+        replacement = f"{BEGIN}\n\n{self.to_markdown()}\n\n{END}"
+        file.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: replacement, text, flags=re.DOTALL), encoding="utf-8")
 
 
-def _written(row: Row, reasons: dict[str, int]) -> list[str]:
-    own = row.cells[0].value
-    return [_cell(row, cell, own, reasons) for cell in row.cells]
+def _format_row(row: Row, reasons: dict[str, int]) -> list[str]:
+    own = row.values[0].number
+    return [_format_value(row, value, own, reasons) for value in row.values]
 
 
-def _cell(row: Row, cell: Cell, own: float | None, reasons: dict[str, int]) -> str:
-    if cell.value is None:
-        return f"cannot [{reasons.setdefault(cell.words, len(reasons) + 1)}]"
-    better = own is not None and cell.value < own
-    return row.form.format(cell.value) + (" ▲" if better else "") + (f" ({cell.words})" if cell.words else "")
+def _format_value(row: Row, value: Value, own: float | None, reasons: dict[str, int]) -> str:
+    if value.number is None:
+        return f"cannot [{reasons.setdefault(value.note, len(reasons) + 1)}]"
+    better = own is not None and value.number < own
+    return row.template.format(value.number) + (" ▲" if better else "") + (f" ({value.note})" if value.note else "")
 
 
-def _line(cells: Sequence[str]) -> str:
+def _table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -15,22 +15,22 @@ import sys
 import threading
 
 BODY = json.dumps({"token": "T" * 64, "expirationTime": 1_798_761_600_000, "listenKey": "K" * 60}).encode()
-ANSWER = (
+RESPONSE = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=UTF-8\r\nX-SAPI-USED-UID-WEIGHT-1M: 1\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
-LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 def serve(connection: socket.socket) -> None:
-    held = b""
+    buffer = b""
     while received := connection.recv(65_536):
-        held += received
-        head, end, body = held.partition(b"\r\n\r\n")
-        length = LENGTH.search(head)
+        buffer += received
+        head, end, body = buffer.partition(b"\r\n\r\n")
+        length = CONTENT_LENGTH.search(head)
         if end and len(body) >= (int(length[1]) if length else 0):
-            held = b""
-            connection.sendall(ANSWER)
+            buffer = b""
+            connection.sendall(RESPONSE)
 
 
 def accept(listener: socket.socket) -> None:

@@ -6,30 +6,30 @@ import json
 import random
 from typing import Any
 
-KEY = "PLANTED-LISTEN-KEY+/of-the-exchange=="
-TOKEN = "PLANTED-LISTEN-TOKEN+/of-the-exchange=="  # noqa: S105  # a planted one
+LISTEN_KEY = "PLANTED-LISTEN-KEY+/of-the-exchange=="
+LISTEN_TOKEN = "PLANTED-LISTEN-TOKEN+/of-the-exchange=="  # noqa: S105  # a planted one
 
-REPORT = {
+EXECUTION_REPORT = {
     "e": "executionReport", "E": 1, "s": "BTCUSDT", "c": "x", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "1.0",
     "p": "1", "P": "0", "F": "0", "g": -1, "C": "", "x": "NEW", "X": "NEW", "r": "NONE", "i": 1, "l": "0", "z": "0",
     "L": "0", "n": "0", "N": None, "T": 1, "t": -1, "I": 1, "w": True, "m": False, "M": False, "O": 1, "Z": "0",
     "Y": "0", "Q": "0", "V": "NONE",
 }  # fmt: skip
 EVENTS: list[dict[str, Any]] = [
-    REPORT,
+    EXECUTION_REPORT,
     {"e": "outboundAccountPosition", "E": 1, "u": 1, "B": [{"a": "BTC", "f": "1", "l": "0"}]},
     {"e": "balanceUpdate", "E": 1, "a": "USDT", "d": "-1.5", "T": 1},
     {"e": "externalLockUpdate", "E": 1, "a": "USDT", "d": "1", "T": 1},
     {"e": "listStatus", "E": 1, "s": "BTCUSDT", "g": 1, "c": "OCO", "l": "ALL_DONE", "L": "ALL_DONE", "r": "NONE",
      "C": "x", "T": 1, "O": [{"s": "BTCUSDT", "i": 1, "c": "x"}]},
-    {"e": "listenKeyExpired", "E": "1699596037418", "listenKey": KEY},
+    {"e": "listenKeyExpired", "E": "1699596037418", "listenKey": LISTEN_KEY},
     {"e": "eventStreamTerminated", "E": 1},
     {"e": "serverShutdown", "E": 1},
     {"e": "MARGIN_LEVEL_STATUS_CHANGE", "E": 1, "l": "1.1", "s": "MARGIN_CALL"},
     {"e": "userLiabilityChange", "E": 1, "a": "USDT", "t": "BORROW", "p": "1", "i": "0"},
     {"e": "tomorrow", "E": 1, "x": {"y": [1, 2.5, None]}},
 ]  # fmt: skip
-ANSWERS: list[dict[str, Any]] = [
+RESPONSES: list[dict[str, Any]] = [
     {
         "id": 1,
         "status": 200,
@@ -47,9 +47,9 @@ ANSWERS: list[dict[str, Any]] = [
     {"code": 2, "msg": "Invalid request"},
 ]
 CODES = [-1000, -1003, -1015, -1016, -1021, -1034, -1102, -1121, -1125, -1209, -2014, -2015, -2035, -2042, 0, 10**30]
-NASTY: list[Any] = [
+EDGE_CASES: list[Any] = [
     None, True, False, 0, -1, 1, 2, 3, 200, 400, 401, 418, 429, 10**13, 10**16, 2**63, -(2**64), 10**400, 1.5, 1e308,
-    "", "0", "x", "NaN", "-0", "1e999", "\ud800", "\x00", "é" * 50, KEY, [], {}, [[]], [{}], {"e": 1}, *CODES,
+    "", "0", "x", "NaN", "-0", "1e999", "\ud800", "\x00", "é" * 50, LISTEN_KEY, [], {}, [[]], [{}], {"e": 1}, *CODES,
 ]  # fmt: skip
 HEADERS = [
     ("Retry-After", ["0", "5", "1e400", "nan", "-1", "Thu, 01 Jan 9999 00:00:00 GMT", "9" * 400]),
@@ -87,74 +87,73 @@ STATUSES = [
     999,
 ]
 BODIES = [
-    json.dumps({"listenKey": KEY}), json.dumps({"token": TOKEN, "expirationTime": 1_795_381_200_000}), "{}", "",
+    json.dumps({"listenKey": LISTEN_KEY}), json.dumps({"token": LISTEN_TOKEN, "expirationTime": 1_795_381_200_000}),
+    "{}", "",
     '{"code": -1125, "msg": "This listenKey does not exist."}', "<html><title>403 Forbidden</title></html>", "[" * 5000,
     '{"code": -1003, "msg": "banned until 9999999999999."}', "null", "\ufeff{}",
 ]  # fmt: skip
 
 
-def envelope(event: Any, dice: random.Random) -> Any:
+def wrap_event(event: Any, rng: random.Random) -> Any:
     """An event as one of the hosts would wrap it."""
-    way = dice.randrange(4)
-    if way == 0:
+    host = rng.randrange(4)
+    if host == 0:
         return event
-    return {"stream": KEY, "data": event} if way == 1 else {"subscriptionId": dice.randrange(4), "event": event}
+    return {"stream": LISTEN_KEY, "data": event} if host == 1 else {"subscriptionId": rng.randrange(4), "event": event}
 
 
-def changed(value: Any, dice: random.Random) -> Any:
+def mutate(value: Any, rng: random.Random) -> Any:
     """`value` with one thing in it changed: replaced, dropped, added, doubled."""
-    if isinstance(value, dict) and value and dice.random() < 0.9:
-        name = dice.choice(list(value))
-        if dice.random() < 0.1:
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        name = rng.choice(list(value))
+        if rng.random() < 0.1:
             return {each: inner for each, inner in value.items() if each != name}
-        if dice.random() < 0.1:
-            return value | {dice.choice("eEsXiIt") + dice.choice(["", "new"]): dice.choice(NASTY)}
-        return value | {name: changed(value[name], dice)}
-    if isinstance(value, list) and value and dice.random() < 0.8:
-        at = dice.randrange(len(value))
-        return [*value[:at], changed(value[at], dice), *value[at:] * dice.choice([1, 1, 2, 50])]
-    return dice.choice(NASTY)
+        if rng.random() < 0.1:
+            return value | {rng.choice("eEsXiIt") + rng.choice(["", "new"]): rng.choice(EDGE_CASES)}
+        return value | {name: mutate(value[name], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        at = rng.randrange(len(value))
+        return [*value[:at], mutate(value[at], rng), *value[at:] * rng.choice([1, 1, 2, 50])]
+    return rng.choice(EDGE_CASES)
 
 
-def text_of(value: Any, dice: random.Random) -> bytes:
+def encode_json(value: Any, rng: random.Random) -> bytes:
     """JSON, now and then in an odd spelling."""
-    separators = (",", ":") if dice.random() < 0.9 else (" , ", " : ")
-    return json.dumps(value, separators=separators, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
+    separators = (",", ":") if rng.random() < 0.9 else (" , ", " : ")
+    return json.dumps(value, separators=separators, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
-def frame(dice: random.Random) -> bytes:
+def make_frame(rng: random.Random) -> bytes:
     """An event or an answer, whole or broken in a few places."""
-    value = envelope(dice.choice(EVENTS), dice) if dice.random() < 0.6 else dict(dice.choice(ANSWERS))
-    if "id" in value and dice.random() < 0.7:
-        value["id"] = dice.randrange(1, 12)
-    for _ in range(dice.choice([0, 0, 1, 1, 2, 5])):
-        value = changed(value, dice)
-    return text_of(value, dice)
+    value = wrap_event(rng.choice(EVENTS), rng) if rng.random() < 0.6 else dict(rng.choice(RESPONSES))
+    if "id" in value and rng.random() < 0.7:
+        value["id"] = rng.randrange(1, 12)
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 5])):
+        value = mutate(value, rng)
+    return encode_json(value, rng)
 
 
-def rest_answer(dice: random.Random) -> bytes:
+def make_rest_response(rng: random.Random) -> bytes:
     """A byte that chooses the call, and an answer that is almost HTTP."""
-    lines = [f"HTTP/1.1 {dice.choice(STATUSES)} {dice.choice(['OK', '', 'x' * 300])}"]
-    lines += [
-        f"{name}: {dice.choice(values)}" for name, values in dice.sample(HEADERS, dice.choice([0, 0, 1, 1, 2, 3]))
-    ]
-    body = dice.choice(BODIES).encode()
-    if dice.random() < 0.3:
-        body = text_of(changed({"code": dice.choice(CODES), "msg": "m", "listenKey": KEY, "token": TOKEN}, dice), dice)
-    return bytes([dice.randrange(256)]) + "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body
+    lines = [f"HTTP/1.1 {rng.choice(STATUSES)} {rng.choice(['OK', '', 'x' * 300])}"]
+    lines += [f"{name}: {rng.choice(values)}" for name, values in rng.sample(HEADERS, rng.choice([0, 0, 1, 1, 2, 3]))]
+    body = rng.choice(BODIES).encode()
+    if rng.random() < 0.3:
+        body = encode_json(
+            mutate({"code": rng.choice(CODES), "msg": "m", "listenKey": LISTEN_KEY, "token": LISTEN_TOKEN}, rng), rng
+        )
+    return bytes([rng.randrange(256)]) + "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + body
 
 
-def story(dice: random.Random) -> bytes:
+def make_scenario(rng: random.Random) -> bytes:
     """What happens to a stream, a line for each: frames, time that passes, connections that break."""
     lines = []
-    for _ in range(dice.randrange(1, 40)):
-        kind = dice.random()
+    for _ in range(rng.randrange(1, 40)):
+        kind = rng.random()
         if kind < 0.8:
-            lines.append(b"f" + frame(dice).replace(b"\n", b" "))
+            lines.append(b"f" + make_frame(rng).replace(b"\n", b" "))
         else:
             lines.append(
-                dice.choice(
-                    [b"t1", b"t9", b"t99", b"t4000", b"c", b"b", b"p", b"o", b"i", b"r", b"R", b"g", b"a", b"k"]
-                )
+                rng.choice([b"t1", b"t9", b"t99", b"t4000", b"c", b"b", b"p", b"o", b"i", b"r", b"R", b"g", b"a", b"k"])
             )
     return b"\n".join(lines)

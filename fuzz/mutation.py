@@ -8,45 +8,45 @@ import random
 import corpus
 
 
-def mutated(target: str, data: bytes, dice: random.Random) -> bytes | None:
+def mutate(target: str, data: bytes, rng: random.Random) -> bytes | None:
     """Another input for `target`, made from `data` or anew; None where changing bytes blindly is as good."""
-    if dice.random() < 0.3:
+    if rng.random() < 0.3:
         return None
-    return {"frames": _frame, "rest": _rest, "answers": _story}[target](data, dice)
+    return {"frames": _mutate_frame, "rest": _mutate_response, "engine": _mutate_scenario}[target](data, rng)
 
 
-def _frame(data: bytes, dice: random.Random) -> bytes:
+def _mutate_frame(data: bytes, rng: random.Random) -> bytes:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return corpus.frame(dice)
-    return corpus.text_of(corpus.changed(value, dice), dice)
+        return corpus.make_frame(rng)
+    return corpus.encode_json(corpus.mutate(value, rng), rng)
 
 
-def _rest(data: bytes, dice: random.Random) -> bytes:
+def _mutate_response(data: bytes, rng: random.Random) -> bytes:
     head, blank, body = data.partition(b"\r\n\r\n")
-    new_head, _, new_body = corpus.rest_answer(dice).partition(b"\r\n\r\n")
-    if not blank or dice.random() < 0.2:
+    new_head, _, new_body = corpus.make_rest_response(rng).partition(b"\r\n\r\n")
+    if not blank or rng.random() < 0.2:
         return new_head + b"\r\n\r\n" + new_body
-    choice = dice.randrange(3)
+    choice = rng.randrange(3)
     if choice == 0:
         return new_head + b"\r\n\r\n" + body
-    return head + b"\r\n\r\n" + (new_body if choice == 1 else _frame(body, dice))
+    return head + b"\r\n\r\n" + (new_body if choice == 1 else _mutate_frame(body, rng))
 
 
-def _story(data: bytes, dice: random.Random) -> bytes:
+def _mutate_scenario(data: bytes, rng: random.Random) -> bytes:
     lines = data.split(b"\n")[:300]
-    at = dice.randrange(len(lines))
-    choice = dice.randrange(5)
+    at = rng.randrange(len(lines))
+    choice = rng.randrange(5)
     if choice == 0:
-        lines[at:at] = corpus.story(dice).split(b"\n")
+        lines[at:at] = corpus.make_scenario(rng).split(b"\n")
     elif choice == 1:
         del lines[at]
     elif choice == 2:
-        lines[at:at] = [lines[at]] * dice.choice([1, 5, 60])
+        lines[at:at] = [lines[at]] * rng.choice([1, 5, 60])
     elif choice == 3:
-        other = dice.randrange(len(lines))
+        other = rng.randrange(len(lines))
         lines[at], lines[other] = lines[other], lines[at]
     else:
-        lines[at] = b"f" + _frame(lines[at][1:], dice).replace(b"\n", b" ")
+        lines[at] = b"f" + _mutate_frame(lines[at][1:], rng).replace(b"\n", b" ")
     return b"\n".join(lines)

@@ -16,26 +16,26 @@ STREAM = os.environ["SANDBOX_STREAM"]
 API_KEY = os.environ["SANDBOX_API_KEY"]
 API_SECRET = os.environ["SANDBOX_API_SECRET"]
 
-_PATIENCE = 25.0
+_TIMEOUT = 25.0
 _SECRET = re.compile(r"[A-Za-z0-9+/]{40,}")
 
 
-def introduce(client: str) -> None:
+def report_version(client: str) -> None:
     """Say which version runs."""
     print(json.dumps({"version": version(client)}), flush=True)
 
 
-async def step(does: str, work: Callable[[], Awaitable[str]]) -> None:
+async def run_step(name: str, action: Callable[[], Awaitable[str]]) -> None:
     """Do it and say how it went: `work` answers what was seen, or raises. Keys and tokens are masked."""
     try:
-        async with asyncio.timeout(_PATIENCE):
-            seen, well = await work(), True
+        async with asyncio.timeout(_TIMEOUT):
+            detail, ok = await action(), True
     except Exception as error:  # whatever it is, the table shows it
-        seen, well = f"{type(error).__name__}: {error}", False
-    print(json.dumps({"does": does, "well": well, "seen": _SECRET.sub("***", " ".join(seen.split()))}), flush=True)
+        detail, ok = f"{type(error).__name__}: {error}", False
+    print(json.dumps({"name": name, "ok": ok, "detail": _SECRET.sub("***", " ".join(detail.split()))}), flush=True)
 
 
-async def drive(operation: str, **arguments: object) -> dict[str, object]:
+async def call_operation(operation: str, **arguments: object) -> dict[str, object]:
     """Let something happen at the exchange, such as ``drive("fill-order", order_id=1)``."""
 
     def post() -> dict[str, object]:
@@ -50,7 +50,7 @@ async def drive(operation: str, **arguments: object) -> dict[str, object]:
     return await asyncio.to_thread(post)
 
 
-async def fill(symbol: str = "BTCUSDT", account: str = "cross") -> None:
+async def fill_order(symbol: str = "BTCUSDT", account: str = "cross") -> None:
     """Place an order and fill it."""
-    await drive("place-order", symbol=symbol, quantity="0.5", price="60000", account=account)
-    await drive("fill-order")
+    await call_operation("place-order", symbol=symbol, quantity="0.5", price="60000", account=account)
+    await call_operation("fill-order")

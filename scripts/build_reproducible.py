@@ -25,12 +25,12 @@ def git(*arguments: str, root: Path) -> str:
     return subprocess.run(("git", *arguments), cwd=root, capture_output=True, text=True, check=True).stdout
 
 
-def epoch_of(root: Path) -> int:
+def choose_epoch(root: Path) -> int:
     """Seconds since 1970 UTC that all files are dated with."""
     return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--pretty=%ct", root=root))
 
 
-def copied(root: Path, tree: Path, epoch: int) -> None:
+def copy_tree(root: Path, tree: Path, epoch: int) -> None:
     """Copy what git knows of `root`, as it stands in the tree."""
     for name in git("ls-files", "-z", root=root).split("\0"):
         source, target = root / name, tree / name
@@ -41,7 +41,7 @@ def copied(root: Path, tree: Path, epoch: int) -> None:
             os.utime(target, (epoch, epoch))
 
 
-def built(tree: Path, folder: Path, epoch: int, zone: str) -> None:
+def build(tree: Path, folder: Path, epoch: int, zone: str) -> None:
     """Wheel and sdist of `tree` in `folder`."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "TZ": zone}
@@ -72,11 +72,11 @@ def repack(sdist: Path, epoch: int) -> None:
                 archive.addfile(member, open(path, "rb") if path.is_file() else None)  # noqa: SIM115
 
 
-def digests(folder: Path) -> dict[str, str]:
+def compute_digests(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
 
 
-def differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
+def find_differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
     """The names of the files that are not the same in both."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
@@ -86,14 +86,14 @@ def main() -> int:
     parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where they go (default: dist)")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to build (default: this one)")
     arguments = parser.parse_args()
-    epoch = epoch_of(arguments.root)
+    epoch = choose_epoch(arguments.root)
     with tempfile.TemporaryDirectory() as folder:
         results = []
         for name, zone in (("first", "UTC"), ("second", "Asia/Kolkata")):
-            copied(arguments.root, Path(folder, name, "tree"), epoch)
-            built(Path(folder, name, "tree"), Path(folder, name, "dist"), epoch, zone)
-            results.append(digests(Path(folder, name, "dist")))
-        if different := differences(*results):
+            copy_tree(arguments.root, Path(folder, name, "tree"), epoch)
+            build(Path(folder, name, "tree"), Path(folder, name, "dist"), epoch, zone)
+            results.append(compute_digests(Path(folder, name, "dist")))
+        if different := find_differences(*results):
             print(f"dist: two builds differ in {', '.join(different)}", file=sys.stderr)
             return 1
         arguments.outdir.mkdir(parents=True, exist_ok=True)

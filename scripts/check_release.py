@@ -21,21 +21,21 @@ _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)((a|b|rc)[1-9]\d
 _RELEASE = re.compile(r"(\S+) - (\d{4}-\d{2}-\d{2})")
 
 
-def version_of(root: Path) -> str:
+def read_version(root: Path) -> str:
     source = (root / PACKAGE / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     return found[1] if found else ""
 
 
-def sections_of(root: Path) -> dict[str, str]:
+def read_sections(root: Path) -> dict[str, str]:
     """What the changelog says, by its second-level headings, newest first."""
     parts = re.split(r"^## (.+)$", (root / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True))
 
 
-def problems(root: Path, tag: str | None, today: date) -> list[str]:
+def find_problems(root: Path, tag: str | None, today: date) -> list[str]:
     """What does not agree in the tree at `root`."""
-    version, sections = version_of(root), sections_of(root)
+    version, sections = read_version(root), read_sections(root)
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     first = next(iter(sections), "")
     found = []
@@ -46,10 +46,10 @@ def problems(root: Path, tag: str | None, today: date) -> list[str]:
     if first != "Unreleased" and not first.startswith(f"{version} - "):
         found.append(f"CHANGELOG.md: begins with {first!r}, neither with 'Unreleased' nor with {version} and its day")
     found += [f"CHANGELOG.md: nothing under {heading!r}" for heading, text in sections.items() if not text.strip()]
-    return found if tag is None else found + _of_the_tag(tag, version, first, today)
+    return found if tag is None else found + _check_tag(tag, version, first, today)
 
 
-def _of_the_tag(tag: str, version: str, first: str, today: date) -> list[str]:
+def _check_tag(tag: str, version: str, first: str, today: date) -> list[str]:
     if tag != f"v{version}":
         return [f"the tag is {tag}, the version is {version}: tag v{version}"]
     release = _RELEASE.fullmatch(first)
@@ -68,11 +68,11 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to look at (default: this one)")
     parser.add_argument("--notes", action="store_true", help="print what the changelog says of this release")
     arguments = parser.parse_args()
-    found = problems(arguments.root, arguments.tag, datetime.now(UTC).date())
+    found = find_problems(arguments.root, arguments.tag, datetime.now(UTC).date())
     for problem in found:
         print(problem, file=sys.stderr)
     if arguments.notes and not found:
-        print(next(iter(sections_of(arguments.root).values())).strip())
+        print(next(iter(read_sections(arguments.root).values())).strip())
     return 1 if found else 0
 
 

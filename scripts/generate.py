@@ -22,7 +22,7 @@ WHOLLY_GENERATED = (f"{PACKAGE}/api", f"{PACKAGE}/models")
 GENERATED_PAGE = b"[[Back to README]](../README.md)"
 
 
-def package_version() -> str:
+def read_package_version() -> str:
     source = (ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     if match is None:
@@ -30,13 +30,13 @@ def package_version() -> str:
     return match[1]
 
 
-def fresh_output(root: Path, folder: Path) -> dict[str, bytes]:
+def generate_output(root: Path, folder: Path) -> dict[str, bytes]:
     """What the generator makes of the inputs in `root`, by path; `folder` is scratch space."""
     for name in INPUTS:
         copy = shutil.copytree if (root / name).is_dir() else shutil.copy
         copy(root / name, folder / name)
     command = [str(Path(sys.executable).with_name("openapi-generator-cli")), "generate"]
-    command += ["-c", "generator-config.yaml", "-p", f"packageVersion={package_version()}"]
+    command += ["-c", "generator-config.yaml", "-p", f"packageVersion={read_package_version()}"]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     manifest = folder / ".openapi-generator" / "FILES"
     if run.returncode or not manifest.exists():
@@ -45,7 +45,7 @@ def fresh_output(root: Path, folder: Path) -> dict[str, bytes]:
     return {path: (folder / path).read_bytes() for path in sorted(paths)}
 
 
-def committed_output(root: Path) -> set[str]:
+def list_committed_files(root: Path) -> set[str]:
     """Every path under `root` that only the generator may have written."""
     files = [file for place in WHOLLY_GENERATED for file in (root / place).rglob("*") if file.is_file()]
     files = [file for file in files if "__pycache__" not in file.parts]
@@ -53,9 +53,9 @@ def committed_output(root: Path) -> set[str]:
     return {file.relative_to(root).as_posix() for file in files}
 
 
-def differences(root: Path, fresh: dict[str, bytes]) -> dict[str, str]:
+def find_differences(root: Path, fresh: dict[str, bytes]) -> dict[str, str]:
     """What is wrong with each file of `root` that is not as the generator would leave it."""
-    found = dict.fromkeys(committed_output(root) - fresh.keys(), "stale: the spec no longer yields it")
+    found = dict.fromkeys(list_committed_files(root) - fresh.keys(), "stale: the spec no longer yields it")
     for path, content in fresh.items():
         file = root / path
         if not file.exists():
@@ -65,7 +65,7 @@ def differences(root: Path, fresh: dict[str, bytes]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def write(root: Path, fresh: dict[str, bytes], paths: dict[str, str]) -> None:
+def write_changes(root: Path, fresh: dict[str, bytes], paths: dict[str, str]) -> None:
     for path in paths:
         file = root / path
         if path in fresh:
@@ -81,14 +81,14 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to work on (default: this one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        fresh = fresh_output(arguments.root, Path(folder))
-    found = differences(arguments.root, fresh)
+        fresh = generate_output(arguments.root, Path(folder))
+    found = find_differences(arguments.root, fresh)
     for path, problem in found.items():
         print(f"{path}: {problem}")
     if arguments.check:
         print("run `make generate`" if found else f"{len(fresh)} generated files are as the spec yields them")
         return 1 if found else 0
-    write(arguments.root, fresh, found)
+    write_changes(arguments.root, fresh, found)
     print(f"{len(fresh)} generated files, {len(found)} changed")
     return 0
 

@@ -33,16 +33,17 @@ from binance_margin_stream.stream.events.models import StreamGap
 from binance_margin_stream.stream.protocol.actions import State, StatusChange
 from binance_margin_stream.stream.settings import StreamSettings
 
-RULES = StreamSettings(
-    backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, message_rate_factor=100.0, rest_rate=1000.0,
+SETTINGS = StreamSettings(
+    backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, message_rate_factor=100.0,
+    rest_rate=1000.0,
     token_validity=30.0,
 )  # fmt: skip
-EVERY = 50
+SAMPLE_EVERY = 50
 MEGABYTE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrackedResource:
     """Something that must not grow: how much it may over 10,000 reconnects, in its unit."""
 
     name: str
@@ -51,12 +52,12 @@ class Curve:
     bound: float
 
 
-CURVES = (
-    Curve("open files", "", lambda: len(os.listdir("/proc/self/fd")), 1),
-    Curve("threads", "", threading.active_count, 1),
-    Curve("tasks", "", lambda: len(asyncio.all_tasks()), 1),
-    Curve("traced memory", "MB", lambda: tracemalloc.get_traced_memory()[0] / MEGABYTE, 0.1),
-    Curve("resident memory", "MB", lambda: _resident() / MEGABYTE, 2),
+TRACKED_RESOURCES = (
+    TrackedResource("open files", "", lambda: len(os.listdir("/proc/self/fd")), 1),
+    TrackedResource("threads", "", threading.active_count, 1),
+    TrackedResource("tasks", "", lambda: len(asyncio.all_tasks()), 1),
+    TrackedResource("traced memory", "MB", lambda: tracemalloc.get_traced_memory()[0] / MEGABYTE, 0.1),
+    TrackedResource("resident memory", "MB", lambda: _resident_bytes() / MEGABYTE, 2),
 )
 
 
@@ -65,52 +66,52 @@ class Samples:
     """What was measured, and after how many reconnects."""
 
     at: list[int] = field(default_factory=list)
-    curves: dict[str, list[float]] = field(default_factory=lambda: {curve.name: [] for curve in CURVES})
+    values: dict[str, list[float]] = field(default_factory=lambda: {curve.name: [] for curve in TRACKED_RESOURCES})
 
-    def take(self, reconnects: int) -> None:
+    def record(self, reconnects: int) -> None:
         """Measure everything now."""
         gc.collect()
         self.at.append(reconnects)
-        for curve in CURVES:
-            self.curves[curve.name].append(curve.measure())
+        for curve in TRACKED_RESOURCES:
+            self.values[curve.name].append(curve.measure())
 
-    def growth(self, curve: Curve) -> float:
+    def growth(self, curve: TrackedResource) -> float:
         """How much the curve rises over 10,000 reconnects, by a straight line through what came after the warm-up."""
         warm = len(self.at) // 5
-        return statistics.linear_regression(self.at[warm:], self.curves[curve.name][warm:]).slope * 10_000
+        return statistics.linear_regression(self.at[warm:], self.values[curve.name][warm:]).slope * 10_000
 
-    def lines(self) -> Iterable[str]:
+    def format_lines(self) -> Iterable[str]:
         """The figures, a line for each curve."""
-        for curve in CURVES:
-            values = self.curves[curve.name][len(self.at) // 5 :]
-            seen = f"{curve.name:16} {min(values):.3g} to {max(values):.3g} {curve.unit}"
-            yield f"{seen}; in 10,000 reconnects the line rises {self.growth(curve):+.3f} (at most {curve.bound})"
+        for curve in TRACKED_RESOURCES:
+            values = self.values[curve.name][len(self.at) // 5 :]
+            text = f"{curve.name:16} {min(values):.3g} to {max(values):.3g} {curve.unit}"
+            yield f"{text}; in 10,000 reconnects the line rises {self.growth(curve):+.3f} (at most {curve.bound})"
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def serve() -> None:
+def run_sandbox() -> None:
     """The sandbox's process: says where it is, and drops all connections, each time differently, for every line."""
     with Sandbox(rules=ExchangeRules(connection_attempt_limit=10**9, websocket_api_weight_limit=10**9)) as exchange:
         endpoints = exchange.endpoints
         print(json.dumps([exchange.api_key, endpoints.rest, endpoints.websocket_api, endpoints.stream]), flush=True)
-        ways = ("reset", "close", "eof")
+        drop_kinds = ("reset", "close", "eof")
         for number, _ in enumerate(sys.stdin):
             exchange.change_balance("USDT", "-1" if number % 2 else "1")
-            exchange.inject_fault(faults.DropConnections(ways[number % len(ways)]))
+            exchange.inject_fault(faults.DropConnections(drop_kinds[number % len(drop_kinds)]))
 
 
-async def measure(told: IO[str], tell: IO[str], reconnects: int) -> tuple[Samples, int]:
+async def measure_reconnects(output: IO[str], commands: IO[str], reconnects: int) -> tuple[Samples, int]:
     """Lose that many connections; the samples, and how many gaps told of it."""
-    key, rest, api, host = json.loads(told.readline())
+    key, rest, api, host = json.loads(output.readline())
     endpoints = Endpoints(rest=rest, websocket_api=api, stream=host, margin_stream=host)
-    samples, gaps, lost = Samples(), 0, 0
+    samples, gaps, losses = Samples(), 0, 0
 
     def count(change: StatusChange) -> None:
-        nonlocal lost
-        lost += change.name == "connection lost"
+        nonlocal losses
+        losses += change.name == "connection lost"
 
     async def consume() -> None:
         nonlocal gaps
@@ -118,19 +119,19 @@ async def measure(told: IO[str], tell: IO[str], reconnects: int) -> tuple[Sample
             gaps += isinstance(item, StreamGap)
 
     stream = AsyncMarginStream(
-        ApiKeyAuth(key), [CROSS, isolated("BTCUSDT")], endpoints=endpoints, settings=RULES, on_change=count
+        ApiKeyAuth(key), [CROSS, isolated("BTCUSDT")], endpoints=endpoints, settings=SETTINGS, on_change=count
     )
     async with stream:
         reader = asyncio.create_task(consume())
         for done in range(reconnects):
-            if done % EVERY == 0:
-                samples.take(done)
-            tell.write("drop\n")
-            tell.flush()
+            if done % SAMPLE_EVERY == 0:
+                samples.record(done)
+            commands.write("drop\n")
+            commands.flush()
             async with asyncio.timeout(30):
-                while lost <= done or stream.state is not State.LIVE:
+                while losses <= done or stream.state is not State.LIVE:
                     await asyncio.sleep(0.001)
-        samples.take(reconnects)
+        samples.record(reconnects)
     await reader
     return samples, gaps
 
@@ -146,9 +147,9 @@ def draw(samples: Samples, file: Path) -> None:
     )
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(len(CURVES), 1, sharex=True, figsize=(7, 6.5), layout="constrained")
-    for curve, axis in zip(CURVES, axes, strict=True):
-        values = samples.curves[curve.name]
+    figure, axes = pyplot.subplots(len(TRACKED_RESOURCES), 1, sharex=True, figsize=(7, 6.5), layout="constrained")
+    for curve, axis in zip(TRACKED_RESOURCES, axes, strict=True):
+        values = samples.values[curve.name]
         axis.plot(samples.at, values, color="#2f81f7", linewidth=1.2)
         axis.set_ylim(0, max(values) * 1.3)
         axis.set_title(f"{curve.name} {f'({curve.unit})' if curve.unit else ''}", loc="left", fontsize=9)
@@ -163,22 +164,22 @@ def main() -> int:
     parser.add_argument("--reconnects", type=int, default=10_000)
     parser.add_argument("--plot", type=Path, help="draw the curves into this SVG file")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.serve:
-        serve()
+    arguments = parser.parse_args()
+    if arguments.serve:
+        run_sandbox()
         return 0
     tracemalloc.start()
     started = time.monotonic()
     command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as exchange:
-        told, tell = cast(IO[str], exchange.stdout), cast(IO[str], exchange.stdin)
-        samples, gaps = asyncio.run(measure(told, tell, asked.reconnects))
+        output, commands = cast(IO[str], exchange.stdout), cast(IO[str], exchange.stdin)
+        samples, gaps = asyncio.run(measure_reconnects(output, commands, arguments.reconnects))
         exchange.communicate()
-    print(f"{asked.reconnects:,} reconnects in {time.monotonic() - started:.0f} s, {gaps:,} gaps reported")
-    print(*samples.lines(), sep="\n")
-    if asked.plot is not None:
-        draw(samples, asked.plot)
-    grown = [curve.name for curve in CURVES if abs(samples.growth(curve)) > curve.bound]
+    print(f"{arguments.reconnects:,} reconnects in {time.monotonic() - started:.0f} s, {gaps:,} gaps reported")
+    print(*samples.format_lines(), sep="\n")
+    if arguments.plot is not None:
+        draw(samples, arguments.plot)
+    grown = [curve.name for curve in TRACKED_RESOURCES if abs(samples.growth(curve)) > curve.bound]
     print(f"not flat: {', '.join(grown) or 'none'}")
     return 1 if grown else 0
 

@@ -13,10 +13,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-PLACE = Path(__file__).resolve().parent.parent / ".venv-sbom"
+ENVIRONMENT = Path(__file__).resolve().parent.parent / ".venv-sbom"
 
 
-def metadata_of(wheel: Path) -> email.message.Message:
+def read_metadata(wheel: Path) -> email.message.Message:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return email.message_from_bytes(archive.read(name))
@@ -24,14 +24,14 @@ def metadata_of(wheel: Path) -> email.message.Message:
 
 def main() -> None:
     wheel, output = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    metadata = metadata_of(wheel)
+    metadata = read_metadata(wheel)
     extras = ",".join(metadata.get_all("Provides-Extra", []))
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(PLACE), "--quiet"]
-    shutil.rmtree(PLACE, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(PLACE)], check=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(ENVIRONMENT), "--quiet"]
+    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(ENVIRONMENT)], check=True)
     subprocess.run([*pip, "install", f"{wheel}[{extras}]"], check=True)
     cyclonedx = [str(Path(sys.executable).with_name("cyclonedx-py")), "environment", "--output-reproducible"]
-    subprocess.run([*cyclonedx, "--output-format", "JSON", "--output-file", str(output), str(PLACE)], check=True)
+    subprocess.run([*cyclonedx, "--output-format", "JSON", "--output-file", str(output), str(ENVIRONMENT)], check=True)
     parts = {part["name"]: part["version"] for part in json.loads(output.read_text(encoding="utf-8"))["components"]}
     if parts.get(metadata["Name"]) != metadata["Version"]:
         sys.exit(f"sbom: {output.name} does not hold {metadata['Name']} {metadata['Version']}")

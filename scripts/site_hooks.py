@@ -36,7 +36,7 @@ _FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages from outside docs/."""
     for source, page in PAGES.items():
-        files.append(File.generated(config, page, content=_content(ROOT / source)))
+        files.append(File.generated(config, page, content=_make_page(ROOT / source)))
     return files
 
 
@@ -45,40 +45,40 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = page.file.src_uri
     markdown = _DEFAULT.sub(r"(default to \1)", markdown)
     parts = _FENCE.split(markdown)
-    return "".join(part if part.startswith("```") else site_links(part, here) for part in parts)
+    return "".join(part if part.startswith("```") else rewrite_links(part, here) for part in parts)
 
 
-def site_links(markdown: str, page: str) -> str:
+def rewrite_links(markdown: str, page: str) -> str:
     """`markdown` of a page, with every link to a file of the repository led to its page on the site."""
     source = _SOURCES.get(page, f"docs/{page}")
 
-    def led(link: re.Match[str]) -> str:
+    def rewrite(link: re.Match[str]) -> str:
         target, anchor = link[1], link[2] or ""
         if "://" in target or target.startswith("mailto:"):
             return link[0]
         file = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
-        place, anchor = _place(file, anchor)
+        place, anchor = _find_site_page(file, anchor)
         return f"]({posixpath.relpath(place, posixpath.dirname(page) or '.')}{anchor})"
 
-    return _LINK.sub(led, markdown)
+    return _LINK.sub(rewrite, markdown)
 
 
-def _place(file: str, anchor: str) -> tuple[str, str]:
+def _find_site_page(file: str, anchor: str) -> tuple[str, str]:
     if file.startswith("examples/"):
         return PAGES["examples"], f"#{posixpath.basename(file)}".replace(".", "")
     return PAGES.get(file, file.removeprefix("docs/")), anchor
 
 
-def _content(source: Path) -> str:
+def _make_page(source: Path) -> str:
     if source.is_dir():
         return "# Examples\n\nThey run as they stand, against a sandbox.\n" + "".join(
-            _example(file) for file in sorted(source.glob("*.py"))
+            _make_example_section(file) for file in sorted(source.glob("*.py"))
         )
     text = source.read_text(encoding="utf-8")
     return text if source.suffix == ".md" else f"# License\n\n```text\n{text}```\n"
 
 
-def _example(file: Path) -> str:
+def _make_example_section(file: Path) -> str:
     return f"\n## {file.name}\n\n```python\n{file.read_text(encoding='utf-8')}```\n"
 
 

@@ -2,7 +2,7 @@
 
 python -m simulation soak [--months 1000] [--first 0]     many months; exit code 1 on any violation
 python -m simulation replay SEED [--keep 3,7]             one month, with a trace
-python -m simulation breaks                               rules broken on purpose, and who notices
+python -m simulation mutations                             rules broken on purpose, and who notices
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import os
 import sys
 import time
 
-from simulation.mutations import BREAKS, catch
-from simulation.plan import plan_of
-from simulation.scenario import Month
-from simulation.soak import be_quiet, explain, play_all
+from simulation.mutations import MUTATIONS, find_violation
+from simulation.plan import make_plan
+from simulation.scenario import SimulatedMonth
+from simulation.soak import explain, run_seeds, silence_logs
 
 
 def soak(first: int, months: int) -> int:
     """Play many months, and explain those that fail."""
     started = time.monotonic()
-    report = play_all(range(first, first + months))
-    took, cores = time.monotonic() - started, os.cpu_count()
+    report = run_seeds(range(first, first + months))
+    elapsed, cores = time.monotonic() - started, os.cpu_count()
     print(f"{report.months:,} months, {report.steps:,} steps")
-    print(f"{took:.0f} s on {cores} cores, {report.seconds:.0f} s of processor time")
+    print(f"{elapsed:.0f} s on {cores} cores, {report.cpu_seconds:.0f} s of processor time")
     print(report)
     for seed, violation in sorted(report.violations)[:3]:
         print(f"\nseed {seed} VIOLATES {violation}\n{explain(seed)}")
@@ -36,26 +36,26 @@ def soak(first: int, months: int) -> int:
 
 def replay(seed: int, keep: str | None) -> int:
     """Play one month and tell what happens in it."""
-    plan = plan_of(seed)
+    plan = make_plan(seed)
     if keep is not None:
-        plan = plan.keeping([int(number) for number in keep.split(",") if number.isdigit()])
-    outcome = Month(plan, trace=True).play()
-    print("\n".join(outcome.trace))
-    print(f"seed {seed}, {plan.way}: {plan.rules}\n{plan.exchange}")
-    print("holds" if outcome.violation is None else f"VIOLATES {outcome.violation}")
-    return 0 if outcome.violation is None else 1
+        plan = plan.select_faults([int(number) for number in keep.split(",") if number.isdigit()])
+    result = SimulatedMonth(plan, trace=True).run()
+    print("\n".join(result.trace))
+    print(f"seed {seed}, {plan.source_name}: {plan.settings}\n{plan.exchange_rules}")
+    print("holds" if result.violation is None else f"VIOLATES {result.violation}")
+    return 0 if result.violation is None else 1
 
 
-def breaks() -> int:
+def run_mutations() -> int:
     """Break one rule after the other."""
-    right = 0
-    for rule in BREAKS:
-        each = catch(rule)
-        right += each.is_right
-        number = each.violation.number if each.violation is not None else "none"
-        verdict = "" if each.is_right else f"   NOT CAUGHT as it should be: {each.violation}"
-        print(f"{rule.name:<58} property {number}, within {each.seeds} seeds{verdict}", flush=True)
-    return 0 if right == len(BREAKS) else 1
+    caught = 0
+    for mutation in MUTATIONS:
+        result = find_violation(mutation)
+        caught += result.is_caught
+        number = result.violation.number if result.violation is not None else "none"
+        verdict = "" if result.is_caught else f"   NOT CAUGHT as it should be: {result.violation}"
+        print(f"{mutation.name:<58} property {number}, within {result.seeds_run} seeds{verdict}", flush=True)
+    return 0 if caught == len(MUTATIONS) else 1
 
 
 def main() -> int:
@@ -70,12 +70,12 @@ def main() -> int:
     one = commands.add_parser("replay", help="play one month with a trace")
     one.add_argument("seed", type=int)
     one.add_argument("--keep", help="numbers of the strikes to keep, such as 3,7")
-    commands.add_parser("breaks", help="break rules on purpose")
-    asked = parser.parse_args()
-    be_quiet()
-    if asked.command == "soak":
-        return soak(asked.first, asked.months)
-    return replay(asked.seed, asked.keep) if asked.command == "replay" else breaks()
+    commands.add_parser("mutations", help="break rules on purpose")
+    arguments = parser.parse_args()
+    silence_logs()
+    if arguments.command == "soak":
+        return soak(arguments.first, arguments.months)
+    return replay(arguments.seed, arguments.keep) if arguments.command == "replay" else run_mutations()
 
 
 if __name__ == "__main__":

@@ -10,110 +10,112 @@ from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
 from simulation.violation import Violation
 
-__all__ = ["Figures", "Ledger", "Sent"]
+__all__ = ["DeliveryChecker", "PlayedEvent", "Totals"]
 
-_GAPS_LOOKED_AT = 40
+_RECENT_GAPS = 40
 
 
 @dataclass(slots=True)
-class Sent:
+class PlayedEvent:
     """An event: when it was sent (epoch ms by the stream's clock), and how often a connection really sent it."""
 
     serial: int
-    at: int
+    sent_at: int
     copies: int
     required: bool
-    arrived: int = 0
+    received: int = 0
 
 
 @dataclass
-class Figures:
+class Totals:
     """The sums of one or many months."""
 
     events: int = 0
-    once: int = 0
-    covered: int = 0
+    delivered_once: int = 0
+    covered_by_gap: int = 0
     lost: int = 0
-    twice: int = 0
+    delivered_twice: int = 0
     gaps: int = 0
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: Totals) -> None:
         """Add up."""
         for name in vars(other):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-class Ledger:
+class DeliveryChecker:
     """Accounts for the events of one stream.
 
     Events come in streams of one kind and account, each of which keeps its order. A stream that two feeds bring is
     in `shared`: there, the slower feed may bring late what the other one lost.
     """
 
-    def __init__(self, shared: frozenset[str] = frozenset(), slack: int = 0) -> None:
-        self.figures = Figures()
-        self._shared = shared
-        self._slack = slack
-        self._waiting: dict[tuple[Account, str], deque[Sent]] = defaultdict(deque)
-        self._late: dict[int, Sent] = {}
-        self._gaps: dict[Account, deque[StreamGap]] = defaultdict(lambda: deque(maxlen=_GAPS_LOOKED_AT))
-        self._hurts: dict[Account, list[int]] = defaultdict(list)
+    def __init__(self, shared_kinds: frozenset[str] = frozenset(), tolerance_ms: int = 0) -> None:
+        self.totals = Totals()
+        self._shared_kinds = shared_kinds
+        self._tolerance_ms = tolerance_ms
+        self._outstanding: dict[tuple[Account, str], deque[PlayedEvent]] = defaultdict(deque)
+        self._may_arrive_late: dict[int, PlayedEvent] = {}
+        self._gaps: dict[Account, deque[StreamGap]] = defaultdict(lambda: deque(maxlen=_RECENT_GAPS))
+        self._possible_losses: dict[Account, list[int]] = defaultdict(list)
 
-    def send(self, account: Account, kind: str, event: Sent) -> None:
+    def record_sent(self, account: Account, kind: str, event: PlayedEvent) -> None:
         """An event goes out."""
-        self.figures.events += event.required
-        self._waiting[account, kind].append(event)
+        self.totals.events += event.required
+        self._outstanding[account, kind].append(event)
 
-    def hurt(self, account: Account, at: int) -> None:
+    def mark_possible_loss(self, account: Account, at: int) -> None:
         """Something happened from which on events of an account may have been missed (epoch ms)."""
-        insort(self._hurts[account], at)
+        insort(self._possible_losses[account], at)
 
-    def gap(self, gap: StreamGap) -> None:
+    def record_gap(self, gap: StreamGap) -> None:
         """A gap was reported."""
-        self.figures.gaps += 1
+        self.totals.gaps += 1
         self._gaps[gap.account].append(gap)
-        hurts = self._hurts[gap.account]
-        first = bisect_left(hurts, gap.since - self._slack)
-        if first == len(hurts) or hurts[first] > gap.until + self._slack:
+        possible_losses = self._possible_losses[gap.account]
+        first = bisect_left(possible_losses, gap.since - self._tolerance_ms)
+        if first == len(possible_losses) or possible_losses[first] > gap.until + self._tolerance_ms:
             raise Violation(2, f"{gap!r}, and nothing happened to that account in between")
 
-    def arrive(self, account: Account, kind: str, serial: int) -> None:
+    def record_received(self, account: Account, kind: str, serial: int) -> None:
         """An event was handed over."""
-        waiting = self._waiting[account, kind]
-        while waiting and waiting[0].serial < serial:
-            self._excuse(account, kind, waiting.popleft())
-        if waiting and waiting[0].serial == serial:
-            self._count(waiting[0])
-        elif serial in self._late and kind in self._shared:
-            self._count(self._late[serial])
+        outstanding = self._outstanding[account, kind]
+        while outstanding and outstanding[0].serial < serial:
+            self._require_gap(account, kind, outstanding.popleft())
+        if outstanding and outstanding[0].serial == serial:
+            self._count_received(outstanding[0])
+        elif serial in self._may_arrive_late and kind in self._shared_kinds:
+            self._count_received(self._may_arrive_late[serial])
         else:
-            self.figures.twice += 1
+            self.totals.delivered_twice += 1
             raise Violation(1, f"event {serial} of {account} ({kind}) came twice, too late, or to the wrong account")
 
-    def settle(self) -> None:
+    def check_outstanding(self) -> None:
         """All that could arrive has arrived."""
-        for (account, kind), waiting in self._waiting.items():
-            while waiting:
-                self._excuse(account, kind, waiting.popleft())
+        for (account, kind), outstanding in self._outstanding.items():
+            while outstanding:
+                self._require_gap(account, kind, outstanding.popleft())
 
-    def waits(self, account: Account, kind: str, serial: int) -> bool:
+    def is_outstanding(self, account: Account, kind: str, serial: int) -> bool:
         """Whether an event that was sent has not been handed over."""
-        return any(each.serial == serial and not each.arrived for each in self._waiting[account, kind])
+        return any(each.serial == serial and not each.received for each in self._outstanding[account, kind])
 
-    def _count(self, event: Sent) -> None:
-        event.arrived += 1
-        if event.arrived > event.copies:
-            self.figures.twice += 1
-            raise Violation(1, f"event {event.serial} came {event.arrived} times and was sent {event.copies} times")
-        self.figures.once += event.required and event.arrived == 1
+    def _count_received(self, event: PlayedEvent) -> None:
+        event.received += 1
+        if event.received > event.copies:
+            self.totals.delivered_twice += 1
+            raise Violation(1, f"event {event.serial} came {event.received} times and was sent {event.copies} times")
+        self.totals.delivered_once += event.required and event.received == 1
 
-    def _excuse(self, account: Account, kind: str, event: Sent) -> None:
+    def _require_gap(self, account: Account, kind: str, event: PlayedEvent) -> None:
         """A later event is there, or the end: what has not arrived has to lie in a gap."""
-        if event.arrived >= event.copies or not event.required:
+        if event.received >= event.copies or not event.required:
             return
-        if kind in self._shared:
-            self._late[event.serial] = event
-        if not any(gap.since <= event.at <= gap.until for gap in self._gaps[account]):
-            self.figures.lost += 1
-            raise Violation(1, f"event {event.serial} of {account} ({kind}), sent at {event.at}, was lost in silence")
-        self.figures.covered += not event.arrived
+        if kind in self._shared_kinds:
+            self._may_arrive_late[event.serial] = event
+        if not any(gap.since <= event.sent_at <= gap.until for gap in self._gaps[account]):
+            self.totals.lost += 1
+            raise Violation(
+                1, f"event {event.serial} of {account} ({kind}), sent at {event.sent_at}, was lost in silence"
+            )
+        self.totals.covered_by_gap += not event.received

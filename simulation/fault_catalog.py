@@ -8,62 +8,72 @@ from collections.abc import Callable, Mapping
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.sandbox.faults import DeferredFault, RefuseHandshake
 
-__all__ = ["CALLS", "FATAL", "HANDSHAKES", "HARMLESS", "HURTFUL", "NAMES", "OCCASIONS", "SUBSCRIBES", "WINDOWS"]
+__all__ = [
+    "DURATIONS",
+    "FATAL_FAULTS",
+    "FAULT_NAMES",
+    "HANDSHAKE_FAULTS",
+    "LOSSLESS_FAULTS",
+    "LOSSY_FAULTS",
+    "REST_FAULTS",
+    "SUBSCRIBE_FAULTS",
+    "TRIGGERS",
+]
 
-OCCASIONS = ("call", "opening", "message", "probe", "answer")
+TRIGGERS = ("call", "opening", "message", "probe", "answer")
 """A call leaves, a connection opens, a message leaves, a ping of the client's leaves, a credential arrives."""
 
-Make = Callable[[random.Random], DeferredFault]
+FaultFactory = Callable[[random.Random], DeferredFault]
 
 
-def _status(dice: random.Random) -> int:
-    return dice.choice((500, 502, 503, 504))
+def _choose_status(rng: random.Random) -> int:
+    return rng.choice((500, 502, 503, 504))
 
 
-def _wait(dice: random.Random) -> int | None:
-    return dice.choice((None, 1, 5, 30, 120, 600))
+def _choose_retry_after(rng: random.Random) -> int | None:
+    return rng.choice((None, 1, 5, 30, 120, 600))
 
 
-def _refused(dice: random.Random, status: int) -> RefuseHandshake:
-    wait = _wait(dice)
+def _refuse_with_retry_after(rng: random.Random, status: int) -> RefuseHandshake:
+    wait = _choose_retry_after(rng)
     return RefuseHandshake(status, () if wait is None else (("Retry-After", str(wait)),))
 
 
-CALLS: Mapping[str, Make] = {
-    "5xx": lambda dice: faults.server_error(_status(dice)),
-    "HTML 403": lambda dice: faults.forbidden(),
-    "429": lambda dice: faults.too_many_requests(_wait(dice)),
-    "418": lambda dice: faults.ip_banned(_wait(dice)),
-    "not found": lambda dice: faults.StaticResponse(404, b"<html><title>404 Not Found</title></html>"),
-    "truncate": lambda dice: faults.TruncatedResponse(),
-    "reset": lambda dice: faults.ResetConnection(takes_effect=dice.random() < 0.5),
-    "hang": lambda dice: faults.NoResponse(),
-    "delay": lambda dice: faults.DelayedResponse(dice.choice((0.5, 2.0, 6.0))),
-    "country": lambda dice: faults.StaticResponse(451, b"Unavailable for legal reasons"),
-    "no such symbol": lambda dice: faults.StaticResponse(400, b'{"code":-1121,"msg":"Invalid symbol."}'),
+REST_FAULTS: Mapping[str, FaultFactory] = {
+    "5xx": lambda rng: faults.server_error(_choose_status(rng)),
+    "HTML 403": lambda rng: faults.forbidden(),
+    "429": lambda rng: faults.too_many_requests(_choose_retry_after(rng)),
+    "418": lambda rng: faults.ip_banned(_choose_retry_after(rng)),
+    "not found": lambda rng: faults.StaticResponse(404, b"<html><title>404 Not Found</title></html>"),
+    "truncate": lambda rng: faults.TruncatedResponse(),
+    "reset": lambda rng: faults.ResetConnection(takes_effect=rng.random() < 0.5),
+    "hang": lambda rng: faults.NoResponse(),
+    "delay": lambda rng: faults.DelayedResponse(rng.choice((0.5, 2.0, 6.0))),
+    "country": lambda rng: faults.StaticResponse(451, b"Unavailable for legal reasons"),
+    "no such symbol": lambda rng: faults.StaticResponse(400, b'{"code":-1121,"msg":"Invalid symbol."}'),
 }
 """Faults of REST calls."""
 
-HANDSHAKES: Mapping[str, Make] = {
-    "5xx": lambda dice: RefuseHandshake(_status(dice)),
-    "HTML 403": lambda dice: RefuseHandshake(403),
-    "429": lambda dice: _refused(dice, 429),
-    "418": lambda dice: _refused(dice, 418),
-    "slow handshake": lambda dice: faults.SlowHandshake(dice.choice((1.0, 6.0, 14.0))),
-    "accept, then nothing": lambda dice: faults.SilentConnection(),
-    "country": lambda dice: RefuseHandshake(451),
+HANDSHAKE_FAULTS: Mapping[str, FaultFactory] = {
+    "5xx": lambda rng: RefuseHandshake(_choose_status(rng)),
+    "HTML 403": lambda rng: RefuseHandshake(403),
+    "429": lambda rng: _refuse_with_retry_after(rng, 429),
+    "418": lambda rng: _refuse_with_retry_after(rng, 418),
+    "slow handshake": lambda rng: faults.SlowHandshake(rng.choice((1.0, 6.0, 14.0))),
+    "accept, then nothing": lambda rng: faults.SilentConnection(),
+    "country": lambda rng: RefuseHandshake(451),
 }
 """Faults of WebSocket handshakes."""
 
-SUBSCRIBES: Mapping[str, Make] = {
-    "lost answer": lambda dice: faults.LostSubscribeResponse(),
-    "reorder": lambda dice: faults.DelayedSubscribeResponse(),
-    "repeated answer": lambda dice: faults.DuplicateSubscribeResponse(),
-    "refused subscribe": lambda dice: faults.RefuseSubscribe(dice.choice((-1000, -1209, -1008))),
+SUBSCRIBE_FAULTS: Mapping[str, FaultFactory] = {
+    "lost answer": lambda rng: faults.LostSubscribeResponse(),
+    "reorder": lambda rng: faults.DelayedSubscribeResponse(),
+    "repeated answer": lambda rng: faults.DuplicateSubscribeResponse(),
+    "refused subscribe": lambda rng: faults.RefuseSubscribe(rng.choice((-1000, -1209, -1008))),
 }
 """Faults of subscribes to the WebSocket API."""
 
-WINDOWS: Mapping[str, tuple[float, float]] = {
+DURATIONS: Mapping[str, tuple[float, float]] = {
     "5xx": (1, 300),
     "HTML 403": (1, 60),
     "429": (1, 30),
@@ -84,20 +94,20 @@ WINDOWS: Mapping[str, tuple[float, float]] = {
 }
 """How many seconds these may last; everything else happens at a moment."""
 
-HARMLESS = (
+LOSSLESS_FAULTS = (
     "5xx", "HTML 403", "429", "418", "not found", "hang", "delay", "slow handshake", "lost answer", "reorder",
     "repeated answer", "refused subscribe", "refuse", "wrong certificate", "duplicate", "shutdown notice",
 )  # fmt: skip
 """What by itself makes nobody miss an event."""
 
-HURTFUL = (
+LOSSY_FAULTS = (
     "drop", "reset", "freeze", "half-open", "truncate", "malformed", "binary", "expire", "delete the key",
     "accept, then nothing", "slow consumer",
 )  # fmt: skip
 """What may make somebody miss one."""
 
-NAMES = HURTFUL + HARMLESS
+FAULT_NAMES = LOSSY_FAULTS + LOSSLESS_FAULTS
 """Whatever may strike at any time. A way in is retired only where another one follows."""
 
-FATAL = ("revoke the API key", "revoke the API key", "country", "no such symbol")
+FATAL_FAULTS = ("revoke the API key", "revoke the API key", "country", "no such symbol")
 """What no repeat can mend."""

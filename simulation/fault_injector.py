@@ -8,132 +8,140 @@ from typing import Literal, get_args
 
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.sandbox.faults import ImmediateFault
-from simulation.active_faults import Weather
-from simulation.expected_gaps import Hurts
-from simulation.network import Network, Pipe
-from simulation.plan import Plan, Strike
+from simulation.active_faults import ActiveFaults
+from simulation.expected_gaps import ExpectedGaps
+from simulation.network import Network, SimulatedConnection
+from simulation.plan import PlannedFault, ScenarioPlan
 
-__all__ = ["PROMPT", "Striker"]
+__all__ = ["IMMEDIATE_FAULTS", "SimulatedFaultInjector"]
 
-Which = Literal["all", "listen_tokens", "listen_keys"]
-_WHICH: tuple[Which, ...] = get_args(Which)
+CredentialSelection = Literal["all", "listen_tokens", "listen_keys"]
+_CREDENTIAL_SELECTIONS: tuple[CredentialSelection, ...] = get_args(CredentialSelection)
 
-PROMPT: Mapping[str, Callable[[random.Random], ImmediateFault]] = {
-    "drop": lambda dice: faults.DropConnections(dice.choice(("close", "close", "eof", "reset"))),
-    "freeze": lambda dice: faults.FreezeConnections(),
-    "malformed": lambda dice: faults.MalformedFrame(dice.choice(('{"subscriptionId":0,"event":{"e":', "}{", "[]"))),
-    "binary": lambda dice: faults.BinaryFrame(b"\x00\xff"),
-    "shutdown notice": lambda dice: faults.ShutdownNotice(dice.choice((None, 0.5, 5.0, 60.0, 120.0))),
+IMMEDIATE_FAULTS: Mapping[str, Callable[[random.Random], ImmediateFault]] = {
+    "drop": lambda rng: faults.DropConnections(rng.choice(("close", "close", "eof", "reset"))),
+    "freeze": lambda rng: faults.FreezeConnections(),
+    "malformed": lambda rng: faults.MalformedFrame(rng.choice(('{"subscriptionId":0,"event":{"e":', "}{", "[]"))),
+    "binary": lambda rng: faults.BinaryFrame(b"\x00\xff"),
+    "shutdown notice": lambda rng: faults.ShutdownNotice(rng.choice((None, 0.5, 5.0, 60.0, 120.0))),
 }
 """Faults that the sandbox has for open connections."""
 
 
-class Striker:
+class SimulatedFaultInjector:
     """The hand of the adversary. What is wrong for a while is left to the weather."""
 
-    def __init__(self, plan: Plan, network: Network, weather: Weather, hurts: Hurts) -> None:
-        self.duplicates = 0
+    def __init__(
+        self, plan: ScenarioPlan, network: Network, active_faults: ActiveFaults, expected_gaps: ExpectedGaps
+    ) -> None:
+        self.duplicates_left = 0
         """How many of the next events are sent twice."""
         self.stalled_until = float("-inf")
         """Until when the consumer takes nothing."""
         self.revoked_at: float | None = None
         self._plan = plan
         self._network = network
-        self._weather = weather
-        self._hurts = hurts
-        self._moments: Mapping[str, Callable[[Strike], None]] = {
+        self._active_faults = active_faults
+        self._expected_gaps = expected_gaps
+        self._handlers: Mapping[str, Callable[[PlannedFault], None]] = {
             "reset": self._reset,
             "half-open": self._half_open,
             "truncate": self._truncate,
             "delay": self._delay,
             "slow handshake": self._slow_handshake,
             "duplicate": self._duplicate,
-            "expire": self._expire,
-            "delete the key": self._delete_the_key,
-            "retire": self._retire,
+            "expire": self._expire_credentials,
+            "delete the key": self._delete_key,
+            "retire": self._retire_listen_token,
             "slow consumer": self._slow_consumer,
-            "revoke the API key": self._revoke,
-        } | dict.fromkeys(PROMPT, self._prompt)
+            "revoke the API key": self._revoke_api_key,
+        } | dict.fromkeys(IMMEDIATE_FAULTS, self._apply_immediate)
 
     @property
     def _now(self) -> float:
         return self._network.now
 
-    def strike(self, strike: Strike) -> None:
+    def apply(self, planned: PlannedFault) -> None:
         """Let it strike now."""
-        self._weather.struck[strike.name] += 1
-        self._weather.troubled(self._now + strike.lasts)
-        self._moments.get(strike.name, self._weather.begin)(strike)
+        self._active_faults.fault_counts[planned.name] += 1
+        self._active_faults.extend_fault_window(self._now + planned.duration)
+        self._handlers.get(planned.name, self._active_faults.activate)(planned)
 
-    def _prompt(self, strike: Strike) -> None:
-        fault = PROMPT[strike.name](random.Random(strike.dice))
-        for pipe in self._targets(strike):
-            self._network.exchange.inject_fault(fault, self._network.milliseconds, connection=pipe.at_exchange)
+    def _apply_immediate(self, planned: PlannedFault) -> None:
+        fault = IMMEDIATE_FAULTS[planned.name](random.Random(planned.seed))
+        for connection in self._choose_connections(planned):
+            self._network.exchange.inject_fault(fault, self._network.epoch_ms, connection=connection.exchange_number)
             if isinstance(fault, faults.ShutdownNotice):
-                self._weather.troubled(self._now + (fault.close_after_seconds or 0.0))
+                self._active_faults.extend_fault_window(self._now + (fault.close_after_seconds or 0.0))
             else:
-                self._hurts.all_on(pipe)
-            self._network.pump()
+                self._expected_gaps.mark_connection(connection)
+            self._network.flush_outputs()
             if isinstance(fault, faults.MalformedFrame | faults.BinaryFrame):
-                self._hurts.all_on(pipe, pipe.down_at)
+                self._expected_gaps.mark_connection(connection, connection.downlink_busy_until)
 
-    def _targets(self, strike: Strike) -> list[Pipe]:
+    def _choose_connections(self, planned: PlannedFault) -> list[SimulatedConnection]:
         """One open connection, or all of them."""
-        pipes = [pipe for pipe in self._network.pipes.values() if pipe.at_exchange is not None and not pipe.dead]
-        if not pipes or strike.dice % 3 == 0:
-            return pipes
-        return [pipes[strike.dice // 3 % len(pipes)]]
+        connections = [
+            connection
+            for connection in self._network.connections.values()
+            if connection.exchange_number is not None and not connection.dead
+        ]
+        if not connections or planned.seed % 3 == 0:
+            return connections
+        return [connections[planned.seed // 3 % len(connections)]]
 
-    def _reset(self, strike: Strike) -> None:
-        if strike.dice % 2:
-            self._weather.begin(Strike(self._now, "reset", lasts=10.0, share=strike.share))
-            self._weather.troubled(self._now + 10.0)
-        for pipe in self._targets(strike):
-            self._network.cut(pipe)
+    def _reset(self, planned: PlannedFault) -> None:
+        if planned.seed % 2:
+            self._active_faults.activate(
+                PlannedFault(self._now, "reset", duration=10.0, probability=planned.probability)
+            )
+            self._active_faults.extend_fault_window(self._now + 10.0)
+        for connection in self._choose_connections(planned):
+            self._network.reset(connection)
 
-    def _half_open(self, strike: Strike) -> None:
-        for pipe in self._targets(strike):
-            self._network.half_open(pipe)
+    def _half_open(self, planned: PlannedFault) -> None:
+        for connection in self._choose_connections(planned):
+            self._network.make_half_open(connection)
 
-    def _truncate(self, strike: Strike) -> None:
-        self._weather.begin(strike)
-        for pipe in self._targets(strike):
-            pipe.truncate_until = self._now + strike.lasts
+    def _truncate(self, planned: PlannedFault) -> None:
+        self._active_faults.activate(planned)
+        for connection in self._choose_connections(planned):
+            connection.truncate_until = self._now + planned.duration
 
-    def _delay(self, strike: Strike) -> None:
-        self._weather.begin(strike)
-        self._network.slow_until = max(self._network.slow_until, self._now + strike.lasts)
-        self._weather.troubled(self._now + strike.lasts + 10.0)
+    def _delay(self, planned: PlannedFault) -> None:
+        self._active_faults.activate(planned)
+        self._network.slow_until = max(self._network.slow_until, self._now + planned.duration)
+        self._active_faults.extend_fault_window(self._now + planned.duration + 10.0)
 
-    def _slow_handshake(self, strike: Strike) -> None:
-        self._weather.begin(strike)
-        self._weather.troubled(self._now + strike.lasts + self._plan.rules.open_timeout)
+    def _slow_handshake(self, planned: PlannedFault) -> None:
+        self._active_faults.activate(planned)
+        self._active_faults.extend_fault_window(self._now + planned.duration + self._plan.settings.open_timeout)
 
-    def _duplicate(self, strike: Strike) -> None:
-        self.duplicates += 1 + strike.dice % 5
+    def _duplicate(self, planned: PlannedFault) -> None:
+        self.duplicates_left += 1 + planned.seed % 5
 
-    def _expire(self, strike: Strike) -> None:
-        which: Which = _WHICH[strike.dice % 3]
+    def _expire_credentials(self, planned: PlannedFault) -> None:
+        which: CredentialSelection = _CREDENTIAL_SELECTIONS[planned.seed % 3]
         for account in self._plan.accounts:
-            self._hurts.of(account)
-        self._network.exchange.inject_fault(faults.ExpireCredentials(which), self._network.milliseconds)
-        self._network.pump()
+            self._expected_gaps.mark_account(account)
+        self._network.exchange.inject_fault(faults.ExpireCredentials(which), self._network.epoch_ms)
+        self._network.flush_outputs()
 
-    def _delete_the_key(self, strike: Strike) -> None:
-        account = self._plan.accounts[strike.dice % len(self._plan.accounts)]
-        exchange, now = self._network.exchange, self._network.milliseconds
+    def _delete_key(self, planned: PlannedFault) -> None:
+        account = self._plan.accounts[planned.seed % len(self._plan.accounts)]
+        exchange, now = self._network.exchange, self._network.epoch_ms
         if exchange.delete_listen_key(self._network.user.uid, account.symbol or "cross", None, now):
-            self._hurts.of(account)
+            self._expected_gaps.mark_account(account)
 
-    def _retire(self, strike: Strike) -> None:
+    def _retire_listen_token(self, planned: PlannedFault) -> None:
         self._network.exchange.retire_endpoint("/sapi/v1/userListenToken")
 
-    def _slow_consumer(self, strike: Strike) -> None:
-        self.stalled_until = self._now + strike.lasts
+    def _slow_consumer(self, planned: PlannedFault) -> None:
+        self.stalled_until = self._now + planned.duration
 
-    def _revoke(self, strike: Strike) -> None:
+    def _revoke_api_key(self, planned: PlannedFault) -> None:
         self.revoked_at = self._now
         for account in self._plan.accounts:
-            self._hurts.of(account)
-        self._network.exchange.revoke_api_key(self._network.user.api_key, self._network.milliseconds)
-        self._network.pump()
+            self._expected_gaps.mark_account(account)
+        self._network.exchange.revoke_api_key(self._network.user.api_key, self._network.epoch_ms)
+        self._network.flush_outputs()

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from binance_margin_stream.stream.events.models import Event
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import StreamSettings
-from simulation.network import Network, Pipe
+from simulation.network import Network, SimulatedConnection
 
-__all__ = ["SEASON", "Calm"]
+__all__ = ["FAULT_LEAD_SECONDS", "IdleSpeedup"]
 
-SEASON = 2220.0
+FAULT_LEAD_SECONDS = 2220.0
 """How long before a strike the stream's own rule for proofs holds again, in seconds."""
 
-_PING = 20.0
-_CALM_PROOFS = 1800.0
+_PING_INTERVAL = 20.0
+_IDLE_VERIFY_INTERVAL = 1800.0
 
 
-class Calm:
+class IdleSpeedup:
     """Tells pings ahead until something may go wrong, and one by one from then on.
 
     `stormy` says whether something is wrong or may be at any moment, `quiet_until` until when nothing is planned.
@@ -26,59 +26,59 @@ class Calm:
 
     def __init__(
         self,
-        life: Lifecycle[Event],
+        lifecycle: Lifecycle[Event],
         network: Network,
-        rules: StreamSettings,
+        settings: StreamSettings,
         *,
-        stormy: Callable[[], bool],
-        quiet_until: Callable[[], float],
-        later: Callable[[float, Callable[[], None]], None],
-        told_by_exchange: bool,
+        faults_possible: Callable[[], bool],
+        next_fault_at: Callable[[], float],
+        call_later: Callable[[float, Callable[[], None]], None],
+        exchange_pings: bool,
     ) -> None:
-        self._life = life
+        self._lifecycle = lifecycle
         self._network = network
-        self._rules = rules
-        self._stormy = stormy
-        self._quiet_until = quiet_until
-        self._later = later
-        self._told_by_exchange = told_by_exchange
-        self._beating = False
-        self._proofs = rules.health_check_interval
-        self._prove_every(_CALM_PROOFS)
+        self._settings = settings
+        self._faults_possible = faults_possible
+        self._next_fault_at = next_fault_at
+        self._call_later = call_later
+        self._exchange_pings = exchange_pings
+        self._pinging = False
+        self._verify_interval = settings.health_check_interval
+        self._set_verify_interval(_IDLE_VERIFY_INTERVAL)
 
-    def opened(self, pipe: Pipe) -> None:
+    def on_open(self, connection: SimulatedConnection) -> None:
         """A connection is open."""
-        if not self._beating and not self._told_by_exchange:
-            self._life.on_ping(pipe.number, self._until())
+        if not self._pinging and not self._exchange_pings:
+            self._lifecycle.on_ping(connection.number, self._ping_until())
 
-    def season(self) -> None:
+    def on_faults_near(self) -> None:
         """Strikes come near: prove listen keys as often as the stream does by itself."""
-        self._prove_every(self._proofs)
+        self._set_verify_interval(self._verify_interval)
 
-    def beat(self) -> None:
+    def resume_pings(self) -> None:
         """Something is wrong: from now on ping by ping."""
-        if not self._beating and not self._told_by_exchange:
-            self._beating = True
-            self._pulse()
+        if not self._pinging and not self._exchange_pings:
+            self._pinging = True
+            self._send_pings()
 
-    def _pulse(self) -> None:
-        self._beating = self._stormy()
-        until = self._network.now if self._beating else self._until()
-        for pipe in list(self._network.pipes.values()):
-            if pipe.ready and not pipe.dead and not self._is_frozen(pipe):
-                self._life.on_ping(pipe.number, until)
-        if self._beating:
-            self._later(_PING, self._pulse)
-        elif self._quiet_until() > self._network.now + SEASON:
-            self._prove_every(_CALM_PROOFS)
+    def _send_pings(self) -> None:
+        self._pinging = self._faults_possible()
+        ping_until = self._network.now if self._pinging else self._ping_until()
+        for connection in list(self._network.connections.values()):
+            if connection.handshake_done and not connection.dead and not self._is_frozen(connection):
+                self._lifecycle.on_ping(connection.number, ping_until)
+        if self._pinging:
+            self._call_later(_PING_INTERVAL, self._send_pings)
+        elif self._next_fault_at() > self._network.now + FAULT_LEAD_SECONDS:
+            self._set_verify_interval(_IDLE_VERIFY_INTERVAL)
 
-    def _until(self) -> float:
-        return max(self._network.now, self._quiet_until())
+    def _ping_until(self) -> float:
+        return max(self._network.now, self._next_fault_at())
 
-    def _prove_every(self, seconds: float) -> None:
+    def _set_verify_interval(self, seconds: float) -> None:
         object.__setattr__(
-            self._rules, "health_check_interval", seconds
+            self._settings, "health_check_interval", seconds
         )  # frozen, so that nobody does it but for sparing
 
-    def _is_frozen(self, pipe: Pipe) -> bool:
-        return pipe.at_exchange is None or self._network.exchange.is_silent(pipe.at_exchange)
+    def _is_frozen(self, connection: SimulatedConnection) -> bool:
+        return connection.exchange_number is None or self._network.exchange.is_silent(connection.exchange_number)

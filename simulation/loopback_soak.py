@@ -26,160 +26,160 @@ from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
 from binance_margin_stream.stream.protocol.actions import StatusChange
 from binance_margin_stream.stream.settings import StreamSettings
-from simulation.delivery_checker import Ledger, Sent
-from simulation.fault_catalog import CALLS, FATAL, HANDSHAKES, SUBSCRIBES
-from simulation.fault_injector import PROMPT
-from simulation.plan import Strike, plan_of
-from simulation.result import Outcome
-from simulation.soak import Report
+from simulation.delivery_checker import DeliveryChecker, PlayedEvent
+from simulation.fault_catalog import FATAL_FAULTS, HANDSHAKE_FAULTS, REST_FAULTS, SUBSCRIBE_FAULTS
+from simulation.fault_injector import IMMEDIATE_FAULTS
+from simulation.plan import PlannedFault, make_plan
+from simulation.result import SimulationResult
+from simulation.soak import SoakReport
 from simulation.violation import Violation
 
 __all__ = ["main"]
 
 ACCOUNTS = (CROSS, *map(isolated, ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT", "DOGEUSDT")))
-RULES = StreamSettings(
+SETTINGS = StreamSettings(
     token_validity=60, connection_max_age=90, connection_age_jitter=20, idle_timeout=12, backoff_max=5
 )
-_CLOCK_ALLOWANCE_MS = 6_000
-_LONGEST_PAUSE = 4.0
-_STORM_OVER = 3600.0
-_CALM = 15.0
-_LONGEST_WAIT = 3
-_WITHIN = 120.0
-_IN_PLACE = {"half-open": "freeze", "refuse": "5xx", "wrong certificate": "5xx", "delete the key": "expire"}
+_CLOCK_TOLERANCE_MS = 6_000
+_MAX_PAUSE = 4.0
+_BURST_GAP = 3600.0
+_IDLE_SECONDS = 15.0
+_MAX_RETRY_AFTER = 3
+_RECOVERY_DEADLINE = 120.0
+_SUBSTITUTES = {"half-open": "freeze", "refuse": "5xx", "wrong certificate": "5xx", "delete the key": "expire"}
 """What stands for a strike that a server on loopback cannot bring about, or that this way in does not know."""
 
 
-def faults_of(strike: Strike) -> Iterator[tuple[Fault, int]]:
+def make_faults(planned: PlannedFault) -> Iterator[tuple[Fault, int]]:
     """What a strike is on a real server, and how often each part of it strikes."""
-    dice = random.Random(strike.dice)
-    name = _IN_PLACE.get(strike.name, strike.name)
-    times = 1 + strike.dice % 3
-    if name in PROMPT:
-        yield PROMPT[name](dice), 1
+    rng = random.Random(planned.seed)
+    name = _SUBSTITUTES.get(planned.name, planned.name)
+    times = 1 + planned.seed % 3
+    if name in IMMEDIATE_FAULTS:
+        yield IMMEDIATE_FAULTS[name](rng), 1
     if name == "expire":
         yield faults.ExpireCredentials("all"), 1
     if name == "duplicate":
         yield faults.DuplicateEvent(), 1
     if name == "reset":
         yield faults.DropConnections("reset"), 1
-    for kinds in (CALLS, HANDSHAKES, SUBSCRIBES):
+    for kinds in (REST_FAULTS, HANDSHAKE_FAULTS, SUBSCRIBE_FAULTS):
         if name in kinds:
-            fault = kinds[name](dice)
+            fault = kinds[name](rng)
             limited = isinstance(fault, faults.StaticResponse | faults.RefuseHandshake) and fault.status in (
                 418,
                 429,
                 403,
             )
-            yield _short(fault) if limited else fault, times
+            yield _shorten_wait(fault) if limited else fault, times
 
 
-def _short(fault: Fault) -> Fault:
+def _shorten_wait(fault: Fault) -> Fault:
     """A refusal whose wait fits into the run."""
-    wait = (("Retry-After", str(_LONGEST_WAIT)),)
+    wait = (("Retry-After", str(_MAX_RETRY_AFTER)),)
     if isinstance(fault, faults.RefuseHandshake):
         return faults.RefuseHandshake(429, wait)
-    return faults.too_many_requests(_LONGEST_WAIT)
+    return faults.too_many_requests(_MAX_RETRY_AFTER)
 
 
-class Run:
+class SoakRun:
     """One run: who sends, who strikes, who reads, and the ledger between them."""
 
-    def __init__(self, exchange: Sandbox, accounts: tuple[Account, ...], first: int) -> None:
-        self.outcome = Outcome(first, Ledger().figures, Report().struck)
+    def __init__(self, exchange: Sandbox, accounts: tuple[Account, ...], first_seed: int) -> None:
+        self.result = SimulationResult(first_seed, DeliveryChecker().totals, SoakReport().fault_counts)
         self._exchange = exchange
         self._accounts = accounts
-        self._first = first
-        self._ledger = Ledger(slack=_CLOCK_ALLOWANCE_MS)
-        self.outcome.figures = self._ledger.figures
+        self._first_seed = first_seed
+        self._delivery_checker = DeliveryChecker(tolerance_ms=_CLOCK_TOLERANCE_MS)
+        self.result.totals = self._delivery_checker.totals
         self._lock = threading.Lock()
         self._numbers = count(1)
-        self._seen: set[int] = set()
-        self._calm_since = 0.0
+        self._received: set[int] = set()
+        self._last_fault_at = 0.0
         self._down_since: float | None = None
         self.violations: list[str] = []
 
-    def changed(self, change: StatusChange) -> None:
+    def on_change(self, change: StatusChange) -> None:
         """Measure how long the stream takes to live again."""
         if change.name == "recovering" and self._down_since is None:
             self._down_since = time.monotonic()
         elif change.name == "live" and self._down_since is not None:
-            took = time.monotonic() - max(self._down_since, min(self._calm_since, time.monotonic()))
-            self.outcome.longest_recovery = max(self.outcome.longest_recovery, took)
+            elapsed = time.monotonic() - max(self._down_since, min(self._last_fault_at, time.monotonic()))
+            self.result.longest_recovery = max(self.result.longest_recovery, elapsed)
             self._down_since = None
 
-    def send(self, account: Account) -> int:
+    def send_event(self, account: Account) -> int:
         """One event; the ledger knows of it before it leaves."""
         with self._lock:
             number, at = next(self._numbers), self._exchange.now
             # A fault may repeat any event: how often one was sent is not known here, only that it was.
-            self._ledger.send(account, "order", Sent(number, at, 1, required=True))
+            self._delivery_checker.record_sent(account, "order", PlayedEvent(number, at, 1, required=True))
         event = {"e": "balanceUpdate", "E": at, "a": "USDT", "d": str(number), "T": at}
         self._exchange.send_event(event, account.symbol or "cross")
         return number
 
-    def trade(self, done: threading.Event) -> None:
+    def send_events(self, done: threading.Event) -> None:
         """Events in bursts and pauses, until told to stop."""
-        dice = random.Random(self._first)
-        while not done.wait(dice.expovariate(20)):
-            for _ in range(dice.choice((1, 1, 1, 5))):
-                self.send(dice.choice(self._accounts))
+        rng = random.Random(self._first_seed)
+        while not done.wait(rng.expovariate(20)):
+            for _ in range(rng.choice((1, 1, 1, 5))):
+                self.send_event(rng.choice(self._accounts))
 
-    def strike(self, done: threading.Event) -> None:
+    def inject_faults(self, done: threading.Event) -> None:
         """The strikes of one month after the other."""
-        for seed in count(self._first):
+        for seed in count(self._first_seed):
             before = 0.0
-            for strike in plan_of(seed).strikes:
-                if strike.name in (*FATAL, "duplicate", "not found", "retire"):
+            for planned in make_plan(seed).faults:
+                if planned.name in (*FATAL_FAULTS, "duplicate", "not found", "retire"):
                     continue
-                pause = max(0.0, strike.at - before)
-                if pause > _STORM_OVER:
+                pause = max(0.0, planned.at - before)
+                if pause > _BURST_GAP:
                     self._exchange.clear_faults()
-                if done.wait(_CALM if pause > _STORM_OVER else min(_LONGEST_PAUSE, pause)):
+                if done.wait(_IDLE_SECONDS if pause > _BURST_GAP else min(_MAX_PAUSE, pause)):
                     return
-                before = strike.at
-                self._strike(strike)
+                before = planned.at
+                self._inject_fault(planned)
 
-    def _strike(self, strike: Strike) -> None:
-        self.outcome.struck[strike.name] += 1
-        self._calm_since = time.monotonic()
+    def _inject_fault(self, planned: PlannedFault) -> None:
+        self.result.fault_counts[planned.name] += 1
+        self._last_fault_at = time.monotonic()
         with self._lock:
             for account in self._accounts:
-                self._ledger.hurt(account, self._exchange.now)
-        for fault, times in faults_of(strike):
+                self._delivery_checker.mark_possible_loss(account, self._exchange.now)
+        for fault, times in make_faults(planned):
             self._exchange.inject_fault(fault, times=times)
 
-    async def read(self, stream: AsyncMarginStream) -> None:
+    async def consume(self, stream: AsyncMarginStream) -> None:
         """Take what comes, and judge it."""
         async for item in stream:
-            with self._lock, self._noting():
+            with self._lock, self._collect_violations():
                 if isinstance(item, StreamGap):
-                    self._ledger.gap(item)
+                    self._delivery_checker.record_gap(item)
                 elif isinstance(item, BalanceUpdate):
-                    self._seen.add(int(item.delta))
-                    self._ledger.arrive(item.account, "order", int(item.delta))
+                    self._received.add(int(item.delta))
+                    self._delivery_checker.record_received(item.account, "order", int(item.delta))
 
-    async def until_live(self) -> None:
+    async def wait_until_live(self) -> None:
         """After the last strike, every account is heard of within two minutes."""
-        deadline = time.monotonic() + _WITHIN
+        deadline = time.monotonic() + _RECOVERY_DEADLINE
         waiting = set(self._accounts)
         while waiting and time.monotonic() < deadline:
-            probes = {account: await asyncio.to_thread(self.send, account) for account in waiting}
+            probes = {account: await asyncio.to_thread(self.send_event, account) for account in waiting}
             await asyncio.sleep(1)
-            waiting = {account for account, number in probes.items() if number not in self._seen}
+            waiting = {account for account, number in probes.items() if number not in self._received}
         if waiting:
             self.violations.append(str(Violation(4, f"{sorted(map(str, waiting))} are quiet")))
 
-    def settle(self) -> None:
+    def check_outstanding(self) -> None:
         """Everything is there that can come."""
-        with self._noting():
-            self._ledger.settle()
+        with self._collect_violations():
+            self._delivery_checker.check_outstanding()
 
-    def _noting(self) -> suppress:
-        return _Noting(self.violations)
+    def _collect_violations(self) -> suppress:
+        return _ViolationCollector(self.violations)
 
 
-class _Noting(suppress):
+class _ViolationCollector(suppress):
     """Keeps violations and goes on."""
 
     def __init__(self, violations: list[str]) -> None:
@@ -192,31 +192,31 @@ class _Noting(suppress):
         return isinstance(error, Violation)
 
 
-async def follow(run: Run, exchange: Sandbox, accounts: tuple[Account, ...], seconds: float) -> object:
+async def run_stream(run: SoakRun, exchange: Sandbox, accounts: tuple[Account, ...], seconds: float) -> object:
     """Follow the accounts through the strikes."""
     done = threading.Event()
-    work = [threading.Thread(target=target, args=(done,)) for target in (run.trade, run.strike)]
+    threads = [threading.Thread(target=target, args=(done,)) for target in (run.send_events, run.inject_faults)]
     auth = ApiKeyAuth(exchange.api_key)
     async with AsyncMarginStream(
-        auth, accounts, endpoints=exchange.endpoints, settings=RULES, on_change=run.changed
+        auth, accounts, endpoints=exchange.endpoints, settings=SETTINGS, on_change=run.on_change
     ) as stream:
-        reader = asyncio.create_task(run.read(stream))
-        for thread in work:
+        reader = asyncio.create_task(run.consume(stream))
+        for thread in threads:
             thread.start()
         await asyncio.sleep(seconds)
         done.set()
         exchange.clear_faults()
-        for thread in work:
+        for thread in threads:
             await asyncio.to_thread(thread.join)
-        await run.until_live()
+        await run.wait_until_live()
         await asyncio.sleep(1)
-        run.settle()
+        run.check_outstanding()
         health = stream.health
         reader.cancel()
     return health
 
 
-def busiest_minute(exchange: Sandbox) -> int:
+def peak_calls_per_minute(exchange: Sandbox) -> int:
     """The most REST calls in any minute."""
     minutes = [call.time // 60_000 for call in exchange.rest_log]
     return max(map(minutes.count, set(minutes)), default=0)
@@ -228,15 +228,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first month")
     parser.add_argument("--accounts", type=int, default=4)
-    asked = parser.parse_args()
-    accounts = ACCOUNTS[: asked.accounts]
+    arguments = parser.parse_args()
+    accounts = ACCOUNTS[: arguments.accounts]
     with Sandbox(rules=ExchangeRules(connection_attempt_limit=10_000, ping_interval_ms=5_000)) as exchange:
-        run = Run(exchange, accounts, asked.first)
-        health = asyncio.run(follow(run, exchange, accounts, asked.minutes * 60))
-        run.outcome.busiest_minute = busiest_minute(exchange)
-    report = Report()
-    report.add(run.outcome)
-    print(f"{asked.minutes:g} minutes over real sockets, {len(accounts)} accounts, strikes from seed {asked.first}")
+        run = SoakRun(exchange, accounts, arguments.first)
+        health = asyncio.run(run_stream(run, exchange, accounts, arguments.minutes * 60))
+        run.result.peak_calls_per_minute = peak_calls_per_minute(exchange)
+    report = SoakReport()
+    report.add(run.result)
+    print(
+        f"{arguments.minutes:g} minutes over real sockets, {len(accounts)} accounts, faults from seed {arguments.first}"
+    )
     print(report)
     print(health)
     for violation in run.violations[:5]:

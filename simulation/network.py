@@ -13,29 +13,39 @@ from binance_margin_stream.sandbox.messages import Abort, Accepted, Close, Frame
 
 T = TypeVar("T")
 
-__all__ = ["EPOCH", "Client", "Network", "Pipe"]
+__all__ = ["EPOCH_MS", "Network", "NetworkListener", "SimulatedConnection"]
 
-EPOCH = 1_577_836_800_000
+EPOCH_MS = 1_577_836_800_000
 """When every month begins: long past, so that no clock of this machine can play a part."""
 
-_SILENCE_SEEN = 80.0
-_SLOW = 4.0
+_PONG_TIMEOUT = 80.0
+_MAX_SLOW_DELAY = 4.0
 
 
-class Pipe:
+class SimulatedConnection:
     """One TCP connection. Frames of one direction arrive in the order in which they were sent."""
 
-    __slots__ = ("at_exchange", "closed", "dead", "down_at", "number", "over", "ready", "truncate_until", "up_at")
+    __slots__ = (
+        "closed_by_client",
+        "dead",
+        "downlink_busy_until",
+        "exchange_number",
+        "handshake_done",
+        "known_closed",
+        "number",
+        "truncate_until",
+        "uplink_busy_until",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.at_exchange: int | None = None
-        self.up_at = self.down_at = 0.0
-        self.closed = False
+        self.exchange_number: int | None = None
+        self.uplink_busy_until = self.downlink_busy_until = 0.0
+        self.closed_by_client = False
         """The client has closed it."""
-        self.ready = False
+        self.handshake_done = False
         """The handshake is done."""
-        self.over = False
+        self.known_closed = False
         """The client knows that it is gone."""
         self.dead = False
         """Nothing passes any more, and nobody is told."""
@@ -45,16 +55,16 @@ class Pipe:
     @property
     def is_open(self) -> bool:
         """Whether the client believes in it."""
-        return not (self.closed or self.over)
+        return not (self.closed_by_client or self.known_closed)
 
 
-class Client(Protocol):
+class NetworkListener(Protocol):
     """What the network delivers to."""
 
-    def frame(self, pipe: Pipe, frame: Frame) -> None:
+    def on_frame(self, connection: SimulatedConnection, frame: Frame) -> None:
         """A frame arrived."""
 
-    def handshake(self, pipe: Pipe, answer: Response | None) -> None:
+    def on_handshake(self, connection: SimulatedConnection, response: Response | None) -> None:
         """The handshake was answered: refused, or accepted with None."""
 
 
@@ -62,152 +72,152 @@ class Network:
     """Carries requests and frames between one client and the exchange, under the clock of the month."""
 
     def __init__(
-        self, rules: ExchangeRules, dice: random.Random, at: Callable[[float, Callable[[], None]], None]
+        self, rules: ExchangeRules, rng: random.Random, call_at: Callable[[float, Callable[[], None]], None]
     ) -> None:
-        self.exchange = Exchange(rules, dice)
+        self.exchange = Exchange(rules, rng)
         self.user = self.exchange.add_user()
         self.now = 0.0
         self.slow_until = 0.0
-        self.pipes: dict[int, Pipe] = {}
-        self.ended: Callable[[Pipe], None] = lambda pipe: None
+        self.connections: dict[int, SimulatedConnection] = {}
+        self.on_connection_ending: Callable[[SimulatedConnection], None] = lambda connection: None
         """Called when the exchange, or the network, is about to end a connection."""
-        self.told: Callable[[Pipe, Text], None] = lambda pipe, frame: None
+        self.on_text: Callable[[SimulatedConnection, Text], None] = lambda connection, frame: None
         """Called with each text that the exchange sends."""
-        self._dice = dice
-        self._at = at
-        self._client: Client | None = None
-        self._by_exchange: dict[int, Pipe] = {}
+        self._rng = rng
+        self._call_at = call_at
+        self._listener: NetworkListener | None = None
+        self._by_exchange_number: dict[int, SimulatedConnection] = {}
 
-    def serve(self, client: Client) -> None:
+    def attach(self, listener: NetworkListener) -> None:
         """Deliver to this client."""
-        self._client = client
+        self._listener = listener
 
     @property
-    def milliseconds(self) -> int:
+    def epoch_ms(self) -> int:
         """The exchange's time."""
-        return EPOCH + round(self.now * 1000)
+        return EPOCH_MS + round(self.now * 1000)
 
-    def delay(self) -> float:
+    def sample_delay(self) -> float:
         """How long something is under way: some milliseconds, or seconds where the network is slow."""
-        if self.now < self.slow_until and self._dice.random() < 0.3:
-            return self._dice.uniform(0.1, _SLOW)
-        return self._dice.uniform(0.002, 0.12)
+        if self.now < self.slow_until and self._rng.random() < 0.3:
+            return self._rng.uniform(0.1, _MAX_SLOW_DELAY)
+        return self._rng.uniform(0.002, 0.12)
 
     def advance(self) -> None:
         """Let happen at the exchange what is due."""
-        self.exchange.advance(self.milliseconds)
-        self.pump()
+        self.exchange.advance(self.epoch_ms)
+        self.flush_outputs()
 
-    def pump(self) -> None:
+    def flush_outputs(self) -> None:
         """Send what the exchange has to say."""
         for number, frame in self.exchange.take_outputs():
-            pipe = self._by_exchange.get(number)
-            if pipe is not None:
-                self._down(pipe, frame)
+            connection = self._by_exchange_number.get(number)
+            if connection is not None:
+                self._send_to_client(connection, frame)
 
-    def connect(self, pipe: Pipe, target: str, fault: DeferredFault | None) -> None:
+    def connect(self, connection: SimulatedConnection, target: str, fault: DeferredFault | None) -> None:
         """Begin a handshake."""
-        self.pipes[pipe.number] = pipe
-        self._at(self.now + self.delay(), lambda: self._handshake(pipe, target, fault))
+        self.connections[connection.number] = connection
+        self._call_at(self.now + self.sample_delay(), lambda: self._process_handshake(connection, target, fault))
 
-    def send(self, pipe: Pipe, frame: Frame, fault: DeferredFault | None = None) -> None:
+    def send(self, connection: SimulatedConnection, frame: Frame, fault: DeferredFault | None = None) -> None:
         """Send a frame to the exchange."""
-        pipe.up_at = max(pipe.up_at, self.now + self.delay())
-        self._at(pipe.up_at, lambda: self._receive(pipe, frame, fault))
+        connection.uplink_busy_until = max(connection.uplink_busy_until, self.now + self.sample_delay())
+        self._call_at(connection.uplink_busy_until, lambda: self._deliver_to_exchange(connection, frame, fault))
 
-    def close(self, pipe: Pipe) -> None:
+    def close(self, connection: SimulatedConnection) -> None:
         """The client ends a connection."""
-        pipe.closed = True
-        self.pipes.pop(pipe.number, None)
-        if not pipe.dead:
-            self._at(self.now + self.delay(), lambda: self.forget(pipe))
+        connection.closed_by_client = True
+        self.connections.pop(connection.number, None)
+        if not connection.dead:
+            self._call_at(self.now + self.sample_delay(), lambda: self.on_client_gone(connection))
 
-    def forget(self, pipe: Pipe) -> None:
+    def on_client_gone(self, connection: SimulatedConnection) -> None:
         """The exchange notices that a client is gone."""
-        if pipe.at_exchange is not None:
-            self.exchange.on_disconnected(pipe.at_exchange, self.milliseconds)
-            self._by_exchange.pop(pipe.at_exchange, None)
-            self.pump()
+        if connection.exchange_number is not None:
+            self.exchange.on_disconnected(connection.exchange_number, self.epoch_ms)
+            self._by_exchange_number.pop(connection.exchange_number, None)
+            self.flush_outputs()
 
-    def rest(self, request: Request, fault: DeferredFault | None) -> Response:
+    def call_rest(self, request: Request, fault: DeferredFault | None) -> Response:
         """Make a call that has arrived; the fault strikes it and nothing else."""
-        answer = self._struck(fault, lambda: self.exchange.handle_rest(request, self.milliseconds))
-        self.pump()
-        return answer
+        response = self._with_fault(fault, lambda: self.exchange.handle_rest(request, self.epoch_ms))
+        self.flush_outputs()
+        return response
 
-    def cut(self, pipe: Pipe) -> None:
+    def reset(self, connection: SimulatedConnection) -> None:
         """Reset a connection: both sides notice, and what was under way is lost."""
-        self.ended(pipe)
-        pipe.dead = True
-        self._at(self.now + self.delay(), lambda: self._over(pipe, Abort("reset")))
-        self.forget(pipe)
+        self.on_connection_ending(connection)
+        connection.dead = True
+        self._call_at(self.now + self.sample_delay(), lambda: self._notify_closed(connection, Abort("reset")))
+        self.on_client_gone(connection)
 
-    def half_open(self, pipe: Pipe) -> None:
+    def make_half_open(self, connection: SimulatedConnection) -> None:
         """Let nothing pass any more; the exchange notices after its pings, the client has to notice by itself."""
-        self.ended(pipe)
-        pipe.dead = True
-        self._at(self.now + _SILENCE_SEEN, lambda: self.forget(pipe))
+        self.on_connection_ending(connection)
+        connection.dead = True
+        self._call_at(self.now + _PONG_TIMEOUT, lambda: self.on_client_gone(connection))
 
-    def _handshake(self, pipe: Pipe, target: str, fault: DeferredFault | None) -> None:
-        if pipe.closed:
+    def _process_handshake(self, connection: SimulatedConnection, target: str, fault: DeferredFault | None) -> None:
+        if connection.closed_by_client:
             return
         request = Request("GET", target)
-        found = self._struck(fault, lambda: self.exchange.handle_handshake(request, self.milliseconds))
-        self.pump()
-        if isinstance(found, Accepted):
-            pipe.at_exchange = found.connection_id
-            self._by_exchange[found.connection_id] = pipe
-        pipe.down_at = self.now + self.delay() + found.delay_ms / 1000
-        refusal = found if isinstance(found, Response) else None
-        self._at(pipe.down_at, lambda: self._answered(pipe, refusal))
+        response = self._with_fault(fault, lambda: self.exchange.handle_handshake(request, self.epoch_ms))
+        self.flush_outputs()
+        if isinstance(response, Accepted):
+            connection.exchange_number = response.connection_id
+            self._by_exchange_number[response.connection_id] = connection
+        connection.downlink_busy_until = self.now + self.sample_delay() + response.delay_ms / 1000
+        refusal = response if isinstance(response, Response) else None
+        self._call_at(connection.downlink_busy_until, lambda: self._on_handshake_response(connection, refusal))
 
-    def _answered(self, pipe: Pipe, refusal: Response | None) -> None:
-        if self._client is not None and pipe.is_open and not pipe.dead:
-            self._client.handshake(pipe, refusal)
+    def _on_handshake_response(self, connection: SimulatedConnection, refusal: Response | None) -> None:
+        if self._listener is not None and connection.is_open and not connection.dead:
+            self._listener.on_handshake(connection, refusal)
 
-    def _receive(self, pipe: Pipe, frame: Frame, fault: DeferredFault | None) -> None:
-        if pipe.dead or pipe.at_exchange is None:
+    def _deliver_to_exchange(self, connection: SimulatedConnection, frame: Frame, fault: DeferredFault | None) -> None:
+        if connection.dead or connection.exchange_number is None:
             return
-        number = pipe.at_exchange
-        self._struck(fault, lambda: self.exchange.receive(number, frame, self.milliseconds))
-        self.pump()
+        number = connection.exchange_number
+        self._with_fault(fault, lambda: self.exchange.receive(number, frame, self.epoch_ms))
+        self.flush_outputs()
 
-    def _struck(self, fault: DeferredFault | None, what: Callable[[], T]) -> T:
+    def _with_fault(self, fault: DeferredFault | None, action: Callable[[], T]) -> T:
         if fault is None:
-            return what()
-        self.exchange.inject_fault(fault, self.milliseconds)
+            return action()
+        self.exchange.inject_fault(fault, self.epoch_ms)
         try:
-            return what()
+            return action()
         finally:
             self.exchange.clear_faults()
 
-    def _down(self, pipe: Pipe, frame: Frame) -> None:
+    def _send_to_client(self, connection: SimulatedConnection, frame: Frame) -> None:
         if isinstance(frame, Close | Abort):
-            self.ended(pipe)
+            self.on_connection_ending(connection)
         elif isinstance(frame, Text):
-            self.told(pipe, frame)
-            if self.now < pipe.truncate_until and '"E":' in frame.text:
-                pipe.truncate_until = 0.0
+            self.on_text(connection, frame)
+            if self.now < connection.truncate_until and '"E":' in frame.text:
+                connection.truncate_until = 0.0
                 frame = Text(frame.text[: len(frame.text) // 2])
         if frame == Abort("reset"):
-            self._at(self.now + self.delay(), lambda: self._over(pipe, frame))
+            self._call_at(self.now + self.sample_delay(), lambda: self._notify_closed(connection, frame))
             return
-        pipe.down_at = max(pipe.down_at, self.now + self.delay())
-        self._at(pipe.down_at, lambda: self._arrive(pipe, frame))
+        connection.downlink_busy_until = max(connection.downlink_busy_until, self.now + self.sample_delay())
+        self._call_at(connection.downlink_busy_until, lambda: self._deliver_to_client(connection, frame))
 
-    def _arrive(self, pipe: Pipe, frame: Frame) -> None:
-        if pipe.dead or not pipe.is_open or self._client is None:
+    def _deliver_to_client(self, connection: SimulatedConnection, frame: Frame) -> None:
+        if connection.dead or not connection.is_open or self._listener is None:
             return
         if isinstance(frame, Close | Abort):
-            self._over(pipe, frame)
+            self._notify_closed(connection, frame)
         elif isinstance(frame, Ping):
-            self.send(pipe, Pong(frame.data))
-            self._client.frame(pipe, frame)
+            self.send(connection, Pong(frame.data))
+            self._listener.on_frame(connection, frame)
         else:
-            self._client.frame(pipe, frame)
+            self._listener.on_frame(connection, frame)
 
-    def _over(self, pipe: Pipe, frame: Frame) -> None:
-        if pipe.is_open and self._client is not None:
-            pipe.over = True
-            self.pipes.pop(pipe.number, None)
-            self._client.frame(pipe, frame)
+    def _notify_closed(self, connection: SimulatedConnection, frame: Frame) -> None:
+        if connection.is_open and self._listener is not None:
+            connection.known_closed = True
+            self.connections.pop(connection.number, None)
+            self._listener.on_frame(connection, frame)

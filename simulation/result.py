@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from simulation.delivery_checker import Figures
+from simulation.delivery_checker import Totals
 from simulation.violation import Violation
 
-__all__ = ["Outcome"]
+__all__ = ["SimulationResult"]
 
 
 @dataclass
-class Outcome:
+class SimulationResult:
     """What came of a month."""
 
     seed: int
-    figures: Figures
-    struck: Counter[str]
+    totals: Totals
+    fault_counts: Counter[str]
     steps: int = 0
-    seconds: float = 0.0
+    cpu_seconds: float = 0.0
     """Of processor time."""
     longest_recovery: float = 0.0
-    busiest_minute: int = 0
+    peak_calls_per_minute: int = 0
     violation: Violation | None = None
     trace: list[str] = field(default_factory=list)

@@ -15,82 +15,90 @@ from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
 from binance_margin_stream.stream.protocol.actions import GapReason, State, StatusChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
-from simulation.active_faults import Weather
-from simulation.delivery_checker import Ledger, Sent
-from simulation.driver import Shell, endpoints_of
-from simulation.expected_gaps import Hurts
-from simulation.fault_injector import Striker
-from simulation.idle_speedup import SEASON, Calm
-from simulation.limit_checker import Limits, check_memory
-from simulation.network import EPOCH, Network
-from simulation.plan import Emission, Plan, Strike
-from simulation.result import Outcome
+from simulation.active_faults import ActiveFaults
+from simulation.delivery_checker import DeliveryChecker, PlayedEvent
+from simulation.driver import Driver, make_endpoints
+from simulation.expected_gaps import ExpectedGaps
+from simulation.fault_injector import SimulatedFaultInjector
+from simulation.idle_speedup import FAULT_LEAD_SECONDS, IdleSpeedup
+from simulation.limit_checker import LimitChecker, check_memory
+from simulation.network import EPOCH_MS, Network
+from simulation.plan import PlannedEvent, PlannedFault, ScenarioPlan
+from simulation.result import SimulationResult
 from simulation.violation import Violation
 
-__all__ = ["Month"]
+__all__ = ["SimulatedMonth"]
 
-_WITHIN = 120.0
-_SETTLED = 30.0
-_FATAL_WITHIN = 60.0
-_PATIENCE = 14_400.0
-_MEMORY_EVERY = 32
-_EVENTS_THEN = 8
+_RECOVERY_DEADLINE = 120.0
+_PROBE_DEADLINE = 30.0
+_FATAL_DEADLINE = 60.0
+_TRIGGER_TIMEOUT = 14_400.0
+_MEMORY_CHECK_STEPS = 32
+_EVENTS_AFTER_FAULT = 8
 
 
-class Month:
+class SimulatedMonth:
     """Plays a plan. The first violation ends it."""
 
-    def __init__(self, plan: Plan, *, trace: bool = False) -> None:
+    def __init__(self, plan: ScenarioPlan, *, trace: bool = False) -> None:
         self._plan = plan
-        self._dice = random.Random(plan.seed + 1)
-        self._rules = replace(plan.rules)
+        self._rng = random.Random(plan.seed + 1)
+        self._settings = replace(plan.settings)
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._serial = count(1)
-        self._tracing = trace
+        self._is_tracing = trace
         self._trace: list[str] = []
-        exchange = replace(plan.exchange, ping_interval_ms=plan.exchange.ping_interval_ms if plan.pings else 10**12)
-        self._network = Network(exchange, random.Random(plan.seed + 2), self._at)
-        self._weather = Weather(self._dice, lambda: self._network.now)
-        self._limits = Limits(plan.rules, exchange)
-        self._ledger = Ledger(
-            frozenset({"notice"}) if plan.way == "V2 and risk" else frozenset(),
-            slack=round(plan.rules.latency_allowance * 1000),
+        exchange_rules = replace(
+            plan.exchange_rules,
+            ping_interval_ms=plan.exchange_rules.ping_interval_ms if plan.exchange_pings else 10**12,
         )
-        self._life: Lifecycle[Event] = Lifecycle(
-            plan.feeds, settings=self._rules, jitter=random.Random(plan.seed + 3).uniform, to_epoch_ms=self._wall
+        self._network = Network(exchange_rules, random.Random(plan.seed + 2), self._call_at)
+        self._active_faults = ActiveFaults(self._rng, lambda: self._network.now)
+        self._limit_checker = LimitChecker(plan.settings, exchange_rules)
+        self._delivery_checker = DeliveryChecker(
+            frozenset({"notice"}) if plan.source_name == "V2 and risk" else frozenset(),
+            tolerance_ms=round(plan.settings.latency_allowance * 1000),
         )
-        self._shell = Shell(
-            self._life,
+        self._lifecycle: Lifecycle[Event] = Lifecycle(
+            plan.feeds,
+            settings=self._settings,
+            jitter=random.Random(plan.seed + 3).uniform,
+            to_epoch_ms=self._to_epoch_ms,
+        )
+        self._driver = Driver(
+            self._lifecycle,
             self._network,
-            endpoints=endpoints_of(exchange),
-            weather=self._weather,
-            limits=self._limits,
-            later=self._later,
-            open_timeout=plan.rules.open_timeout,
-            signs=exchange.signature_policy == "required",
+            endpoints=make_endpoints(exchange_rules),
+            active_faults=self._active_faults,
+            limit_checker=self._limit_checker,
+            call_later=self._call_later,
+            open_timeout=plan.settings.open_timeout,
+            sign_requests=exchange_rules.signature_policy == "required",
         )
-        hurts = Hurts(self._life, self._network, self._ledger, self._wall)
-        self._striker = Striker(plan, self._network, self._weather, hurts)
-        self._network.ended = hurts.all_on
-        self._network.told = hurts.told
-        self._weather.due = self._occasion
-        self._shell.changed = self._changed
-        self._strikes = list(plan.strikes)
-        self._calm = Calm(
-            self._life,
+        expected_gaps = ExpectedGaps(self._lifecycle, self._network, self._delivery_checker, self._to_epoch_ms)
+        self._fault_injector = SimulatedFaultInjector(plan, self._network, self._active_faults, expected_gaps)
+        self._network.on_connection_ending = expected_gaps.mark_connection
+        self._network.on_text = expected_gaps.observe
+        self._active_faults.on_due = self._on_trigger
+        self._driver.on_change = self._on_change
+        self._remaining_faults = list(plan.faults)
+        self._idle_speedup = IdleSpeedup(
+            self._lifecycle,
             self._network,
-            self._rules,
-            stormy=self._is_stormy,
-            quiet_until=self._quiet_until,
-            later=self._later,
-            told_by_exchange=plan.pings,
+            self._settings,
+            faults_possible=self._faults_possible,
+            next_fault_at=self._next_fault_at,
+            call_later=self._call_later,
+            exchange_pings=plan.exchange_pings,
         )
-        self._weather.opened = self._calm.opened
-        self._ordering = [account for account, chain in plan.feeds if chain[0].name != "risk"]
-        self._coming = 0
+        self._active_faults.on_open = self._idle_speedup.on_open
+        self._order_accounts = [account for account, chain in plan.feeds if chain[0].name != "risk"]
+        self._delayed_faults = 0
         self._down_since: float | None = 0.0
-        self.outcome = Outcome(plan.seed, self._ledger.figures, self._weather.struck, trace=self._trace)
+        self.result = SimulationResult(
+            plan.seed, self._delivery_checker.totals, self._active_faults.fault_counts, trace=self._trace
+        )
 
     # the clock
 
@@ -98,54 +106,54 @@ class Month:
     def _now(self) -> float:
         return self._network.now
 
-    def _wall(self, at: float) -> int:
-        return EPOCH + round((at + self._plan.skew) * 1000)
+    def _to_epoch_ms(self, at: float) -> int:
+        return EPOCH_MS + round((at + self._plan.clock_skew) * 1000)
 
-    def _at(self, when: float, what: Callable[[], None]) -> None:
-        heapq.heappush(self._heap, (when, next(self._order), what))
+    def _call_at(self, when: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (when, next(self._order), action))
 
-    def _later(self, seconds: float, what: Callable[[], None]) -> None:
-        self._at(self._network.now + seconds, what)
+    def _call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        self._call_at(self._network.now + seconds, action)
 
-    def play(self) -> Outcome:
+    def run(self) -> SimulationResult:
         """Play the month to its end, or to the first violation."""
         try:
-            self._prepare()
-            self._run(self._plan.lasts)
+            self._schedule_plan()
+            self._run_until(self._plan.duration)
             self._finish()
         except Violation as violation:
-            self.outcome.violation = violation
+            self.result.violation = violation
         except Exception as error:
-            self.outcome.violation = Violation(7, _line_of(error))
-        self.outcome.busiest_minute = self._limits.busiest_minute
-        return self.outcome
+            self.result.violation = Violation(7, _format_error(error))
+        self.result.peak_calls_per_minute = self._limit_checker.peak_calls_per_minute
+        return self.result
 
-    def _prepare(self) -> None:
-        for strike in self._strikes:
-            self._at(max(0.0, strike.at - SEASON), self._calm.season)
-            self._at(strike.at, partial(self._arm, strike))
-        for emission in self._plan.emissions:
-            self._at(emission.at, partial(self._emit, emission))
-        self._life.start(0.0)
-        self._shell.obey()
-        self._weather.troubled(0.0)
-        self._at(_WITHIN, lambda: self._look_after_trouble(0.0))
+    def _schedule_plan(self) -> None:
+        for planned in self._remaining_faults:
+            self._call_at(max(0.0, planned.at - FAULT_LEAD_SECONDS), self._idle_speedup.on_faults_near)
+            self._call_at(planned.at, partial(self._start_fault, planned))
+        for planned_event in self._plan.events:
+            self._call_at(planned_event.at, partial(self._send_event, planned_event))
+        self._lifecycle.start(0.0)
+        self._driver.run_actions()
+        self._active_faults.extend_fault_window(0.0)
+        self._call_at(_RECOVERY_DEADLINE, lambda: self._check_recovery(0.0))
 
-    def _is_stormy(self) -> bool:
-        trouble = self._now < self._weather.trouble_until + _WITHIN + _SETTLED
-        return self._is_waiting or trouble or self._down_since is not None
+    def _faults_possible(self) -> bool:
+        in_fault_window = self._now < self._active_faults.fault_window_end + _RECOVERY_DEADLINE + _PROBE_DEADLINE
+        return self._has_pending_faults or in_fault_window or self._down_since is not None
 
-    def _quiet_until(self) -> float:
-        return self._strikes[0].at if self._strikes else self._plan.lasts
+    def _next_fault_at(self) -> float:
+        return self._remaining_faults[0].at if self._remaining_faults else self._plan.duration
 
-    def _run(self, end: float) -> None:
-        life, network, heap = self._life, self._network, self._heap
-        deadline, wakeup = network.exchange.next_deadline, life.next_timer_at
-        while self._shell.failed is None:
+    def _run_until(self, end: float) -> None:
+        lifecycle, network, heap = self._lifecycle, self._network, self._heap
+        deadline, wakeup = network.exchange.next_deadline, lifecycle.next_timer_at
+        while self._driver.failure is None:
             at = heap[0][0] if heap else end
             wake, due = wakeup(), deadline()
             following = at if wake is None or at <= wake else wake
-            exchange = end if due is None else (due - EPOCH) / 1000
+            exchange = end if due is None else (due - EPOCH_MS) / 1000
             if min(following, exchange) >= end:
                 break
             if exchange < following:
@@ -156,185 +164,192 @@ class Month:
                 heapq.heappop(heap)[2]()
             else:
                 network.now = max(network.now, following)
-                life.on_timer(network.now)
+                lifecycle.on_timer(network.now)
             self._after_step()
-        network.now = max(network.now, end) if self._shell.failed is None else network.now
+        network.now = max(network.now, end) if self._driver.failure is None else network.now
 
     def _after_step(self) -> None:
-        if self._life.actions:
-            self._shell.obey()
-        if self._now >= self._striker.stalled_until:
+        if self._lifecycle.actions:
+            self._driver.run_actions()
+        if self._now >= self._fault_injector.stalled_until:
             self._consume()
-        self.outcome.steps += 1
-        if self.outcome.steps % _MEMORY_EVERY == 0:
-            check_memory(self._life, len(self._plan.feeds))
-        if self._life.state is State.LIVE:
+        self.result.steps += 1
+        if self.result.steps % _MEMORY_CHECK_STEPS == 0:
+            check_memory(self._lifecycle, len(self._plan.feeds))
+        if self._lifecycle.state is State.LIVE:
             if self._down_since is not None:
-                self._recovered(self._down_since)
+                self._on_recovered(self._down_since)
         elif self._down_since is None:
             self._down_since = self._now
-        elif self._is_calm() and self._shell.failed is None and self._striker.revoked_at is None:
+        elif self._is_recovery_due() and self._driver.failure is None and self._fault_injector.revoked_at is None:
             raise Violation(
-                4, f"{self._life.state.value} {self._now - self._weather.trouble_until:.0f} s after trouble"
+                4,
+                f"{self._lifecycle.state.value} {self._now - self._active_faults.fault_window_end:.0f} s after trouble",
             )
 
-    def _is_calm(self) -> bool:
-        return self._now > self._weather.trouble_until + _WITHIN and not self._is_waiting
+    def _is_recovery_due(self) -> bool:
+        return self._now > self._active_faults.fault_window_end + _RECOVERY_DEADLINE and not self._has_pending_faults
 
-    def _recovered(self, since: float) -> None:
-        took = self._now - max(since, min(self._weather.trouble_until, self._now))
-        self.outcome.longest_recovery = max(self.outcome.longest_recovery, took)
+    def _on_recovered(self, since: float) -> None:
+        elapsed = self._now - max(since, min(self._active_faults.fault_window_end, self._now))
+        self.result.longest_recovery = max(self.result.longest_recovery, elapsed)
         self._down_since = None
 
     # the consumer
 
     def _consume(self) -> None:
-        take = self._life.next_item
+        take = self._lifecycle.next_item
         while (item := take()) is not None:
             if isinstance(item, BalanceUpdate):
-                self._ledger.arrive(item.account, "order", int(item.delta))
+                self._delivery_checker.record_received(item.account, "order", int(item.delta))
             elif isinstance(item, UserLiabilityChange):
-                self._ledger.arrive(item.account, "notice", int(item.principal))
+                self._delivery_checker.record_received(item.account, "notice", int(item.principal))
             elif isinstance(item, StreamGap):
-                self._gap(item)
+                self._on_gap(item)
 
-    def _gap(self, gap: StreamGap) -> None:
-        self._note(f"gap {gap.account} {gap.since - EPOCH} to {gap.until - EPOCH} ms: {gap.reason}")
+    def _on_gap(self, gap: StreamGap) -> None:
+        self._add_to_trace(f"gap {gap.account} {gap.since - EPOCH_MS} to {gap.until - EPOCH_MS} ms: {gap.reason}")
         if gap.reason == GapReason.SLOW_CONSUMER:
-            self._ledger.hurt(gap.account, gap.until)
-        self._ledger.gap(gap)
+            self._delivery_checker.mark_possible_loss(gap.account, gap.until)
+        self._delivery_checker.record_gap(gap)
 
     # what is sent
 
-    def _emit(self, emission: Emission, *, probe: bool = False) -> None:
-        serial, wall = next(self._serial), self._network.milliseconds
-        if emission.kind == "notice":
-            upper = self._plan.exchange.margin_event_name_style == "upper"
+    def _send_event(self, planned_event: PlannedEvent, *, probe: bool = False) -> None:
+        serial, wall = next(self._serial), self._network.epoch_ms
+        if planned_event.kind == "notice":
+            upper = self._plan.exchange_rules.margin_event_name_style == "upper"
             event: dict[str, object] = {"e": "USER_LIABILITY_CHANGE" if upper else "userLiabilityChange", "E": wall}
             event |= {"a": "USDT", "t": "BORROW", "p": str(serial), "i": "0"}
         else:
             event = {"e": "balanceUpdate", "E": wall, "a": "USDT", "d": str(serial), "T": wall}
         copies = 1
-        if self._striker.duplicates:
-            self._striker.duplicates -= 1
+        if self._fault_injector.duplicates_left:
+            self._fault_injector.duplicates_left -= 1
             copies = 2
             self._network.exchange.inject_fault(faults.DuplicateEvent(), wall)
-        required = self._life.state is not State.CONNECTING
-        sent = Sent(serial, self._wall(self._now), copies, required)
-        self._ledger.send(emission.account, emission.kind, sent)
-        name = emission.account.symbol or "cross"
+        required = self._lifecycle.state is not State.CONNECTING
+        sent = PlayedEvent(serial, self._to_epoch_ms(self._now), copies, required)
+        self._delivery_checker.record_sent(planned_event.account, planned_event.kind, sent)
+        name = planned_event.account.symbol or "cross"
         self._network.exchange.send_event(event, self._network.user.uid, name, wall)
         self._network.exchange.clear_faults()
-        self._network.pump()
+        self._network.flush_outputs()
         if probe:
-            self._later(_SETTLED, lambda: self._probed(emission, serial, wall))
+            self._call_later(_PROBE_DEADLINE, lambda: self._check_probe(planned_event, serial, wall))
 
-    def _probed(self, emission: Emission, serial: int, sent_at: int) -> None:
-        calm = self._weather.trouble_until < (sent_at - EPOCH) / 1000 and not self._is_waiting
-        if calm and self._ledger.waits(emission.account, emission.kind, serial):
-            raise Violation(4, f"{emission.account} is quiet {_WITHIN:.0f} s after the last trouble")
+    def _check_probe(self, planned_event: PlannedEvent, serial: int, sent_at: int) -> None:
+        is_recovered = (
+            self._active_faults.fault_window_end < (sent_at - EPOCH_MS) / 1000 and not self._has_pending_faults
+        )
+        if is_recovered and self._delivery_checker.is_outstanding(planned_event.account, planned_event.kind, serial):
+            raise Violation(4, f"{planned_event.account} is quiet {_RECOVERY_DEADLINE:.0f} s after the last trouble")
 
     # what goes wrong
 
-    def _arm(self, strike: Strike) -> None:
-        self._strikes.remove(strike)
-        if not strike.occasion:
-            self._strike(strike)
+    def _start_fault(self, planned: PlannedFault) -> None:
+        self._remaining_faults.remove(planned)
+        if not planned.trigger:
+            self._inject(planned)
         else:
-            self._weather.pending.append(strike)
-            self._later(_PATIENCE, partial(self._give_up, strike))
-        self._calm.beat()
+            self._active_faults.pending.append(planned)
+            self._call_later(_TRIGGER_TIMEOUT, partial(self._cancel_fault, planned))
+        self._idle_speedup.resume_pings()
 
-    def _give_up(self, strike: Strike) -> None:
+    def _cancel_fault(self, planned: PlannedFault) -> None:
         """The occasion has not come."""
-        if strike in self._weather.pending:
-            self._weather.pending.remove(strike)
+        if planned in self._active_faults.pending:
+            self._active_faults.pending.remove(planned)
 
-    def _occasion(self, strike: Strike) -> None:
-        self._coming += 1
-        self._later(strike.after, lambda: self._come(strike))
+    def _on_trigger(self, planned: PlannedFault) -> None:
+        self._delayed_faults += 1
+        self._call_later(planned.delay, lambda: self._inject_triggered(planned))
 
-    def _come(self, strike: Strike) -> None:
-        self._coming -= 1
-        self._strike(strike)
-        for _ in range(_EVENTS_THEN):
-            emission = Emission(self._now, self._dice.choice(self._ordering), "order")
-            self._later(
-                self._dice.choice((0.0, self._dice.uniform(0, 1), self._dice.uniform(0, 20))),
-                partial(self._emit, emission),
+    def _inject_triggered(self, planned: PlannedFault) -> None:
+        self._delayed_faults -= 1
+        self._inject(planned)
+        for _ in range(_EVENTS_AFTER_FAULT):
+            planned_event = PlannedEvent(self._now, self._rng.choice(self._order_accounts), "order")
+            self._call_later(
+                self._rng.choice((0.0, self._rng.uniform(0, 1), self._rng.uniform(0, 20))),
+                partial(self._send_event, planned_event),
             )
 
     @property
-    def _is_waiting(self) -> bool:
+    def _has_pending_faults(self) -> bool:
         """Whether a strike may come at any time."""
-        return bool(self._coming or self._weather.pending)
+        return bool(self._delayed_faults or self._active_faults.pending)
 
-    def _strike(self, strike: Strike) -> None:
-        self._note(f"strikes: {strike}")
-        self._striker.strike(strike)
-        self._shell.obey()
-        self._calm.beat()
-        self._look_later()
+    def _inject(self, planned: PlannedFault) -> None:
+        self._add_to_trace(f"strikes: {planned}")
+        self._fault_injector.apply(planned)
+        self._driver.run_actions()
+        self._idle_speedup.resume_pings()
+        self._schedule_recovery_check()
 
-    def _look_later(self) -> None:
-        until = self._weather.trouble_until
-        self._at(until + _WITHIN, lambda: self._look_after_trouble(until))
+    def _schedule_recovery_check(self) -> None:
+        until = self._active_faults.fault_window_end
+        self._call_at(until + _RECOVERY_DEADLINE, lambda: self._check_recovery(until))
 
-    def _look_after_trouble(self, until: float) -> None:
-        if self._weather.trouble_until > until:
-            if self._weather.trouble_until > self._now:
-                self._look_later()
+    def _check_recovery(self, until: float) -> None:
+        if self._active_faults.fault_window_end > until:
+            if self._active_faults.fault_window_end > self._now:
+                self._schedule_recovery_check()
             return
-        if self._is_waiting or self._shell.failed is not None:
+        if self._has_pending_faults or self._driver.failure is not None:
             return
-        self._now_calm()
+        self._check_live()
 
-    def _now_calm(self) -> None:
-        if self._striker.revoked_at is not None or self._weather.fatal_told_at is not None:
-            raise Violation(6, f"what is fatal has not surfaced {_WITHIN:.0f} s after the last trouble")
-        if self._life.state is not State.LIVE:
-            raise Violation(4, f"{self._life.state.value} {_WITHIN:.0f} s after the last trouble")
+    def _check_live(self) -> None:
+        if self._fault_injector.revoked_at is not None or self._active_faults.fatal_sent_at is not None:
+            raise Violation(6, f"what is fatal has not surfaced {_RECOVERY_DEADLINE:.0f} s after the last trouble")
+        if self._lifecycle.state is not State.LIVE:
+            raise Violation(4, f"{self._lifecycle.state.value} {_RECOVERY_DEADLINE:.0f} s after the last trouble")
         for account, chain in self._plan.feeds:
             kind = "notice" if chain[0].name == "risk" else "order"
-            self._emit(Emission(self._now, account, kind), probe=True)
+            self._send_event(PlannedEvent(self._now, account, kind), probe=True)
 
     # the end
 
     def _finish(self) -> None:
         self._consume()
-        if self._shell.failed is not None:
-            self._check_fatal()
+        if self._driver.failure is not None:
+            self._check_fatal_end()
             return
-        if self._striker.revoked_at is not None or self._weather.fatal_told_at is not None:
+        if self._fault_injector.revoked_at is not None or self._active_faults.fatal_sent_at is not None:
             raise Violation(6, "the month ended, and what was fatal had not surfaced")
-        self._ledger.settle()
-        self._life.close(self._now)
-        self._shell.obey()
-        if self._network.pipes:
-            raise Violation(5, f"{len(self._network.pipes)} connections are left open")
+        self._delivery_checker.check_outstanding()
+        self._lifecycle.close(self._now)
+        self._driver.run_actions()
+        if self._network.connections:
+            raise Violation(5, f"{len(self._network.connections)} connections are left open")
 
-    def _check_fatal(self) -> None:
-        failure = self._shell.failed
-        reason = self._striker.revoked_at if self._striker.revoked_at is not None else self._weather.fatal_told_at
+    def _check_fatal_end(self) -> None:
+        failure = self._driver.failure
+        reason = (
+            self._fault_injector.revoked_at
+            if self._fault_injector.revoked_at is not None
+            else self._active_faults.fatal_sent_at
+        )
         if reason is None:
             raise Violation(6, f"it ended for no reason: {failure}")
-        since = max(reason, min(self._weather.trouble_until, self._now))
-        if self._now > since + _FATAL_WITHIN:
+        since = max(reason, min(self._active_faults.fault_window_end, self._now))
+        if self._now > since + _FATAL_DEADLINE:
             raise Violation(6, f"what was fatal surfaced only after {self._now - reason:.0f} s")
-        self._shell.obey()
-        if self._life.next_timer_at() is not None or self._network.pipes:
+        self._driver.run_actions()
+        if self._lifecycle.next_timer_at() is not None or self._network.connections:
             raise Violation(6, "something goes on after the fatal end")
 
     # the trace
 
-    def _changed(self, change: StatusChange) -> None:
-        self._note(f"{change.name} {change.account or ''} {change.detail}")
+    def _on_change(self, change: StatusChange) -> None:
+        self._add_to_trace(f"{change.name} {change.account or ''} {change.detail}")
 
-    def _note(self, text: str) -> None:
-        if self._tracing:
+    def _add_to_trace(self, text: str) -> None:
+        if self._is_tracing:
             self._trace.append(f"{self._now:14.3f}  {text}")
 
 
-def _line_of(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {last.filename.rpartition('/')[2]}, line {last.lineno}: {error}"

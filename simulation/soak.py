@@ -12,129 +12,138 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from simulation.delivery_checker import Figures
-from simulation.plan import plan_of
-from simulation.result import Outcome
-from simulation.scenario import Month
+from simulation.delivery_checker import Totals
+from simulation.plan import make_plan
+from simulation.result import SimulationResult
+from simulation.scenario import SimulatedMonth
 
-__all__ = ["Report", "be_quiet", "explain", "play", "play_all", "smallest"]
+__all__ = ["SoakReport", "explain", "run_seed", "run_seeds", "shrink", "silence_logs"]
 
-_LONGEST_SHRINKING = 60.0
-_COLLECT_EVERY = 8
+_SHRINK_TIMEOUT = 60.0
+_GC_INTERVAL = 8
 
 
 @dataclass
-class Report:
+class SoakReport:
     """The figures of many months."""
 
-    figures: Figures = field(default_factory=Figures)
-    struck: Counter[str] = field(default_factory=Counter)
+    totals: Totals = field(default_factory=Totals)
+    fault_counts: Counter[str] = field(default_factory=Counter)
     months: int = 0
     steps: int = 0
-    seconds: float = 0.0
+    cpu_seconds: float = 0.0
     longest_recovery: float = 0.0
-    busiest_minute: int = 0
+    peak_calls_per_minute: int = 0
     violations: list[tuple[int, str]] = field(default_factory=list)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, result: SimulationResult) -> None:
         """Add one month."""
         self.months += 1
-        self.steps += outcome.steps
-        self.seconds += outcome.seconds
-        self.figures.add(outcome.figures)
-        self.struck.update(outcome.struck)
-        self.longest_recovery = max(self.longest_recovery, outcome.longest_recovery)
-        self.busiest_minute = max(self.busiest_minute, outcome.busiest_minute)
-        if outcome.violation is not None:
-            self.violations.append((outcome.seed, str(outcome.violation)))
+        self.steps += result.steps
+        self.cpu_seconds += result.cpu_seconds
+        self.totals.add(result.totals)
+        self.fault_counts.update(result.fault_counts)
+        self.longest_recovery = max(self.longest_recovery, result.longest_recovery)
+        self.peak_calls_per_minute = max(self.peak_calls_per_minute, result.peak_calls_per_minute)
+        if result.violation is not None:
+            self.violations.append((result.seed, str(result.violation)))
 
     def __str__(self) -> str:
-        figures = self.figures
-        faults = ", ".join(f"{name} {number:,}" for name, number in sorted(self.struck.items()))
+        totals = self.totals
+        faults = ", ".join(f"{name} {number:,}" for name, number in sorted(self.fault_counts.items()))
         return "\n".join(
             (
-                f"events sent                  {figures.events:>12,}",
-                f"delivered once               {figures.once:>12,}",
-                f"covered by a gap             {figures.covered:>12,}",
-                f"lost in silence              {figures.lost:>12,}",
-                f"delivered twice              {figures.twice:>12,}",
-                f"gaps reported                {figures.gaps:>12,}",
+                f"events sent                  {totals.events:>12,}",
+                f"delivered once               {totals.delivered_once:>12,}",
+                f"covered by a gap             {totals.covered_by_gap:>12,}",
+                f"lost in silence              {totals.lost:>12,}",
+                f"delivered twice              {totals.delivered_twice:>12,}",
+                f"gaps reported                {totals.gaps:>12,}",
                 f"longest recovery             {self.longest_recovery:>11.1f} s after the last fault",
-                f"most REST calls in a minute  {self.busiest_minute:>12,}",
-                f"faults                       {self.struck.total():>12,}: {faults}",
+                f"most REST calls in a minute  {self.peak_calls_per_minute:>12,}",
+                f"faults                       {self.fault_counts.total():>12,}: {faults}",
             )
         )
 
 
-def be_quiet() -> None:
+def silence_logs() -> None:
     """Log nothing: there would be a warning for each fault."""
     logging.disable(logging.CRITICAL)
 
 
-def play(seed: int) -> Outcome:
+def run_seed(seed: int) -> SimulationResult:
     """The month of a seed. What it leaves behind is collected after some months: that takes a tenth less time."""
-    began = time.process_time()
+    started = time.process_time()
     gc.disable()
     try:
-        outcome = Month(plan_of(seed)).play()
+        result = SimulatedMonth(make_plan(seed)).run()
     finally:
         gc.enable()
-        if seed % _COLLECT_EVERY == 0:
+        if seed % _GC_INTERVAL == 0:
             gc.collect()
-    outcome.seconds = time.process_time() - began
-    return outcome
+    result.cpu_seconds = time.process_time() - started
+    return result
 
 
-def play_all(seeds: Sequence[int], workers: int | None = None) -> Report:
+def run_seeds(seeds: Sequence[int], workers: int | None = None) -> SoakReport:
     """Play every seed, on all cores."""
-    report = Report()
+    report = SoakReport()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context, initializer=be_quiet) as pool:
-        for outcome in pool.map(play, seeds, chunksize=8):
-            report.add(outcome)
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context, initializer=silence_logs) as pool:
+        for result in pool.map(run_seed, seeds, chunksize=8):
+            report.add(result)
     return report
 
 
-def smallest(seed: int) -> list[int]:
+def shrink(seed: int) -> list[int]:
     """The fewest strikes of a failing seed's month that still break the same property, by their numbers.
 
     Takes out ever smaller parts, as long as the same property is violated without them; stops after a minute.
     """
-    plan = plan_of(seed)
-    kept = list(range(len(plan.strikes)))
-    whole = Month(plan).play().violation
-    if whole is None:
-        return kept
-    deadline = time.monotonic() + _LONGEST_SHRINKING
-    size = max(1, len(kept) // 2)
+    plan = make_plan(seed)
+    indexes = list(range(len(plan.faults)))
+    full_violation = SimulatedMonth(plan).run().violation
+    if full_violation is None:
+        return indexes
+    deadline = time.monotonic() + _SHRINK_TIMEOUT
+    size = max(1, len(indexes) // 2)
     while time.monotonic() < deadline:
-        fewer = next((less for less in _without(kept, size) if _breaks(seed, less, whole.number, deadline)), None)
+        fewer = next(
+            (
+                less
+                for less in _remove_chunks(indexes, size)
+                if _still_fails(seed, less, full_violation.number, deadline)
+            ),
+            None,
+        )
         if fewer is not None:
-            kept = fewer
+            indexes = fewer
         elif size == 1:
             break
-        size = max(1, min(size if fewer is not None else size // 2, len(kept)))
-    return kept
+        size = max(1, min(size if fewer is not None else size // 2, len(indexes)))
+    return indexes
 
 
-def _without(kept: Sequence[int], size: int) -> Iterable[list[int]]:
-    for start in range(0, len(kept), size):
-        yield [*kept[:start], *kept[start + size :]]
+def _remove_chunks(indexes: Sequence[int], size: int) -> Iterable[list[int]]:
+    for start in range(0, len(indexes), size):
+        yield [*indexes[:start], *indexes[start + size :]]
 
 
-def _breaks(seed: int, kept: Sequence[int], number: int, deadline: float) -> bool:
+def _still_fails(seed: int, indexes: Sequence[int], number: int, deadline: float) -> bool:
     if time.monotonic() > deadline:
         return False
-    violation = Month(plan_of(seed).keeping(kept)).play().violation
+    violation = SimulatedMonth(make_plan(seed).select_faults(indexes)).run().violation
     return violation is not None and violation.number == number
 
 
 def explain(seed: int) -> str:
     """The smallest plan that still fails, and the command that replays it with a trace."""
-    kept = smallest(seed)
-    plan = plan_of(seed)
-    numbers = ",".join(map(str, kept)) or "none"
-    lines = [f"smallest plan that breaks it: {len(kept)} of {len(plan.strikes)} strikes, followed by {plan.way}"]
-    lines += [f"  {index}: {plan.strikes[index]}" for index in kept]
+    indexes = shrink(seed)
+    plan = make_plan(seed)
+    numbers = ",".join(map(str, indexes)) or "none"
+    lines = [
+        f"smallest plan that breaks it: {len(indexes)} of {len(plan.faults)} strikes, followed by {plan.source_name}"
+    ]
+    lines += [f"  {index}: {plan.faults[index]}" for index in indexes]
     lines += [f"replay it: .venv/bin/python -m simulation replay {seed} --keep {numbers}"]
     return "\n".join(lines)

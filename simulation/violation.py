@@ -18,10 +18,10 @@ PROPERTIES = {
 class Violation(Exception):  # noqa: N818  # what it is, not that something went wrong here
     """A property does not hold: its number, and what was seen."""
 
-    def __init__(self, number: int, seen: str) -> None:
-        super().__init__(number, seen)
+    def __init__(self, number: int, detail: str) -> None:
+        super().__init__(number, detail)
         self.number = number
-        self.seen = seen
+        self.detail = detail
 
     def __str__(self) -> str:
-        return f"property {self.number} ({PROPERTIES[self.number]}): {self.seen}"
+        return f"property {self.number} ({PROPERTIES[self.number]}): {self.detail}"

@@ -13,23 +13,23 @@ from secret_leak_plugin import pytest_configure, pytest_runtest_makereport  # no
 
 import binance_margin_stream as sdk
 
-QUICK = sdk.RetryPolicy(max_attempts=3, backoff_initial=0.001, backoff_max=0.002)
+QUICK_RETRY = sdk.RetryPolicy(max_attempts=3, backoff_initial=0.001, backoff_max=0.002)
 
 
 @pytest.fixture
-def client_of() -> Iterator[Callable[..., sdk.ApiClient]]:
+def make_client() -> Iterator[Callable[..., sdk.ApiClient]]:
     """Makes clients of a peer, and closes them."""
     with ExitStack() as stack:
 
         def make(peer: RawServer, **settings: Any) -> sdk.ApiClient:
-            settings = {"auth": sdk.ApiKeyAuth(API_KEY), "retry": QUICK, "timeout": sdk.Timeout(2, 2)} | settings
+            settings = {"auth": sdk.ApiKeyAuth(API_KEY), "retry": QUICK_RETRY, "timeout": sdk.Timeout(2, 2)} | settings
             return stack.enter_context(sdk.ApiClient(endpoints=peer.endpoints, **settings))
 
         yield make
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[..., RawServer]]:
+def start_server() -> Iterator[Callable[..., RawServer]]:
     """Starts peers that answer as told, and stops them."""
     with ExitStack() as stack:
         yield lambda *script: stack.enter_context(RawServer(*script))

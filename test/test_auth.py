@@ -104,29 +104,29 @@ def test_a_variable_and_its_file_together_are_refused(tmp_path):
         ApiKeyAuth.from_env({"BINANCE_API_KEY": API_KEY, "BINANCE_API_KEY_FILE": str(tmp_path)})
 
 
-def test_a_callable_is_asked_for_every_request(answering, client_of):
+def test_a_callable_is_asked_for_every_request(start_server, make_client):
     keys = iter(["first-key", "second-key"])
-    peer = answering(make_response(200, "{}"))
-    client = client_of(peer, auth=ApiKeyAuth(lambda: next(keys)))
+    peer = start_server(make_response(200, "{}"))
+    client = make_client(peer, auth=ApiKeyAuth(lambda: next(keys)))
     for _ in range(2):
         API_METHODS[1].bind(client)()
     assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
 
 
-def test_a_callable_that_returns_nonsense_is_told_without_showing_it(answering, client_of):
-    peer = answering(make_response(200, "{}"))
+def test_a_callable_that_returns_nonsense_is_told_without_showing_it(start_server, make_client):
+    peer = start_server(make_response(200, "{}"))
     with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY returned holds a line break") as caught:
-        API_METHODS[1].bind(client_of(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
+        API_METHODS[1].bind(make_client(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
     assert "planted" not in str(caught.value)
     assert peer.requests == []
 
 
-def test_a_callable_that_raises_is_the_cause(answering, client_of):
-    def vault() -> str:
+def test_a_callable_that_raises_is_the_cause(start_server, make_client):
+    def read_secret() -> str:
         raise RuntimeError("sealed")
 
     with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY raised RuntimeError") as caught:
-        API_METHODS[1].bind(client_of(answering(make_response(200, "{}")), auth=ApiKeyAuth(vault)))()
+        API_METHODS[1].bind(make_client(start_server(make_response(200, "{}")), auth=ApiKeyAuth(read_secret)))()
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 

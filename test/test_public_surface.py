@@ -92,7 +92,7 @@ def test_every_error_is_under_one_root():
     assert all(issubclass(error, sdk.OpenApiException) for error in errors)
 
 
-def in_a_fresh_interpreter(code: str) -> str:
+def run_in_fresh_interpreter(code: str) -> str:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     return run.stdout.strip()
 
@@ -106,7 +106,7 @@ def in_a_fresh_interpreter(code: str) -> str:
     ],
 )
 def test_nothing_is_imported_before_it_is_used(code, absent):
-    assert in_a_fresh_interpreter(f"import sys; {code}; print([m for m in {absent} if m in sys.modules])") == "[]"
+    assert run_in_fresh_interpreter(f"import sys; {code}; print([m for m in {absent} if m in sys.modules])") == "[]"
 
 
 def test_the_thirteen_calls_are_all_of_them():

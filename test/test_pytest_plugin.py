@@ -23,7 +23,7 @@ ALONE = ["-p", "no:cacheprovider", "-p", "binance_margin_stream.pytest_plugin", 
 
 
 @pytest.fixture
-def users_run(pytester, monkeypatch):
+def run_user_tests(pytester, monkeypatch):
     """Runs a test file in a process of its own, with this plugin and no other."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
@@ -47,8 +47,8 @@ def new_token(margin_sandbox):
 HEAVY = ["aiohttp", "dateutil", "pydantic", "ssl", "urllib3", "websockets"]
 
 
-def test_a_run_without_a_margin_test_imports_next_to_nothing(users_run):
-    result = users_run(
+def test_a_run_without_a_margin_test_imports_next_to_nothing(run_user_tests):
+    result = run_user_tests(
         f"""
         import sys
 
@@ -61,8 +61,8 @@ def test_a_run_without_a_margin_test_imports_next_to_nothing(users_run):
     result.assert_outcomes(passed=1)
 
 
-def test_without_the_extra_a_fixture_says_what_to_install_and_nothing_else_breaks(users_run):
-    result = users_run(
+def test_without_the_extra_a_fixture_says_what_to_install_and_nothing_else_breaks(run_user_tests):
+    result = run_user_tests(
         """
         def test_of_the_bot(margin_stream):
             pass
@@ -77,8 +77,8 @@ def test_without_the_extra_a_fixture_says_what_to_install_and_nothing_else_break
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_test_that_waits_in_vain_ends_and_fails(users_run):
-    result = users_run(
+def test_a_test_that_waits_in_vain_ends_and_fails(run_user_tests):
+    result = run_user_tests(
         """
         import pytest
 
@@ -92,8 +92,8 @@ def test_a_test_that_waits_in_vain_ends_and_fails(users_run):
     result.stdout.fnmatch_lines(["*margin_stream was closed after 0.3 seconds*"])
 
 
-def test_a_stream_that_cannot_be_opened_ends_at_the_deadline_too(users_run):
-    result = users_run(
+def test_a_stream_that_cannot_be_opened_ends_at_the_deadline_too(run_user_tests):
+    result = run_user_tests(
         """
         import pytest
 
@@ -111,8 +111,8 @@ def test_a_stream_that_cannot_be_opened_ends_at_the_deadline_too(users_run):
 
 
 @pytest.mark.parametrize("name", ["margin_sandbox", "margin_stream"])
-def test_a_marker_without_names_is_refused_in_words(users_run, name):
-    result = users_run(
+def test_a_marker_without_names_is_refused_in_words(run_user_tests, name):
+    result = run_user_tests(
         f"""
         import pytest
 
@@ -125,8 +125,8 @@ def test_a_marker_without_names_is_refused_in_words(users_run, name):
     result.stdout.fnmatch_lines([f"*@pytest.mark.{name} takes its settings by name*"])
 
 
-def test_the_markers_are_described(users_run):
-    result = users_run("", "--markers")
+def test_the_markers_are_described(run_user_tests):
+    result = run_user_tests("", "--markers")
     result.stdout.fnmatch_lines(["@pytest.mark.margin_sandbox(*", "@pytest.mark.margin_stream(*"])
 
 
@@ -135,8 +135,8 @@ def test_the_sandbox_is_as_its_marker_says(margin_sandbox):
     assert margin_sandbox.now == 1_800_000_000_000
 
 
-def test_each_test_has_a_sandbox_of_its_own(users_run):
-    result = users_run(
+def test_each_test_has_a_sandbox_of_its_own(run_user_tests):
+    result = run_user_tests(
         """
         import pytest
         urls = set()

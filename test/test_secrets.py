@@ -22,15 +22,15 @@ from binance_margin_stream.redaction import redact, truncate
 SPEC = Path(__file__).parent.parent / "openapi" / "margin-stream.yaml"
 
 
-def spellings() -> list[str]:
+def secret_forms() -> list[str]:
     return [spelling for secret in PLANTED_SECRETS for spelling in (secret, quote(secret, safe=""), quote(secret))]
 
 
-def leaks(text: str) -> list[str]:
-    return [spelling for spelling in spellings() if spelling in text]
+def find_leaks(text: str) -> list[str]:
+    return [spelling for spelling in secret_forms() if spelling in text]
 
 
-def dragged_along(error: BaseException) -> list[str]:
+def collect_context(error: BaseException) -> list[str]:
     """What an error reporter finds behind an error: its context, and what that holds."""
     found = []
     while (error := error.__context__) is not None:
@@ -64,9 +64,9 @@ ANSWERS = {
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
-def test_no_failing_call_leaves_a_secret_behind(answering, client_of, caplog, capfd, call, answer):
+def test_no_failing_call_leaves_a_secret_behind(start_server, make_client, caplog, capfd, call, answer):
     auth = sdk.ApiKeyAuth(API_KEY, API_SECRET)
-    client = client_of(answering(answer), auth=auth, timeout=sdk.Timeout(0.2, 0.2))
+    client = make_client(start_server(answer), auth=auth, timeout=sdk.Timeout(0.2, 0.2))
     left = [repr(client), repr(client.configuration), repr(auth)]
     with caplog.at_level(logging.DEBUG):
         try:
@@ -74,23 +74,23 @@ def test_no_failing_call_leaves_a_secret_behind(answering, client_of, caplog, ca
             left += [repr(value)] if not isinstance(value, dict) else []
         except sdk.OpenApiException as error:
             left += traceback.format_exception(error)
-            left += dragged_along(error)
+            left += collect_context(error)
             left += [repr(vars(error).get(name)) for name in ("msg", "reason", "body", "kind", "successor", "call")]
             left += [repr(error), *map(repr, error.args)]
     left += [record.getMessage() + str(record.exc_text) for record in caplog.records]
     left += capfd.readouterr()
-    assert leaks("\n".join(left)) == []
+    assert find_leaks("\n".join(left)) == []
 
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
-def test_no_succeeding_call_leaves_a_secret_behind(answering, client_of, caplog, call):
+def test_no_succeeding_call_leaves_a_secret_behind(start_server, make_client, caplog, call):
     with caplog.at_level(logging.DEBUG):
-        client = client_of(answering(make_response(200, call.valid_body)))
+        client = make_client(start_server(make_response(200, call.valid_body)))
         method = getattr(getattr(sdk, call.api_class)(client), call.name + "_with_http_info")
         response = method(**call.arguments)
     left = [repr(response), str(response), repr(response.data), *(record.getMessage() for record in caplog.records)]
     assert caplog.records, "the network library logged nothing: then this test sees nothing"
-    assert leaks("\n".join(left)) == []
+    assert find_leaks("\n".join(left)) == []
 
 
 def test_a_model_hides_its_secret_and_still_holds_it():

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from protocol import KEY, SECRET, Contestant, Handler, answer
+from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 _BTCUSDT = {
     "id": "BTCUSDT", "lowercaseId": "btcusdt", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "baseId": "BTC",
@@ -15,7 +15,7 @@ _BTCUSDT = {
 }  # fmt: skip
 
 
-class Ccxt(Contestant):
+class CcxtAdapter(ClientAdapter):
     package = "ccxt"
     path = "/sapi/v1/userListenToken"
     imports = {
@@ -39,19 +39,19 @@ class Ccxt(Contestant):
         exchange.set_markets([_BTCUSDT])
         return lambda frame: exchange.parse_ws_order(json.loads(frame)["event"])
 
-    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
+    async def follow(self, config: dict[str, Any], handler: Handler) -> None:
         import ccxt
 
-        exchange = _exchange(places)
+        exchange = _make_exchange(config)
         while True:
             try:
                 for order in await exchange.watch_orders():
-                    handler.event(int(order["id"]))
+                    handler.on_event(int(order["id"]))
             except ccxt.NetworkError as error:  # its way to say so; the next call connects again
-                handler.told(f"raises {type(error).__name__}")
+                handler.on_notice(f"raises {type(error).__name__}")
 
-    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
-        exchanges = [_exchange(places) for _ in symbols]  # each follows a single margin account
+    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
+        exchanges = [_make_exchange(config) for _ in symbols]  # each follows a single margin account
         for exchange, symbol in zip(exchanges, symbols, strict=True):
             exchange.set_markets([_BTCUSDT | {"id": symbol, "symbol": symbol}])
             await exchange.ensure_user_data_stream_ws_subscribe_listen_token(
@@ -60,17 +60,17 @@ class Ccxt(Contestant):
         return exchanges
 
 
-def _exchange(places: dict[str, Any]) -> Any:
+def _make_exchange(config: dict[str, Any]) -> Any:
     import ccxt.pro
 
     exchange = ccxt.pro.binance(
-        {"apiKey": places["key"], "secret": places["secret"], "options": {"defaultType": "margin"}}
+        {"apiKey": config["key"], "secret": config["secret"], "options": {"defaultType": "margin"}}
     )
     exchange.set_markets([_BTCUSDT])
-    exchange.urls["api"]["sapi"] = f"{places['rest']}/sapi/v1"
-    exchange.urls["api"]["ws"]["ws-api"]["spot"] = places["websocket_api"]
+    exchange.urls["api"]["sapi"] = f"{config['rest']}/sapi/v1"
+    exchange.urls["api"]["ws"]["ws-api"]["spot"] = config["websocket_api"]
     return exchange
 
 
 if __name__ == "__main__":
-    answer(Ccxt())
+    run_adapter(CcxtAdapter())

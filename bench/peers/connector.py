@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from protocol import KEY, SECRET, Contestant, Handler, answer
+from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 
-class Connector(Contestant):
+class ConnectorAdapter(ClientAdapter):
     package = "binance-connector"
     path = "/sapi/v1/userDataStream"
     imports = {
@@ -27,35 +27,35 @@ class Connector(Contestant):
 
         return Spot(KEY, SECRET, base_url=url).new_margin_listen_key
 
-    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
+    async def follow(self, config: dict[str, Any], handler: Handler) -> None:
         from binance.spot import Spot
         from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient
 
-        rest = Spot(places["key"], places["secret"], base_url=places["rest"])
+        rest = Spot(config["key"], config["secret"], base_url=config["rest"])
         key = rest.new_margin_listen_key()["listenKey"]
         client = SpotWebsocketStreamClient(
-            stream_url=places["stream"],
-            on_message=lambda _, text: handler.raw(json.loads(text)),
-            on_close=lambda _: handler.told("calls on_close"),
-            on_error=lambda _, error: handler.told(f"calls on_error with {type(error).__name__}"),
+            stream_url=config["stream"],
+            on_message=lambda _, text: handler.on_raw_event(json.loads(text)),
+            on_close=lambda _: handler.on_notice("calls on_close"),
+            on_error=lambda _, error: handler.on_notice(f"calls on_error with {type(error).__name__}"),
         )
         client.user_data(listen_key=key)
         while True:
-            await asyncio.sleep(places["validity"] / 2)
+            await asyncio.sleep(config["validity"] / 2)
             await asyncio.to_thread(rest.renew_margin_listen_key, key)
 
-    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
         from binance.spot import Spot
         from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient
 
-        rest = Spot(places["key"], places["secret"], base_url=places["rest"])
+        rest = Spot(config["key"], config["secret"], base_url=config["rest"])
         clients = []
         for symbol in symbols:
             key = rest.new_isolated_margin_listen_key(symbol=symbol)["listenKey"]
-            clients.append(SpotWebsocketStreamClient(stream_url=places["stream"]))
+            clients.append(SpotWebsocketStreamClient(stream_url=config["stream"]))
             clients[-1].user_data(listen_key=key)
         return clients
 
 
 if __name__ == "__main__":
-    answer(Connector())
+    run_adapter(ConnectorAdapter())

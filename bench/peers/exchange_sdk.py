@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from protocol import KEY, SECRET, Contestant, Handler, answer
+from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 
-class ExchangeSdk(Contestant):
+class ExchangeSdkAdapter(ClientAdapter):
     package = "binance-sdk-margin-trading"
     path = "/sapi/v2/margin/listen-key"
     imports = {
@@ -22,10 +22,10 @@ class ExchangeSdk(Contestant):
     }
 
     def cannot(self) -> dict[str, str]:
-        return {"hold": "fetches listen keys of the cross account alone"}
+        return {"idle": "fetches listen keys of the cross account alone"}
 
     def call(self, url: str) -> Callable[[], object]:
-        api = self._sdk(url, url, KEY).rest_api
+        api = self._make_sdk(url, url, KEY).rest_api
         return lambda: api.start_user_data_stream_v2().data()
 
     def decoder(self) -> Callable[[bytes], object]:
@@ -34,20 +34,22 @@ class ExchangeSdk(Contestant):
 
         return lambda frame: parse_user_event(json.loads(frame)["event"], TradeDataStreamEventsResponse)
 
-    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
-        sdk = self._sdk(places["rest"], places["stream"], places["key"])
+    async def follow(self, config: dict[str, Any], handler: Handler) -> None:
+        sdk = self._make_sdk(config["rest"], config["stream"], config["key"])
         key = sdk.rest_api.start_user_data_stream_v2().data().listen_key
         await sdk.websocket_streams.create_connection()
         stream = await sdk.websocket_streams.trade_data(listenKey=key)
-        stream.on("message", lambda message: handler.raw(_plain(message)))
+        stream.on("message", lambda message: handler.on_raw_event(_to_dict(message)))
         for kind in ("error", "close", "reconnect"):
-            sdk.websocket_streams.on_connection(kind, lambda *_, kind=kind: handler.told(f"connection event: {kind}"))
+            sdk.websocket_streams.on_connection(
+                kind, lambda *_, kind=kind: handler.on_notice(f"connection event: {kind}")
+            )
         while True:
-            await asyncio.sleep(places["validity"] / 2)
+            await asyncio.sleep(config["validity"] / 2)
             await asyncio.to_thread(sdk.rest_api.keepalive_user_data_stream_v2, key)
 
     @staticmethod
-    def _sdk(rest: str, stream: str, key: str) -> Any:
+    def _make_sdk(rest: str, stream: str, key: str) -> Any:
         from binance_sdk_margin_trading.margin_trading import (
             ConfigurationRestAPI,
             ConfigurationWebSocketStreams,
@@ -60,7 +62,7 @@ class ExchangeSdk(Contestant):
         )
 
 
-def _plain(message: Any) -> object:
+def _to_dict(message: Any) -> object:
     event = getattr(message, "actual_instance", message)
     if type(event).__name__ == "ExecutionReport":
         return {"e": "executionReport", "i": event.i}
@@ -68,4 +70,4 @@ def _plain(message: Any) -> object:
 
 
 if __name__ == "__main__":
-    answer(ExchangeSdk())
+    run_adapter(ExchangeSdkAdapter())

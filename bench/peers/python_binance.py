@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocol import KEY, SECRET, Contestant, Handler, answer
+from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 
-class PythonBinance(Contestant):
+class PythonBinanceAdapter(ClientAdapter):
     package = "python-binance"
     path = "/sapi/v1/userListenToken"
     imports = {
@@ -29,24 +29,24 @@ class PythonBinance(Contestant):
         client.MARGIN_API_URL = f"{url}/sapi"
         return client.margin_create_listen_token
 
-    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
-        async with _sockets(places).margin_socket() as socket:
+    async def follow(self, config: dict[str, Any], handler: Handler) -> None:
+        async with _make_socket_manager(config).margin_socket() as socket:
             while True:
-                handler.raw(await socket.recv())
+                handler.on_raw_event(await socket.recv())
 
-    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
-        sockets = _sockets(places)
+    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
+        sockets = _make_socket_manager(config)
         return [await sockets.isolated_margin_socket(symbol).__aenter__() for symbol in symbols]
 
 
-def _sockets(places: dict[str, Any]) -> Any:
+def _make_socket_manager(config: dict[str, Any]) -> Any:
     from binance import AsyncClient, BinanceSocketManager
 
-    client = AsyncClient(places["key"], places["secret"])
-    client.MARGIN_API_URL = f"{places['rest']}/sapi"
-    client.ws_api._url = places["websocket_api"]
+    client = AsyncClient(config["key"], config["secret"])
+    client.MARGIN_API_URL = f"{config['rest']}/sapi"
+    client.ws_api._url = config["websocket_api"]
     return BinanceSocketManager(client)
 
 
 if __name__ == "__main__":
-    answer(PythonBinance())
+    run_adapter(PythonBinanceAdapter())

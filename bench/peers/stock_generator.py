@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from protocol import KEY, Contestant, answer
+from protocol import KEY, ClientAdapter, run_adapter
 
 _NO_STREAM = "generated REST code has no stream"
 
 
-class Stock(Contestant):
+class StockGeneratorAdapter(ClientAdapter):
     package = "openapi-generator-cli"
     path = "/sapi/v1/userListenToken"
     imports = {
@@ -19,7 +19,7 @@ class Stock(Contestant):
     }
 
     def cannot(self) -> dict[str, str]:
-        return dict.fromkeys(("stream", "decode", "follow", "hold"), _NO_STREAM)
+        return dict.fromkeys(("stream", "decode", "follow", "idle"), _NO_STREAM)
 
     def call(self, url: str) -> Callable[[], object]:
         from stock_margin_stream import ApiClient, Configuration, ListenTokenApi
@@ -29,4 +29,4 @@ class Stock(Contestant):
 
 
 if __name__ == "__main__":
-    answer(Stock())
+    run_adapter(StockGeneratorAdapter())

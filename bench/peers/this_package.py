@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from protocol import KEY, Contestant, Handler, answer
+from protocol import KEY, ClientAdapter, Handler, run_adapter
 
 
-class Ours(Contestant):
+class ThisPackageAdapter(ClientAdapter):
     package = "binance-margin-stream"
     path = "/sapi/v1/userListenToken"
     imports = {
@@ -33,33 +33,33 @@ class Ours(Contestant):
 
         return partial(decode, accounts={3: CROSS})
 
-    async def follow(self, places: dict[str, Any], handler: Handler) -> None:
+    async def follow(self, config: dict[str, Any], handler: Handler) -> None:
         from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, ExecutionReport, StreamGap, StreamSettings
 
-        endpoints = _endpoints(places)
-        rules = StreamSettings(token_validity=places["validity"])
-        if places["quick"]:
-            rules = replace(rules, idle_timeout=3.0)
-        async with AsyncMarginStream(ApiKeyAuth(places["key"]), endpoints=endpoints, settings=rules) as stream:
+        endpoints = _make_endpoints(config)
+        settings = StreamSettings(token_validity=config["validity"])
+        if config["quick"]:
+            settings = replace(settings, idle_timeout=3.0)
+        async with AsyncMarginStream(ApiKeyAuth(config["key"]), endpoints=endpoints, settings=settings) as stream:
             async for item in stream:
                 if isinstance(item, ExecutionReport):
-                    handler.event(item.order_id)
+                    handler.on_event(item.order_id)
                 elif isinstance(item, StreamGap):
-                    handler.told(f"gap: {item.reason}")
+                    handler.on_notice(f"gap: {item.reason}")
 
-    async def hold(self, places: dict[str, Any], symbols: list[str]) -> object:
+    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
         from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, isolated
 
         accounts = [isolated(symbol) for symbol in symbols]
-        stream = AsyncMarginStream(ApiKeyAuth(places["key"]), accounts, endpoints=_endpoints(places))
+        stream = AsyncMarginStream(ApiKeyAuth(config["key"]), accounts, endpoints=_make_endpoints(config))
         return await stream.__aenter__()
 
 
-def _endpoints(places: dict[str, Any]) -> Any:
+def _make_endpoints(config: dict[str, Any]) -> Any:
     from binance_margin_stream import Endpoints
 
-    return Endpoints(places["rest"], places["websocket_api"], places["stream"], places["margin_stream"])
+    return Endpoints(config["rest"], config["websocket_api"], config["stream"], config["margin_stream"])
 
 
 if __name__ == "__main__":
-    answer(Ours())
+    run_adapter(ThisPackageAdapter())

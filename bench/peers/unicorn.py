@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from protocol import KEY, SECRET, Contestant, answer
+from protocol import KEY, SECRET, ClientAdapter, run_adapter
 
 
-class Unicorn(Contestant):
+class UnicornAdapter(ClientAdapter):
     package = "unicorn-binance-websocket-api"
     path = "/sapi/v1/userDataStream"
     imports = {
@@ -28,7 +28,7 @@ class Unicorn(Contestant):
             "client": "its REST client asks the real exchange for the time before it is made",
             "decode": "hands over the text, or the dict that the JSON parser made",
             "follow": no_stream,
-            "hold": no_stream,
+            "idle": no_stream,
         }
 
     def call(self, url: str) -> Callable[[], object]:
@@ -44,4 +44,4 @@ class Unicorn(Contestant):
 
 
 if __name__ == "__main__":
-    answer(Unicorn())
+    run_adapter(UnicornAdapter())

@@ -69,7 +69,8 @@ def _resolve_base(choice: str, given: Mapping[str, str]) -> Target:
     if given.keys() >= set(_REQUIRED_NAMES):
         return Target(given["rest"], Endpoints(**{name: given[name] for name in _REQUIRED_NAMES}))
     raise CommandError(
-        f"say which exchange: --production for the real one, or --sandbox URL for one of your own (or set {EXCHANGE_VARIABLE})",
+        "say which exchange: --production for the real one, or --sandbox URL for one of your own "
+        f"(or set {EXCHANGE_VARIABLE})",
         ExitCode.USAGE,
     )
 

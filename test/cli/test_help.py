@@ -25,13 +25,13 @@ COMMANDS = [*EXAMPLES, "key", "token"]
 LINES = [line for examples in EXAMPLES.values() for _, line in examples]
 
 
-def arguments_of(line: str) -> list[str]:
+def split_arguments(line: str) -> list[str]:
     """What the shell would hand to the program."""
     inner = re.search(rf"\$\({PROGRAM_NAME} ([^)]*)\)", line)
     return shlex.split(inner[1] if inner else line.partition(" | ")[0].removeprefix(f"{PROGRAM_NAME} "))
 
 
-def parsed(arguments: list[str]) -> str:
+def parse_command(arguments: list[str]) -> str:
     """The command that these arguments choose. Raises what the parser raises."""
     if arguments[0] == "sandbox":  # which has a parser of its own
         command_of_sandbox._create_parser(f"{PROGRAM_NAME} sandbox").parse_args(arguments[1:])
@@ -46,19 +46,19 @@ def parsed(arguments: list[str]) -> str:
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_example_of_a_help_page_can_be_parsed(line):
-    assert parsed(arguments_of(line)).startswith(PROGRAM_NAME)
+    assert parse_command(split_arguments(line)).startswith(PROGRAM_NAME)
 
 
 def test_a_wrong_example_would_be_noticed():
     with pytest.raises(Exception, match="No such option"):
-        parsed(["listen", "--no-such-option"])
+        parse_command(["listen", "--no-such-option"])
 
 
 def test_every_command_line_of_the_documentation_can_be_parsed():
     lines = re.findall(rf"^(?:\$ )?(?:ExecStart=\S*/)?({PROGRAM_NAME} .*)$", PAGE.read_text(), re.MULTILINE)
     assert len(lines) > 5
     for line in lines:
-        parsed(arguments_of(line.removesuffix(" &").partition(" | ")[0].partition("  #")[0]))
+        parse_command(split_arguments(line.removesuffix(" &").partition(" | ")[0].partition("  #")[0]))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

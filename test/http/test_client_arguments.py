@@ -19,8 +19,8 @@ BY_NAME = {call.name: call for call in API_METHODS}
 
 
 @pytest.fixture
-def unused(answering):
-    peer = answering(answer(200, "{}"))
+def unused_peer(start_server):
+    peer = start_server(answer(200, "{}"))
     yield peer
     assert peer.requests == []
 
@@ -55,51 +55,51 @@ def unused(answering):
         ({"_request_auth": {"in": "query", "type": "", "key": "", "value": ""}}, sdk.ApiValueError, "_request_auth"),
     ],
 )
-def test_a_wrong_argument_of_the_token_call_is_named(unused, client_of, arguments, error, says):
+def test_a_wrong_argument_of_the_token_call_is_named(unused_peer, make_client, arguments, error, says):
     with pytest.raises(sdk.OpenApiException, match=says) as caught:
-        TOKEN.bind(client_of(unused))(**arguments)
+        TOKEN.bind(make_client(unused_peer))(**arguments)
     assert type(caught.value) is error
     assert caught.value.__cause__ is None
 
 
 @pytest.mark.parametrize("call", [call for call in API_METHODS if "symbol" in call.arguments], ids=str)
 @pytest.mark.parametrize("symbol", [None, "", 5])
-def test_an_isolated_call_needs_its_symbol(unused, client_of, call, symbol):
+def test_an_isolated_call_needs_its_symbol(unused_peer, make_client, call, symbol):
     with pytest.raises((sdk.ApiTypeError, sdk.ApiValueError), match="symbol"):
-        call.bind(client_of(unused))(symbol=symbol)
+        call.bind(make_client(unused_peer))(symbol=symbol)
 
 
 @pytest.mark.parametrize("call", [call for call in API_METHODS if "listen_key" in call.arguments], ids=str)
 @pytest.mark.parametrize("value", [b"PLANTED-bytes", ["PLANTED-list"], 5, ""])
-def test_a_wrong_listen_key_is_refused_and_never_shown(unused, client_of, call, value):
+def test_a_wrong_listen_key_is_refused_and_never_shown(unused_peer, make_client, call, value):
     with pytest.raises((sdk.ApiTypeError, sdk.ApiValueError), match="listen_key") as caught:
-        call.bind(client_of(unused))(listen_key=value)
+        call.bind(make_client(unused_peer))(listen_key=value)
     assert "PLANTED" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["sapi_v2_margin_listen_key_put", "sapi_v1_margin_listen_key_put"])
-def test_a_required_listen_key_cannot_be_left_out(unused, client_of, name):
+def test_a_required_listen_key_cannot_be_left_out(unused_peer, make_client, name):
     with pytest.raises(sdk.ApiTypeError, match="listen_key"):
-        ApiMethod(BY_NAME[name].api_class, name, "").bind(client_of(unused))()
+        ApiMethod(BY_NAME[name].api_class, name, "").bind(make_client(unused_peer))()
 
 
-def test_an_optional_listen_key_can_be_left_out(answering, client_of):
-    peer = answering(answer(200, "{}"))
-    assert sdk.MarginStreamApi(client_of(peer)).sapi_v1_user_data_stream_put() == {}
+def test_an_optional_listen_key_can_be_left_out(start_server, make_client):
+    peer = start_server(answer(200, "{}"))
+    assert sdk.MarginStreamApi(make_client(peer)).sapi_v1_user_data_stream_put() == {}
 
 
-def test_positional_arguments_are_named_too(unused, client_of):
+def test_positional_arguments_are_named_too(unused_peer, make_client):
     with pytest.raises(sdk.ApiTypeError, match="symbol"):
-        sdk.IsolatedMarginStreamApi(client_of(unused)).sapi_v1_user_data_stream_isolated_post(5)
+        sdk.IsolatedMarginStreamApi(make_client(unused_peer)).sapi_v1_user_data_stream_isolated_post(5)
     with pytest.raises(sdk.ApiTypeError, match="argument 9"):
-        sdk.IsolatedMarginStreamApi(client_of(unused)).sapi_v1_user_data_stream_isolated_post(
+        sdk.IsolatedMarginStreamApi(make_client(unused_peer)).sapi_v1_user_data_stream_isolated_post(
             "A", *[None] * 3, "", {}, 0, 8, 9
         )
 
 
-def test_without_a_key_nothing_is_sent(unused, client_of):
+def test_without_a_key_nothing_is_sent(unused_peer, make_client):
     with pytest.raises(sdk.ApiValueError, match=r"set BINANCE_API_KEY .*ApiKeyAuth\.from_env"):
-        TOKEN.bind(client_of(unused, auth=None))()
+        TOKEN.bind(make_client(unused_peer, auth=None))()
 
 
 def test_an_api_without_a_client_makes_its_own_and_closes_it():
@@ -112,15 +112,15 @@ def test_an_api_without_a_client_makes_its_own_and_closes_it():
         client.call_api("POST", "https://api.binance.com/", {"X-MBX-APIKEY": API_KEY})
 
 
-def test_an_api_does_not_close_a_client_that_it_was_given(answering, client_of):
-    client = client_of(answering(answer(200, "{}")))
+def test_an_api_does_not_close_a_client_that_it_was_given(start_server, make_client):
+    client = make_client(start_server(answer(200, "{}")))
     with sdk.MarginStreamApi(client):
         pass
     sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
 
 
-def test_the_generated_pages_way_of_giving_a_key_works(answering):
-    peer = answering(answer(200, "{}"))
+def test_the_generated_pages_way_of_giving_a_key_works(start_server):
+    peer = start_server(answer(200, "{}"))
     configuration = sdk.Configuration(host=peer.url)
     configuration.api_key["ApiKeyAuth"] = API_KEY
     with sdk.ApiClient(configuration) as api_client:
@@ -128,38 +128,38 @@ def test_the_generated_pages_way_of_giving_a_key_works(answering):
     assert API_KEY.encode() in peer.requests[0]
 
 
-def test_a_hand_made_configuration_with_a_bad_key_is_refused(unused):
-    configuration = sdk.Configuration(host=unused.url, api_key={"ApiKeyAuth": "planted\nkey"})
+def test_a_hand_made_configuration_with_a_bad_key_is_refused(unused_peer):
+    configuration = sdk.Configuration(host=unused_peer.url, api_key={"ApiKeyAuth": "planted\nkey"})
     with sdk.ApiClient(configuration) as client, pytest.raises(sdk.ApiValueError, match="line break") as caught:
         sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
     assert "planted" not in str(caught.value)
 
 
-def test_the_plain_generated_client_raises_errors_of_the_same_tree(answering):
-    peer = answering(answer(400, '{"code": -1125, "msg": "gone"}'))
+def test_the_plain_generated_client_raises_errors_of_the_same_tree(start_server):
+    peer = start_server(answer(400, '{"code": -1125, "msg": "gone"}'))
     plain = api_client.ApiClient(sdk.Configuration(host=peer.url, api_key={"ApiKeyAuth": API_KEY}))
     with plain, pytest.raises(sdk.ListenKeyUnknownError, match="make a new key"):
         sdk.MarginStreamApi(plain).sapi_v1_user_data_stream_put()
 
 
-def test_a_get_would_keep_its_parameters_in_the_address(unused, client_of):
+def test_a_get_would_keep_its_parameters_in_the_address(unused_peer, make_client):
     arguments = {"method": "GET", "resource_path": "/x", "query_params": [("a", "1")], "auth_settings": ["ApiKeyAuth"]}
-    request = client_of(unused).param_serialize(**arguments)
-    assert request[:2] == ("GET", f"{unused.url}/x?a=1")
+    request = make_client(unused_peer).param_serialize(**arguments)
+    assert request[:2] == ("GET", f"{unused_peer.url}/x?a=1")
 
 
-def test_a_json_body_is_carried_too(answering, client_of):
-    peer = answering(answer(200, "{}"))
-    client = client_of(peer)
+def test_a_json_body_is_carried_too(start_server, make_client):
+    peer = start_server(answer(200, "{}"))
+    client = make_client(peer)
     client.call_api("POST", f"{peer.url}/later", {"X-MBX-APIKEY": API_KEY}, body={"later": [1]})
     assert peer.requests[0].endswith(b'{"later": [1]}')
 
 
-def test_a_call_may_bring_its_own_headers_and_key(answering, client_of):
-    peer = answering(answer(200, "{}"))
+def test_a_call_may_bring_its_own_headers_and_key(start_server, make_client):
+    peer = start_server(answer(200, "{}"))
     auth = {"in": "header", "type": "api_key", "key": "X-MBX-APIKEY", "value": "other-key"}
     headers = {"User-Agent": "desk/1"}
-    API_METHODS[1].bind(client_of(peer))(_headers=headers, _request_auth=auth)
+    API_METHODS[1].bind(make_client(peer))(_headers=headers, _request_auth=auth)
     assert b"User-Agent: desk/1\r\n" in peer.requests[0]
     assert b"other-key" in peer.requests[0]
     assert headers == {"User-Agent": "desk/1"}
@@ -202,8 +202,8 @@ def log_levels():
 
 
 @pytest.mark.usefixtures("log_levels")
-def test_the_process_wide_switch_that_prints_requests_prints_no_key(answering, capfd):
-    peer = answering(answer(200, "{}"))
+def test_the_process_wide_switch_that_prints_requests_prints_no_key(start_server, capfd):
+    peer = start_server(answer(200, "{}"))
     configuration = sdk.Configuration(host=peer.url, debug=True)
     assert http.client.HTTPConnection.debuglevel == 1
     with sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth(API_KEY)) as client:
@@ -267,8 +267,8 @@ def test_a_retry_policy_that_cannot_be_is_refused(settings):
         sdk.RetryPolicy(**settings)
 
 
-def test_clients_do_not_share_a_configuration(answering):
-    peer = answering(answer(200, "{}"))
+def test_clients_do_not_share_a_configuration(start_server):
+    peer = start_server(answer(200, "{}"))
     configuration = sdk.Configuration(host=f"{peer.url}/")
     first = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth("first-key"))
     second = sdk.ApiClient(configuration, auth=sdk.ApiKeyAuth("second-key"))
@@ -288,17 +288,17 @@ def test_nothing_leads_to_production_by_accident(host, index):
         sdk.ApiClient(configuration)
 
 
-def test_the_environments_proxy_is_not_for_loopback(answering, client_of, monkeypatch):
+def test_the_environments_proxy_is_not_for_loopback(start_server, make_client, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert API_METHODS[1].bind(client_of(answering(answer(200, "{}"))))() == {}
+    assert API_METHODS[1].bind(make_client(start_server(answer(200, "{}"))))() == {}
 
 
-def test_a_header_of_the_call_replaces_one_of_another_case(answering, client_of):
-    peer = answering(answer(200, "{}"))
-    call = API_METHODS[1].bind(client_of(peer))
+def test_a_header_of_the_call_replaces_one_of_another_case(start_server, make_client):
+    peer = start_server(answer(200, "{}"))
+    call = API_METHODS[1].bind(make_client(peer))
     call(_headers={"x-mbx-apikey": "other-key", "user-agent": "desk/1"})
     head = peer.requests[0].lower()
     assert (head.count(b"x-mbx-apikey"), head.count(b"user-agent")) == (1, 1)

@@ -28,14 +28,14 @@ TOKEN = API_METHODS[6]
 RETIRED = [call for call in API_METHODS if "userDataStream" in call.path]
 
 
-def refused(code: int, msg: str = "Any words.", status: int = 400) -> bytes:
+def error_response(code: int, msg: str = "Any words.", status: int = 400) -> bytes:
     return make_response(status, f'{{"code": {code}, "msg": "{msg}"}}')
 
 
-def error_for(answering, client_of, *script, call: ApiMethod = PUT, **settings) -> sdk.OpenApiException:
-    peer = answering(*script)
+def catch_error(start_server, make_client, *script, call: ApiMethod = PUT, **settings) -> sdk.OpenApiException:
+    peer = start_server(*script)
     with pytest.raises(sdk.OpenApiException) as caught:
-        call.bind(client_of(peer, **settings))()
+        call.bind(make_client(peer, **settings))()
     error = caught.value
     error.sent = len(peer.requests)
     assert "\n" not in str(error)
@@ -43,23 +43,23 @@ def error_for(answering, client_of, *script, call: ApiMethod = PUT, **settings) 
     return error
 
 
-def test_an_unknown_listen_key_asks_for_a_new_one(answering, client_of):
-    error = error_for(answering, client_of, refused(-1125, "This listenKey does not exist."))
+def test_an_unknown_listen_key_asks_for_a_new_one(start_server, make_client):
+    error = catch_error(start_server, make_client, error_response(-1125, "This listenKey does not exist."))
     assert type(error) is sdk.ListenKeyUnknownError
     assert (error.status, error.code, error.msg) == (400, -1125, "This listenKey does not exist.")
     assert "make a new key" in str(error)
     assert error.sent == 1
 
 
-def test_an_invalid_listen_token_asks_for_a_new_one(answering, client_of):
-    error = error_for(answering, client_of, refused(-1209))
+def test_an_invalid_listen_token_asks_for_a_new_one(start_server, make_client):
+    error = catch_error(start_server, make_client, error_response(-1209))
     assert type(error) is sdk.ListenTokenInvalidError
     assert "make a new token" in str(error)
 
 
 @pytest.mark.parametrize("code", [-1100, -1102, -1105, -1108, -1121, -1130])
-def test_a_bad_parameter_is_told_with_code_and_msg(answering, client_of, code):
-    error = error_for(answering, client_of, refused(code, "Parameter 'symbol' was empty."))
+def test_a_bad_parameter_is_told_with_code_and_msg(start_server, make_client, code):
+    error = catch_error(start_server, make_client, error_response(code, "Parameter 'symbol' was empty."))
     assert type(error) is sdk.BadParameterError
     assert isinstance(error, sdk.BadRequestException)
     assert str(code) in str(error)
@@ -79,20 +79,20 @@ def test_a_bad_parameter_is_told_with_code_and_msg(answering, client_of, code):
         (401, -9999, "check the key"),
     ],
 )
-def test_a_rejected_key_says_what_to_check_and_is_not_repeated(answering, client_of, status, code, says):
-    error = error_for(answering, client_of, refused(code, status=status))
+def test_a_rejected_key_says_what_to_check_and_is_not_repeated(start_server, make_client, status, code, says):
+    error = catch_error(start_server, make_client, error_response(code, status=status))
     assert type(error) is sdk.KeyRejectedError
     assert says in str(error)
     assert error.sent == 1
 
 
-def test_a_401_without_json_is_a_rejected_key(answering, client_of):
-    assert type(error_for(answering, client_of, make_response(401))) is sdk.KeyRejectedError
+def test_a_401_without_json_is_a_rejected_key(start_server, make_client):
+    assert type(catch_error(start_server, make_client, make_response(401))) is sdk.KeyRejectedError
 
 
 @pytest.mark.parametrize("status", [403, 451])
-def test_a_firewall_page_is_told_by_its_title_not_as_a_json_error(answering, client_of, status):
-    error = error_for(answering, client_of, make_html_page(status, "403 Forbidden by edge"))
+def test_a_firewall_page_is_told_by_its_title_not_as_a_json_error(start_server, make_client, status):
+    error = catch_error(start_server, make_client, make_html_page(status, "403 Forbidden by edge"))
     assert type(error) is sdk.BlockedError
     assert "403 Forbidden by edge" in str(error)
     assert "JSON" not in str(error)
@@ -108,13 +108,13 @@ def test_a_firewall_page_is_told_by_its_title_not_as_a_json_error(answering, cli
         make_html_page(410, "410 Gone"),
         make_response(410),
         make_response(404, "", content_type="text/plain"),
-        refused(-1020, "This operation is not supported.", 404),
-        refused(-1016, "This service is no longer available."),
+        error_response(-1020, "This operation is not supported.", 404),
+        error_response(-1016, "This service is no longer available."),
     ],
     ids=["404 HTML", "410 HTML", "410 empty", "404 empty", "-1020", "-1016"],
 )
-def test_a_retired_call_names_its_successor(answering, client_of, call, answer):
-    error = error_for(answering, client_of, answer, call=call)
+def test_a_retired_call_names_its_successor(start_server, make_client, call, answer):
+    error = catch_error(start_server, make_client, answer, call=call)
     assert type(error) is sdk.EndpointRetiredError
     assert error.sent == 1
     assert error.successor in str(error)
@@ -122,42 +122,42 @@ def test_a_retired_call_names_its_successor(answering, client_of, call, answer):
     assert callable(getattr(getattr(sdk, api), method))
 
 
-def test_the_successor_of_an_isolated_call_says_how_to_stay_isolated(answering, client_of):
-    error = error_for(answering, client_of, make_response(410), call=API_METHODS[3])
+def test_the_successor_of_an_isolated_call_says_how_to_stay_isolated(start_server, make_client):
+    error = catch_error(start_server, make_client, make_response(410), call=API_METHODS[3])
     assert "is_isolated and symbol" in str(error)
 
 
-def test_a_short_rate_limit_is_waited_out_and_logged(answering, client_of, caplog):
-    peer = answering(make_response(429, headers={"Retry-After": "1"}), make_response(200, POST.valid_body))
+def test_a_short_rate_limit_is_waited_out_and_logged(start_server, make_client, caplog):
+    peer = start_server(make_response(429, headers={"Retry-After": "1"}), make_response(200, POST.valid_body))
     with caplog.at_level("INFO", logger="binance_margin_stream"):
-        assert POST.bind(client_of(peer))().listen_key == LISTEN_KEY
+        assert POST.bind(make_client(peer))().listen_key == LISTEN_KEY
     (record,) = caplog.records
     assert record.levelname == "INFO"
     assert "wait 1 s" in record.getMessage()
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "31"}, {"Retry-After": "soon"}, {"Retry-After": "-5"}])
-def test_a_long_or_missing_wait_is_for_the_caller(answering, client_of, headers):
-    error = error_for(answering, client_of, make_response(429, '{"code":-1003,"msg":"Too many"}', headers))
+def test_a_long_or_missing_wait_is_for_the_caller(start_server, make_client, headers):
+    error = catch_error(start_server, make_client, make_response(429, '{"code":-1003,"msg":"Too many"}', headers))
     assert type(error) is sdk.RateLimitError
     assert error.retry_after == (31 if headers.get("Retry-After") == "31" else None)
     assert error.sent == 1
 
 
-def test_too_many_requests_with_status_400_is_a_rate_limit(answering, client_of):
-    assert type(error_for(answering, client_of, refused(-1015))) is sdk.RateLimitError
+def test_too_many_requests_with_status_400_is_a_rate_limit(start_server, make_client):
+    assert type(catch_error(start_server, make_client, error_response(-1015))) is sdk.RateLimitError
 
 
-def test_a_wait_may_be_given_as_a_date(answering, client_of):
+def test_a_wait_may_be_given_as_a_date(start_server, make_client):
     later = datetime.now(UTC) + timedelta(hours=1)
-    error = error_for(
-        answering, client_of, make_response(429, headers={"Retry-After": f"{later:%a, %d %b %Y %H:%M:%S} GMT"})
+    error = catch_error(
+        start_server, make_client, make_response(429, headers={"Retry-After": f"{later:%a, %d %b %Y %H:%M:%S} GMT"})
     )
     assert 3590 < error.retry_after <= 3600
 
 
-def test_a_ban_tells_its_end_and_is_never_repeated(answering, client_of):
-    error = error_for(answering, client_of, make_response(418, headers={"Retry-After": "1"}))
+def test_a_ban_tells_its_end_and_is_never_repeated(start_server, make_client):
+    error = catch_error(start_server, make_client, make_response(418, headers={"Retry-After": "1"}))
     assert type(error) is sdk.BannedError
     assert error.retry_after == 1
     assert error.until == error.received_at + timedelta(seconds=1)
@@ -165,16 +165,16 @@ def test_a_ban_tells_its_end_and_is_never_repeated(answering, client_of):
     assert error.sent == 1
 
 
-def test_the_end_of_a_ban_may_stand_in_its_message(answering, client_of):
+def test_the_end_of_a_ban_may_stand_in_its_message(start_server, make_client):
     end = datetime.now(UTC) + timedelta(minutes=2)
     ms = round(end.timestamp() * 1000)
-    error = error_for(answering, client_of, refused(-1003, f"IP banned until {ms}. Use streams.", 418))
+    error = catch_error(start_server, make_client, error_response(-1003, f"IP banned until {ms}. Use streams.", 418))
     assert error.until == datetime.fromtimestamp(ms / 1000, UTC)
     assert 115 < error.retry_after <= 120
 
 
-def test_a_ban_without_an_end_is_still_a_ban(answering, client_of):
-    error = error_for(answering, client_of, make_html_page(418, "I'm a teapot"))
+def test_a_ban_without_an_end_is_still_a_ban(start_server, make_client):
+    error = catch_error(start_server, make_client, make_html_page(418, "I'm a teapot"))
     assert (error.until, error.retry_after) == (None, None)
     assert "3 days" in str(error)
 
@@ -182,28 +182,28 @@ def test_a_ban_without_an_end_is_still_a_ban(answering, client_of):
 @pytest.mark.parametrize(
     "answer",
     [
-        refused(-1000, status=500),
+        error_response(-1000, status=500),
         make_html_page(502, "502 Bad Gateway"),
         make_response(503),
-        refused(-1008),
-        refused(-1007, status=408),
+        error_response(-1008),
+        error_response(-1007, status=408),
     ],
     ids=["JSON", "HTML", "empty", "-1008", "408"],
 )
-def test_a_failing_exchange_is_asked_again_and_then_the_outcome_is_unknown(answering, client_of, answer):
-    error = error_for(answering, client_of, answer)
+def test_a_failing_exchange_is_asked_again_and_then_the_outcome_is_unknown(start_server, make_client, answer):
+    error = catch_error(start_server, make_client, answer)
     assert type(error) is sdk.ServerError
     assert "outcome unknown" in str(error)
     assert error.sent == 3
 
 
-def test_a_call_that_succeeds_on_a_repeat_succeeds(answering, client_of):
-    peer = answering(make_html_page(502, "Bad Gateway"), reset_connection, make_response(200, POST.valid_body))
-    assert POST.bind(client_of(peer))().listen_key == LISTEN_KEY
+def test_a_call_that_succeeds_on_a_repeat_succeeds(start_server, make_client):
+    peer = start_server(make_html_page(502, "Bad Gateway"), reset_connection, make_response(200, POST.valid_body))
+    assert POST.bind(make_client(peer))().listen_key == LISTEN_KEY
     assert len(peer.requests) == 3
 
 
-def test_nobody_listening_is_told_as_refused(client_of):
+def test_nobody_listening_is_told_as_refused(make_client):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     endpoints = sdk.Endpoints(rest=f"http://127.0.0.1:{port}", websocket_api="", stream="", margin_stream="")
@@ -241,8 +241,8 @@ WHOLE = make_response(200, POST.valid_body)
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_half_an_answer_is_asked_for_again_and_then_told(answering, client_of, step, kind):
-    error = error_for(answering, client_of, step)
+def test_half_an_answer_is_asked_for_again_and_then_told(start_server, make_client, step, kind):
+    error = catch_error(start_server, make_client, step)
     assert type(error) is sdk.TransportError
     assert error.kind == kind
     assert error.sent == 3
@@ -251,8 +251,8 @@ def test_half_an_answer_is_asked_for_again_and_then_told(answering, client_of, s
 @pytest.mark.parametrize(
     "step", [never_respond, send_slowly(WHOLE, 0.02), send_slowly(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 999, 0.02)]
 )
-def test_an_answer_that_never_ends_ends_in_time(answering, client_of, step):
-    error = error_for(answering, client_of, step, timeout=sdk.Timeout(0.2, 0.2), retry=sdk.NO_RETRIES)
+def test_an_answer_that_never_ends_ends_in_time(start_server, make_client, step):
+    error = catch_error(start_server, make_client, step, timeout=sdk.Timeout(0.2, 0.2), retry=sdk.NO_RETRIES)
     assert type(error) is sdk.TransportError
     assert error.kind == "timeout"
 
@@ -292,7 +292,7 @@ def test_a_slow_answer_over_tls_ends_in_time_too(certificates):
     assert caught.value.kind == "timeout"
 
 
-def test_a_peer_that_speaks_no_tls_is_told(answering, client_of):
+def test_a_peer_that_speaks_no_tls_is_told(start_server, make_client):
     with RawServer(never_respond, accept=lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
         endpoints = dataclasses.replace(peer.endpoints, rest=peer.url.replace("http:", "https:"))
         client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
@@ -302,10 +302,10 @@ def test_a_peer_that_speaks_no_tls_is_told(answering, client_of):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(answering, client_of, status):
-    elsewhere = answering(make_response(200, "{}"))
-    error = error_for(
-        answering, client_of, make_response(status, headers={"Location": f"{elsewhere.url}/x?listenKey=y"})
+def test_a_redirect_is_not_followed(start_server, make_client, status):
+    elsewhere = start_server(make_response(200, "{}"))
+    error = catch_error(
+        start_server, make_client, make_response(status, headers={"Location": f"{elsewhere.url}/x?listenKey=y"})
     )
     assert type(error) is sdk.ResponseError
     assert "redirects to http://127.0.0.1" in str(error)
@@ -315,8 +315,8 @@ def test_a_redirect_is_not_followed(answering, client_of, status):
 
 
 @pytest.mark.parametrize("location", ["", "//", "http://[", "/elsewhere"])
-def test_a_redirect_to_nowhere_is_told_too(answering, client_of, location):
-    error = error_for(answering, client_of, make_response(307, headers={"Location": location}))
+def test_a_redirect_to_nowhere_is_told_too(start_server, make_client, location):
+    error = catch_error(start_server, make_client, make_response(307, headers={"Location": location}))
     assert type(error) is sdk.ResponseError
     assert "none is followed" in str(error)
 
@@ -347,8 +347,8 @@ def test_a_redirect_to_nowhere_is_told_too(answering, client_of, location):
         ),
     ],
 )
-def test_an_answer_that_is_not_what_was_promised_is_told_with_status_and_body(answering, client_of, answer, says):
-    error = error_for(answering, client_of, answer, call=POST)
+def test_an_answer_that_is_not_what_was_promised_is_told_with_status_and_body(start_server, make_client, answer, says):
+    error = catch_error(start_server, make_client, answer, call=POST)
     assert type(error) is sdk.ResponseError
     assert says in str(error)
     assert "HTTP 200" in str(error)
@@ -359,34 +359,34 @@ def test_an_answer_that_is_not_what_was_promised_is_told_with_status_and_body(an
 
 @pytest.mark.parametrize("call", [call for call in API_METHODS if not call.valid_body], ids=str)
 @pytest.mark.parametrize("body", ["", "{}", '{"later": "more"}'])
-def test_a_call_that_answers_nothing_answers_none(answering, client_of, call, body):
-    assert call.bind(client_of(answering(make_response(200, body))))() is None
+def test_a_call_that_answers_nothing_answers_none(start_server, make_client, call, body):
+    assert call.bind(make_client(start_server(make_response(200, body))))() is None
 
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
-def test_a_login_page_is_never_taken_for_success(answering, client_of, call):
-    error = error_for(answering, client_of, make_html_page(200, "Sign in"), call=call)
+def test_a_login_page_is_never_taken_for_success(start_server, make_client, call):
+    error = catch_error(start_server, make_client, make_html_page(200, "Sign in"), call=call)
     assert type(error) is sdk.ResponseError
 
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
-def test_unknown_fields_are_accepted(answering, client_of, call):
+def test_unknown_fields_are_accepted(start_server, make_client, call):
     body = (call.valid_body or "{}").replace("}", ', "later": [1]}').replace("{,", "{")
-    call.bind(client_of(answering(make_response(200, body))))()
+    call.bind(make_client(start_server(make_response(200, body))))()
 
 
-def test_put_and_delete_return_the_json_object_as_it_came(answering, client_of):
-    assert PUT.bind(client_of(answering(make_response(200, '{"any": [1, "x"]}'))))() == {"any": [1, "x"]}
+def test_put_and_delete_return_the_json_object_as_it_came(start_server, make_client):
+    assert PUT.bind(make_client(start_server(make_response(200, '{"any": [1, "x"]}'))))() == {"any": [1, "x"]}
 
 
-def test_a_listen_key_arrives_as_it_is(answering, client_of):
-    peer = answering(make_response(200, POST.valid_body, content_type="application/json; charset=utf-8"))
-    assert POST.bind(client_of(peer))().listen_key == LISTEN_KEY
+def test_a_listen_key_arrives_as_it_is(start_server, make_client):
+    peer = start_server(make_response(200, POST.valid_body, content_type="application/json; charset=utf-8"))
+    assert POST.bind(make_client(peer))().listen_key == LISTEN_KEY
 
 
-def test_headers_are_found_in_any_case(answering, client_of):
-    peer = answering(make_response(200, POST.valid_body, {"X-SAPI-USED-IP-WEIGHT-1M": "12"}), refused(-1102))
-    client = client_of(peer)
+def test_headers_are_found_in_any_case(start_server, make_client):
+    peer = start_server(make_response(200, POST.valid_body, {"X-SAPI-USED-IP-WEIGHT-1M": "12"}), error_response(-1102))
+    client = make_client(peer)
     response = sdk.MarginStreamApi(client).sapi_v1_user_data_stream_post_with_http_info()
     assert response.headers["x-sapi-used-ip-weight-1m"] == response.headers["X-Sapi-Used-Ip-Weight-1m"] == "12"
     with pytest.raises(sdk.BadParameterError) as caught:
@@ -394,15 +394,15 @@ def test_headers_are_found_in_any_case(answering, client_of):
     assert caught.value.headers["content-TYPE"] == "application/json"
 
 
-def test_the_raw_answer_can_be_had_too(answering, client_of):
-    peer = answering(make_response(200, POST.valid_body))
-    raw = sdk.MarginStreamApi(client_of(peer)).sapi_v1_user_data_stream_post_without_preload_content()
+def test_the_raw_answer_can_be_had_too(start_server, make_client):
+    peer = start_server(make_response(200, POST.valid_body))
+    raw = sdk.MarginStreamApi(make_client(peer)).sapi_v1_user_data_stream_post_without_preload_content()
     assert (raw.status, raw.read()) == (200, POST.valid_body.encode())
 
 
-def test_the_key_travels_in_the_header_and_parameters_in_the_body(answering, client_of):
-    peer = answering(make_response(200, "{}"))
-    PUT.bind(client_of(peer))()
+def test_the_key_travels_in_the_header_and_parameters_in_the_body(start_server, make_client):
+    peer = start_server(make_response(200, "{}"))
+    PUT.bind(make_client(peer))()
     (request,) = peer.requests
     head, _, body = request.partition(b"\r\n\r\n")
     assert head.startswith(b"PUT /sapi/v1/userDataStream HTTP/1.1\r\n")
@@ -413,20 +413,20 @@ def test_the_key_travels_in_the_header_and_parameters_in_the_body(answering, cli
     )
 
 
-def test_a_token_is_asked_for_as_the_exchange_spells_it(answering, client_of):
-    peer = answering(make_response(200, TOKEN.valid_body))
-    TOKEN.bind(client_of(peer))(is_isolated=True, symbol="BTCUSDT", validity=60_000, recv_window=5000)
+def test_a_token_is_asked_for_as_the_exchange_spells_it(start_server, make_client):
+    peer = start_server(make_response(200, TOKEN.valid_body))
+    TOKEN.bind(make_client(peer))(is_isolated=True, symbol="BTCUSDT", validity=60_000, recv_window=5000)
     assert peer.requests[0].endswith(b"isIsolated=true&symbol=BTCUSDT&validity=60000&recvWindow=5000")
 
 
 @pytest.mark.parametrize("call", RETIRED, ids=str)
-def test_a_retired_call_warns(answering, client_of, call):
-    peer = answering(make_response(200, call.valid_body))
+def test_a_retired_call_warns(start_server, make_client, call):
+    peer = start_server(make_response(200, call.valid_body))
     with pytest.warns(DeprecationWarning, match="deprecated"):
-        call.bind(client_of(peer))()
+        call.bind(make_client(peer))()
 
 
-def test_interim_answers_are_passed_over_and_leave_nothing_to_the_next_call(answering, client_of):
+def test_interim_answers_are_passed_over_and_leave_nothing_to_the_next_call(start_server, make_client):
     def early_hints(sock) -> None:
         for number in (1, 2):
             body = f'{{"listenKey": "key-{number}"}}'
@@ -434,13 +434,13 @@ def test_interim_answers_are_passed_over_and_leave_nothing_to_the_next_call(answ
             sock.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + answer.encode())
             read_request(sock)
 
-    client = client_of(answering(early_hints))
+    client = make_client(start_server(early_hints))
     assert [POST.bind(client)().listen_key for _ in range(2)] == ["key-1", "key-2"]
 
 
 @pytest.mark.parametrize("call", [PUT, API_METHODS[8], POST], ids=str)
-def test_an_error_told_with_status_200_is_an_error(answering, client_of, call):
-    error = error_for(answering, client_of, make_response(200, '{"code": -1125, "msg": "gone"}'), call=call)
+def test_an_error_told_with_status_200_is_an_error(start_server, make_client, call):
+    error = catch_error(start_server, make_client, make_response(200, '{"code": -1125, "msg": "gone"}'), call=call)
     assert type(error) is sdk.ListenKeyUnknownError
     assert error.status == 200
 
@@ -448,16 +448,16 @@ def test_an_error_told_with_status_200_is_an_error(answering, client_of, call):
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (refused(-1102, status=500), sdk.ServerError),
-        (refused(-1003, status=503), sdk.ServerError),
-        (refused(-1003, status=410), sdk.EndpointRetiredError),
-        (refused(-1121, status=404), sdk.EndpointRetiredError),
-        (refused(-9999), sdk.BadRequestException),
+        (error_response(-1102, status=500), sdk.ServerError),
+        (error_response(-1003, status=503), sdk.ServerError),
+        (error_response(-1003, status=410), sdk.EndpointRetiredError),
+        (error_response(-1121, status=404), sdk.EndpointRetiredError),
+        (error_response(-9999), sdk.BadRequestException),
         (make_response(409), sdk.ApiException),
     ],
 )
-def test_what_the_status_says_goes_before_the_code(answering, client_of, answer, kind):
-    assert type(error_for(answering, client_of, answer)) is kind
+def test_what_the_status_says_goes_before_the_code(start_server, make_client, answer, kind):
+    assert type(catch_error(start_server, make_client, answer)) is kind
 
 
 @pytest.mark.parametrize(
@@ -469,6 +469,6 @@ def test_what_the_status_says_goes_before_the_code(answering, client_of, answer,
         "Thu, 01 Jan 99999999999999999999 00:00:00 GMT",
     ],
 )
-def test_an_odd_date_does_no_harm(answering, client_of, date):
+def test_an_odd_date_does_no_harm(start_server, make_client, date):
     late = make_response(400, '{"code": -1021, "msg": "late"}', {"Date": date, "Retry-After": date})
-    assert type(error_for(answering, client_of, late)) is sdk.TimestampError
+    assert type(catch_error(start_server, make_client, late)) is sdk.TimestampError

@@ -21,7 +21,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 ZEROS = bytes(64 << 20)
 
 
-def endless(start: bytes, chunk: bytes):
+def send_endlessly(start: bytes, chunk: bytes):
     def behave(sock):
         sock.sendall(start)
         while True:
@@ -38,25 +38,25 @@ BOMBS = {
     "an encoding of no name": make_response(200, b"\x00", {"Content-Encoding": "PLANTED" * 20}),
 }
 ENDLESS = {
-    "status line": endless(b"HTTP/1.1 200 ", b"O" * 65536),
-    "header": endless(OK + b"X-Endless: ", b"x" * 65536),
-    "headers": endless(OK, b"X-Endless: 1\r\n" * 4000),
-    "interim answers": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),
-    "early hints": endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 2000),
-    "body": endless(OK + b"\r\n", b" " * 65536),
-    "body as long as it claims": endless(OK + b"Content-Length: 999999999999\r\n\r\n", b" " * 65536),
-    "chunks": endless(CHUNKED, b"ffff\r\n" + b" " * 65535 + b"\r\n"),
-    "small chunks": endless(CHUNKED, b"1\r\n \r\n" * 5000),
-    "chunk": endless(CHUNKED + b"ffffffffffff\r\n", b" " * 65536),
-    "chunk of a negative length": endless(CHUNKED + b"-1\r\n", b" " * 65536),
-    "chunk of an absurd length": endless(CHUNKED + b"-" + b"f" * 40 + b"\r\n", b" " * 65536),
-    "chunk extension": endless(CHUNKED + b"1;", b"x" * 65536),
-    "trailers": endless(CHUNKED + b"0\r\n", b"X-Endless: 1\r\n" * 4000),
-    "error page": endless(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"<p>" * 20_000),
+    "status line": send_endlessly(b"HTTP/1.1 200 ", b"O" * 65536),
+    "header": send_endlessly(OK + b"X-Endless: ", b"x" * 65536),
+    "headers": send_endlessly(OK, b"X-Endless: 1\r\n" * 4000),
+    "interim answers": send_endlessly(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2000),
+    "early hints": send_endlessly(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 2000),
+    "body": send_endlessly(OK + b"\r\n", b" " * 65536),
+    "body as long as it claims": send_endlessly(OK + b"Content-Length: 999999999999\r\n\r\n", b" " * 65536),
+    "chunks": send_endlessly(CHUNKED, b"ffff\r\n" + b" " * 65535 + b"\r\n"),
+    "small chunks": send_endlessly(CHUNKED, b"1\r\n \r\n" * 5000),
+    "chunk": send_endlessly(CHUNKED + b"ffffffffffff\r\n", b" " * 65536),
+    "chunk of a negative length": send_endlessly(CHUNKED + b"-1\r\n", b" " * 65536),
+    "chunk of an absurd length": send_endlessly(CHUNKED + b"-" + b"f" * 40 + b"\r\n", b" " * 65536),
+    "chunk extension": send_endlessly(CHUNKED + b"1;", b"x" * 65536),
+    "trailers": send_endlessly(CHUNKED + b"0\r\n", b"X-Endless: 1\r\n" * 4000),
+    "error page": send_endlessly(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", b"<p>" * 20_000),
 }
 
 
-def failing(answer, **settings):
+def measure_failure(answer, **settings):
     """The error that `answer` leads to, with the seconds and the bytes that it took."""
     settings = {"timeout": sdk.Timeout(1, 1), "retry": sdk.NO_RETRIES} | settings
     with (
@@ -76,7 +76,7 @@ def failing(answer, **settings):
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 def test_a_compressed_answer_is_never_unpacked_and_named(bomb):
-    error, _, memory = failing(bomb)
+    error, _, memory = measure_failure(bomb)
     assert type(error) is sdk.ResponseError
     assert "which was not asked for" in str(error)
     assert "PLANTED" not in str(error)
@@ -85,7 +85,7 @@ def test_a_compressed_answer_is_never_unpacked_and_named(bomb):
 
 @pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS.keys())
 def test_an_answer_without_an_end_is_given_up_in_time_and_small_memory(behaviour):
-    error, seconds, memory = failing(behaviour)
+    error, seconds, memory = measure_failure(behaviour)
     assert type(error) is sdk.TransportError
     assert error.kind in ("protocol", "timeout", "cut off")
     assert seconds < 3

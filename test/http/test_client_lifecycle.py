@@ -18,16 +18,16 @@ PUT = API_METHODS[1]
 KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
 
 
-def keep_answering(sock) -> None:
+def keep_responding(sock) -> None:
     """Answer every request that comes on this connection, and hold it open."""
     sock.sendall(KEPT)
     while read_request(sock):
         sock.sendall(KEPT)
 
 
-def test_sixteen_threads_share_one_client(answering, client_of, caplog):
-    peer = answering(keep_answering)
-    client = client_of(peer)
+def test_sixteen_threads_share_one_client(start_server, make_client, caplog):
+    peer = start_server(keep_responding)
+    client = make_client(peer)
     call = PUT.bind(client)
     with caplog.at_level("WARNING"), ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: call(), range(1600)))
@@ -36,8 +36,8 @@ def test_sixteen_threads_share_one_client(answering, client_of, caplog):
     assert caplog.records == []
 
 
-def test_closing_twice_is_fine_and_a_closed_client_says_so(answering, client_of):
-    client = client_of(answering(make_response(200, "{}")))
+def test_closing_twice_is_fine_and_a_closed_client_says_so(start_server, make_client):
+    client = make_client(start_server(make_response(200, "{}")))
     client.close()
     client.close()
     with pytest.raises(sdk.TransportError, match="closed") as caught:
@@ -48,9 +48,9 @@ def test_closing_twice_is_fine_and_a_closed_client_says_so(answering, client_of)
 @pytest.mark.parametrize(
     "answer", [make_response(429, headers={"Retry-After": "30"}), never_respond], ids=["a pause", "a wait"]
 )
-def test_closing_ends_a_call_that_waits(answering, client_of, answer):
-    peer = answering(answer)
-    client = client_of(peer, timeout=sdk.Timeout(30, 30))
+def test_closing_ends_a_call_that_waits(start_server, make_client, answer):
+    peer = start_server(answer)
+    client = make_client(peer, timeout=sdk.Timeout(30, 30))
     errors = []
 
     def call() -> None:
@@ -75,9 +75,9 @@ def fork_and_call(client: sdk.ApiClient, answers: multiprocessing.SimpleQueue) -
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_opens_connections_of_its_own(client_of):
-    with RawServer(keep_answering) as peer:
-        client = client_of(peer)
+def test_a_forked_child_opens_connections_of_its_own(make_client):
+    with RawServer(keep_responding) as peer:
+        client = make_client(peer)
         PUT.bind(client)()
         context = multiprocessing.get_context("fork")
         answers = context.SimpleQueue()
@@ -97,8 +97,8 @@ def test_a_default_client_stands_for_production():
         assert client.user_agent == f"binance-margin-stream/{sdk.__version__}"
 
 
-def test_a_slash_behind_the_address_does_no_harm(answering):
-    peer = answering(make_response(200, "{}"))
+def test_a_slash_behind_the_address_does_no_harm(start_server):
+    peer = start_server(make_response(200, "{}"))
     endpoints = dataclasses.replace(peer.endpoints, rest=f"{peer.url}/")
     with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints) as client:
         PUT.bind(client)()

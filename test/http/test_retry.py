@@ -12,7 +12,7 @@ POLICY = sdk.RetryPolicy(max_attempts=4, backoff_initial=0.25, backoff_max=8, ma
 attempts = st.integers(1, 10_000)
 jitters = st.floats(0, 1)
 
-REPEATED = [
+RETRIED = [
     sdk.ServerError(503),
     *(sdk.TransportError("", kind=kind) for kind in ("refused", "dns", "timeout", "cut off", "protocol", "connect")),
 ]
@@ -30,7 +30,7 @@ FINAL = [
 ]
 
 
-@pytest.mark.parametrize("error", REPEATED, ids=repr)
+@pytest.mark.parametrize("error", RETRIED, ids=repr)
 @given(attempt=attempts, jitter=jitters)
 def test_failures_are_repeated_after_a_capped_and_jittered_pause(error, attempt, jitter):
     pause = POLICY.compute_delay(error, attempt, jitter)
@@ -53,4 +53,4 @@ def test_a_rate_limit_is_waited_out_exactly_or_not_at_all(attempt, jitter, wait)
 
 @given(attempt=attempts, jitter=jitters)
 def test_one_attempt_means_one(attempt, jitter):
-    assert all(sdk.NO_RETRIES.compute_delay(error, attempt, jitter) is None for error in REPEATED)
+    assert all(sdk.NO_RETRIES.compute_delay(error, attempt, jitter) is None for error in RETRIED)

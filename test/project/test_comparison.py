@@ -10,43 +10,50 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "bench"))
 
-from report import BEGIN, END, Cell, Goal, Page, Row  # noqa: E402  # bench/ is no package
+from report import BEGIN, END, BenchReport, BenchTarget, Row, Value  # noqa: E402  # bench/ is no package
 
 COLUMNS = [("ours", "1.0"), ("theirs", "2.0")]
 
 
 @pytest.fixture
-def page():
-    return Page(COLUMNS, "a machine")
+def report():
+    return BenchReport(COLUMNS, "a machine")
 
 
-def test_a_peer_that_is_better_is_marked_and_no_other(page):
-    page.rows = [Row("slower here", "{:.1f} s", [Cell(2.0), Cell(1.0)]), Row("not", "{:.0f}", [Cell(1.0), Cell(1.0)])]
-    assert "| slower here | 2.0 s | 1.0 s ▲ |" in page.markdown()
-    assert "| not | 1 | 1 |" in page.markdown()
+def test_a_peer_that_is_better_is_marked_and_no_other(report):
+    report.rows = [
+        Row("slower here", "{:.1f} s", [Value(2.0), Value(1.0)]),
+        Row("not", "{:.0f}", [Value(1.0), Value(1.0)]),
+    ]
+    assert "| slower here | 2.0 s | 1.0 s ▲ |" in report.to_markdown()
+    assert "| not | 1 | 1 |" in report.to_markdown()
 
 
-def test_who_cannot_is_no_zero_and_says_why_once(page):
-    page.rows = [Row(name, "{:.0f}", [Cell(0.0, "told"), Cell(words="no stream")]) for name in ("a", "b")]
-    found = page.markdown()
+def test_who_cannot_is_no_zero_and_says_why_once(report):
+    report.rows = [Row(name, "{:.0f}", [Value(0.0, "told"), Value(note="no stream")]) for name in ("a", "b")]
+    found = report.to_markdown()
     assert "| a | 0 (told) | cannot [1] |" in found
     assert "| b | 0 (told) | cannot [1] |" in found
     assert found.count("1. no stream") == 1
 
 
-def test_a_missed_goal_is_said(page):
-    page.goals = [Goal("speed", "2", "at most 1", False), Goal("size", "1", "at most 2", True), Goal("age", "3")]
-    found = page.markdown()
+def test_a_missed_goal_is_said(report):
+    report.targets = [
+        BenchTarget("speed", "2", "at most 1", False),
+        BenchTarget("size", "1", "at most 2", True),
+        BenchTarget("age", "3"),
+    ]
+    found = report.to_markdown()
     assert "| speed | 2 | at most 1 | **missed** |" in found
     assert "| size | 1 | at most 2 | reached |" in found
     assert "| age | 3 |  |  |" in found
 
 
-def test_a_run_replaces_what_the_run_before_it_wrote(page, tmp_path):
+def test_a_run_replaces_what_the_run_before_it_wrote(report, tmp_path):
     file = tmp_path / "performance.md"
     file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    page.write(file)
-    page.write(file)
+    report.write(file)
+    report.write(file)
     text = file.read_text()
     assert "old" not in text
     assert text.count("a machine") == 1

@@ -14,7 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 MODEL_PAGES = ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken")
 
 
-def programs(page: str) -> list[str]:
+def extract_programs(page: str) -> list[str]:
     return re.findall(
         r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
@@ -22,7 +22,7 @@ def programs(page: str) -> list[str]:
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
 def test_the_program_of_a_call_runs(call, monkeypatch, capsys):
-    (program,) = (text for text in programs(call.api_class) if f".{call.name}(" in text)
+    (program,) = (text for text in extract_programs(call.api_class) if f".{call.name}(" in text)
     with Sandbox(rules=ExchangeRules(retired_endpoints="served")) as exchange:
         monkeypatch.setenv("BINANCE_API_KEY", exchange.api_key)
         here = program.replace("ApiKeyAuth.from_env()", "ApiKeyAuth.from_env(), endpoints=exchange.endpoints")
@@ -35,7 +35,7 @@ def test_the_program_of_a_call_runs(call, monkeypatch, capsys):
 
 @pytest.mark.parametrize("page", MODEL_PAGES)
 def test_the_program_of_a_model_makes_one(page):
-    (program,) = programs(page)
+    (program,) = extract_programs(page)
     names: dict[str, object] = {}
     exec(compile(program, page, "exec"), names)
     assert type(names["model"]).__name__ == page

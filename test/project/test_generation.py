@@ -29,19 +29,19 @@ def tree(tmp_path):
     return tmp_path
 
 
-def without_risk_stream(spec: str) -> str:
+def remove_risk_stream(spec: str) -> str:
     start, end = spec.index("  /sapi/v1/margin/listen-key:"), spec.index("components:\n  securitySchemes")
     return spec[:start] + "\n" + spec[end:]
 
 
-def contents(tree: Path) -> dict[Path, bytes]:
+def read_files(tree: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in tree.rglob("*") if file.is_file()}
 
 
 @pytest.mark.timeout(300)
 def test_the_check_names_every_file_that_is_not_as_the_spec_yields_it(tree):
     assert generate(tree, "--check").returncode == 0
-    before = contents(tree)
+    before = read_files(tree)
 
     (tree / API).write_text((tree / API).read_text() + "# by hand\n")
     (tree / PAGE).unlink()
@@ -54,13 +54,13 @@ def test_the_check_names_every_file_that_is_not_as_the_spec_yields_it(tree):
     assert "make generate" in check.stdout
 
     assert generate(tree).returncode == 0
-    assert contents(tree) == before
+    assert read_files(tree) == before
 
 
 @pytest.mark.timeout(300)
 def test_what_the_spec_no_longer_yields_is_stale_and_then_goes(tree):
     spec = tree / "openapi/margin-stream.yaml"
-    spec.write_text(without_risk_stream(spec.read_text()))
+    spec.write_text(remove_risk_stream(spec.read_text()))
     check = generate(tree, "--check")
     assert check.returncode == 1
     for path in (PAGE, "binance_margin_stream/api/risk_stream_api.py"):

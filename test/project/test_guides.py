@@ -19,7 +19,7 @@ from binance_margin_stream.sandbox import Sandbox
 OF_FILES = "docs/testing-your-bot"
 """Its Python blocks are files that belong together; test_testing_guide.py runs them."""
 BLOCKS = [block for page in find_handwritten_pages() for block in find_code_blocks(page)]
-SAYS = {
+EXPECTED_OUTPUT = {
     "follow": "0.50000000 BTCUSDT filled at 60000.00000000",
     "follow_async": "order 1 is FILLED",
     "many_accounts": "49 accounts on 1 connection",
@@ -44,14 +44,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
-def of(*languages: str) -> list[CodeBlock]:
+def select_blocks(*languages: str) -> list[CodeBlock]:
     return [block for block in BLOCKS if block.language in languages and block.title in ("", "binance_margin_stream")]
 
 
-OURS = [block for block in of("python") if block.page not in ("README", OF_FILES)]  # which have tests of their own
+OURS = [
+    block for block in select_blocks("python") if block.page not in ("README", OF_FILES)
+]  # which have tests of their own
 ALONE = [block for block in OURS if "Sandbox(" in block.text]
 FOR_PRODUCTION = [block for block in OURS if "Sandbox(" not in block.text]
-OTHERS = [block for block in BLOCKS if block.language == "python" and block not in of("python")]
+OTHERS = [block for block in BLOCKS if block.language == "python" and block not in select_blocks("python")]
 
 
 @pytest.mark.parametrize("block", ALONE, ids=str)
@@ -71,7 +73,7 @@ def test_a_program_for_another_library_is_python_and_names_its_version(block):
     assert re.search(r"\d+\.\d+\.\d+", block.title)
 
 
-@pytest.mark.parametrize("block", of("console"), ids=str)
+@pytest.mark.parametrize("block", select_blocks("console"), ids=str)
 def test_a_command_exists(block):
     commands = [line[2:] for line in block.text.splitlines() if line.startswith("$ ")]
     assert commands
@@ -127,13 +129,13 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize("name", EXPECTED_OUTPUT)
 def test_an_example_runs(name):
-    assert SAYS[name] in run_program(str(ROOT / "examples" / f"{name}.py"))
+    assert EXPECTED_OUTPUT[name] in run_program(str(ROOT / "examples" / f"{name}.py"))
 
 
 def test_every_example_is_run():
-    assert {file.stem for file in (ROOT / "examples").glob("*.py")} == set(SAYS)
+    assert {file.stem for file in (ROOT / "examples").glob("*.py")} == set(EXPECTED_OUTPUT)
 
 
 def test_every_page_is_looked_at():

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def distributions(tmp_path_factory):
     """Wheel and sdist, built without looking for Java or asking the network."""
     folder = tmp_path_factory.mktemp("dist")
     source = tmp_path_factory.mktemp("source") / "tree"
@@ -33,8 +33,8 @@ def built(tmp_path_factory):
     return folder
 
 
-def test_the_wheel_holds_the_package_its_types_and_no_tests(built):
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+def test_the_wheel_holds_the_package_its_types_and_no_tests(distributions):
+    with zipfile.ZipFile(next(distributions.glob("*.whl"))) as wheel:
         names = wheel.namelist()
         metadata = email.message_from_bytes(wheel.read(next(name for name in names if name.endswith("METADATA"))))
     tops = {name.split("/")[0] for name in names}
@@ -47,8 +47,8 @@ def test_the_wheel_holds_the_package_its_types_and_no_tests(built):
     assert metadata["Requires-Python"] == ">=3.11"
 
 
-def test_four_packages_are_needed_at_run_time(built):
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+def test_four_packages_are_needed_at_run_time(distributions):
+    with zipfile.ZipFile(next(distributions.glob("*.whl"))) as wheel:
         metadata = email.message_from_bytes(wheel.read(f"binance_margin_stream-{sdk.__version__}.dist-info/METADATA"))
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
     assert sorted(line.split(">")[0].split("<")[0] for line in needed) == [
@@ -59,8 +59,8 @@ def test_four_packages_are_needed_at_run_time(built):
     ]
 
 
-def test_the_sdist_can_be_built_from(built, tmp_path):
-    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+def test_the_sdist_can_be_built_from(distributions, tmp_path):
+    with tarfile.open(next(distributions.glob("*.tar.gz"))) as sdist:
         sdist.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
         sdist.extractall(tmp_path)
     (tree,) = tmp_path.iterdir()

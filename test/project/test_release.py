@@ -21,7 +21,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NEXT = f"## {sdk.__version__} - 2026-01-02\n\n### Added\n\n- Something.\n"
 
 
-def script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment
@@ -37,14 +37,14 @@ def tree(tmp_path):
     return tmp_path
 
 
-def change(file: Path, pattern: str, by: str) -> None:
+def replace_in_file(file: Path, pattern: str, by: str) -> None:
     text, count = re.subn(pattern, by, file.read_text(encoding="utf-8"), count=1)
     assert count
     file.write_text(text, encoding="utf-8")
 
 
 def test_the_same_commit_is_built_to_the_same_bytes(tmp_path):
-    run = script("build_reproducible", "--outdir", tmp_path, SOURCE_DATE_EPOCH="1700000000")
+    run = run_script("build_reproducible", "--outdir", tmp_path, SOURCE_DATE_EPOCH="1700000000")
     assert run.returncode == 0, run.stderr
     assert len(run.stdout.splitlines()) == 2
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
@@ -60,21 +60,21 @@ def test_a_build_that_depends_on_where_it_runs_is_refused(tmp_path):
     subprocess.run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), str(tree)], check=True)
     with (tree / "setup.py").open("a", encoding="utf-8") as setup:
         setup.write("open('binance_margin_stream/where.py', 'w').write(f'HERE = {__file__!r}\\n')\n")
-    run = script("build_reproducible", "--root", tree, "--outdir", tmp_path / "dist")
+    run = run_script("build_reproducible", "--root", tree, "--outdir", tmp_path / "dist")
     assert run.returncode == 1
     assert "two builds differ in binance_margin_stream" in run.stderr
     assert not (tmp_path / "dist").exists()
 
 
 def test_version_changelog_and_citation_agree():
-    assert script("check_release").returncode == 0
+    assert run_script("check_release").returncode == 0
 
 
 def test_a_tag_needs_its_version_with_a_day_on_top_of_the_changelog(tree):
     tag = f"v{sdk.__version__}"
-    assert "a release begins with" in script("check_release", tag, "--root", tree).stderr
-    change(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
-    run = script("check_release", tag, "--root", tree, "--notes")
+    assert "a release begins with" in run_script("check_release", tag, "--root", tree).stderr
+    replace_in_file(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
+    run = run_script("check_release", tag, "--root", tree, "--notes")
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("### Added\n\n- Something.")
 
@@ -92,16 +92,16 @@ def test_a_tag_needs_its_version_with_a_day_on_top_of_the_changelog(tree):
     ],
 )
 def test_what_does_not_agree_stops_a_release(tree, file, pattern, by, complaint):
-    change(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
-    change(tree / file, pattern, by)
-    run = script("check_release", f"v{sdk.__version__}", "--root", tree, "--notes")
+    replace_in_file(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
+    replace_in_file(tree / file, pattern, by)
+    run = run_script("check_release", f"v{sdk.__version__}", "--root", tree, "--notes")
     assert (run.returncode, run.stdout) == (1, "")
     assert complaint in run.stderr
 
 
 def test_a_tag_of_another_version_stops_a_release(tree):
-    change(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
-    assert "tag v" in script("check_release", "v9.9.9", "--root", tree).stderr
+    replace_in_file(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
+    assert "tag v" in run_script("check_release", "v9.9.9", "--root", tree).stderr
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)

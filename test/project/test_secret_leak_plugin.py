@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "support"
-WAYS = {
+LEAKS = {
     "a log record": ('logging.getLogger("deep.inside").debug("got %s", secret)', "the log of deep.inside"),
     "an error in a log record": (
         'try:\n        raise ValueError(secret)\n    except ValueError:\n        logging.exception("failed")',
@@ -48,7 +48,7 @@ def test_it():
 """
 
 
-def run(folder: Path, secret: str, way: str) -> str:
+def run_test(folder: Path, secret: str, way: str) -> str:
     code = TEST.format(secret=secret, way=way)
     (folder / "conftest.py").write_text("from secret_leak_plugin import pytest_configure, pytest_runtest_makereport\n")
     (folder / "test_it.py").write_text(code)
@@ -57,17 +57,17 @@ def run(folder: Path, secret: str, way: str) -> str:
     return subprocess.run([*command, *options], capture_output=True, text=True, timeout=50, cwd=folder).stdout
 
 
-@pytest.mark.parametrize(("way", "where"), WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize(("way", "where"), LEAKS.values(), ids=LEAKS.keys())
 def test_a_test_that_shows_a_secret_fails_and_is_told_where(tmp_path, way, where):
-    said = run(tmp_path, SECRETS["token"], way)
+    said = run_test(tmp_path, SECRETS["token"], way)
     assert f"a secret is shown in {where}" in said
     assert "1 failed" in said
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS.keys())
 def test_planted_and_made_secrets_are_known(tmp_path, secret):
-    assert "a secret is shown in stdout" in run(tmp_path, secret, "print(secret)")
+    assert "a secret is shown in stdout" in run_test(tmp_path, secret, "print(secret)")
 
 
 def test_a_test_that_shows_none_passes(tmp_path):
-    assert "1 passed" in run(tmp_path, SECRETS["token"], "print('nothing', len(secret), secret[:4])")
+    assert "1 passed" in run_test(tmp_path, SECRETS["token"], "print('nothing', len(secret), secret[:4])")

@@ -21,7 +21,7 @@ from binance_margin_stream.sandbox import Sandbox, faults
 
 
 @contextmanager
-def service(exchange: Sandbox, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def run_service(exchange: Sandbox, **environment: str) -> Iterator[subprocess.Popen[str]]:
     addresses = f"from binance_margin_stream import Endpoints\nclass exchange: endpoints = {exchange.endpoints!r}\n"
     own = os.environ | {"BINANCE_API_KEY": exchange.api_key, "HEALTH_PORT": "0"} | environment
     command = [sys.executable, "-W", "error", "-c", addresses + use_sandbox(PROGRAM)]
@@ -32,7 +32,7 @@ def service(exchange: Sandbox, **environment: str) -> Iterator[subprocess.Popen[
             process.kill()
 
 
-def port_of(process: subprocess.Popen[str]) -> int:
+def read_port(process: subprocess.Popen[str]) -> int:
     assert process.stderr
     for line in process.stderr:
         if found := re.search(r"health on port (\d+)", line):
@@ -40,7 +40,7 @@ def port_of(process: subprocess.Popen[str]) -> int:
     raise AssertionError("the service ended")
 
 
-def status_of(port: int) -> int:
+def get_status(port: int) -> int:
     try:
         with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{port}/", timeout=5) as answer:
             assert b'"state": "live"' in answer.read()
@@ -51,9 +51,9 @@ def status_of(port: int) -> int:
 
 
 def test_it_is_well_then_not_then_well_again_and_ends_on_sigterm():
-    with Sandbox() as exchange, service(exchange) as process:
-        port = port_of(process)
-        assert status_of(port) == 200
+    with Sandbox() as exchange, run_service(exchange) as process:
+        port = read_port(process)
+        assert get_status(port) == 200
         exchange.inject_fault(faults.RefuseHandshake(), times=None)
         exchange.inject_fault(faults.DropConnections("reset"))
         wait_for(port, 503)
@@ -69,20 +69,20 @@ def test_it_is_well_then_not_then_well_again_and_ends_on_sigterm():
 
 def wait_for(port: int, status: int) -> None:
     deadline = time.monotonic() + 30
-    while status_of(port) != status:
+    while get_status(port) != status:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 def test_a_rejected_key_is_nothing_to_restart_for():
-    with Sandbox() as exchange, service(exchange, BINANCE_API_KEY="a-key-that-nobody-knows") as process:
+    with Sandbox() as exchange, run_service(exchange, BINANCE_API_KEY="a-key-that-nobody-knows") as process:
         errors = process.communicate(timeout=20)[1]
         assert process.returncode == 78, errors
         assert "the API key was rejected" in errors
 
 
 def test_a_missing_key_is_nothing_to_restart_for():
-    with Sandbox() as exchange, service(exchange, BINANCE_API_KEY="") as process:
+    with Sandbox() as exchange, run_service(exchange, BINANCE_API_KEY="") as process:
         errors = process.communicate(timeout=20)[1]
         assert process.returncode == 78, errors
         assert "BINANCE_API_KEY" in errors

@@ -21,7 +21,7 @@ CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
 CONFIGURED = ("ApiClient", "ApiKeyAuth", "Endpoints", "Timeout", "RetryPolicy", "MarginStream", "StreamSettings")
 
 
-def text_of(default: object) -> str:
+def format_default(default: object) -> str:
     if default is inspect.Parameter.empty:
         return "required"
     if default == (sdk.CROSS,):
@@ -34,7 +34,7 @@ def test_every_setting_is_listed_with_its_default(name):
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", CONFIGURATION, re.MULTILINE | re.DOTALL)
     listed = re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", section[1], re.MULTILINE)
     settings = inspect.signature(getattr(sdk, name)).parameters.values()
-    assert listed == [(setting.name, text_of(setting.default)) for setting in settings]
+    assert listed == [(setting.name, format_default(setting.default)) for setting in settings]
 
 
 def test_both_streams_have_the_same_settings():
@@ -54,13 +54,13 @@ def test_every_error_is_in_the_table_and_in_the_tree():
     assert set(re.findall(r"\w+", re.search(r"```text\n(.*?)```", page, re.DOTALL)[1])) == errors
 
 
-def documented() -> set[str]:
+def list_documented_names() -> set[str]:
     lines = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
     return set(re.findall(r"^::: (\S+)$", lines, re.MULTILINE))
 
 
 def test_every_name_in_the_reference_exists():
-    for path in documented() - {"binance_margin_stream.sandbox.faults"}:
+    for path in list_documented_names() - {"binance_margin_stream.sandbox.faults"}:
         module, _, name = path.rpartition(".")
         assert hasattr(import_module(module), name)
 
@@ -68,7 +68,7 @@ def test_every_name_in_the_reference_exists():
 def test_the_reference_has_every_public_name_that_is_written_by_hand():
     generated = {name for name in sdk.__all__ if name.endswith("Api")}
     generated |= {"ApiV3UserDataStreamPost200Response", "Configuration", "Error", "ListenToken", "__version__"}
-    names = {path.rpartition(".")[2] for path in documented()}
+    names = {path.rpartition(".")[2] for path in list_documented_names()}
     assert set(sdk.__all__) - generated <= names
     assert set(sandbox.__all__) <= names
 

@@ -22,7 +22,7 @@ def client(exchange: Sandbox) -> SandboxClient:
 
 
 @pytest.fixture
-def standing() -> Iterator[SandboxClient]:
+def paused_client() -> Iterator[SandboxClient]:
     """A client of an exchange whose time stands still."""
     with Sandbox(rules=ExchangeRules(retired_endpoints="served"), speed=0, start_ms=1_795_381_200_000) as exchange:
         yield SandboxClient(exchange)

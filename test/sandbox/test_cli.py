@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "binance_margin_stream.sandbox"]
 
 
 @contextlib.contextmanager
-def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def run_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A sandbox in a process of its own, and what it said until it was ready."""
     command = [*COMMAND, "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -44,77 +44,77 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
     """Exit status, further output and errors of a process that is told to end."""
     process.send_signal(number)
     output, errors = process.communicate(timeout=10)
     return process.returncode, output, errors
 
 
-def state(url: str) -> dict[str, object]:
+def get_state(url: str) -> dict[str, object]:
     with urllib.request.urlopen(f"{url}/sandbox/state", timeout=TIMEOUT_SECONDS) as answer:
         read: dict[str, object] = json.load(answer)
     return read
 
 
-def url_of(said: str) -> str:
+def parse_url(said: str) -> str:
     (url,) = re.findall(r"REST +(\S+)", said)
     return str(url)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_to_paste_and_ends_cleanly(number: signal.Signals) -> None:
-    with running("--retired-endpoints", "served") as (process, said):
+    with run_sandbox("--retired-endpoints", "served") as (process, said):
         assert "This is not an exchange" in said
-        url = url_of(said)
+        url = parse_url(said)
         (key,) = re.findall(r"BINANCE_API_KEY=(\S+)", said)
         assert f"export {URL_VARIABLE}={url}\n" in said
         assert f"page            {url}/\n" in said
         request = urllib.request.Request(f"{url}/sapi/v1/userDataStream", method="POST", headers={"X-MBX-APIKEY": key})
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             assert answer.status == 200
-        assert ended(process, number) == (0, "The sandbox is closed.\n", "")
+        assert stop(process, number) == (0, "The sandbox is closed.\n", "")
 
 
 def test_it_plays_a_script_from_a_time_of_day_and_goes_on(tmp_path: Path) -> None:
     script = tmp_path / "day.yaml"
     script.write_text('- at: "09:30"\n  place-order: {symbol: ETHUSDT}\n')
-    with running("--script", str(script), "--start", "09:00", "--speed", "100000") as (process, said):
+    with run_sandbox("--script", str(script), "--start", "09:00", "--speed", "100000") as (process, said):
         assert process.stdout is not None
         assert process.stdout.readline() == "The script is over; the sandbox goes on.\n"
-        (order,) = state(url_of(said))["orders"]  # type: ignore[misc]  # JSON
+        (order,) = get_state(parse_url(said))["orders"]  # type: ignore[misc]  # JSON
         assert order["symbol"] == "ETHUSDT"
-        assert ended(process) == (0, "The sandbox is closed.\n", "")
+        assert stop(process) == (0, "The sandbox is closed.\n", "")
 
 
 def test_it_ends_while_a_script_is_playing(tmp_path: Path) -> None:
     script = tmp_path / "day.yaml"
     script.write_text("- after: 1h\n  place-order:\n")
-    with running("--script", str(script)) as (process, _):
-        assert ended(process) == (0, "The sandbox is closed.\n", "")
+    with run_sandbox("--script", str(script)) as (process, _):
+        assert stop(process) == (0, "The sandbox is closed.\n", "")
 
 
 def test_a_script_that_fails_says_so_and_the_sandbox_goes_on(tmp_path: Path) -> None:
     script = tmp_path / "day.yaml"
     script.write_text("- after: 0s\n  fill-order:\n")
-    with running("--script", str(script)) as (process, said):
+    with run_sandbox("--script", str(script)) as (process, said):
         assert process.stderr is not None
         assert process.stderr.readline() == "error: line 1: fill-order: no order is open\n"
-        assert state(url_of(said))["orders"] == []
-        assert ended(process)[0] == 0
+        assert get_state(parse_url(said))["orders"] == []
+        assert stop(process)[0] == 0
 
 
 def test_it_lets_faults_loose() -> None:
-    with running("--faults", "server-error:0.25, drop,freeze", "--every", "30", "--seed", "7") as (_, said):
+    with run_sandbox("--faults", "server-error:0.25, drop,freeze", "--every", "30", "--seed", "7") as (_, said):
         assert "Fault server-error, with probability 0.25." in said
         assert "Random faults about every 30 s, from seed 7: drop, freeze." in said
-        (armed,) = state(url_of(said))["faults"]  # type: ignore[misc]  # JSON
+        (armed,) = get_state(parse_url(said))["faults"]  # type: ignore[misc]  # JSON
         assert (armed["remaining_uses"], armed["probability"]) == (None, 0.25)
 
 
 def test_it_speaks_tls_and_says_whom_to_trust() -> None:
-    with running("--tls") as (process, said):
-        url = url_of(said)
+    with run_sandbox("--tls") as (process, said):
+        url = parse_url(said)
         (trusted,) = re.findall(r"export SSL_CERT_FILE=(\S+)", said)
         assert url.startswith("https://")
         command = [*COMMAND, "do", "--url", url, "place-order"]
@@ -122,7 +122,7 @@ def test_it_speaks_tls_and_says_whom_to_trust() -> None:
         done = subprocess.run(command, env=known, capture_output=True, text=True, timeout=20, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)["order_id"] == 1
-        assert ended(process)[0] == 0
+        assert stop(process)[0] == 0
     assert not Path(trusted).exists()
 
 

@@ -28,7 +28,7 @@ SOURCES = [LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY]
 CASES = [(source, account) for source in SOURCES for account in (CROSS, BTC) if source.supports(account)]
 
 
-def calls(source, account):
+def list_calls(source, account):
     yield source.build_create_call(account, 60.0)
     for ask in (source.build_keepalive_call, source.build_delete_call):
         if ask is not None:
@@ -37,14 +37,14 @@ def calls(source, account):
 
 @pytest.mark.parametrize(("source", "account"), CASES, ids=lambda value: getattr(value, "name", str(value)))
 def test_every_call_exists_and_takes_its_arguments(source, account):
-    for call in calls(source, account):
+    for call in list_calls(source, account):
         operation = getattr(getattr(api, call.api), call.operation)
         inspect.signature(operation).bind(None, **call.arguments)
 
 
 @pytest.mark.parametrize(("source", "account"), CASES, ids=lambda value: getattr(value, "name", str(value)))
 def test_no_call_shows_its_secret(source, account):
-    assert not any("secret" in repr(call) for call in calls(source, account))
+    assert not any("secret" in repr(call) for call in list_calls(source, account))
 
 
 def test_the_token_of_an_isolated_account_names_its_symbol():
@@ -54,8 +54,8 @@ def test_the_token_of_an_isolated_account_names_its_symbol():
 
 
 def test_the_first_listen_key_of_an_isolated_account_has_calls_of_its_own():
-    assert {call.api for call in calls(LISTEN_KEY, BTC)} == {"IsolatedMarginStreamApi"}
-    assert all(call.arguments["symbol"] == "BTCUSDT" for call in calls(LISTEN_KEY, BTC))
+    assert {call.api for call in list_calls(LISTEN_KEY, BTC)} == {"IsolatedMarginStreamApi"}
+    assert all(call.arguments["symbol"] == "BTCUSDT" for call in list_calls(LISTEN_KEY, BTC))
 
 
 def test_only_tokens_and_first_listen_keys_have_isolated_accounts():

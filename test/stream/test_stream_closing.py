@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from stream_helpers import QUICK, Traffic, now_ms, stream_of, threaded
+from stream_helpers import QUICK_SETTINGS, Traffic, make_async_stream, make_stream, now_ms
 from websockets.utils import accept_key
 
 from binance_margin_stream import StreamError
@@ -30,39 +30,39 @@ TOKENS = "/sapi/v1/userListenToken"
 KEYS = "/sapi/v2/margin/listen-key"
 
 
-async def until(condition, within=10.0):
+async def wait_until(condition, within=10.0):
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-def soon(condition, within=5.0):
+def poll_until(condition, within=5.0):
     deadline = time.monotonic() + within
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
 
 
-async def leave(stream, entering):
+async def close_stream(stream, entering):
     await stream.close()
     with suppress(StreamError):
         await entering
 
 
-def calls_under_way():
+def list_pending_calls():
     return [each for each in threading.enumerate() if each.name == "margin stream call"]
 
 
-class Peer:
+class SilentPeer:
     """Accepts a WebSocket, and never answers anything that is said; it reads only if it is told to."""
 
     def __init__(self, *, reads):
-        self.heard = bytearray()
+        self.received = bytearray()
         self._reads = reads
         self._writers = []
 
     @asynccontextmanager
-    async def running(self):
+    async def run(self):
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
@@ -73,19 +73,19 @@ class Peer:
 
     async def _accept(self, reader, writer):
         self._writers.append(writer)
-        asked = (await reader.readuntil(b"\r\n\r\n")).decode()
-        key = next(line.split(": ")[1] for line in asked.splitlines() if line.lower().startswith("sec-websocket-key"))
-        answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        writer.write(f"{answer}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode())
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.split(": ")[1] for line in request.splitlines() if line.lower().startswith("sec-websocket-key"))
+        response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{response}Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode())
         if not self._reads:
             writer.transport.pause_reading()
             return
         with suppress(OSError):
             while data := await reader.read(65536):
-                self.heard += data
+                self.received += data
 
 
-class Ear:
+class Recorder:
     """What a connection reports to; only that it is open matters here."""
 
     def __init__(self):
@@ -100,12 +100,12 @@ class Ear:
 
 class TestConnection:
     @asynccontextmanager
-    async def connected(self, peer):
+    async def open_connection(self, peer):
         async with peer.running() as port:
-            ear = Ear()
-            connection = WebSocketConnection(1, f"ws://127.0.0.1:{port}", ear, open_timeout=5.0)
+            recorder = Recorder()
+            connection = WebSocketConnection(1, f"ws://127.0.0.1:{port}", recorder, open_timeout=5.0)
             task = connection.open()
-            await ear.is_open.wait()
+            await recorder.is_open.wait()
             try:
                 yield connection, task
             finally:
@@ -116,7 +116,7 @@ class TestConnection:
         monkeypatch.setattr(connection_module, "MAX_WRITE_BUFFER", 1 << 26)
 
         async def main():
-            async with self.connected(Peer(reads=False)) as (connection, task):
+            async with self.open_connection(SilentPeer(reads=False)) as (connection, task):
                 connection.send("x" * (1 << 25))
                 assert connection._websocket.transport.get_write_buffer_size() > 1 << 20
                 connection.close()
@@ -131,12 +131,12 @@ class TestConnection:
         monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 10.0)
 
         async def main():
-            peer = Peer(reads=True)
-            async with self.connected(peer) as (connection, task):
+            peer = SilentPeer(reads=True)
+            async with self.open_connection(peer) as (connection, task):
                 connection.close()
                 done, _ = await asyncio.wait({task}, timeout=2)
                 assert done == {task}
-                await until(lambda: peer.heard.startswith(b"\x88\x82"))  # a close frame with a code
+                await wait_until(lambda: peer.received.startswith(b"\x88\x82"))  # a close frame with a code
 
         asyncio.run(main())
 
@@ -148,19 +148,19 @@ class TestClosing:
         async def main():
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.NoResponse(), path=TOKENS, times=None)
-                stream = stream_of(exchange, timeout=Timeout(connect=2.0, read=30.0))
+                stream = make_async_stream(exchange, timeout=Timeout(connect=2.0, read=30.0))
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: exchange.metrics.count_rest_calls(TOKENS) == 1)
+                await wait_until(lambda: exchange.metrics.count_rest_calls(TOKENS) == 1)
                 async with asyncio.timeout(3):
-                    await leave(stream, entering)
-                await until(lambda: not calls_under_way(), within=3)
+                    await close_stream(stream, entering)
+                await wait_until(lambda: not list_pending_calls(), within=3)
 
         asyncio.run(main())
 
     def test_an_answer_after_the_loop_is_gone_does_no_harm(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange) as stream:
+                async with make_async_stream(exchange) as stream:
                     return stream._engine._make_result_callback(None)
 
         asyncio.run(main())(1, CredentialGranted("late"))
@@ -169,16 +169,16 @@ class TestClosing:
         async def main():
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.DelayedResponse(1.0), path=TOKENS)
-                stream = stream_of(exchange)
+                stream = make_async_stream(exchange)
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: len(calls_under_way()) == 1)
-                await leave(stream, entering)
-                assert calls_under_way() == []
+                await wait_until(lambda: len(list_pending_calls()) == 1)
+                await close_stream(stream, entering)
+                assert list_pending_calls() == []
 
         asyncio.run(main())
 
     def test_what_is_answered_afterwards_counts_for_nothing(self):
-        told = []
+        changes = []
 
         async def main():
             asked, answer = asyncio.Event(), asyncio.Event()
@@ -193,32 +193,34 @@ class TestClosing:
             server = await asyncio.start_server(limit, "127.0.0.1", 0)
             with Sandbox() as exchange:
                 rest = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-                stream = stream_of(exchange, endpoints=replace(exchange.endpoints, rest=rest), on_change=told.append)
+                stream = make_async_stream(
+                    exchange, endpoints=replace(exchange.endpoints, rest=rest), on_change=changes.append
+                )
                 entering = asyncio.create_task(stream.__aenter__())
                 await asked.wait()
-                closing = asyncio.create_task(leave(stream, entering))
-                await until(lambda: told and told[-1].name == "closed")
+                closing = asyncio.create_task(close_stream(stream, entering))
+                await wait_until(lambda: changes and changes[-1].name == "closed")
                 answer.set()
                 await closing
-                await until(lambda: not calls_under_way())
+                await wait_until(lambda: not list_pending_calls())
                 assert stream.health.failures == 0
             server.close()
 
         asyncio.run(main())
-        assert told[-1].name == "closed"
+        assert changes[-1].name == "closed"
 
     def test_it_is_quick_and_wakes_who_waits(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange) as stream:
+                async with make_async_stream(exchange) as stream:
                     waiting = asyncio.create_task(anext(stream))
-                    await until(lambda: stream._engine._waiters)
+                    await wait_until(lambda: stream._engine._waiters)
                     started = time.monotonic()
                     await stream.close()
                     with pytest.raises(StopAsyncIteration):
                         await waiting
                     assert time.monotonic() - started < 2
-                    await until(lambda: exchange.metrics.connections_open == 0)
+                    await wait_until(lambda: exchange.metrics.connections_open == 0)
 
         asyncio.run(main())
 
@@ -231,7 +233,7 @@ class TestClosing:
 
         monkeypatch.setattr(engine_module, "_CLOSE_TIMEOUT", 0.2)
         with Sandbox() as exchange:
-            with threaded(exchange) as stream:
+            with make_stream(exchange) as stream:
                 monkeypatch.setattr(WebSocketConnection, "_close_handshake", stay)
                 tasks = list(stream._worker.engine._tasks)
             assert [task.done() for task in tasks] == [True]
@@ -242,13 +244,13 @@ class TestClosing:
     def test_who_asks_while_the_thread_is_ending_gets_an_answer(self, monkeypatch):
         monkeypatch.setattr(sync_module, "_CLOSE_TIMEOUT", 0.2)
         with Sandbox() as exchange:
-            stream = threaded(exchange).__enter__()
+            stream = make_stream(exchange).__enter__()
             loop, resolved, taken = stream._worker._loop, threading.Event(), []
             loop.call_soon_threadsafe(loop.run_in_executor, None, resolved.wait)  # a name that is slow to resolve
             closer = threading.Thread(target=stream.close, daemon=True)
             asker = threading.Thread(target=lambda: taken.append(list(stream)), daemon=True)
             closer.start()
-            assert soon(lambda: not loop.is_running())
+            assert poll_until(lambda: not loop.is_running())
             asker.start()
             asker.join(0.1)
             assert asker.is_alive()
@@ -260,7 +262,7 @@ class TestClosing:
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_child_that_was_forked_while_it_was_being_closed_can_end(self):
-        with Sandbox() as exchange, threaded(exchange) as stream:
+        with Sandbox() as exchange, make_stream(exchange) as stream:
             with stream._worker._close_lock:  # as a thread holds it that is closing the stream at this moment
                 child = os.fork()
                 if child == 0:
@@ -269,20 +271,22 @@ class TestClosing:
                     stream.close()
                     os._exit(0)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            Traffic(exchange).send()
+            Traffic(exchange).send_event()
             assert next(stream).account == CROSS
 
 
 class TestRenewal:
     def test_one_that_the_connection_refuses_is_repeated_soon(self):
         async def main():
-            told = []
-            rules = replace(QUICK, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0)  # after 1.5 s
+            changes = []
+            rules = replace(
+                QUICK_SETTINGS, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0
+            )  # after 1.5 s
             with Sandbox() as exchange:
-                async with stream_of(exchange, settings=rules, on_change=told.append) as stream:
+                async with make_async_stream(exchange, options=rules, on_change=changes.append) as stream:
                     exchange.inject_fault(faults.RefuseSubscribe())
-                    await until(lambda: any(change.name == "renewal failed" for change in told))
-                    await until(lambda: stream.health.renewals == 1, within=1.0)
+                    await wait_until(lambda: any(change.name == "renewal failed" for change in changes))
+                    await wait_until(lambda: stream.health.renewals == 1, within=1.0)
                     assert exchange.metrics.count_rest_calls(TOKENS) == 3
 
         asyncio.run(main())
@@ -295,7 +299,7 @@ class TestSources:
                 exchange.retire_endpoint(TOKENS)
                 exchange.retire_endpoint(KEYS)
                 with pytest.raises(StreamError, match="cannot go on"):
-                    async with asyncio.timeout(5), stream_of(exchange):
+                    async with asyncio.timeout(5), make_async_stream(exchange):
                         pass
                 assert (exchange.metrics.count_rest_calls(TOKENS), exchange.metrics.count_rest_calls(KEYS)) == (1, 1)
 
@@ -306,10 +310,12 @@ class TestConsumer:
     def test_the_gap_of_a_slow_one_begins_before_the_oldest_left_the_exchange(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, settings=replace(QUICK, buffer_size=2, latency_allowance=3.0)) as stream:
+                async with make_async_stream(
+                    exchange, options=replace(QUICK_SETTINGS, buffer_size=2, latency_allowance=3.0)
+                ) as stream:
                     before = now_ms()
-                    await asyncio.to_thread(lambda: [Traffic(exchange).send() for _ in range(4)])
-                    await until(lambda: stream.health.dropped == 2)
+                    await asyncio.to_thread(lambda: [Traffic(exchange).send_event() for _ in range(4)])
+                    await wait_until(lambda: stream.health.dropped == 2)
                     after = now_ms()
                     gap = await anext(stream)
                     assert before - 3000 <= gap.since <= after - 3000
@@ -324,7 +330,7 @@ class TestSecrets:
 
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, risk=True):
+                async with make_async_stream(exchange, risk=True):
                     pass
 
         asyncio.run(main())
@@ -353,14 +359,14 @@ def test_a_signal_handler_may_close_in_the_midst_of_closing():
     interrupter = threading.Thread(target=interrupt)
     interrupter.start()
     try:
-        with Sandbox() as exchange, threaded(exchange, on_change=hold_up) as stream:
+        with Sandbox() as exchange, make_stream(exchange, on_change=hold_up) as stream:
             released.clear()
             busy.clear()
             exchange.inject_fault(faults.DropConnections("reset"))
             assert busy.wait(5)
             closing.set()
             stream.close()
-            assert soon(lambda: handled)
+            assert poll_until(lambda: handled)
     finally:
         interrupter.join()
         signal.signal(signal.SIGUSR1, before)

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from stream_helpers import BTC, QUICK, Judge, Traffic, now_ms, stream_of, threaded
+from stream_helpers import BTC, QUICK_SETTINGS, Traffic, TrafficChecker, make_async_stream, make_stream, now_ms
 
 from binance_margin_stream import ApiKeyAuth, StreamError
 from binance_margin_stream.exceptions import KeyRejectedError
@@ -30,41 +30,41 @@ from binance_margin_stream.stream.protocol.actions import State
 TOKENS = "/sapi/v1/userListenToken"
 
 
-async def until(condition, within=10.0):
+async def wait_until(condition, within=10.0):
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def gap_of(stream):
+async def next_gap(stream):
     async with asyncio.timeout(10):
         while not isinstance(item := await anext(stream), StreamGap):
             pass
         return item
 
 
-async def apart(what, *arguments, **named):
-    return await asyncio.to_thread(what, *arguments, **named)
+async def run_in_thread(function, *arguments, **named):
+    return await asyncio.to_thread(function, *arguments, **named)
 
 
-class Relay:
+class FaultyProxy:
     """Passes bytes on between a stream and the sandbox; it can fall silent, swallow frames, and be slow.
 
     `swallow` is what is never passed down. `slow` is by how many seconds the first connection is late downwards.
     """
 
-    def __init__(self, exchange, *, swallow=None, slow=0.0):
+    def __init__(self, exchange, *, dropped=None, delay=0.0):
         self._target = int(exchange.url.rpartition(":")[2])
         self._writers = []
-        self._silent = False
-        self._swallow = swallow
-        self._slow = slow
+        self._stalled = False
+        self._dropped = dropped
+        self._delay = delay
 
     def endpoints(self, exchange, port):
         return replace(exchange.endpoints, websocket_api=f"ws://127.0.0.1:{port}/ws-api/v3")
 
     @asynccontextmanager
-    async def running(self):
+    async def run(self):
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
@@ -73,34 +73,34 @@ class Relay:
             for writer in self._writers:
                 writer.transport.abort()
 
-    def fall_silent(self):
+    def stall(self):
         """Let the connections that are open now be half-open: neither a byte nor an end comes through."""
-        self._silent = True
+        self._stalled = True
 
-    def speak_again(self):
+    def resume(self):
         """Let connections that are made from now on work; those of before stay silent."""
-        self._silent = False
+        self._stalled = False
 
     async def _accept(self, reader, writer):
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers += [writer, there_writer]
-        flags, late, self._slow = {"silent": False}, self._slow, 0.0
+        flags, delay, self._delay = {"silent": False}, self._delay, 0.0
         await asyncio.gather(
-            self._pass(reader, there_writer, flags, 0.0), self._pass(there_reader, writer, flags, late)
+            self._forward(reader, there_writer, flags, 0.0), self._forward(there_reader, writer, flags, delay)
         )
 
-    async def _pass(self, reader, writer, flags, late):
+    async def _forward(self, reader, writer, flags, delay):
         loop = asyncio.get_running_loop()
         try:
             while data := await reader.read(65536):
-                flags["silent"] = flags["silent"] or self._silent
-                if flags["silent"] or (self._swallow and self._swallow in data):
+                flags["silent"] = flags["silent"] or self._stalled
+                if flags["silent"] or (self._dropped and self._dropped in data):
                     continue
-                if late:
-                    loop.call_later(late, writer.write, data)
+                if delay:
+                    loop.call_later(delay, writer.write, data)
                 else:
                     writer.write(data)
-            if not (flags["silent"] or self._silent):
+            if not (flags["silent"] or self._stalled):
                 writer.close()
         except OSError:
             writer.close()
@@ -119,58 +119,60 @@ class TestConnecting:
     def test_what_fails_is_told_at_once_with_its_cause_and_repeated(self, address, cause):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
-            told = asyncio.run(self.causes(address, unused.getsockname()[1], cause))
-        assert len(told) >= 2
+            changes = asyncio.run(self.list_connect_failures(address, unused.getsockname()[1], cause))
+        assert len(changes) >= 2
 
-    async def causes(self, address, unused, cause):
-        told = []
-        patient = replace(QUICK, open_timeout=60.0)
+    async def list_connect_failures(self, address, unused, cause):
+        changes = []
+        patient = replace(QUICK_SETTINGS, open_timeout=60.0)
         with Sandbox() as exchange:
             where = address.format(port=exchange.url.rpartition(":")[2], unused=unused)
             endpoints = replace(exchange.endpoints, websocket_api=where)
-            stream = stream_of(exchange, endpoints=endpoints, settings=patient, on_change=told.append)
+            stream = make_async_stream(exchange, endpoints=endpoints, options=patient, on_change=changes.append)
             entering = asyncio.create_task(stream.__aenter__())
-            await until(lambda: sum(cause in change.detail for change in told) >= 2, within=5)
+            await wait_until(lambda: sum(cause in change.detail for change in changes) >= 2, within=5)
             await stream.close()
             await asyncio.gather(entering, return_exceptions=True)
-        return [change for change in told if change.name == "connection lost"]
+        return [change for change in changes if change.name == "connection lost"]
 
     def test_a_slow_handshake_is_given_up_when_its_time_is_over(self):
         async def main():
-            told = []
+            changes = []
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.SlowHandshake(5.0))
-                rules = replace(QUICK, open_timeout=0.4)
-                async with stream_of(exchange, settings=rules, on_change=told.append) as stream:
+                rules = replace(QUICK_SETTINGS, open_timeout=0.4)
+                async with make_async_stream(exchange, options=rules, on_change=changes.append) as stream:
                     assert stream.health.failures == 1
-            assert "took too long" in next(change.detail for change in told if change.name == "connection lost")
+            assert "took too long" in next(change.detail for change in changes if change.name == "connection lost")
 
         asyncio.run(main())
 
     def test_a_handshake_that_is_told_to_wait_silences_everything_for_that_long(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, settings=replace(QUICK, backoff_initial=0.02)) as stream:
+                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, backoff_initial=0.02)) as stream:
                     exchange.inject_fault(faults.RefuseHandshake(429, (("Retry-After", "1"),)), times=None)
-                    await apart(exchange.inject_fault, faults.DropConnections("reset"))
-                    await until(lambda: exchange.metrics.handshakes_refused == 1)
+                    await run_in_thread(exchange.inject_fault, faults.DropConnections("reset"))
+                    await wait_until(lambda: exchange.metrics.handshakes_refused == 1)
                     calls = exchange.metrics.rest_calls
                     await asyncio.sleep(0.8)
                     assert exchange.metrics.handshakes_refused == 1
                     assert exchange.metrics.rest_calls == calls
                     exchange.clear_faults()
-                    await until(lambda: stream.state is State.LIVE)
+                    await wait_until(lambda: stream.state is State.LIVE)
 
         asyncio.run(main())
 
     def test_attempts_stay_inside_the_connection_limit_however_short_the_backoff(self):
         async def main():
-            rules = replace(QUICK, backoff_initial=0.001, backoff_max=0.001, connect_limit=5, connect_window=60.0)
+            rules = replace(
+                QUICK_SETTINGS, backoff_initial=0.001, backoff_max=0.001, connect_limit=5, connect_window=60.0
+            )
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.RefuseHandshake(), times=None)
-                stream = stream_of(exchange, settings=rules)
+                stream = make_async_stream(exchange, options=rules)
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: exchange.metrics.handshakes_refused == 5)
+                await wait_until(lambda: exchange.metrics.handshakes_refused == 5)
                 await asyncio.sleep(0.5)
                 assert exchange.metrics.handshakes_refused == 5
                 await stream.close()
@@ -182,7 +184,9 @@ class TestConnecting:
         async def main():
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.RefuseHandshake(), times=None)
-                stream = stream_of(exchange, settings=replace(QUICK, backoff_initial=0.1, backoff_max=0.5))
+                stream = make_async_stream(
+                    exchange, options=replace(QUICK_SETTINGS, backoff_initial=0.1, backoff_max=0.5)
+                )
                 entering = asyncio.create_task(stream.__aenter__())
                 await asyncio.sleep(1.5)
                 assert 2 <= exchange.metrics.handshakes_refused <= 40
@@ -195,14 +199,14 @@ class TestConnecting:
         async def main():
             accounts = [isolated(f"A{number}USDT") for number in range(1001)]
             rules = replace(
-                QUICK, rest_rate=5000.0, rest_concurrency=16, message_rate_factor=1000.0, request_timeout=20.0
+                QUICK_SETTINGS, rest_rate=5000.0, rest_concurrency=16, message_rate_factor=1000.0, request_timeout=20.0
             )
             with Sandbox() as exchange:
-                async with stream_of(exchange, *accounts, settings=rules) as stream:
+                async with make_async_stream(exchange, *accounts, options=rules) as stream:
                     assert stream.health.connections == 2
                     assert stream.health.failures == 0
                     for account in (accounts[0], accounts[-1]):
-                        await apart(Traffic(exchange).send, account)
+                        await run_in_thread(Traffic(exchange).send_event, account)
                         assert (await anext(stream)).account == account
 
         asyncio.run(main())
@@ -212,13 +216,13 @@ class TestGap:
     @pytest.mark.parametrize("fault", [faults.DropConnections("reset"), faults.FreezeConnections()], ids=str)
     def test_it_begins_at_the_last_moment_known_good_and_ends_when_all_is_well_again(self, fault):
         async def main():
-            rules = replace(QUICK, idle_timeout=1.5, latency_allowance=0.2)
+            rules = replace(QUICK_SETTINGS, idle_timeout=1.5, latency_allowance=0.2)
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
-                async with stream_of(exchange, settings=rules) as stream:
+                async with make_async_stream(exchange, options=rules) as stream:
                     await asyncio.sleep(2.0)  # so that the connection's opening is long past
                     before = now_ms()
-                    await apart(exchange.inject_fault, fault)
-                    gap = await gap_of(stream)
+                    await run_in_thread(exchange.inject_fault, fault)
+                    gap = await next_gap(stream)
                     taken = now_ms()
                     # A ping at most 200 ms before the fault, less the allowance; and some time for the machine.
                     assert before - 400 - 1000 <= gap.since <= before
@@ -229,72 +233,76 @@ class TestGap:
 
     def test_a_half_open_socket_is_found_and_what_was_missed_lies_in_the_gap(self):
         async def main():
-            rules = replace(QUICK, idle_timeout=0.8, latency_allowance=0.2)
+            rules = replace(QUICK_SETTINGS, idle_timeout=0.8, latency_allowance=0.2)
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
-                relay = Relay(exchange)
-                async with relay.running() as port:
-                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), settings=rules) as stream:
+                proxy = FaultyProxy(exchange)
+                async with proxy.run() as port:
+                    async with make_async_stream(
+                        exchange, endpoints=proxy.endpoints(exchange, port), options=rules
+                    ) as stream:
                         traffic = Traffic(exchange)
-                        judge = Judge(traffic)
-                        await apart(traffic.send)
-                        judge.take(await anext(stream))
-                        relay.fall_silent()
-                        await apart(traffic.send)
+                        checker = TrafficChecker(traffic)
+                        await run_in_thread(traffic.send_event)
+                        checker.record(await anext(stream))
+                        proxy.stall()
+                        await run_in_thread(traffic.send_event)
                         await asyncio.sleep(0.1)  # the relay has swallowed it
-                        relay.speak_again()
-                        judge.take(await gap_of(stream))
-                        await apart(traffic.send)
-                        judge.take(await anext(stream))
-                        judge.verdict()
-                        assert [gap.reason for gap in judge.gaps] == ["frozen"]
-                        assert (judge.delivered, judge.covered) == (2, 1)
+                        proxy.resume()
+                        checker.record(await next_gap(stream))
+                        await run_in_thread(traffic.send_event)
+                        checker.record(await anext(stream))
+                        checker.assert_complete()
+                        assert [gap.reason for gap in checker.gaps] == ["frozen"]
+                        assert (checker.delivered, checker.covered) == (2, 1)
 
         asyncio.run(main())
 
     def test_an_expiry_that_nobody_announces_is_found_out(self):
         async def main():
-            rules = replace(QUICK, token_validity=1.0, expiry_grace=0.2, latency_allowance=0.2)
+            rules = replace(QUICK_SETTINGS, token_validity=1.0, expiry_grace=0.2, latency_allowance=0.2)
             with Sandbox() as exchange:
-                relay = Relay(exchange, swallow=b"eventStreamTerminated")
-                async with relay.running() as port:
-                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port), settings=rules) as stream:
+                proxy = FaultyProxy(exchange, dropped=b"eventStreamTerminated")
+                async with proxy.run() as port:
+                    async with make_async_stream(
+                        exchange, endpoints=proxy.endpoints(exchange, port), options=rules
+                    ) as stream:
                         exchange.inject_fault(faults.server_error(), path=TOKENS, times=None)
-                        await until(lambda: stream.state is State.RECOVERING, within=5)
+                        await wait_until(lambda: stream.state is State.RECOVERING, within=5)
                         exchange.clear_faults()
-                        assert (await gap_of(stream)).reason == "terminated"
+                        assert (await next_gap(stream)).reason == "terminated"
 
         asyncio.run(main())
 
     def test_a_rotation_waits_for_what_the_old_connection_still_has_on_its_way(self):
         async def main():
             with Sandbox() as exchange:
-                relay = Relay(exchange, slow=0.3)
-                async with relay.running() as port:
-                    async with stream_of(exchange, endpoints=relay.endpoints(exchange, port)) as stream:
-                        traffic = Traffic(exchange, every=0.005)
-                        judge = Judge(traffic)
+                proxy = FaultyProxy(exchange, delay=0.3)
+                async with proxy.run() as port:
+                    async with make_async_stream(exchange, endpoints=proxy.endpoints(exchange, port)) as stream:
+                        traffic = Traffic(exchange, interval=0.005)
+                        checker = TrafficChecker(traffic)
                         with traffic:
-                            await apart(exchange.inject_fault, faults.ShutdownNotice())
+                            await run_in_thread(exchange.inject_fault, faults.ShutdownNotice())
                             while not stream.health.rotations:
-                                judge.take(await anext(stream))
-                            await apart(traffic.stop)
-                        last = await apart(traffic.send)
+                                checker.record(await anext(stream))
+                            await run_in_thread(traffic.stop)
+                        last = await run_in_thread(traffic.send_event)
                         while getattr(item := await anext(stream), "delta", None) != last:
-                            judge.take(item)
-                        judge.take(item)
-                        judge.verdict()
-                        assert judge.gaps == []
+                            checker.record(item)
+                        checker.record(item)
+                        checker.assert_complete()
+                        assert checker.gaps == []
 
         asyncio.run(main())
 
     def test_it_stands_before_the_first_event_that_comes_after_it(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, CROSS, BTC) as stream:
-                    await apart(exchange.inject_fault, faults.DropConnections())
-                    await until(lambda: stream.health.reconnects == 1)
-                    await until(lambda: stream.state is State.LIVE)
-                    await apart(Traffic(exchange, (CROSS, BTC)).send, CROSS)
+                async with make_async_stream(exchange, CROSS, BTC) as stream:
+                    await run_in_thread(exchange.inject_fault, faults.DropConnections())
+                    await wait_until(lambda: stream.health.reconnects == 1)
+                    await wait_until(lambda: stream.state is State.LIVE)
+                    await run_in_thread(Traffic(exchange, (CROSS, BTC)).send_event, CROSS)
                     items = [await anext(stream) for _ in range(3)]
                     assert Counter(type(item) for item in items) == {StreamGap: 2, BalanceUpdate: 1}
                     kinds = [type(item) for item in items if item.account == CROSS]
@@ -303,14 +311,14 @@ class TestGap:
         asyncio.run(main())
 
 
-class TestTelling:
+class TestNotifications:
     def test_a_failing_renewal_is_in_the_log_with_its_account_and_no_token(self, caplog):
         async def main():
             with Sandbox() as exchange:
-                rules = replace(QUICK, token_validity=2.0)
-                async with stream_of(exchange, BTC, settings=rules) as stream:
+                rules = replace(QUICK_SETTINGS, token_validity=2.0)
+                async with make_async_stream(exchange, BTC, options=rules) as stream:
                     exchange.inject_fault(faults.server_error(), path=TOKENS, times=2)
-                    await until(lambda: stream.health.renewals >= 1)
+                    await wait_until(lambda: stream.health.renewals >= 1)
 
         asyncio.run(main())
         found = [record for record in caplog.records if getattr(record, "change", None) == "renewal failed"]
@@ -319,17 +327,17 @@ class TestTelling:
         assert {record.name for record in found} == {"binance_margin_stream.stream"}
 
     def test_a_life_with_one_loss_is_told_in_order_to_log_and_callback(self, caplog):
-        told = []
+        changes = []
         caplog.set_level(logging.INFO, "binance_margin_stream")
 
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, on_change=told.append) as stream:
-                    await apart(exchange.inject_fault, faults.DropConnections())
-                    await gap_of(stream)
+                async with make_async_stream(exchange, on_change=changes.append) as stream:
+                    await run_in_thread(exchange.inject_fault, faults.DropConnections())
+                    await next_gap(stream)
 
         asyncio.run(main())
-        levels = [(change.name, change.severity.value) for change in told if change.severity.value > logging.DEBUG]
+        levels = [(change.name, change.severity.value) for change in changes if change.severity.value > logging.DEBUG]
         expected = "connected subscribed live|connection lost|lost|recovering|connected|gap|recovered|live|closed"
         names = expected.replace(" ", "|").replace("connection|lost", "connection lost").split("|")
         assert [name for name, _ in levels] == names
@@ -340,9 +348,11 @@ class TestTelling:
     def test_health_shows_every_figure(self):
         async def main():
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
-                async with stream_of(exchange, CROSS, BTC, settings=replace(QUICK, buffer_size=3)) as stream:
-                    await apart(lambda: [Traffic(exchange).send() for _ in range(5)])
-                    await until(lambda: stream.health.dropped == 2 and stream.health.ping_age is not None)
+                async with make_async_stream(
+                    exchange, CROSS, BTC, options=replace(QUICK_SETTINGS, buffer_size=3)
+                ) as stream:
+                    await run_in_thread(lambda: [Traffic(exchange).send_event() for _ in range(5)])
+                    await wait_until(lambda: stream.health.dropped == 2 and stream.health.ping_age is not None)
                     health = stream.health
                     assert health.events == {"BalanceUpdate": 5}
                     assert health.buffered == 4  # three events, and the gap before them
@@ -354,12 +364,12 @@ class TestTelling:
                     assert 0 <= health.next_action_in < 24 * 3600
                     exchange.inject_fault(faults.server_error(), times=None)
                     exchange.inject_fault(faults.RefuseHandshake(), times=None)
-                    await apart(exchange.inject_fault, faults.DropConnections())
-                    await until(lambda: stream.health.reconnects == 1)
+                    await run_in_thread(exchange.inject_fault, faults.DropConnections())
+                    await wait_until(lambda: stream.health.reconnects == 1)
                     assert stream.health.accounts == {CROSS: False, BTC: False}
                     assert stream.health.connection_age is None
                     exchange.clear_faults()
-                    await until(lambda: stream.health.gaps == 2)
+                    await wait_until(lambda: stream.health.gaps == 2)
                     assert stream.health.accounts == {CROSS: True, BTC: True}
 
         asyncio.run(main())
@@ -371,8 +381,8 @@ class TestToken:
             hour = 3_600_000
             with Sandbox(rules=ExchangeRules(signature_policy="required"), start_ms=now_ms() + 3 * hour) as exchange:
                 auth = ApiKeyAuth(exchange.api_key, exchange.api_secret)
-                async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK) as stream:
-                    await apart(Traffic(exchange).send)
+                async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK_SETTINGS) as stream:
+                    await run_in_thread(Traffic(exchange).send_event)
                     assert isinstance(await anext(stream), BalanceUpdate)
                 assert [call.status for call in exchange.rest_log] == [400, 200]
 
@@ -382,9 +392,9 @@ class TestToken:
         async def main():
             with Sandbox() as exchange:
                 exchange.retire_endpoint(TOKENS)
-                async with stream_of(exchange) as stream:
-                    await apart(exchange.inject_fault, faults.DropConnections())
-                    await gap_of(stream)
+                async with make_async_stream(exchange) as stream:
+                    await run_in_thread(exchange.inject_fault, faults.DropConnections())
+                    await next_gap(stream)
                 assert exchange.metrics.count_rest_calls(TOKENS) == 1
 
         asyncio.run(main())
@@ -394,23 +404,23 @@ class TestConsumer:
     def test_a_slow_one_gets_the_newest_and_the_oldest_lie_in_the_gap(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, settings=replace(QUICK, buffer_size=10)) as stream:
+                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, buffer_size=10)) as stream:
                     traffic = Traffic(exchange)
-                    judge = Judge(traffic)
-                    await apart(lambda: [traffic.send() for _ in range(30)])
-                    await until(lambda: stream.health.dropped == 20)
+                    checker = TrafficChecker(traffic)
+                    await run_in_thread(lambda: [traffic.send_event() for _ in range(30)])
+                    await wait_until(lambda: stream.health.dropped == 20)
                     items = [await anext(stream) for _ in range(11)]
                     assert [int(item.delta) for item in items[1:]] == list(range(21, 31))
                     for item in items:
-                        judge.take(item)
-                    judge.verdict()
+                        checker.record(item)
+                    checker.assert_complete()
 
         asyncio.run(main())
 
     def test_waiting_that_was_given_up_leaves_nothing(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange) as stream:
+                async with make_async_stream(exchange) as stream:
                     for _ in range(20):
                         with pytest.raises(TimeoutError):
                             await asyncio.wait_for(anext(stream), 0.001)
@@ -420,10 +430,10 @@ class TestConsumer:
 
 
 class TestFatal:
-    async def cause_after(self, what, **rules):
+    async def find_fatal_cause(self, action, **rules):
         with Sandbox() as exchange:
-            async with stream_of(exchange, settings=replace(QUICK, **rules)) as stream:
-                await apart(what, exchange)
+            async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, **rules)) as stream:
+                await run_in_thread(action, exchange)
                 with pytest.raises(StreamError, match="cannot go on") as raised:
                     async with asyncio.timeout(3):
                         await anext(stream)
@@ -433,28 +443,28 @@ class TestFatal:
         body = b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}'
         refusal = faults.StaticResponse(401, body, (("Content-Type", "application/json"),))
         cause = asyncio.run(
-            self.cause_after(lambda exchange: exchange.inject_fault(refusal, path=TOKENS), token_validity=1.0)
+            self.find_fatal_cause(lambda exchange: exchange.inject_fault(refusal, path=TOKENS), token_validity=1.0)
         )
         assert isinstance(cause, KeyRejectedError)
         assert (cause.status, cause.code) == (401, -2015)
 
     def test_a_revoked_key_that_only_the_connection_reports_is_fatal(self):
-        cause = asyncio.run(self.cause_after(lambda exchange: exchange.revoke_api_key()))
+        cause = asyncio.run(self.find_fatal_cause(lambda exchange: exchange.revoke_api_key()))
         assert isinstance(cause, KeyRejectedError)
 
 
-class TestLeaving:
+class TestExit:
     def test_a_closed_stream_leaves_no_connection(self):
         with Sandbox() as exchange:
 
             async def main():
-                async with stream_of(exchange, CROSS, risk=True):
+                async with make_async_stream(exchange, CROSS, risk=True):
                     assert exchange.metrics.connections_open == 2
 
             asyncio.run(main())
-            with threaded(exchange, CROSS, risk=True):
+            with make_stream(exchange, CROSS, risk=True):
                 pass
-            self.none_is_open(exchange)
+            self.assert_no_open_connection(exchange)
 
     def test_entering_that_is_interrupted_closes_the_stream(self):
         def interrupt(*_):
@@ -464,7 +474,7 @@ class TestLeaving:
         try:
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.RefuseHandshake(), times=None)
-                stream = threaded(exchange)
+                stream = make_stream(exchange)
                 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
                 with pytest.raises(KeyboardInterrupt):
                     stream.__enter__()
@@ -474,9 +484,9 @@ class TestLeaving:
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_forked_child_takes_nothing_of_what_waits_for_the_parent(self):
-        with Sandbox() as exchange, threaded(exchange) as stream:
+        with Sandbox() as exchange, make_stream(exchange) as stream:
             for _ in range(2):
-                Traffic(exchange).send()
+                Traffic(exchange).send_event()
             while stream.health.events.get("BalanceUpdate") != 2:
                 time.sleep(0.01)
             next(stream)
@@ -492,7 +502,7 @@ class TestLeaving:
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
             assert isinstance(next(stream), BalanceUpdate)
 
-    def none_is_open(self, exchange):
+    def assert_no_open_connection(self, exchange):
         deadline = time.monotonic() + 3
         while exchange.metrics.connections_open and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -520,7 +530,7 @@ class TestLeaving:
             assert time.monotonic() - started < 5
             assert errors.rstrip().endswith("KeyboardInterrupt")
             assert "Warning" not in errors
-            self.none_is_open(exchange)
+            self.assert_no_open_connection(exchange)
 
 
 IMPORTS = """

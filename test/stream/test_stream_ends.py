@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from stream_helpers import BTC, QUICK, Traffic, stream_of, threaded
+from stream_helpers import BTC, QUICK_SETTINGS, Traffic, make_async_stream, make_stream
 
 from binance_margin_stream import ApiKeyAuth, ApiTypeError, ApiValueError, Configuration, StreamError
 from binance_margin_stream.sandbox import Sandbox, faults
@@ -34,45 +34,45 @@ def exchange():
     with Sandbox() as running:
         yield running
         gc.collect()
-        soon(lambda: not running.metrics.connections_open)
+        poll_until(lambda: not running.metrics.connections_open)
         assert running.metrics.connections_open == 0
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing():
+def assert_nothing_left():
     """No thread more than before, and no warning when everything is collected; `exchange` sees to connections."""
     before = set(threading.enumerate())
     yield
     gc.collect()
-    soon(lambda: not left_of(before))
-    assert left_of(before) == []
+    poll_until(lambda: not list_remaining_threads(before))
+    assert list_remaining_threads(before) == []
 
 
-def soon(condition):
+def poll_until(condition):
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and not condition():
         time.sleep(0.01)
 
 
-def left_of(before):
+def list_remaining_threads(before):
     return [each for each in threading.enumerate() if each not in before and "stream" in each.name]
 
 
-def within(seconds, what):
+def run_within(seconds, action):
     started = time.monotonic()
-    result = what()
+    result = action()
     assert time.monotonic() - started < seconds
     return result
 
 
-def send(exchange, number=1):
+def send_balance_update(exchange, number=1):
     exchange.send_event({"e": "balanceUpdate", "E": 1, "a": "USDT", "d": str(number), "T": 1})
 
 
 class TestAsync:
     def test_leaving_the_block_ends_all_tasks(self, exchange):
         async def main():
-            async with stream_of(exchange, CROSS, BTC, risk=True):
+            async with make_async_stream(exchange, CROSS, BTC, risk=True):
                 assert len(asyncio.all_tasks()) > 1
             await asyncio.sleep(0)
             assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -81,9 +81,9 @@ class TestAsync:
 
     def test_closing_ends_the_iteration_of_another_task(self, exchange):
         async def main():
-            async with stream_of(exchange) as stream:
+            async with make_async_stream(exchange) as stream:
                 taken = asyncio.create_task(collect(stream))
-                await asyncio.to_thread(send, exchange)
+                await asyncio.to_thread(send_balance_update, exchange)
                 await asyncio.sleep(0.1)
                 await stream.close()
                 await stream.close()
@@ -98,8 +98,8 @@ class TestAsync:
 
     def test_a_consumer_that_raises_leaves_nothing_behind(self, exchange):
         async def main():
-            async with stream_of(exchange) as stream:
-                await asyncio.to_thread(send, exchange)
+            async with make_async_stream(exchange) as stream:
+                await asyncio.to_thread(send_balance_update, exchange)
                 async for _ in stream:
                     raise LookupError("the consumer's own")
 
@@ -108,18 +108,18 @@ class TestAsync:
 
     def test_a_cancelled_consumer_can_go_on_later(self, exchange):
         async def main():
-            async with stream_of(exchange) as stream:
+            async with make_async_stream(exchange) as stream:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.1):
                         await anext(stream)
-                await asyncio.to_thread(send, exchange, 7)
+                await asyncio.to_thread(send_balance_update, exchange, 7)
                 assert (await anext(stream)).delta == 7
 
         asyncio.run(main())
 
     def test_a_cancelled_main_task_closes_everything(self, exchange):
         async def main():
-            async with stream_of(exchange) as stream:
+            async with make_async_stream(exchange) as stream:
                 await anext(stream)
 
         async def outer():
@@ -135,7 +135,7 @@ class TestAsync:
     def test_entering_may_be_cancelled_while_it_waits(self, exchange):
         async def main():
             exchange.inject_fault(faults.server_error(), times=None)
-            stream = stream_of(exchange)
+            stream = make_async_stream(exchange)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(stream.__aenter__(), 0.5)
             assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -144,7 +144,7 @@ class TestAsync:
 
     def test_a_forgotten_stream_stops(self, exchange):
         async def main():
-            stream = stream_of(exchange)
+            stream = make_async_stream(exchange)
             await stream.__aenter__()
             del stream
             gc.collect()
@@ -155,7 +155,7 @@ class TestAsync:
 
     def test_a_loop_that_ends_first_is_no_problem(self, exchange):
         async def main():
-            stream = stream_of(exchange)
+            stream = make_async_stream(exchange)
             await stream.__aenter__()
             return stream
 
@@ -165,8 +165,8 @@ class TestAsync:
 
     def test_several_streams_in_one_loop_and_loops_one_after_the_other(self, exchange):
         async def main():
-            async with stream_of(exchange) as one, stream_of(exchange, BTC) as other:
-                await asyncio.to_thread(send, exchange)
+            async with make_async_stream(exchange) as one, make_async_stream(exchange, BTC) as other:
+                await asyncio.to_thread(send_balance_update, exchange)
                 assert isinstance(await anext(one), BalanceUpdate)
                 assert other.state is State.LIVE
 
@@ -175,13 +175,13 @@ class TestAsync:
 
     def test_one_that_was_made_in_another_thread(self, exchange):
         made = []
-        maker = threading.Thread(target=lambda: made.append(stream_of(exchange)))
+        maker = threading.Thread(target=lambda: made.append(make_async_stream(exchange)))
         maker.start()
         maker.join()
 
         async def main():
             async with made[0] as stream:
-                await asyncio.to_thread(send, exchange)
+                await asyncio.to_thread(send_balance_update, exchange)
                 assert isinstance(await anext(stream), BalanceUpdate)
 
         asyncio.run(main())
@@ -190,15 +190,15 @@ class TestAsync:
         uvloop = pytest.importorskip("uvloop")
 
         async def main():
-            async with stream_of(exchange) as stream:
-                await asyncio.to_thread(send, exchange)
+            async with make_async_stream(exchange) as stream:
+                await asyncio.to_thread(send_balance_update, exchange)
                 assert isinstance(await anext(stream), BalanceUpdate)
 
         uvloop.run(main())
 
     def test_it_is_entered_once(self, exchange):
         async def main():
-            stream = stream_of(exchange)
+            stream = make_async_stream(exchange)
             with pytest.raises(StreamError, match="enter"):
                 await anext(stream)
             async with stream:
@@ -212,7 +212,7 @@ class TestAsync:
     def test_listen_keys_live_on_unless_they_are_given_up(self, exchange):
         async def main():
             for give_up, deletes in ((False, 0), (True, 1)):
-                async with stream_of(exchange, source="listen-key-v2", close_listen_keys=give_up):
+                async with make_async_stream(exchange, source="listen-key-v2", close_listen_keys=give_up):
                     pass
                 assert sum(1 for call in exchange.rest_log if call.method == "DELETE") == deletes
 
@@ -221,7 +221,7 @@ class TestAsync:
     def test_a_call_that_never_ends_does_not_hold_it_up(self, exchange):
         async def main():
             exchange.inject_fault(faults.NoResponse(), times=None)
-            stream = stream_of(exchange)
+            stream = make_async_stream(exchange)
             entering = asyncio.create_task(stream.__aenter__())
             await asyncio.sleep(0.3)
             started = time.monotonic()
@@ -234,7 +234,7 @@ class TestAsync:
 
     def test_a_frozen_peer_does_not_hold_it_up(self, exchange):
         async def main():
-            async with stream_of(exchange):
+            async with make_async_stream(exchange):
                 await asyncio.to_thread(exchange.inject_fault, faults.FreezeConnections())
                 started = time.monotonic()
             assert time.monotonic() - started < 3
@@ -244,24 +244,24 @@ class TestAsync:
 
 class TestThreads:
     def test_the_thread_ends_with_the_block(self, exchange):
-        with threaded(exchange) as stream:
-            send(exchange)
+        with make_stream(exchange) as stream:
+            send_balance_update(exchange)
             assert isinstance(next(stream), BalanceUpdate)
-        within(1, stream.close)
+        run_within(1, stream.close)
 
     def test_closing_ends_the_iteration_in_another_thread(self, exchange):
-        with threaded(exchange) as stream:
+        with make_stream(exchange) as stream:
             threading.Timer(0.3, stream.close).start()
-            assert within(5, lambda: list(stream)) == []
+            assert run_within(5, lambda: list(stream)) == []
 
     def test_it_may_be_used_from_several_threads(self, exchange):
-        with threaded(exchange) as stream:
+        with make_stream(exchange) as stream:
             taken = []
             threads = [threading.Thread(target=lambda: taken.extend(stream)) for _ in range(3)]
             for thread in threads:
                 thread.start()
             for number in range(50):
-                send(exchange, number)
+                send_balance_update(exchange, number)
             deadline = time.monotonic() + 5
             while len(taken) < 50 and time.monotonic() < deadline:
                 time.sleep(0.01)
@@ -272,11 +272,11 @@ class TestThreads:
         assert sorted(int(item.delta) for item in taken) == list(range(50))
 
     def test_made_in_one_thread_and_entered_in_another(self, exchange):
-        stream = threaded(exchange)
+        stream = make_stream(exchange)
 
         def use():
             with stream:
-                send(exchange)
+                send_balance_update(exchange)
                 taken.append(next(stream))
 
         taken = []
@@ -286,38 +286,38 @@ class TestThreads:
         assert len(taken) == 1
 
     def test_a_consumer_that_raises_leaves_nothing_behind(self, exchange):
-        send_later = threading.Timer(0.2, send, (exchange,))
+        send_later = threading.Timer(0.2, send_balance_update, (exchange,))
         send_later.start()
         with pytest.raises(LookupError):
             self.consume_badly(exchange)
 
     def consume_badly(self, exchange):
-        with threaded(exchange) as stream:
+        with make_stream(exchange) as stream:
             for _ in stream:
                 raise LookupError("the consumer's own")
 
     def test_a_forgotten_stream_stops(self, exchange):
-        stream = threaded(exchange)
+        stream = make_stream(exchange)
         stream.__enter__()
         del stream
         gc.collect()
 
     def test_it_may_be_closed_while_it_is_being_entered(self, exchange):
         exchange.inject_fault(faults.server_error(), times=None)
-        stream = threaded(exchange)
+        stream = make_stream(exchange)
         threading.Timer(0.5, stream.close).start()
         with pytest.raises(StreamError, match="closed"):
-            within(5, stream.__enter__)
+            run_within(5, stream.__enter__)
 
     def test_and_while_it_backs_off(self, exchange):
-        with threaded(exchange, settings=replace(QUICK, backoff_initial=30.0)) as stream:
+        with make_stream(exchange, options=replace(QUICK_SETTINGS, backoff_initial=30.0)) as stream:
             exchange.inject_fault(faults.RefuseHandshake(), times=None)
             exchange.inject_fault(faults.DropConnections())
             deadline = time.monotonic() + 5
             while stream.state is not State.RECOVERING and time.monotonic() < deadline:
                 time.sleep(0.01)
-            within(2, stream.close)
-            within(1, stream.close)
+            run_within(2, stream.close)
+            run_within(1, stream.close)
 
     def test_and_from_its_own_callback(self, exchange):
         closed = threading.Event()
@@ -327,31 +327,31 @@ class TestThreads:
                 stream.close()
                 closed.set()
 
-        stream = threaded(exchange, on_change=on_change)
+        stream = make_stream(exchange, on_change=on_change)
         with pytest.raises(StreamError, match="closed"):
-            within(5, stream.__enter__)
+            run_within(5, stream.__enter__)
         assert closed.is_set()
 
     def test_a_callback_that_raises_does_no_harm(self, exchange, caplog):
         def on_change(change):
             raise LookupError("the callback's own")
 
-        with threaded(exchange, on_change=on_change) as stream:
+        with make_stream(exchange, on_change=on_change) as stream:
             assert stream.state is State.LIVE
         assert "the callback for changes failed" in caplog.text
 
     def test_fatal_trouble_raises_out_of_the_iteration(self, exchange):
-        with threaded(exchange, settings=replace(QUICK, token_validity=2.0)) as stream:
+        with make_stream(exchange, options=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
             exchange.revoke_api_key()
             with pytest.raises(StreamError, match="cannot go on"):
-                within(5, lambda: list(stream))
+                run_within(5, lambda: list(stream))
             with pytest.raises(StreamError, match="cannot go on"):
                 next(stream)
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_forked_child_leaves_it_alone(self, exchange):
-        with threaded(exchange) as stream:
-            send(exchange, 1)
+        with make_stream(exchange) as stream:
+            send_balance_update(exchange, 1)
             child = os.fork()
             if child == 0:
                 code = 1
@@ -363,11 +363,11 @@ class TestThreads:
                 finally:
                     os._exit(code)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            send(exchange, 2)
+            send_balance_update(exchange, 2)
             assert [next(stream).delta for _ in range(2)] == [1, 2]
 
     def test_health_can_be_read_to_the_end(self, exchange):
-        stream = threaded(exchange)
+        stream = make_stream(exchange)
         with pytest.raises(StreamError):
             stream.health  # noqa: B018
         assert stream.state is State.CONNECTING
@@ -414,13 +414,13 @@ class TestProcess:
     def test_ctrl_c_ends_it(self, exchange):
         process = self.start(exchange, WAITS)
         process.send_signal(signal.SIGINT)
-        _, errors = within(5, lambda: process.communicate(timeout=10))
+        _, errors = run_within(5, lambda: process.communicate(timeout=10))
         assert errors.rstrip().endswith("KeyboardInterrupt")
         assert "Warning" not in errors
 
     def test_a_program_that_forgets_it_ends(self, exchange):
         process = self.start(exchange, FORGETS)
-        _, errors = within(5, lambda: process.communicate(timeout=10))
+        _, errors = run_within(5, lambda: process.communicate(timeout=10))
         assert (process.returncode, errors) == (0, "")
 
 
@@ -470,7 +470,7 @@ class TestSettings:
             monkeypatch.setenv(name, "http://127.0.0.1:1")
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
-        with threaded(exchange) as stream:
+        with make_stream(exchange) as stream:
             assert stream.state is State.LIVE
 
     def test_an_account_that_is_named_twice_is_followed_once(self):
@@ -484,7 +484,7 @@ class TestMistakes:
         def mistake(*_, **__):
             raise KeyError("PLANTED")
 
-        with threaded(exchange, settings=replace(QUICK, token_validity=1)) as stream:
+        with make_stream(exchange, options=replace(QUICK_SETTINGS, token_validity=1)) as stream:
             monkeypatch.setattr(Lifecycle, place, mistake)
             exchange.inject_fault(
                 faults.MalformedFrame() if place == "on_malformed_frame" else faults.DropConnections()
@@ -499,18 +499,20 @@ class TestSecrets:
     def test_none_is_in_any_record_or_repr(self, exchange, caplog):
         caplog.set_level(logging.DEBUG)
         shown = []
-        with threaded(exchange, CROSS, BTC, risk=True, on_change=lambda change: shown.append(repr(change))) as stream:
-            Traffic(exchange).send()
+        with make_stream(
+            exchange, CROSS, BTC, risk=True, on_change=lambda change: shown.append(repr(change))
+        ) as stream:
+            Traffic(exchange).send_event()
             shown.append(repr(next(stream)))
             exchange.inject_fault(faults.DropConnections())
             time.sleep(0.5)
             shown += [repr(stream), repr(stream.health), repr(vars(stream))]
-            secrets = [exchange.api_key, *credentials_of(stream)]
+            secrets = [exchange.api_key, *list_credentials(stream)]
         text = caplog.text + "".join(shown)
         assert len(secrets) == 4
         assert not [secret for secret in secrets if secret in text]
 
 
-def credentials_of(stream):
+def list_credentials(stream):
     feeds = stream._worker.engine._lifecycle._coordinator.feeds
     return [feed.credential.secret for feed in feeds]

@@ -6,7 +6,18 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from stream_helpers import BTC, ETH, QUICK, Judge, Traffic, fail, run, stream_of, until, watched
+from stream_helpers import (
+    BTC,
+    ETH,
+    QUICK_SETTINGS,
+    Traffic,
+    TrafficChecker,
+    inject_fault,
+    make_async_stream,
+    run_stream,
+    run_under_traffic,
+    wait_until,
+)
 
 from binance_margin_stream import ApiKeyAuth, Endpoints, exceptions
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
@@ -20,70 +31,70 @@ from binance_margin_stream.stream.events.models import (
 )
 from binance_margin_stream.stream.protocol.actions import State
 
-FIRST_KEYS = ExchangeRules(retired_endpoints="served")
+SERVE_RETIRED = ExchangeRules(retired_endpoints="served")
 
 
-async def nothing(exchange, stream):
+async def wait_briefly(exchange, stream):
     await asyncio.sleep(0.3)
 
 
-class TestAttaching:
+class TestSubscribing:
     @pytest.mark.parametrize(
         "rules", [ExchangeRules(), ExchangeRules(subscription_id="missing")], ids=["ids", "no ids"]
     )
     def test_events_are_under_their_account_though_they_carry_no_symbol(self, rules):
-        judge, health = run(rules, (CROSS, BTC, ETH), nothing)
-        assert judge.gaps == []
-        assert judge.delivered > 50
+        checker, health = run_stream(rules, (CROSS, BTC, ETH), wait_briefly)
+        assert checker.gaps == []
+        assert checker.delivered > 50
         assert health.connections == 1
 
     def test_more_accounts_than_a_connection_takes_open_a_second_one(self):
-        rules = replace(QUICK, accounts_per_connection=2)
-        judge, health = run(ExchangeRules(), (CROSS, BTC, ETH), nothing, settings=rules)
-        assert judge.gaps == []
+        rules = replace(QUICK_SETTINGS, accounts_per_connection=2)
+        checker, health = run_stream(ExchangeRules(), (CROSS, BTC, ETH), wait_briefly, options=rules)
+        assert checker.gaps == []
         assert health.connections == 2
 
     def test_a_connection_that_takes_fewer_than_it_should_is_no_problem(self):
-        judge, health = run(ExchangeRules(active_subscription_limit=2), (CROSS, BTC, ETH), nothing)
-        assert judge.gaps == []
+        checker, health = run_stream(ExchangeRules(active_subscription_limit=2), (CROSS, BTC, ETH), wait_briefly)
+        assert checker.gaps == []
         assert health.connections == 2
 
     def test_events_before_the_answer_are_kept(self):
         async def main():
             with Sandbox() as exchange:
                 traffic = Traffic(exchange, (CROSS,))
-                judge = Judge(traffic)
+                checker = TrafficChecker(traffic)
                 exchange.inject_fault(faults.DelayedSubscribeResponse())
                 with traffic:
-                    async with stream_of(exchange, CROSS) as stream:
+                    async with make_async_stream(exchange, CROSS) as stream:
                         await asyncio.to_thread(traffic.stop)
                         traffic.sent.clear()
-                        last = await asyncio.to_thread(traffic.send)
+                        last = await asyncio.to_thread(traffic.send_event)
                         async for item in stream:
-                            judge.gaps += [item] if isinstance(item, StreamGap) else []
+                            checker.gaps += [item] if isinstance(item, StreamGap) else []
                             if isinstance(item, BalanceUpdate) and int(item.delta) == last:
                                 break
-                assert judge.gaps == []
+                assert checker.gaps == []
 
         asyncio.run(main())
 
     @pytest.mark.parametrize("source", ["listen-key-v2", "listen-key"])
     def test_listen_keys_carry_the_same(self, source):
         accounts = (CROSS,) if source == "listen-key-v2" else (CROSS, BTC)
-        judge, _ = run(FIRST_KEYS, accounts, nothing, source=source)
-        assert judge.gaps == []
-        assert judge.delivered > 50
+        checker, _ = run_stream(SERVE_RETIRED, accounts, wait_briefly, source=source)
+        assert checker.gaps == []
+        assert checker.delivered > 50
 
     @pytest.mark.parametrize("host", ["stream", "margin_stream"])
     def test_a_listen_key_v2_streams_from_the_host_that_the_endpoints_name(self, host):
-        judge, _ = run(ExchangeRules(listen_key_v2_host=host), (CROSS,), nothing, source="listen-key-v2")
-        assert judge.gaps == []
-        assert judge.delivered > 50
+        checker, _ = run_stream(ExchangeRules(listen_key_v2_host=host), (CROSS,), wait_briefly, source="listen-key-v2")
+        assert checker.gaps == []
+        assert checker.delivered > 50
 
     def test_orders_and_risk_events_come_typed_through_one_iterator(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, CROSS, risk=True) as stream:
+                async with make_async_stream(exchange, CROSS, risk=True) as stream:
                     await asyncio.to_thread(exchange.send_margin_call, "1.2")
                     await asyncio.to_thread(exchange.place_order)
                     kinds = set()
@@ -97,7 +108,7 @@ class TestAttaching:
 
 class TestRenewal:
     def test_nothing_is_missing_whatever_the_exchange_answers(self):
-        rules = replace(QUICK, token_validity=1.5, expiry_grace=0.3, stable_after=0.1)
+        rules = replace(QUICK_SETTINGS, token_validity=1.5, expiry_grace=0.3, stable_after=0.1)
         readings = [
             ExchangeRules(resubscribe_response=renewal, subscription_id=presence)
             for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
@@ -106,10 +117,10 @@ class TestRenewal:
 
         async def one(reading):
             with Sandbox(rules=reading) as exchange:
-                judge, health = await watched(
-                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, settings=rules
+                checker, health = await run_under_traffic(
+                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), interval=0.02, options=rules
                 )
-            assert judge.gaps == [], reading
+            assert checker.gaps == [], reading
             assert health.renewals > 3 or health.rotations > 1, (reading, health)
 
         async def main():
@@ -122,62 +133,64 @@ class TestRenewal:
             exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
             await asyncio.sleep(2.5)
 
-        rules = replace(QUICK, token_validity=3.0)
-        judge, health = run(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
-        assert judge.gaps == []
+        rules = replace(QUICK_SETTINGS, token_validity=3.0)
+        checker, health = run_stream(ExchangeRules(), (CROSS,), during, options=rules, every=0.02)
+        assert checker.gaps == []
         assert health.failures >= 4
         assert health.renewals >= 1
 
     def test_an_expiry_in_spite_of_it_is_a_gap_and_is_recovered_from(self):
         async def during(exchange, stream):
             exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=None)
-            await until(lambda: stream.state is State.RECOVERING)
+            await wait_until(lambda: stream.state is State.RECOVERING)
             exchange.clear_faults()
 
-        rules = replace(QUICK, token_validity=1.0)
-        judge, _ = run(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
-        assert [gap.reason for gap in judge.gaps][:1] == ["terminated"]
+        rules = replace(QUICK_SETTINGS, token_validity=1.0)
+        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, options=rules, every=0.02)
+        assert [gap.reason for gap in checker.gaps][:1] == ["terminated"]
 
 
 class TestRotation:
     def test_before_the_cut_nothing_is_lost_or_doubled_under_load(self):
-        rules = replace(QUICK, connection_max_age=0.8, connection_age_jitter=0.2, stable_after=0.1)
+        rules = replace(QUICK_SETTINGS, connection_max_age=0.8, connection_age_jitter=0.2, stable_after=0.1)
 
         async def during(exchange, stream):
             await asyncio.sleep(4.0)
 
-        judge, health = run(ExchangeRules(), (CROSS, BTC), during, settings=rules, every=0.0005)
-        assert judge.gaps == []
+        checker, health = run_stream(ExchangeRules(), (CROSS, BTC), during, options=rules, every=0.0005)
+        assert checker.gaps == []
         assert health.rotations >= 3
-        assert judge.delivered > 1000
+        assert checker.delivered > 1000
 
     @pytest.mark.parametrize("shape", ["host", "event", "bare"])
     def test_on_a_shutdown_notice_nothing_is_lost_or_doubled_under_load(self, shape):
         notice = faults.ShutdownNotice(close_after_seconds=2.0, envelope=shape)
-        judge, health = run(ExchangeRules(), (CROSS, BTC), fail(notice, 3.0), every=0.0005)
-        assert judge.gaps == []
+        checker, health = run_stream(ExchangeRules(), (CROSS, BTC), inject_fault(notice, 3.0), every=0.0005)
+        assert checker.gaps == []
         assert health.rotations == 1
 
     def test_and_on_a_stream_host(self):
         notice = faults.ShutdownNotice(close_after_seconds=2.0)
-        judge, health = run(FIRST_KEYS, (CROSS,), fail(notice, 3.0), source="listen-key", every=0.0005)
-        assert judge.gaps == []
+        checker, health = run_stream(
+            SERVE_RETIRED, (CROSS,), inject_fault(notice, 3.0), source="listen-key", every=0.0005
+        )
+        assert checker.gaps == []
         assert health.rotations == 1
 
 
 class TestRecovery:
     @pytest.mark.parametrize("how", ["close", "reset", "eof"])
     def test_a_drop_is_one_gap_for_each_account(self, how):
-        judge, health = run(ExchangeRules(), (CROSS, BTC), fail(faults.DropConnections(how)))
-        assert sorted(str(gap.account) for gap in judge.gaps) == ["cross", "isolated:BTCUSDT"]
-        assert {gap.reason for gap in judge.gaps} == {"disconnected"}
+        checker, health = run_stream(ExchangeRules(), (CROSS, BTC), inject_fault(faults.DropConnections(how)))
+        assert sorted(str(gap.account) for gap in checker.gaps) == ["cross", "isolated:BTCUSDT"]
+        assert {gap.reason for gap in checker.gaps} == {"disconnected"}
         assert health.reconnects == 1
 
     def test_a_frozen_peer_is_found(self):
-        rules = replace(QUICK, idle_timeout=1.0)
+        rules = replace(QUICK_SETTINGS, idle_timeout=1.0)
         exchange_rules = ExchangeRules(ping_interval_ms=300)
-        judge, _ = run(exchange_rules, (CROSS,), fail(faults.FreezeConnections(), 2.0), settings=rules)
-        assert [gap.reason for gap in judge.gaps] == ["frozen"]
+        checker, _ = run_stream(exchange_rules, (CROSS,), inject_fault(faults.FreezeConnections(), 2.0), options=rules)
+        assert [gap.reason for gap in checker.gaps] == ["frozen"]
 
     @pytest.mark.parametrize(
         "fault",
@@ -195,9 +208,9 @@ class TestRecovery:
             exchange.inject_fault(faults.DropConnections("reset"))
             await asyncio.sleep(0.5)
 
-        rules = replace(QUICK, open_timeout=1.0)
-        judge, health = run(ExchangeRules(), (CROSS,), during, settings=rules)
-        assert len(judge.gaps) == 1
+        rules = replace(QUICK_SETTINGS, open_timeout=1.0)
+        checker, health = run_stream(ExchangeRules(), (CROSS,), during, options=rules)
+        assert len(checker.gaps) == 1
         assert health.failures >= 2
 
     def test_a_connection_that_is_accepted_and_then_silent_is_given_up(self):
@@ -206,9 +219,9 @@ class TestRecovery:
             exchange.inject_fault(faults.DropConnections())
             await asyncio.sleep(0.5)
 
-        rules = replace(QUICK, idle_timeout=1.5)
-        judge, _ = run(ExchangeRules(ping_interval_ms=300), (CROSS,), during, settings=rules)
-        assert len(judge.gaps) == 1
+        rules = replace(QUICK_SETTINGS, idle_timeout=1.5)
+        checker, _ = run_stream(ExchangeRules(ping_interval_ms=300), (CROSS,), during, options=rules)
+        assert len(checker.gaps) == 1
 
     def test_a_lost_answer_to_a_subscribe_is_found_out(self):
         async def during(exchange, stream):
@@ -216,8 +229,8 @@ class TestRecovery:
             exchange.inject_fault(faults.DropConnections())
             await asyncio.sleep(0.5)
 
-        judge, _ = run(ExchangeRules(), (CROSS, BTC), during)
-        assert len(judge.gaps) == 2
+        checker, _ = run_stream(ExchangeRules(), (CROSS, BTC), during)
+        assert len(checker.gaps) == 2
 
     def test_a_subscribe_that_is_refused_is_repeated_with_a_new_token(self):
         async def during(exchange, stream):
@@ -225,23 +238,23 @@ class TestRecovery:
             exchange.inject_fault(faults.DropConnections())
             await asyncio.sleep(0.5)
 
-        judge, health = run(ExchangeRules(), (CROSS,), during)
-        assert len(judge.gaps) == 1
+        checker, health = run_stream(ExchangeRules(), (CROSS,), during)
+        assert len(checker.gaps) == 1
         assert health.rest_calls == 2
 
     @pytest.mark.parametrize("fault", [faults.MalformedFrame(), faults.MalformedFrame("{"), faults.BinaryFrame()])
     def test_a_frame_that_cannot_be_read_is_a_gap_and_the_stream_goes_on(self, fault):
-        judge, health = run(ExchangeRules(), (CROSS,), fail(fault))
-        assert [gap.reason for gap in judge.gaps] == ["malformed frame"]
+        checker, health = run_stream(ExchangeRules(), (CROSS,), inject_fault(fault))
+        assert [gap.reason for gap in checker.gaps] == ["malformed frame"]
         assert (health.reconnects, health.malformed_frames) == (0, 1)
 
     def test_an_event_that_is_sent_twice_comes_twice(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange) as stream:
+                async with make_async_stream(exchange) as stream:
                     exchange.inject_fault(faults.DuplicateEvent())
                     traffic = Traffic(exchange)
-                    await asyncio.to_thread(traffic.send)
+                    await asyncio.to_thread(traffic.send_event)
                     first, second = await anext(stream), await anext(stream)
                     assert first == second
 
@@ -249,35 +262,35 @@ class TestRecovery:
 
     @pytest.mark.parametrize("time", ["string", "integer"])
     def test_an_expired_listen_key_is_replaced(self, time):
-        rules = replace(FIRST_KEYS, listen_key_expired_time_type=time)
+        rules = replace(SERVE_RETIRED, listen_key_expired_time_type=time)
         expiry = faults.ExpireCredentials("listen_keys")
-        judge, _ = run(rules, (CROSS, BTC), fail(expiry), source="listen-key")
-        assert {gap.account for gap in judge.gaps} == {CROSS, BTC}
-        assert {gap.reason for gap in judge.gaps} == {"expired"}
+        checker, _ = run_stream(rules, (CROSS, BTC), inject_fault(expiry), source="listen-key")
+        assert {gap.account for gap in checker.gaps} == {CROSS, BTC}
+        assert {gap.reason for gap in checker.gaps} == {"expired"}
 
     def test_an_expired_token_is_replaced(self):
-        judge, _ = run(ExchangeRules(), (CROSS, BTC), fail(faults.ExpireCredentials("listen_tokens")))
-        assert {gap.reason for gap in judge.gaps} == {"terminated"}
+        checker, _ = run_stream(ExchangeRules(), (CROSS, BTC), inject_fault(faults.ExpireCredentials("listen_tokens")))
+        assert {gap.reason for gap in checker.gaps} == {"terminated"}
 
     def test_a_deleted_key_that_went_quiet_is_found(self):
         async def during(exchange, stream):
             await asyncio.to_thread(exchange.delete_listen_key)
             await asyncio.sleep(2.0)
 
-        rules = replace(QUICK, health_check_interval=0.5, health_check_spacing=0.1)
-        judge, _ = run(ExchangeRules(), (CROSS,), during, source="listen-key-v2", settings=rules)
-        assert [gap.reason for gap in judge.gaps] == ["credential gone"]
+        rules = replace(QUICK_SETTINGS, health_check_interval=0.5, health_check_spacing=0.1)
+        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, source="listen-key-v2", options=rules)
+        assert [gap.reason for gap in checker.gaps] == ["credential gone"]
 
     def test_the_exchange_may_be_away_for_a_while_and_forget_its_tokens(self):
         async def main():
             exchange = Sandbox(seed=1).start()
             auth, endpoints = ApiKeyAuth(exchange.api_key), exchange.endpoints
-            async with AsyncMarginStream(auth, endpoints=endpoints, settings=QUICK) as stream:
+            async with AsyncMarginStream(auth, endpoints=endpoints, settings=QUICK_SETTINGS) as stream:
                 await asyncio.to_thread(exchange.close)
-                await until(lambda: stream.health.failures > 5)
+                await wait_until(lambda: stream.health.failures > 5)
                 assert stream.state is State.RECOVERING
                 with Sandbox(seed=1, port=int(exchange.url.rpartition(":")[2])):
-                    await until(lambda: stream.state is State.LIVE)
+                    await wait_until(lambda: stream.state is State.LIVE)
                     assert isinstance(await anext(stream), StreamGap)
 
         asyncio.run(main())
@@ -288,9 +301,9 @@ class TestRecovery:
             with Sandbox() as exchange:
                 port = exchange.url.rpartition(":")[2]
                 endpoints = replace(exchange.endpoints, websocket_api=address.format(port=port))
-                stream = stream_of(exchange, endpoints=endpoints)
+                stream = make_async_stream(exchange, endpoints=endpoints)
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: stream._engine is not None and stream.health.failures >= 2)
+                await wait_until(lambda: stream._engine is not None and stream.health.failures >= 2)
                 assert stream.state is State.CONNECTING
                 await stream.close()
                 with pytest.raises(exceptions.StreamError):
@@ -306,11 +319,11 @@ class TestWaiting:
             accounts = [isolated(f"A{number}USDT") for number in range(20)]
             with Sandbox() as exchange:
                 exchange.inject_fault(fault, path="/sapi/v1/userListenToken")
-                stream = stream_of(exchange, *accounts)
+                stream = make_async_stream(exchange, *accounts)
                 entering = asyncio.create_task(stream.__aenter__())
-                await until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
+                await wait_until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
                 await asyncio.sleep(0.7)
-                assert len(exchange.rest_log) <= QUICK.rest_concurrency
+                assert len(exchange.rest_log) <= QUICK_SETTINGS.rest_concurrency
                 await entering
                 assert len(exchange.rest_log) == len(accounts) + 1
                 await stream.close()
@@ -321,9 +334,9 @@ class TestWaiting:
         async def main():
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.too_many_requests(2), path="/sapi/v1/userListenToken")
-                first, second = stream_of(exchange), stream_of(exchange)
+                first, second = make_async_stream(exchange), make_async_stream(exchange)
                 entering = [asyncio.create_task(first.__aenter__())]
-                await until(lambda: len(exchange.rest_log) == 1)
+                await wait_until(lambda: len(exchange.rest_log) == 1)
                 entering.append(asyncio.create_task(second.__aenter__()))
                 await asyncio.wait(entering, timeout=1.5)
                 assert [call.status for call in exchange.rest_log] == [429]
@@ -339,7 +352,7 @@ class TestFatal:
     def test_a_revoked_key_raises_at_once_with_the_cause(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, settings=replace(QUICK, token_validity=2.0)) as stream:
+                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
                     exchange.revoke_api_key()
                     with pytest.raises(exceptions.StreamError, match="cannot go on") as raised:
                         async with asyncio.timeout(5):
@@ -373,7 +386,7 @@ class TestFatal:
                 for path in ("/sapi/v1/userListenToken", "/sapi/v2/margin/listen-key"):
                     exchange.retire_endpoint(path)
                 with pytest.raises(exceptions.StreamError) as raised:
-                    async with stream_of(exchange):
+                    async with make_async_stream(exchange):
                         pass
                 assert isinstance(raised.value.__cause__, exceptions.EndpointRetiredError)
                 calls = len(exchange.rest_log)
@@ -387,12 +400,12 @@ class TestFatal:
 
         async def during(exchange, stream):
             exchange.retire_endpoint("/sapi/v1/userListenToken")
-            await until(lambda: set(stream.health.sources.values()) == {"listen-key-v2"})
+            await wait_until(lambda: set(stream.health.sources.values()) == {"listen-key-v2"})
             await asyncio.sleep(1.0)
 
-        rules = replace(QUICK, token_validity=3.0)
-        judge, _ = run(ExchangeRules(), (CROSS,), during, settings=rules, on_change=changes.append)
-        assert judge.gaps == []
+        rules = replace(QUICK_SETTINGS, token_validity=3.0)
+        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, options=rules, on_change=changes.append)
+        assert checker.gaps == []
         assert "source retired" in {change.name for change in changes}
 
 
@@ -400,10 +413,10 @@ class TestConsumer:
     def test_a_slow_one_gets_one_gap_with_the_count(self):
         async def main():
             with Sandbox() as exchange:
-                async with stream_of(exchange, settings=replace(QUICK, buffer_size=100)) as stream:
+                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, buffer_size=100)) as stream:
                     traffic = Traffic(exchange)
-                    await asyncio.to_thread(lambda: [traffic.send() for _ in range(300)])
-                    await until(lambda: stream.health.dropped == 200)
+                    await asyncio.to_thread(lambda: [traffic.send_event() for _ in range(300)])
+                    await wait_until(lambda: stream.health.dropped == 200)
                     items = [await anext(stream) for _ in range(101)]
                     assert isinstance(items[0], StreamGap)
                     assert (items[0].dropped, items[0].reason) == (200, "slow consumer")

@@ -6,41 +6,41 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from stream_helpers import BTC, QUICK, fail, run
+from stream_helpers import BTC, QUICK_SETTINGS, inject_fault, run_stream
 
 from binance_margin_stream.sandbox import ExchangeRules, create_fault
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.stream.accounts import CROSS
 
-ALERT = replace(QUICK, idle_timeout=1.0, firewall_wait=0.5)
-PINGING = ExchangeRules(ping_interval_ms=300)
+SHORT_DEADLINES = replace(QUICK_SETTINGS, idle_timeout=1.0, firewall_wait=0.5)
+FREQUENT_PINGS = ExchangeRules(ping_interval_ms=300)
 
 
-def reasons(judge) -> set[str]:
-    return {gap.reason for gap in judge.gaps}
+def reasons(checker) -> set[str]:
+    return {gap.reason for gap in checker.gaps}
 
 
 def test_a_half_open_connection_is_found():
-    judge, health = run(PINGING, (CROSS,), fail("half-open", 2.0), settings=ALERT)
-    assert reasons(judge) == {"frozen"}
+    checker, health = run_stream(FREQUENT_PINGS, (CROSS,), inject_fault("half-open", 2.0), options=SHORT_DEADLINES)
+    assert reasons(checker) == {"frozen"}
     assert health.reconnects == 1
 
 
 def test_late_frames_are_no_gap():
-    judge, health = run(ExchangeRules(), (CROSS, BTC), fail(create_fault("delay-frames", seconds=0.3)))
-    assert judge.gaps == []
+    checker, health = run_stream(ExchangeRules(), (CROSS, BTC), inject_fault(create_fault("delay-frames", seconds=0.3)))
+    assert checker.gaps == []
     assert health.reconnects == 0
 
 
 def test_an_event_cut_in_half_is_a_gap():
-    judge, health = run(ExchangeRules(), (CROSS,), fail("truncate-event"))
-    assert reasons(judge) == {"malformed frame"}
+    checker, health = run_stream(ExchangeRules(), (CROSS,), inject_fault("truncate-event"))
+    assert reasons(checker) == {"malformed frame"}
     assert health.malformed_frames == 1
 
 
 def test_events_of_two_accounts_may_change_places():
-    judge, _ = run(ExchangeRules(), (CROSS, BTC), fail("reorder-events", times=50), every=0.0005)
-    assert judge.gaps == []
+    checker, _ = run_stream(ExchangeRules(), (CROSS, BTC), inject_fault("reorder-events", times=50), every=0.0005)
+    assert checker.gaps == []
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -56,5 +56,5 @@ def test_random_trouble_loses_nothing_in_silence(seed):
         await asyncio.to_thread(exchange.inject_fault, "reset")  # what was frozen must not last
         await asyncio.sleep(1.5)
 
-    judge, _ = run(PINGING, (CROSS, BTC), during, settings=ALERT, settle=2.0)
-    assert judge.delivered > 50
+    checker, _ = run_stream(FREQUENT_PINGS, (CROSS, BTC), during, options=SHORT_DEADLINES, settle=2.0)
+    assert checker.delivered > 50

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from stream_helpers import QUICK, threaded
+from stream_helpers import QUICK_SETTINGS, make_stream
 
 from binance_margin_stream import (
     ApiClient,
@@ -27,17 +27,17 @@ def exchange():
         yield exchange
 
 
-def client_of(exchange, **settings):
+def make_client(exchange, **settings):
     return ApiClient(auth=ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints, **settings)
 
 
 def test_a_client_trusts_the_endpoints_certificate(exchange):
-    with client_of(exchange) as client:
+    with make_client(exchange) as client:
         assert ListenTokenApi(client).sapi_v1_user_listen_token_post().token
 
 
 def test_a_stream_trusts_the_endpoints_certificate(exchange):
-    with threaded(exchange, risk=True) as stream:
+    with make_stream(exchange, risk=True) as stream:
         exchange.send_margin_call("1.2")
         assert next(stream).status == "MARGIN_CALL"
         exchange.change_balance("USDT", "5")
@@ -48,7 +48,7 @@ def test_a_stream_trusts_the_endpoints_certificate(exchange):
 def test_a_call_with_a_wrong_certificate_is_a_transport_error_without_a_secret(exchange, how, caplog):
     caplog.set_level(logging.DEBUG)
     exchange.inject_fault(create_fault("wrong-certificate", problem=how))
-    with client_of(exchange) as client, pytest.raises(TransportError) as caught:
+    with make_client(exchange) as client, pytest.raises(TransportError) as caught:
         ListenTokenApi(client).sapi_v1_user_listen_token_post()
     assert caught.value.kind == "tls"
     assert "check the certificate" in str(caught.value)
@@ -60,7 +60,7 @@ def test_a_call_with_a_wrong_certificate_is_a_transport_error_without_a_secret(e
 def test_a_stream_recovers_from_a_wrong_certificate_and_says_why(exchange, how, caplog):
     caplog.set_level(logging.DEBUG)
     changes = []
-    with threaded(exchange, on_change=changes.append) as stream:
+    with make_stream(exchange, on_change=changes.append) as stream:
         exchange.inject_fault(create_fault("wrong-certificate", problem=how), times=2)
         exchange.inject_fault("reset")
         exchange.change_balance("USDT", "1")
@@ -83,7 +83,7 @@ def test_a_stream_that_trusts_nobody_here_does_not_connect(exchange):
         if len(changes) > 3:
             stream.close()
 
-    stream = MarginStream(ApiKeyAuth(exchange.api_key), endpoints=endpoints, settings=QUICK, on_change=told)
+    stream = MarginStream(ApiKeyAuth(exchange.api_key), endpoints=endpoints, settings=QUICK_SETTINGS, on_change=told)
     with pytest.raises(Exception, match="closed"):
         stream.__enter__()
     assert exchange.metrics.rest_calls == exchange.metrics.connections_opened == 0
@@ -104,5 +104,5 @@ def test_a_file_without_certificates_is_told_at_once(exchange, content, tmp_path
 
 def test_the_old_api_class_takes_it_too(exchange):
     exchange.restore_endpoint("/sapi/v1/userDataStream")
-    with client_of(exchange) as client:
+    with make_client(exchange) as client:
         assert MarginStreamApi(client).sapi_v1_user_data_stream_post().listen_key

@@ -38,116 +38,116 @@ DROPPED = Failure(FailureKind.TRANSPORT_ERROR, "dropped")
 
 
 @dataclass(frozen=True)
-class Ev:
+class FakeEvent:
     serial: int
-    truth: Account
+    true_account: Account
     identity: object
-    at: float
+    sent_at: float
     account: Account | None = None
     event_type: str = "executionReport"
 
-    def with_account(self, account: Account) -> Ev:
+    def with_account(self, account: Account) -> FakeEvent:
         return replace(self, account=account)
 
 
 @dataclass
-class Behaviour:
+class FakeExchangeOptions:
     """Both readings of what is not documented, and what is wrong at the moment."""
 
-    ids_in_answers: bool = True
+    ids_in_responses: bool = True
     renewal: str = "same"  # same, new, -2035
     seamless: bool = True
     delay: Callable[[], float] = lambda: 0.01
-    refuse_connections: Failure | None = None
-    rest: Callable[[RestRequest], Failure | None] = lambda _: None
-    lose_answer: Callable[[str], bool] = lambda _: False
-    shuffle_answers: bool = False
-    ping_every: float = 20.0
+    connect_failure: Failure | None = None
+    rest_failure: Callable[[RestRequest], Failure | None] = lambda _: None
+    lose_response: Callable[[str], bool] = lambda _: False
+    shuffle_responses: bool = False
+    ping_interval: float = 20.0
 
 
 @dataclass
-class Conn:
+class FakeConnection:
     number: int
     source: Source
-    open: bool = True
-    frozen: bool = False
-    subs: dict[int | str, tuple[Account, float]] = field(default_factory=dict)
+    is_open: bool = True
+    is_frozen: bool = False
+    subscriptions: dict[int | str, tuple[Account, float]] = field(default_factory=dict)
     next_id: int = 0
-    up: float = 0.0
-    down: float = 0.0
+    uplink_busy_until: float = 0.0
+    downlink_busy_until: float = 0.0
 
 
-class World:
+class FakeExchange:
     def __init__(
         self,
         accounts: list[Account],
         sources: tuple[Source, ...] = (LISTEN_TOKEN,),
         *,
-        rules: StreamSettings | None = None,
+        settings: StreamSettings | None = None,
         seed: int = 0,
-        behaviour: Behaviour | None = None,
+        options: FakeExchangeOptions | None = None,
         consume: bool = True,
         extra: tuple[tuple[Account, tuple[Source, ...]], ...] = (),
     ) -> None:
         self.random = random.Random(seed)
-        self.rules = rules or StreamSettings()
+        self.settings = settings or StreamSettings()
         self.now = 1000.0
         self.epoch = 1_700_000_000_000
         feeds = [(account, sources) for account in accounts] + list(extra)
-        self.life: Lifecycle[Ev] = Lifecycle(
-            feeds, settings=self.rules, jitter=self.random.uniform, to_epoch_ms=self.wall
+        self.lifecycle: Lifecycle[FakeEvent] = Lifecycle(
+            feeds, settings=self.settings, jitter=self.random.uniform, to_epoch_ms=self.to_epoch_ms
         )
         self.accounts = accounts
-        self.be = behaviour or Behaviour()
+        self.options = options or FakeExchangeOptions()
         self.consume = consume
         self.heap: list[tuple[float, int, Callable[[], None]]] = []
-        self.serial = count()
+        self.ids = count()
         self.order = count()
-        self.conns: dict[int, Conn] = {}
+        self.connections: dict[int, FakeConnection] = {}
         self.tokens: dict[str, tuple[Account, float]] = {}
         self.keys: dict[tuple[str, Account], str] = {}
-        self.log: list[StatusChange] = []
-        self.failed: Failure | None = None
-        self.items: list[Ev | StreamGap] = []
+        self.changes: list[StatusChange] = []
+        self.failure: Failure | None = None
+        self.items: list[FakeEvent | StreamGap] = []
         self.requests: list[tuple[float, RestRequest]] = []
-        self.connects: list[float] = []
+        self.connect_times: list[float] = []
         self.sent_texts: list[tuple[float, dict]] = []
         self.forbidden_until = float("-inf")
         self.violations: list[str] = []
-        self.asked_to_open: set[int] = set()
-        self.closed_by_us: set[int] = set()
-        self.sent: dict[Account, deque[Ev]] = defaultdict(deque)
+        self.open_requested: set[int] = set()
+        self.closed_by_client: set[int] = set()
+        self.outstanding: dict[Account, deque[FakeEvent]] = defaultdict(deque)
         self.gaps: dict[Account, list[StreamGap]] = defaultdict(list)
-        self.optional: set[int] = set()
+        self.optional_events: set[int] = set()
         self.delivered = 0
         self.covered = 0
 
     # -- time
 
-    def wall(self, at: float) -> int:
+    def to_epoch_ms(self, at: float) -> int:
         return self.epoch + round(at * 1000)
 
-    def at(self, when: float, what: Callable[[], None]) -> None:
-        heapq.heappush(self.heap, (when, next(self.order), what))
+    def call_at(self, when: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self.heap, (when, next(self.order), action))
 
-    def later(self, seconds: float, what: Callable[[], None]) -> None:
-        self.at(self.now + seconds, what)
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
+        self.call_at(self.now + seconds, action)
 
-    def start(self) -> World:
-        self.life.start(self.now)
-        self.obey()
+    def start(self) -> FakeExchange:
+        self.lifecycle.start(self.now)
+        self.run_actions()
         return self
 
-    def run(self, seconds: float) -> World:
-        self.until(lambda: False, seconds)
+    def run(self, seconds: float) -> FakeExchange:
+        self.run_until(lambda: False, seconds)
         return self
 
-    def until(self, condition: Callable[[], bool], within: float) -> World:
+    def run_until(self, condition: Callable[[], bool], within: float) -> FakeExchange:
         end = self.now + within
-        self.obey()
+        self.run_actions()
         while not condition():
             due = self.heap[0][0] if self.heap else float("inf")
-            wake = self.life.next_timer_at()
+            wake = self.lifecycle.next_timer_at()
             following = min(due, wake if wake is not None else float("inf"))
             if following > end:
                 self.now = end
@@ -156,288 +156,307 @@ class World:
             if due <= following:
                 heapq.heappop(self.heap)[2]()
             else:
-                self.life.on_timer(self.now)
-            self.obey()
+                self.lifecycle.on_timer(self.now)
+            self.run_actions()
         return self
 
-    def live(self, within: float = 60.0) -> World:
-        self.until(lambda: self.life.state is State.LIVE, within)
-        assert self.life.state is State.LIVE, (self.life.state, self.log[-10:])
+    def run_until_live(self, within: float = 60.0) -> FakeExchange:
+        self.run_until(lambda: self.lifecycle.state is State.LIVE, within)
+        assert self.lifecycle.state is State.LIVE, (self.lifecycle.state, self.changes[-10:])
         return self
 
     # -- the shell
 
-    def obey(self) -> None:
-        while self.life.actions:
-            for action in self.life.pop_actions():
-                self.perform(action)
+    def run_actions(self) -> None:
+        while self.lifecycle.actions:
+            for action in self.lifecycle.pop_actions():
+                self.execute(action)
         if self.consume:
-            self.drain()
+            self.consume_items()
 
-    def perform(self, action: Action) -> None:
+    def execute(self, action: Action) -> None:
         match action:
             case OpenConnection():
-                self.asked_to_open.add(action.connection_id)
+                self.open_requested.add(action.connection_id)
                 self.connect(action)
             case CloseConnection(connection_id=number):
-                if number not in self.asked_to_open or number in self.closed_by_us:
+                if number not in self.open_requested or number in self.closed_by_client:
                     self.violations.append(f"connection {number} is closed, which was not open")
-                self.closed_by_us.add(number)
-                if number in self.conns:
-                    self.later(self.be.delay(), lambda: setattr(self.conns[number], "open", False))
+                self.closed_by_client.add(number)
+                if number in self.connections:
+                    self.call_later(self.options.delay(), lambda: setattr(self.connections[number], "is_open", False))
             case SendText(connection_id=number, text=text):
-                self.quiet_check("text")
-                self.open_check(number)
+                self.check_may_send("text")
+                self.check_open(number)
                 self.sent_texts.append((self.now, json.loads(text)))
-                self.upward(number, lambda: self.message(self.conns[number], json.loads(text)))
+                self.send_to_exchange(number, lambda: self.handle_message(self.connections[number], json.loads(text)))
             case SendPing(connection_id=number):
-                self.open_check(number)
-                self.upward(
-                    number, lambda: self.downward(self.conns[number], lambda: self.life.on_pong(number, self.now))
+                self.check_open(number)
+                self.send_to_exchange(
+                    number,
+                    lambda: self.send_to_client(
+                        self.connections[number], lambda: self.lifecycle.on_pong(number, self.now)
+                    ),
                 )
             case RestRequest():
-                self.quiet_check("request")
+                self.check_may_send("request")
                 self.requests.append((self.now, action))
-                self.later(self.be.delay(), lambda: self.rest(action))
+                self.call_later(self.options.delay(), lambda: self.handle_request(action))
             case Terminate(failure=failure):
-                self.failed = failure
+                self.failure = failure
             case StatusChange():
-                self.log.append(action)
+                self.changes.append(action)
 
-    def open_check(self, number: int) -> None:
-        if number in self.closed_by_us:
+    def check_open(self, number: int) -> None:
+        if number in self.closed_by_client:
             self.violations.append(f"something is sent on connection {number}, which was closed")
 
-    def quiet_check(self, what: str) -> None:
+    def check_may_send(self, what: str) -> None:
         if self.now < self.forbidden_until:
             self.violations.append(f"{what} at {self.now} while told to wait until {self.forbidden_until}")
-        if self.failed is not None:
+        if self.failure is not None:
             self.violations.append(f"{what} after a fatal failure")
 
     def connect(self, action: OpenConnection) -> None:
-        self.quiet_check("connect")
-        self.connects.append(self.now)
+        self.check_may_send("connect")
+        self.connect_times.append(self.now)
         number = action.connection_id
-        if self.be.refuse_connections is not None:
-            failure = self.be.refuse_connections
-            self.later(self.be.delay(), lambda: self.life.on_close(number, failure, self.now))
+        if self.options.connect_failure is not None:
+            failure = self.options.connect_failure
+            self.call_later(self.options.delay(), lambda: self.lifecycle.on_close(number, failure, self.now))
             return
-        conn = self.conns[number] = Conn(number, action.source)
-        self.later(self.be.delay(), lambda: self.accepted(conn))
+        connection = self.connections[number] = FakeConnection(number, action.source)
+        self.call_later(self.options.delay(), lambda: self.accept(connection))
 
-    def accepted(self, conn: Conn) -> None:
-        if conn.open:
-            self.life.on_open(conn.number, self.now)
-            self.later(self.be.ping_every, lambda: self.ping(conn))
+    def accept(self, connection: FakeConnection) -> None:
+        if connection.is_open:
+            self.lifecycle.on_open(connection.number, self.now)
+            self.call_later(self.options.ping_interval, lambda: self.send_ping(connection))
 
-    def ping(self, conn: Conn) -> None:
-        if conn.open:
-            self.downward(conn, lambda: self.life.on_ping(conn.number, self.now))
-            self.later(self.be.ping_every, lambda: self.ping(conn))
+    def send_ping(self, connection: FakeConnection) -> None:
+        if connection.is_open:
+            self.send_to_client(connection, lambda: self.lifecycle.on_ping(connection.number, self.now))
+            self.call_later(self.options.ping_interval, lambda: self.send_ping(connection))
 
-    def upward(self, number: int, what: Callable[[], None]) -> None:
-        conn = self.conns[number]
-        conn.up = max(conn.up, self.now + self.be.delay())
-        self.at(conn.up, lambda: what() if conn.open and not conn.frozen else None)
+    def send_to_exchange(self, number: int, action: Callable[[], None]) -> None:
+        connection = self.connections[number]
+        connection.uplink_busy_until = max(connection.uplink_busy_until, self.now + self.options.delay())
+        self.call_at(
+            connection.uplink_busy_until, lambda: action() if connection.is_open and not connection.is_frozen else None
+        )
 
-    def downward(self, conn: Conn, what: Callable[[], None]) -> None:
-        if not conn.open or conn.frozen:
+    def send_to_client(self, connection: FakeConnection, action: Callable[[], None]) -> None:
+        if not connection.is_open or connection.is_frozen:
             return
-        conn.down = max(conn.down, self.now + self.be.delay())
-        self.at(conn.down, lambda: what() if conn.open and not conn.frozen else None)
+        connection.downlink_busy_until = max(connection.downlink_busy_until, self.now + self.options.delay())
+        self.call_at(
+            connection.downlink_busy_until,
+            lambda: action() if connection.is_open and not connection.is_frozen else None,
+        )
 
     # -- the exchange: REST
 
-    def rest(self, request: RestRequest) -> None:
-        failure = self.be.rest(request)
+    def handle_request(self, request: RestRequest) -> None:
+        failure = self.options.rest_failure(request)
         if failure is not None:
-            self.later(self.be.delay(), lambda: self.refuse(request, failure))
+            self.call_later(self.options.delay(), lambda: self.refuse_request(request, failure))
             return
         operation = request.call.operation
         if operation.endswith("_put"):
-            self.keep_alive(request)
+            self.extend_key(request)
         elif "listen_token" in operation:
             validity = int(str(request.call.arguments["validity"])) / 1000
-            secret = f"token-{next(self.serial)}"
+            secret = f"token-{next(self.ids)}"
             self.tokens[secret] = (request.account, self.now + validity)
-            expires = self.wall(self.now + validity)
-            self.later(self.be.delay(), lambda: self.life.on_credential(request.id, secret, expires, self.now))
+            expires = self.to_epoch_ms(self.now + validity)
+            self.call_later(
+                self.options.delay(), lambda: self.lifecycle.on_credential(request.id, secret, expires, self.now)
+            )
         else:
-            place = (request.source.name, request.account)
-            secret = self.keys.setdefault(place, f"key-{next(self.serial)}")
-            self.later(self.be.delay(), lambda: self.life.on_credential(request.id, secret, None, self.now))
+            key = (request.source.name, request.account)
+            secret = self.keys.setdefault(key, f"key-{next(self.ids)}")
+            self.call_later(
+                self.options.delay(), lambda: self.lifecycle.on_credential(request.id, secret, None, self.now)
+            )
 
-    def refuse(self, request: RestRequest, failure: Failure) -> None:
+    def refuse_request(self, request: RestRequest, failure: Failure) -> None:
         if failure.kind in (FailureKind.RATE_LIMITED, FailureKind.BANNED):
             self.forbidden_until = max(self.forbidden_until, self.now + (failure.retry_after or 60))
-        self.life.on_request_failed(request.id, failure, self.now)
+        self.lifecycle.on_request_failed(request.id, failure, self.now)
 
-    def keep_alive(self, request: RestRequest) -> None:
+    def extend_key(self, request: RestRequest) -> None:
         known = self.keys.get((request.source.name, request.account)) == request.call.arguments["listen_key"]
         if known:
-            self.later(self.be.delay(), lambda: self.life.on_keepalive_ok(request.id, self.now))
+            self.call_later(self.options.delay(), lambda: self.lifecycle.on_keepalive_ok(request.id, self.now))
         else:
             gone = Failure(FailureKind.UNKNOWN_CREDENTIAL, "code -1125")
-            self.later(self.be.delay(), lambda: self.life.on_request_failed(request.id, gone, self.now))
+            self.call_later(self.options.delay(), lambda: self.lifecycle.on_request_failed(request.id, gone, self.now))
 
     # -- the exchange: connections
 
-    def message(self, conn: Conn, text: dict) -> None:
+    def handle_message(self, connection: FakeConnection, text: dict) -> None:
         method, number = text["method"], text["id"]
         if method == "userDataStream.subscribe.listenToken":
-            self.subscribe(conn, number, text["params"]["listenToken"])
+            self.subscribe(connection, number, text["params"]["listenToken"])
         elif method == "session.subscriptions":
-            listed = [{"subscriptionId": each} for each in conn.subs]
-            self.reply(conn, ResponseFrame(number, 200, listed), method)
+            listed = [{"subscriptionId": each} for each in connection.subscriptions]
+            self.send_response(connection, ResponseFrame(number, 200, listed), method)
         elif method == "userDataStream.unsubscribe":
             gone = text["params"]["subscriptionId"]
-            if conn.subs.pop(gone, None) is not None:
-                self.terminate(conn, gone)
-            self.reply(conn, ResponseFrame(number, 200, {}), method)
+            if connection.subscriptions.pop(gone, None) is not None:
+                self.terminate_subscription(connection, gone)
+            self.send_response(connection, ResponseFrame(number, 200, {}), method)
         elif method == "SUBSCRIBE":
             for key in text["params"]:
                 owner = next((place for place, known in self.keys.items() if known == key), None)
                 if owner is not None:
-                    conn.subs[key] = (owner[1], float("inf"))
-            self.reply(conn, ResponseFrame(number, None, None), method)
+                    connection.subscriptions[key] = (owner[1], float("inf"))
+            self.send_response(connection, ResponseFrame(number, None, None), method)
 
-    def subscribe(self, conn: Conn, number: int, token: str) -> None:
+    def subscribe(self, connection: FakeConnection, number: int, token: str) -> None:
         account, expires = self.tokens.get(token, (None, 0.0))
         if account is None or expires <= self.now:
-            self.reply(conn, ResponseFrame(number, 400, None, -1209, "token"), "subscribe")
+            self.send_response(connection, ResponseFrame(number, 400, None, -1209, "token"), "subscribe")
             return
-        old = next((each for each, sub in conn.subs.items() if sub[0] == account), None)
-        if old is not None and self.be.renewal == "-2035":
-            self.reply(conn, ResponseFrame(number, 400, None, -2035, "active"), "subscribe")
+        old = next((each for each, sub in connection.subscriptions.items() if sub[0] == account), None)
+        if old is not None and self.options.renewal == "-2035":
+            self.send_response(connection, ResponseFrame(number, 400, None, -2035, "active"), "subscribe")
             return
         new = old
-        if old is None or self.be.renewal == "new":
-            new = conn.next_id
-            conn.next_id += 1
+        if old is None or self.options.renewal == "new":
+            new = connection.next_id
+            connection.next_id += 1
             if old is not None:
-                del conn.subs[old]
+                del connection.subscriptions[old]
         assert new is not None
-        if len(conn.subs) >= 1000 and new not in conn.subs:
+        if len(connection.subscriptions) >= 1000 and new not in connection.subscriptions:
             self.violations.append("more than 1000 subscriptions on a connection")
-        conn.subs[new] = (account, expires)
-        self.at(expires, lambda: self.expire(conn, new))
-        result = {"subscriptionId": new, "expirationTime": self.wall(expires) * 1000}
-        if not self.be.ids_in_answers:
+        connection.subscriptions[new] = (account, expires)
+        self.call_at(expires, lambda: self.expire_subscription(connection, new))
+        result = {"subscriptionId": new, "expirationTime": self.to_epoch_ms(expires) * 1000}
+        if not self.options.ids_in_responses:
             del result["subscriptionId"]
-        self.reply(conn, ResponseFrame(number, 200, result), "subscribe")
+        self.send_response(connection, ResponseFrame(number, 200, result), "subscribe")
 
-    def reply(self, conn: Conn, answer: ResponseFrame, method: str) -> None:
-        if self.be.lose_answer(method):
+    def send_response(self, connection: FakeConnection, response: ResponseFrame, method: str) -> None:
+        if self.options.lose_response(method):
             return
-        if self.be.shuffle_answers:
+        if self.options.shuffle_responses:
             wait = self.random.uniform(0, 0.2)
-            self.later(wait, lambda: self.downward(conn, lambda: self.life.on_response(conn.number, answer, self.now)))
+            self.call_later(
+                wait,
+                lambda: self.send_to_client(
+                    connection, lambda: self.lifecycle.on_response(connection.number, response, self.now)
+                ),
+            )
             return
-        self.downward(conn, lambda: self.life.on_response(conn.number, answer, self.now))
+        self.send_to_client(connection, lambda: self.lifecycle.on_response(connection.number, response, self.now))
 
-    def expire(self, conn: Conn, route: int | str) -> None:
-        if route in conn.subs and conn.subs[route][1] <= self.now:
-            del conn.subs[route]
-            self.terminate(conn, route)
+    def expire_subscription(self, connection: FakeConnection, route: int | str) -> None:
+        if route in connection.subscriptions and connection.subscriptions[route][1] <= self.now:
+            del connection.subscriptions[route]
+            self.terminate_subscription(connection, route)
 
-    def terminate(self, conn: Conn, route: int | str) -> None:
-        self.downward(conn, lambda: self.life.on_subscription_terminated(conn.number, route, self.now))
+    def terminate_subscription(self, connection: FakeConnection, route: int | str) -> None:
+        self.send_to_client(
+            connection, lambda: self.lifecycle.on_subscription_terminated(connection.number, route, self.now)
+        )
 
     # -- what happens to accounts and connections
 
-    def emit(self, account: Account, identity: object = None, malformed: bool = False) -> None:
-        serial = next(self.serial)
-        event = Ev(serial, account, identity if identity is not None else serial, self.now)
-        if self.life.state is not State.CONNECTING:
-            self.sent[account].append(event)
+    def send_event(self, account: Account, identity: object = None, malformed: bool = False) -> None:
+        serial = next(self.ids)
+        event = FakeEvent(serial, account, identity if identity is not None else serial, self.now)
+        if self.lifecycle.state is not State.CONNECTING:
+            self.outstanding[account].append(event)
         else:
-            self.optional.add(serial)
-        for conn in self.conns.values():
-            for route, (owner, expires) in list(conn.subs.items()):
+            self.optional_events.add(serial)
+        for connection in self.connections.values():
+            for route, (owner, expires) in list(connection.subscriptions.items()):
                 if owner == account and expires > self.now:
-                    self.deliver(conn, route, event, malformed)
+                    self.deliver_event(connection, route, event, malformed)
 
-    def deliver(self, conn: Conn, route: int | str, event: Ev, malformed: bool) -> None:
+    def deliver_event(self, connection: FakeConnection, route: int | str, event: FakeEvent, malformed: bool) -> None:
         def arrive() -> None:
             if malformed:
-                self.life.on_malformed_frame(conn.number, self.now)
+                self.lifecycle.on_malformed_frame(connection.number, self.now)
                 return
-            account = self.life.accounts_by_subscription(conn.number).get(route)
-            self.life.on_event(conn.number, route, replace(event, account=account), self.now)
+            account = self.lifecycle.accounts_by_subscription(connection.number).get(route)
+            self.lifecycle.on_event(connection.number, route, replace(event, account=account), self.now)
 
-        self.downward(conn, arrive)
+        self.send_to_client(connection, arrive)
 
-    def open_conns(self) -> list[Conn]:
-        return [conn for conn in self.conns.values() if conn.open]
+    def open_connections(self) -> list[FakeConnection]:
+        return [connection for connection in self.connections.values() if connection.is_open]
 
-    def drop(self, conn: Conn, notice: float = 0.0) -> None:
-        conn.open = False
-        self.later(notice, lambda: self.life.on_close(conn.number, DROPPED, self.now))
+    def drop_connection(self, connection: FakeConnection, notice: float = 0.0) -> None:
+        connection.is_open = False
+        self.call_later(notice, lambda: self.lifecycle.on_close(connection.number, DROPPED, self.now))
 
-    def freeze(self, conn: Conn) -> None:
-        conn.frozen = True
+    def freeze_connection(self, connection: FakeConnection) -> None:
+        connection.is_frozen = True
 
-    def shut_down(self, conn: Conn, grace: float = 30.0) -> None:
-        self.downward(conn, lambda: self.life.on_server_shutdown(conn.number, self.now))
-        self.later(grace, lambda: self.drop(conn) if conn.open else None)
+    def shut_down(self, connection: FakeConnection, grace: float = 30.0) -> None:
+        self.send_to_client(connection, lambda: self.lifecycle.on_server_shutdown(connection.number, self.now))
+        self.call_later(grace, lambda: self.drop_connection(connection) if connection.is_open else None)
 
     def delete_key(self, source: Source, account: Account) -> None:
         key = self.keys.pop((source.name, account), None)
-        for conn in self.conns.values():
+        for connection in self.connections.values():
             if key is not None:
-                conn.subs.pop(key, None)
+                connection.subscriptions.pop(key, None)
 
-    def kill_token(self, account: Account) -> None:
-        for conn in self.conns.values():
-            for route, (owner, _) in list(conn.subs.items()):
+    def terminate_account(self, account: Account) -> None:
+        for connection in self.connections.values():
+            for route, (owner, _) in list(connection.subscriptions.items()):
                 if owner == account:
-                    del conn.subs[route]
-                    self.terminate(conn, route)
+                    del connection.subscriptions[route]
+                    self.terminate_subscription(connection, route)
 
     # -- the consumer and the judge
 
-    def drain(self) -> None:
-        while (item := self.life.next_item()) is not None:
+    def consume_items(self) -> None:
+        while (item := self.lifecycle.next_item()) is not None:
             self.items.append(item)
             if isinstance(item, StreamGap):
                 self.gaps[item.account].append(item)
             else:
-                self.judge(item)
+                self.check_event(item)
 
-    def judge(self, event: Ev) -> None:
+    def check_event(self, event: FakeEvent) -> None:
         self.delivered += 1
-        if event.account != event.truth:
+        if event.account != event.true_account:
             self.violations.append(f"{event} delivered under the wrong account")
-        waiting = self.sent[event.truth]
-        if not any(each.serial == event.serial or each.identity == event.identity for each in waiting):
-            if event.serial not in self.optional:
+        outstanding = self.outstanding[event.true_account]
+        if not any(each.serial == event.serial or each.identity == event.identity for each in outstanding):
+            if event.serial not in self.optional_events:
                 self.violations.append(f"{event} delivered twice or too late")
-            self.optional.discard(event.serial)
+            self.optional_events.discard(event.serial)
             return
-        while waiting:
-            first = waiting.popleft()
+        while outstanding:
+            first = outstanding.popleft()
             if first.serial == event.serial or first.identity == event.identity:
                 return
             self.require_gap(first)
 
-    def require_gap(self, event: Ev) -> None:
-        moment = self.wall(event.at)
+    def require_gap(self, event: FakeEvent) -> None:
+        moment = self.to_epoch_ms(event.sent_at)
         self.covered += 1
-        if not any(gap.since <= moment <= gap.until for gap in self.gaps[event.truth]):
-            self.violations.append(f"{event} lost in silence; gaps {self.gaps[event.truth]}")
+        if not any(gap.since <= moment <= gap.until for gap in self.gaps[event.true_account]):
+            self.violations.append(f"{event} lost in silence; gaps {self.gaps[event.true_account]}")
 
-    def verdict(self) -> None:
+    def assert_complete(self) -> None:
         """All that was sent by now has been delivered or is covered; nothing was violated."""
-        self.drain()
-        for waiting in self.sent.values():
-            while waiting:
-                self.require_gap(waiting.popleft())
+        self.consume_items()
+        for outstanding in self.outstanding.values():
+            while outstanding:
+                self.require_gap(outstanding.popleft())
         assert not self.violations, self.violations[:3]
-        busiest = max((sum(1 for t in self.connects if s <= t < s + 300) for s in self.connects), default=0)
-        assert busiest <= self.rules.connect_limit
+        busiest = max((sum(1 for t in self.connect_times if s <= t < s + 300) for s in self.connect_times), default=0)
+        assert busiest <= self.settings.connect_limit
 
-    def all_gaps(self) -> list[StreamGap]:
+    def list_gaps(self) -> list[StreamGap]:
         return [item for item in self.items if isinstance(item, StreamGap)]
 
-    def told(self, name: str) -> list[StatusChange]:
-        return [change for change in self.log if change.name == name]
+    def find_changes(self, name: str) -> list[StatusChange]:
+        return [change for change in self.changes if change.name == name]

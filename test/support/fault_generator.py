@@ -1,4 +1,4 @@
-"""Random trouble for a `World`: any fault, in any combination, also during recovery, renewal and rotation."""
+"""Random trouble for a `FakeExchange`: any fault, in any combination, also during recovery, renewal and rotation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from fake_exchange import DROPPED, Behaviour, World
+from fake_exchange import DROPPED, FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
@@ -14,14 +14,14 @@ from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import LISTEN_KEY, LISTEN_TOKEN, Source
 
 ACCOUNTS = [CROSS, isolated("BTCUSDT"), isolated("ETHUSDT"), isolated("BNBUSDT")]
-REST_TROUBLES = (
+REST_FAILURES = (
     Failure(FailureKind.SERVER_ERROR, "500"),
     Failure(FailureKind.TRANSPORT_ERROR, "timeout"),
     Failure(FailureKind.RATE_LIMITED, "429", 3.0),
     Failure(FailureKind.BANNED, "418", 30.0),
     Failure(FailureKind.FIREWALL_BLOCKED, "403"),
 )
-CONNECT_TROUBLES = (
+CONNECT_FAILURES = (
     Failure(FailureKind.TRANSPORT_ERROR, "refused"),
     Failure(FailureKind.TRANSPORT_ERROR, "dns"),
     Failure(FailureKind.SERVER_ERROR, "503"),
@@ -29,187 +29,190 @@ CONNECT_TROUBLES = (
 )
 
 
-class Adversary:
+class FaultGenerator:
     """Plays `faults` faults, about one every `pause` seconds, under a busy stream of events."""
 
     def __init__(
         self,
         seed: int,
         faults: int,
-        pause: float = 30.0,
-        rules: StreamSettings | None = None,
+        interval: float = 30.0,
+        settings: StreamSettings | None = None,
         *,
-        harmless: bool = False,
+        lossless: bool = False,
     ) -> None:
         self.random = random.Random(seed)
-        self.harmless = harmless
-        self.left, self.pause = faults, pause
-        self.busy = True
-        self.played: Counter[str] = Counter()
-        self.trouble_until: dict[str, float] = {}
+        self.lossless = lossless
+        self.remaining, self.interval = faults, interval
+        self.is_sending = True
+        self.fault_counts: Counter[str] = Counter()
+        self.active_until: dict[str, float] = {}
         source: Source = self.random.choice([LISTEN_TOKEN, LISTEN_TOKEN, LISTEN_KEY])
-        behaviour = Behaviour(
-            ids_in_answers=self.random.random() < 0.7,
+        options = FakeExchangeOptions(
+            ids_in_responses=self.random.random() < 0.7,
             renewal=self.random.choice(["same", "new", "-2035"]),
-            shuffle_answers=self.random.random() < 0.3,
-            delay=self.delay,
+            shuffle_responses=self.random.random() < 0.3,
+            delay=self.choose_delay,
         )
-        rules = rules or StreamSettings(
+        settings = settings or StreamSettings(
             token_validity=self.random.choice([600.0, 3600.0, 86400.0]),
             connection_max_age=self.random.choice([900.0, 7200.0, 82800.0]),
             connection_age_jitter=300.0,
         )
         accounts = ACCOUNTS[: self.random.randint(1, 4)]
-        self.world = World(accounts, (source,), rules=rules, seed=seed, behaviour=behaviour)
-        behaviour.rest = lambda _: self.current("rest")
-        behaviour.lose_answer = lambda _: self.is_on("lost answers") and self.random.random() < 0.5
+        self.exchange = FakeExchange(accounts, (source,), settings=settings, seed=seed, options=options)
+        options.rest_failure = lambda _: self.current_failure("rest")
+        options.lose_response = lambda _: self.is_active("lost answers") and self.random.random() < 0.5
         self.source = source
         self.failures: dict[str, Failure] = {}
 
-    def delay(self) -> float:
-        if self.is_on("slow") and self.random.random() < 0.2:
+    def choose_delay(self) -> float:
+        if self.is_active("slow") and self.random.random() < 0.2:
             return self.random.uniform(0, 2.0)
         return self.random.uniform(0.001, 0.1)
 
-    def is_on(self, name: str) -> bool:
-        return self.trouble_until.get(name, 0.0) > self.world.now
+    def is_active(self, name: str) -> bool:
+        return self.active_until.get(name, 0.0) > self.exchange.now
 
-    def current(self, name: str) -> Failure | None:
-        return self.failures[name] if self.is_on(name) and self.random.random() < 0.8 else None
+    def current_failure(self, name: str) -> Failure | None:
+        return self.failures[name] if self.is_active(name) and self.random.random() < 0.8 else None
 
-    def play(self) -> World:
-        world = self.world.start()
-        world.until(lambda: world.life.state is State.LIVE, 300)
-        self.traffic()
-        self.next_fault()
-        world.until(lambda: self.left == 0, 10 * self.pause * max(1, self.left) + 10)
-        self.trouble_until.clear()
-        world.be.refuse_connections = None
-        calm = max(world.now, world.forbidden_until)
-        world.run(calm - world.now + 180 + self.rest_of_trouble())
-        assert world.life.state is State.LIVE, (world.life.state, world.log[-20:])
+    def run(self) -> FakeExchange:
+        exchange = self.exchange.start()
+        exchange.run_until(lambda: exchange.lifecycle.state is State.LIVE, 300)
+        self.send_traffic()
+        self.inject_next_fault()
+        exchange.run_until(lambda: self.remaining == 0, 10 * self.interval * max(1, self.remaining) + 10)
+        self.active_until.clear()
+        exchange.options.connect_failure = None
+        quiet_from = max(exchange.now, exchange.forbidden_until)
+        exchange.run(quiet_from - exchange.now + 180 + self.longest_wait())
+        assert exchange.lifecycle.state is State.LIVE, (exchange.lifecycle.state, exchange.changes[-20:])
         self.check_memory()
-        self.busy = False
-        world.run(5)
-        world.verdict()
-        return world
+        self.is_sending = False
+        exchange.run(5)
+        exchange.assert_complete()
+        return exchange
 
     def check_memory(self) -> None:
         """Nothing that the life cycle remembers grew with what it lived through."""
-        life, accounts = self.world.life, len(self.world.accounts)
-        assert len(life._context.timers) <= 5 * accounts + 20
-        assert len(life._context.timers._heap) <= 2 * len(life._context.timers) + 64
-        assert len(life._connections.list_all()) <= 3
-        for link in life._connections.list_all():
-            assert link.unrouted_count <= life._context.settings.max_unrouted_events
+        lifecycle, accounts = self.exchange.lifecycle, len(self.exchange.accounts)
+        assert len(lifecycle._context.timers) <= 5 * accounts + 20
+        assert len(lifecycle._context.timers._heap) <= 2 * len(lifecycle._context.timers) + 64
+        assert len(lifecycle._connections.list_all()) <= 3
+        for link in lifecycle._connections.list_all():
+            assert link.unrouted_count <= lifecycle._context.settings.max_unrouted_events
             assert len(link.subscriptions) <= accounts
             assert len(link.pending_requests) <= 101
             assert len(link.queued_requests) <= 2 * accounts
 
-    def rest_of_trouble(self) -> float:
-        return self.world.rules.firewall_wait
+    def longest_wait(self) -> float:
+        return self.exchange.settings.firewall_wait
 
-    def traffic(self) -> None:
-        if not self.busy:
+    def send_traffic(self) -> None:
+        if not self.is_sending:
             return  # what is on its way when the verdict falls could not be judged
-        self.world.emit(self.random.choice(self.world.accounts))
+        self.exchange.send_event(self.random.choice(self.exchange.accounts))
         if self.random.random() < 0.02:
-            account = self.random.choice(self.world.accounts)
-            self.world.emit(account, identity=("twin", self.left, self.world.now))
-            self.world.emit(account, identity=("twin", self.left, self.world.now))
-        self.world.later(self.random.expovariate(2.0), self.traffic)
+            account = self.random.choice(self.exchange.accounts)
+            self.exchange.send_event(account, identity=("twin", self.remaining, self.exchange.now))
+            self.exchange.send_event(account, identity=("twin", self.remaining, self.exchange.now))
+        self.exchange.call_later(self.random.expovariate(2.0), self.send_traffic)
 
-    def next_fault(self) -> None:
-        if self.left == 0:
+    def inject_next_fault(self) -> None:
+        if self.remaining == 0:
             return
-        self.left -= 1
-        fault = self.random.choice(self.faults())
-        self.played[fault.__name__] += 1
+        self.remaining -= 1
+        fault = self.random.choice(self.list_faults())
+        self.fault_counts[fault.__name__] += 1
         fault()
-        gap = self.random.choice([0.0, 0.5, self.pause, self.pause * 2])
-        self.world.later(self.random.uniform(0, gap), self.next_fault)
+        delay = self.random.choice([0.0, 0.5, self.interval, self.interval * 2])
+        self.exchange.call_later(self.random.uniform(0, delay), self.inject_next_fault)
 
-    def faults(self) -> list[Callable[[], None]]:
-        if self.harmless:
-            return [self.slow, self.announced_shutdown, self.short_rest_trouble, self.twins]
+    def list_faults(self) -> list[Callable[[], None]]:
+        if self.lossless:
+            return [self.slow_down, self.announce_shutdown, self.fail_rest_briefly, self.send_equal_events]
         always = [
-            self.drop, self.silent_drop, self.freeze, self.malformed, self.slow, self.shutdown,
-            self.rest_trouble, self.connect_trouble, self.lost_answers, self.malformed_route,
+            self.drop_connection, self.drop_silently, self.freeze_connection, self.send_malformed_event, self.slow_down,
+            self.shut_down,
+            self.fail_rest, self.refuse_connections, self.lose_responses, self.send_malformed_termination,
         ]  # fmt: skip
-        return [*always, self.delete_key if self.source is LISTEN_KEY else self.terminate]
+        return [*always, self.delete_key if self.source is LISTEN_KEY else self.terminate_subscription]
 
-    def any_conn(self):
-        conns = self.world.open_conns()
-        return self.random.choice(conns) if conns else None
+    def choose_connection(self):
+        connections = self.exchange.open_connections()
+        return self.random.choice(connections) if connections else None
 
-    def drop(self) -> None:
-        if (conn := self.any_conn()) is not None:
-            self.world.drop(conn)
+    def drop_connection(self) -> None:
+        if (connection := self.choose_connection()) is not None:
+            self.exchange.drop_connection(connection)
 
-    def silent_drop(self) -> None:
-        if (conn := self.any_conn()) is not None:
-            self.world.drop(conn, notice=self.random.uniform(0, 20))
+    def drop_silently(self) -> None:
+        if (connection := self.choose_connection()) is not None:
+            self.exchange.drop_connection(connection, notice=self.random.uniform(0, 20))
 
-    def freeze(self) -> None:
-        if (conn := self.any_conn()) is not None:
-            self.world.freeze(conn)
+    def freeze_connection(self) -> None:
+        if (connection := self.choose_connection()) is not None:
+            self.exchange.freeze_connection(connection)
 
-    def malformed(self) -> None:
-        self.world.emit(self.any_account(), malformed=True)
+    def send_malformed_event(self) -> None:
+        self.exchange.send_event(self.choose_account(), malformed=True)
 
-    def malformed_route(self) -> None:
-        conn = self.any_conn()
-        if conn is not None and conn.subs:
-            route = self.random.choice(list(conn.subs))
-            owner = conn.subs.pop(route)
-            self.world.downward(conn, lambda: self.world.life.on_malformed_frame(conn.number, self.world.now))
+    def send_malformed_termination(self) -> None:
+        connection = self.choose_connection()
+        if connection is not None and connection.subscriptions:
+            route = self.random.choice(list(connection.subscriptions))
+            owner = connection.subscriptions.pop(route)
+            self.exchange.send_to_client(
+                connection, lambda: self.exchange.lifecycle.on_malformed_frame(connection.number, self.exchange.now)
+            )
             if self.source is LISTEN_KEY:
-                conn.subs[route] = owner
+                connection.subscriptions[route] = owner
 
-    def announced_shutdown(self) -> None:
-        if (conn := self.any_conn()) is not None:
-            self.world.shut_down(conn, 120.0)
+    def announce_shutdown(self) -> None:
+        if (connection := self.choose_connection()) is not None:
+            self.exchange.shut_down(connection, 120.0)
 
-    def short_rest_trouble(self) -> None:
+    def fail_rest_briefly(self) -> None:
         self.failures["rest"] = Failure(FailureKind.SERVER_ERROR, "503")
-        self.trouble_until["rest"] = self.world.now + self.random.uniform(1, 10.0)
+        self.active_until["rest"] = self.exchange.now + self.random.uniform(1, 10.0)
 
-    def twins(self) -> None:
-        account = self.any_account()
+    def send_equal_events(self) -> None:
+        account = self.choose_account()
         for _ in range(2):
-            self.world.emit(account, identity=("twins", self.world.now))
+            self.exchange.send_event(account, identity=("twins", self.exchange.now))
 
-    def slow(self) -> None:
-        self.trouble_until["slow"] = self.world.now + self.random.uniform(1, self.pause)
+    def slow_down(self) -> None:
+        self.active_until["slow"] = self.exchange.now + self.random.uniform(1, self.interval)
 
-    def shutdown(self) -> None:
-        if (conn := self.any_conn()) is not None:
-            self.world.shut_down(conn, self.random.choice([0.5, 5.0, 60.0]))
+    def shut_down(self) -> None:
+        if (connection := self.choose_connection()) is not None:
+            self.exchange.shut_down(connection, self.random.choice([0.5, 5.0, 60.0]))
 
-    def rest_trouble(self) -> None:
-        self.failures["rest"] = self.random.choice(REST_TROUBLES)
-        self.trouble_until["rest"] = self.world.now + self.random.uniform(1, 3 * self.pause)
+    def fail_rest(self) -> None:
+        self.failures["rest"] = self.random.choice(REST_FAILURES)
+        self.active_until["rest"] = self.exchange.now + self.random.uniform(1, 3 * self.interval)
 
-    def connect_trouble(self) -> None:
-        self.world.be.refuse_connections = self.random.choice(CONNECT_TROUBLES)
-        self.world.later(self.random.uniform(1, 3 * self.pause), self.let_connect)
+    def refuse_connections(self) -> None:
+        self.exchange.options.connect_failure = self.random.choice(CONNECT_FAILURES)
+        self.exchange.call_later(self.random.uniform(1, 3 * self.interval), self.accept_connections)
 
-    def let_connect(self) -> None:
-        self.world.be.refuse_connections = None
+    def accept_connections(self) -> None:
+        self.exchange.options.connect_failure = None
 
-    def lost_answers(self) -> None:
-        self.trouble_until["lost answers"] = self.world.now + self.random.uniform(1, 2 * self.pause)
+    def lose_responses(self) -> None:
+        self.active_until["lost answers"] = self.exchange.now + self.random.uniform(1, 2 * self.interval)
         if self.random.random() < 0.5:
-            self.drop()
+            self.drop_connection()
 
-    def terminate(self) -> None:
-        self.world.kill_token(self.any_account())
+    def terminate_subscription(self) -> None:
+        self.exchange.terminate_account(self.choose_account())
 
     def delete_key(self) -> None:
-        self.world.delete_key(self.source, self.any_account())
+        self.exchange.delete_key(self.source, self.choose_account())
 
-    def any_account(self) -> Account:
-        return self.random.choice(self.world.accounts)
+    def choose_account(self) -> Account:
+        return self.random.choice(self.exchange.accounts)
 
 
-__all__ = ["DROPPED", "Adversary"]
+__all__ = ["DROPPED", "FaultGenerator"]

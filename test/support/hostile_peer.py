@@ -16,7 +16,7 @@ from binance_margin_stream.sandbox import Sandbox
 CONTINUATION, TEXT, BINARY, CLOSE, PING = 0x0, 0x1, 0x2, 0x8, 0x9
 
 
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, mask: bytes = b"") -> bytes:
+def make_frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, mask: bytes = b"") -> bytes:
     """One WebSocket frame, right or wrong; four bytes of `mask` mask it, which only a client may do."""
     first = (0x80 if fin else 0) | reserved << 4 | opcode
     length, masked = len(payload), 0x80 if mask else 0
@@ -29,17 +29,17 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int 
     return head + mask + (bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload)) if mask else payload)
 
 
-def says(data: bytes) -> SocketHandler:
+def send_and_wait(data: bytes) -> SocketHandler:
     """Send `data`, then nothing more, and leave the connection open."""
 
     def behave(sock: socket.socket) -> None:
         sock.sendall(data)
-        wait_for_the_end(sock)
+        wait_for_close(sock)
 
     return behave
 
 
-def leaves(data: bytes = b"") -> SocketHandler:
+def send_and_close(data: bytes = b"") -> SocketHandler:
     """Send `data`, and close the connection."""
 
     def behave(sock: socket.socket) -> None:
@@ -49,19 +49,19 @@ def leaves(data: bytes = b"") -> SocketHandler:
     return behave
 
 
-def floods(chunk: bytes, *, start: bytes = b"", most: int = 1 << 40) -> SocketHandler:
+def send_repeatedly(chunk: bytes, *, start: bytes = b"", limit: int = 1 << 40) -> SocketHandler:
     """Send `start`, then `chunk` again and again until the other side goes or `most` bytes are sent."""
 
     def behave(sock: socket.socket) -> None:
         sock.sendall(start)
-        for _ in range(most // len(chunk)):
+        for _ in range(limit // len(chunk)):
             sock.sendall(chunk)
-        wait_for_the_end(sock)
+        wait_for_close(sock)
 
     return behave
 
 
-def wait_for_the_end(sock: socket.socket) -> None:
+def wait_for_close(sock: socket.socket) -> None:
     """Until the other side goes, or this peer is stopped."""
     sock.settimeout(30)
     while sock.recv(65536):
@@ -69,25 +69,25 @@ def wait_for_the_end(sock: socket.socket) -> None:
 
 
 @dataclass(eq=False)
-class _Passage:
+class _ProxiedConnection:
     """One connection that is passed on: to the stream (`down`) and to the sandbox (`up`)."""
 
     down: socket.socket
     up: socket.socket
     lock: threading.Lock = field(default_factory=threading.Lock)
-    struck: bool = False
-    deaf: bool = False
+    is_misbehaving: bool = False
+    ignores_client: bool = False
 
 
 class HostilePeer:
     """The first connections meet the behaviours of `first`, in turn; those after them are passed on."""
 
-    def __init__(self, exchange: Sandbox, *first: SocketHandler) -> None:
+    def __init__(self, exchange: Sandbox, *behaviours: SocketHandler) -> None:
         self._exchange = exchange
-        self.first = list(first)
+        self.behaviours = list(behaviours)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
-        self._passages: list[_Passage] = []
+        self._connections: list[_ProxiedConnection] = []
         self._threads = [threading.Thread(target=self._accept)]
         self.requests: list[bytes] = []
 
@@ -97,15 +97,15 @@ class HostilePeer:
         port = self._listener.getsockname()[1]
         return replace(self._exchange.endpoints, websocket_api=f"ws://127.0.0.1:{port}/ws-api/v3")
 
-    def strike(self, behaviour: SocketHandler, *, deaf: bool = False) -> None:
+    def misbehave(self, behaviour: SocketHandler, *, ignores_client: bool = False) -> None:
         """From now on the stream's connections meet `behaviour`; what the sandbox sends on them is swallowed.
 
-        With `deaf`, nothing of what the stream sends is read any more.
+        With `ignores_client`, nothing of what the stream sends is read any more.
         """
-        for passage in self._passages:
+        for passage in self._connections:
             with passage.lock:
-                passage.struck, passage.deaf = True, deaf
-            self._start(self._behave, behaviour, passage.down)
+                passage.is_misbehaving, passage.ignores_client = True, ignores_client
+            self._start_thread(self._run_behaviour, behaviour, passage.down)
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -121,8 +121,8 @@ class HostilePeer:
         for sock in (self._listener, *self._sockets):
             sock.close()
 
-    def _start(self, what: object, *arguments: object) -> None:
-        thread = threading.Thread(target=what, args=arguments)
+    def _start_thread(self, target: object, *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments)
         self._threads.append(thread)
         thread.start()
 
@@ -131,40 +131,40 @@ class HostilePeer:
             while True:
                 sock, _ = self._listener.accept()
                 self._sockets.append(sock)
-                self._start(self._serve, sock)
+                self._start_thread(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             request = read_request(sock)
             self.requests.append(request)
-            if self.first:
-                self._behave(self.first.pop(0), sock)
+            if self.behaviours:
+                self._run_behaviour(self.behaviours.pop(0), sock)
             elif request:
-                self._pass_on(sock, request)
+                self._forward(sock, request)
 
-    def _behave(self, behaviour: SocketHandler, sock: socket.socket) -> None:
+    def _run_behaviour(self, behaviour: SocketHandler, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             behaviour(sock)
 
-    def _pass_on(self, sock: socket.socket, request: bytes) -> None:
+    def _forward(self, sock: socket.socket, request: bytes) -> None:
         up = socket.create_connection(("127.0.0.1", int(self._exchange.url.rpartition(":")[2])))
         self._sockets.append(up)
         up.sendall(request)
-        passage = _Passage(sock, up)
-        self._passages.append(passage)
-        self._start(self._downwards, passage)
+        passage = _ProxiedConnection(sock, up)
+        self._connections.append(passage)
+        self._start_thread(self._forward_to_client, passage)
         with contextlib.suppress(OSError):
-            while not passage.deaf and (data := sock.recv(65536)):
+            while not passage.ignores_client and (data := sock.recv(65536)):
                 up.sendall(data)
-        if not passage.deaf:
+        if not passage.ignores_client:
             with contextlib.suppress(OSError):
                 up.shutdown(socket.SHUT_RDWR)
 
-    def _downwards(self, passage: _Passage) -> None:
+    def _forward_to_client(self, passage: _ProxiedConnection) -> None:
         with contextlib.suppress(OSError):
             while data := passage.up.recv(65536):
                 with passage.lock:
-                    if not passage.struck:
+                    if not passage.is_misbehaving:
                         passage.down.sendall(data)
-            if not passage.struck:
+            if not passage.is_misbehaving:
                 passage.down.shutdown(socket.SHUT_RDWR)

@@ -20,18 +20,20 @@ from binance_margin_stream.stream.sync_stream import MarginStream
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 
-QUICK = StreamSettings(backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0, overlap_window=0.5)
+QUICK_SETTINGS = StreamSettings(
+    backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0, overlap_window=0.5
+)
 """The rules for tests that wait for repeats."""
 
 
-def stream_of(exchange: Sandbox, *accounts: Account, **settings) -> AsyncMarginStream:
-    settings = {"endpoints": exchange.endpoints, "settings": QUICK} | settings
-    return AsyncMarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **settings)
+def make_async_stream(exchange: Sandbox, *accounts: Account, **options) -> AsyncMarginStream:
+    options = {"endpoints": exchange.endpoints, "settings": QUICK_SETTINGS} | options
+    return AsyncMarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **options)
 
 
-def threaded(exchange: Sandbox, *accounts: Account, **settings) -> MarginStream:
-    settings = {"endpoints": exchange.endpoints, "settings": QUICK} | settings
-    return MarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **settings)
+def make_stream(exchange: Sandbox, *accounts: Account, **options) -> MarginStream:
+    options = {"endpoints": exchange.endpoints, "settings": QUICK_SETTINGS} | options
+    return MarginStream(ApiKeyAuth(exchange.api_key), accounts or (CROSS,), **options)
 
 
 def now_ms() -> int:
@@ -44,7 +46,7 @@ class Traffic:
 
     exchange: Sandbox
     accounts: tuple[Account, ...] = (CROSS,)
-    every: float = 0.002
+    interval: float = 0.002
     sent: dict[Account, deque[tuple[int, int]]] = field(default_factory=lambda: defaultdict(deque))
 
     def __post_init__(self) -> None:
@@ -64,11 +66,11 @@ class Traffic:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self.every):
+        while not self._stop.wait(self.interval):
             for account in self.accounts:
-                self.send(account)
+                self.send_event(account)
 
-    def send(self, account: Account = CROSS) -> int:
+    def send_event(self, account: Account = CROSS) -> int:
         number, at = next(self._numbers), now_ms()
         self.sent[account].append((number, at))
         event = {"e": "balanceUpdate", "E": at, "a": "USDT", "d": f"{number}", "T": at}
@@ -76,92 +78,92 @@ class Traffic:
         return number
 
 
-class Judge:
+class TrafficChecker:
     """Takes items in, and says whether each event came once, in order, in its account, or inside a gap."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
-        self._open = traffic.sent
-        self._taken: dict[Account, set[int]] = defaultdict(set)
+        self._outstanding = traffic.sent
+        self._received: dict[Account, set[int]] = defaultdict(set)
         self.gaps: list[StreamGap] = []
         self.delivered = 0
         self.covered = 0
-        self.faults: list[str] = []
+        self.errors: list[str] = []
 
-    def take(self, item: object) -> None:
+    def record(self, item: object) -> None:
         if isinstance(item, StreamGap):
             self.gaps.append(item)
         elif isinstance(item, BalanceUpdate):
-            self._event(item)
+            self._record_event(item)
 
-    def _event(self, event: BalanceUpdate) -> None:
+    def _record_event(self, event: BalanceUpdate) -> None:
         number, account = int(event.delta), event.account
         self.delivered += 1
-        if number in self._taken[account]:
-            self.faults.append(f"{number} of {account} came twice")
+        if number in self._received[account]:
+            self.errors.append(f"{number} of {account} came twice")
             return
-        self._taken[account].add(number)
-        sent = self._open[account]
-        while sent:
-            first, at = sent.popleft()
+        self._received[account].add(number)
+        outstanding = self._outstanding[account]
+        while outstanding:
+            first, at = outstanding.popleft()
             if first == number:
                 return
-            self._must_be_covered(account, first, at)
-        self.faults.append(f"{number} came for {account}, out of order or under the wrong account")
+            self._require_gap(account, first, at)
+        self.errors.append(f"{number} came for {account}, out of order or under the wrong account")
 
-    def _must_be_covered(self, account: Account, number: int, at: int) -> None:
+    def _require_gap(self, account: Account, number: int, at: int) -> None:
         self.covered += 1
         if not any(gap.account == account and gap.since <= at <= gap.until for gap in self.gaps):
-            self.faults.append(f"{number} of {account} at {at} is lost in silence: {self.gaps}")
+            self.errors.append(f"{number} of {account} at {at} is lost in silence: {self.gaps}")
 
-    def verdict(self) -> None:
-        for account, sent in self._open.items():
-            while sent:
-                self._must_be_covered(account, *sent.popleft())
-        assert not self.faults, self.faults[:3]
+    def assert_complete(self) -> None:
+        for account, outstanding in self._outstanding.items():
+            while outstanding:
+                self._require_gap(account, *outstanding.popleft())
+        assert not self.errors, self.errors[:3]
 
 
-async def watched(exchange, accounts, during, *, settle=1.0, every=0.002, **settings):
+async def run_under_traffic(exchange, accounts, action, *, settle=1.0, interval=0.002, **options):
     """A stream under traffic, while something happens; what the judge saw, and the stream's health."""
-    traffic = Traffic(exchange, accounts, every)
-    judge = Judge(traffic)
-    async with stream_of(exchange, *accounts, **settings) as stream:
+    traffic = Traffic(exchange, accounts, interval)
+    checker = TrafficChecker(traffic)
+    async with make_async_stream(exchange, *accounts, **options) as stream:
 
         async def consume():
             async for item in stream:
-                judge.take(item)
+                checker.record(item)
 
         consumer = asyncio.create_task(consume())
         with traffic:
             await asyncio.sleep(0.2)
-            await during(stream)
-            await until(lambda: stream.state is State.LIVE)
+            await action(stream)
+            await wait_until(lambda: stream.state is State.LIVE)
             await asyncio.sleep(0.1)
             await asyncio.to_thread(traffic.stop)
         await asyncio.sleep(settle)
         health = stream.health
     await consumer
-    judge.verdict()
-    return judge, health
+    checker.assert_complete()
+    return checker, health
 
 
-async def until(condition, within=20.0):
+async def wait_until(condition, within=20.0):
     async with asyncio.timeout(within):
         while not condition():
             await asyncio.sleep(0.02)
 
 
-def run(exchange_rules, accounts, during, **settings):
+def run_stream(exchange_rules, accounts, action, **options):
     async def main():
         with Sandbox(rules=exchange_rules) as exchange:
-            return await watched(exchange, accounts, lambda stream: during(exchange, stream), **settings)
+            return await run_under_traffic(exchange, accounts, lambda stream: action(exchange, stream), **options)
 
     return asyncio.run(main())
 
 
-def fail(fault, pause=0.5, **how):
-    async def during(exchange, stream):
-        await asyncio.to_thread(exchange.inject_fault, fault, **how)
+def inject_fault(fault, pause=0.5, **options):
+    async def action(exchange, stream):
+        await asyncio.to_thread(exchange.inject_fault, fault, **options)
         await asyncio.sleep(pause)
 
-    return during
+    return action

@@ -51,28 +51,39 @@ _DNS_HINT = "check the spelling of the address, and this machine's DNS"
 _NETWORK_HINT = "check this machine's network, its firewall, and the exchange's status page"
 _HINTS = {
     ProbeStatus.DNS_FAILED: _DNS_HINT,
-    ProbeStatus.CONNECTION_REFUSED: "nothing listens there: check address and port, and that the sandbox runs, if it is one",
+    ProbeStatus.CONNECTION_REFUSED: "nothing listens there: check address and port, and that the sandbox runs, if "
+    "it is one",
     ProbeStatus.CONNECT_FAILED: _NETWORK_HINT,
-    ProbeStatus.TLS_FAILED: "check this machine's clock; where a proxy opens TLS, name its certificate in SSL_CERT_FILE",
+    ProbeStatus.TLS_FAILED: "check this machine's clock; where a proxy opens TLS, name its certificate in "
+    "SSL_CERT_FILE",
     ProbeStatus.TIMED_OUT: _NETWORK_HINT + "; a longer --timeout tells a slow network from a dead one",
-    ProbeStatus.DISCONNECTED: "repeat; if it stays so, something in between cuts connections: look at proxy and firewall",
-    ProbeStatus.PROXY_FAILED: "check the proxy's address and password in HTTPS_PROXY, and add what needs no proxy to NO_PROXY",
-    ProbeStatus.INVALID_RESPONSE: "something in between answers in the exchange's place, such as a login page or a proxy: try from "
+    ProbeStatus.DISCONNECTED: "repeat; if it stays so, something in between cuts connections: look at proxy and "
+    "firewall",
+    ProbeStatus.PROXY_FAILED: "check the proxy's address and password in HTTPS_PROXY, and add what needs no proxy to "
+    "NO_PROXY",
+    ProbeStatus.INVALID_RESPONSE: "something in between answers in the exchange's place, such as a login page or a "
+    "proxy: try from "
     "another network, and check the address",
     ProbeStatus.NO_RESPONSE: "repeat; if it stays so, a proxy or firewall holds back WebSocket frames",
     ProbeStatus.NOT_FOUND: "the address is not that of the exchange: check it, and --endpoint",
-    ProbeStatus.KEY_MALFORMED: "copy the API key again, whole and without quotes, from the exchange's API management page",
-    ProbeStatus.KEY_REJECTED: "at the exchange's API management page, check that the key still exists, that it may read "
+    ProbeStatus.KEY_MALFORMED: "copy the API key again, whole and without quotes, from the exchange's API management "
+    "page",
+    ProbeStatus.KEY_REJECTED: "at the exchange's API management page, check that the key still exists, that it may "
+    "read "
     "margin accounts, and that its list of IP addresses has this one",
     ProbeStatus.RETIRED: "take another --source, and look for an update of this package",
-    ProbeStatus.SIGNATURE_REJECTED: "the API secret does not belong to this key: copy both again, or leave the secret out",
+    ProbeStatus.SIGNATURE_REJECTED: "the API secret does not belong to this key: copy both again, or leave the secret "
+    "out",
     ProbeStatus.TIMESTAMP_REJECTED: "set this machine's clock, with NTP",
     ProbeStatus.BLOCKED: "no API key helps: wait some minutes without sending anything, then try from another network; "
     "check that the exchange serves the country of this IP address",
     ProbeStatus.COUNTRY_BLOCKED: "the exchange does not serve the country of this IP address: run this elsewhere",
-    ProbeStatus.RATE_LIMITED: "send nothing for a minute, then find what else on this IP address or account asks so often",
-    ProbeStatus.BANNED: "send nothing before it is over, or it gets longer; find what ignored the exchange's answer 429",
-    ProbeStatus.SERVER_ERROR: "the exchange is in trouble: look at its status page; a stream repeats by itself until it is well",
+    ProbeStatus.RATE_LIMITED: "send nothing for a minute, then find what else on this IP address or account asks so "
+    "often",
+    ProbeStatus.BANNED: "send nothing before it is over, or it gets longer; find what ignored the exchange's answer "
+    "429",
+    ProbeStatus.SERVER_ERROR: "the exchange is in trouble: look at its status page; a stream repeats by itself "
+    "until it is well",
     ProbeStatus.REQUEST_REJECTED: "look up the exchange's words; if they say nothing to you, report it",
 }
 

@@ -26,7 +26,8 @@ def describe(item: Event | StreamGap) -> str:
         case StreamGap(since=since, until=until, reason=reason):
             return f"events of {until - since} ms may be missing ({reason}): reconcile"
         case ExecutionReport(side=side, quantity=quantity, symbol=symbol, order_status=status):
-            return f"{side} {_format_amount(quantity)} {symbol} is {status}, {_format_amount(item.cumulative_filled_quantity)} filled"
+            filled = _format_amount(item.cumulative_filled_quantity)
+            return f"{side} {_format_amount(quantity)} {symbol} is {status}, {filled} filled"
         case OutboundAccountPosition(balances=balances):
             return ", ".join(f"{_format_amount(balance.free)} {balance.asset} free" for balance in balances)
         case BalanceUpdate(asset=asset, delta=delta):

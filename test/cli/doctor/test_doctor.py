@@ -24,24 +24,24 @@ WEBSOCKET_API = "/ws-api/v3"
 Findings = list[dict[str, str]]
 
 
-def findings_of(exchange: Sandbox, *, patience: float = 5, **variables: str) -> Findings:
-    done = run_cli("doctor", "--json", "--timeout", str(patience), exchange=exchange, **variables)
+def run_doctor(exchange: Sandbox, *, timeout: float = 5, **variables: str) -> Findings:
+    done = run_cli("doctor", "--json", "--timeout", str(timeout), exchange=exchange, **variables)
     assert done.stderr == ""
     report = json.loads(done.stdout)
-    problems = problems_of(report["findings"])
+    problems = select_problems(report["findings"])
     assert (report["ok"], done.returncode) == ((False, ExitCode.FAILURE) if problems else (True, 0))
     assert all(problem["hint"] for problem in problems)
     return report["findings"]
 
 
-def problems_of(findings: Findings) -> Findings:
+def select_problems(findings: Findings) -> Findings:
     return [finding for finding in findings if finding["level"] == "problem"]
 
 
 def test_a_healthy_exchange_is_well():
     with Sandbox() as exchange:
-        findings = findings_of(exchange, BINANCE_API_SECRET=exchange.api_secret)
-    assert problems_of(findings) == []
+        findings = run_doctor(exchange, BINANCE_API_SECRET=exchange.api_secret)
+    assert select_problems(findings) == []
     said = {finding["message"] for finding in findings if finding["level"] == "ok"}
     assert "token, listen-key-v2 and risk: alive" in said
     assert "token, listen-key-v2 and risk: subscribed" in said
@@ -49,76 +49,86 @@ def test_a_healthy_exchange_is_well():
     assert any("1 of 12000 for this IP address" in what for what in said)
 
 
-def patience_for(what: str) -> float:
+def choose_timeout(what: str) -> float:
     """Seconds: few where the doctor is to wait in vain, enough for a busy machine elsewhere."""
     return 1 if "no answer in time" in what or "then silent" in what else 5
 
 
-def arm(fault: faults.Fault, path: str | None = None, times: int | None = None) -> Callable[[Sandbox], None]:
+def inject(fault: faults.Fault, path: str | None = None, times: int | None = None) -> Callable[[Sandbox], None]:
     return lambda exchange: exchange.inject_fault(fault, path=path, times=times)
 
 
-def retire(*paths: str) -> Callable[[Sandbox], object]:
+def retire_endpoints(*paths: str) -> Callable[[Sandbox], object]:
     return lambda exchange: [exchange.retire_endpoint(path) for path in paths]
 
 
 CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
     # what is wrong: how it comes, the check that finds it, what it says, what it advises
     "revoked key": (lambda exchange: exchange.revoke_api_key(), "permissions", "code -2015", "key still exists"),
-    "forbidden page": (arm(faults.forbidden()), "ways in", "token: blocked (HTTP 403", "another network"),
-    "country": (arm(faults.StaticResponse(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
-    "429": (arm(faults.too_many_requests(7)), "ways in", "too many requests (HTTP 429", "send nothing for a minute"),
-    "418": (arm(faults.ip_banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
-    "5xx": (arm(faults.server_error(502)), "ways in", "the exchange fails (HTTP 502", "status page"),
-    "hang": (arm(faults.NoResponse()), "ways in", "no answer in time", "--timeout"),
-    "late answers": (arm(faults.DelayedResponse(2)), "ways in", "no answer in time", "--timeout"),
-    "half answers": (arm(faults.TruncatedResponse()), "ways in", "cut off", "proxy and firewall"),
-    "reset": (arm(faults.ResetConnection()), "ways in", "cut off", "proxy and firewall"),
+    "forbidden page": (inject(faults.forbidden()), "ways in", "token: blocked (HTTP 403", "another network"),
+    "country": (inject(faults.StaticResponse(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
+    "429": (inject(faults.too_many_requests(7)), "ways in", "too many requests (HTTP 429", "send nothing for a minute"),
+    "418": (inject(faults.ip_banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
+    "5xx": (inject(faults.server_error(502)), "ways in", "the exchange fails (HTTP 502", "status page"),
+    "hang": (inject(faults.NoResponse()), "ways in", "no answer in time", "--timeout"),
+    "late answers": (inject(faults.DelayedResponse(2)), "ways in", "no answer in time", "--timeout"),
+    "half answers": (inject(faults.TruncatedResponse()), "ways in", "cut off", "proxy and firewall"),
+    "reset": (inject(faults.ResetConnection()), "ways in", "cut off", "proxy and firewall"),
     "login page": (
-        arm(faults.StaticResponse(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
+        inject(faults.StaticResponse(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
         "ways in",
         "not the exchange's answer",
         "another network",
     ),
     "redirect": (
-        arm(faults.StaticResponse(302, b"", (("Location", "http://elsewhere.invalid/"),))),
+        inject(faults.StaticResponse(302, b"", (("Location", "http://elsewhere.invalid/"),))),
         "ways in",
         "not the exchange's answer",
         "another network",
     ),
     "not the exchange": (
-        arm(faults.StaticResponse(404, b"<html></html>")),
+        inject(faults.StaticResponse(404, b"<html></html>")),
         "ways in",
         "not found (HTTP 404",
         "--endpoint",
     ),
-    "one call fails": (arm(faults.server_error(), V2), "ways in", "listen-key-v2: the exchange fails", "status page"),
+    "one call fails": (
+        inject(faults.server_error(), V2),
+        "ways in",
+        "listen-key-v2: the exchange fails",
+        "status page",
+    ),
     "one call is forbidden to the key": (
-        arm(faults.StaticResponse(401, b'{"code":-2015,"msg":"no"}'), RISK),
+        inject(faults.StaticResponse(401, b'{"code":-2015,"msg":"no"}'), RISK),
         "permissions",
         "risk: key rejected",
         "the key itself is known",
     ),
-    "every way in retired": (retire(TOKEN, V2), "ways in", "no account can be followed", "pip install --upgrade"),
-    "margin calls retired": (retire(RISK), "ways in", "no margin calls", "without --risk"),
-    "WebSocket refused 403": (arm(faults.RefuseHandshake(403)), "streams", "blocked", "another network"),
-    "WebSocket refused 429": (arm(faults.RefuseHandshake(429)), "streams", "too many requests", "send nothing"),
-    "WebSocket refused 503": (arm(faults.RefuseHandshake(503)), "streams", "the exchange fails", "status page"),
+    "every way in retired": (
+        retire_endpoints(TOKEN, V2),
+        "ways in",
+        "no account can be followed",
+        "pip install --upgrade",
+    ),
+    "margin calls retired": (retire_endpoints(RISK), "ways in", "no margin calls", "without --risk"),
+    "WebSocket refused 403": (inject(faults.RefuseHandshake(403)), "streams", "blocked", "another network"),
+    "WebSocket refused 429": (inject(faults.RefuseHandshake(429)), "streams", "too many requests", "send nothing"),
+    "WebSocket refused 503": (inject(faults.RefuseHandshake(503)), "streams", "the exchange fails", "status page"),
     "WebSocket refused 410": (
-        arm(faults.RefuseHandshake(410), WEBSOCKET_API),
+        inject(faults.RefuseHandshake(410), WEBSOCKET_API),
         "streams",
         "token: retired",
         "another --source",
     ),
-    "slow handshake": (arm(faults.SlowHandshake(2)), "streams", "no answer in time", "--timeout"),
-    "accepts and then nothing": (arm(faults.SilentConnection()), "streams", "connected, then silent", "frames"),
+    "slow handshake": (inject(faults.SlowHandshake(2)), "streams", "no answer in time", "--timeout"),
+    "accepts and then nothing": (inject(faults.SilentConnection()), "streams", "connected, then silent", "frames"),
     "subscribe answer lost": (
-        arm(faults.LostSubscribeResponse()),
+        inject(faults.LostSubscribeResponse()),
         "streams",
         "token: connected, then silent",
         "frames",
     ),
-    "subscribe refused": (arm(faults.RefuseSubscribe(-1000)), "streams", "the exchange fails (code -1000", "status"),
+    "subscribe refused": (inject(faults.RefuseSubscribe(-1000)), "streams", "the exchange fails (code -1000", "status"),
 }
 
 
@@ -127,7 +137,7 @@ def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
     arrange, check, what, do = CAUSES[name]
     with Sandbox() as exchange:
         arrange(exchange)
-        problems = problems_of(findings_of(exchange, patience=patience_for(what)))
+        problems = select_problems(run_doctor(exchange, timeout=choose_timeout(what)))
     assert [problem["check"] for problem in problems] == [check]
     assert what in problems[0]["message"]
     assert do in problems[0]["hint"]
@@ -146,15 +156,15 @@ def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
 def test_what_does_no_harm_is_no_problem(fault):
     with Sandbox() as exchange:
         exchange.inject_fault(fault, times=None)
-        assert problems_of(findings_of(exchange)) == []
+        assert select_problems(run_doctor(exchange)) == []
 
 
 @pytest.mark.parametrize(("path", "said"), [(TOKEN, "has no isolated accounts"), (V2, "nothing is missing")])
 def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
     with Sandbox() as exchange:
         exchange.retire_endpoint(path)
-        findings = findings_of(exchange)
-    assert problems_of(findings) == []
+        findings = run_doctor(exchange)
+    assert select_problems(findings) == []
     assert [finding for finding in findings if finding["level"] == "note" and said in finding["message"]]
 
 
@@ -162,7 +172,7 @@ def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
 def test_nothing_more_is_asked_after_a_refusal_that_demands_silence(fault):
     with Sandbox() as exchange:
         exchange.inject_fault(fault, times=None)
-        findings_of(exchange)
+        run_doctor(exchange)
         assert len(exchange.rest_log) == 1
 
 
@@ -170,7 +180,7 @@ def test_a_stream_that_others_follow_is_not_disturbed():
     """Another client of the account keeps its key, its token and its subscription."""
     with Sandbox() as exchange:
         key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
-        assert problems_of(findings_of(exchange)) == []
+        assert select_problems(run_doctor(exchange)) == []
         assert {call.method for call in exchange.rest_log} == {"POST"}
         kept = run_cli("key", "keepalive", exchange=exchange, BINANCE_LISTEN_KEY=key)
         assert kept.returncode == 0
@@ -181,7 +191,7 @@ def test_the_clock_is_compared_with_that_of_the_exchange(seconds, level):
     with Sandbox() as exchange:
         now = exchange.now
     with Sandbox(start_ms=now + 1000 * seconds) as exchange:
-        (clock,) = [finding for finding in findings_of(exchange) if finding["check"] == "clock"]
+        (clock,) = [finding for finding in run_doctor(exchange) if finding["check"] == "clock"]
     assert clock["level"] == level
     if level == "problem":
         assert "behind" in clock["message"] if seconds > 0 else "ahead of" in clock["message"]
@@ -190,7 +200,7 @@ def test_the_clock_is_compared_with_that_of_the_exchange(seconds, level):
 
 def test_a_secret_of_another_key_is_found():
     with Sandbox() as exchange:
-        problems = problems_of(findings_of(exchange, BINANCE_API_SECRET="x" * 64))
+        problems = select_problems(run_doctor(exchange, BINANCE_API_SECRET="x" * 64))
     assert [problem["message"][:27] for problem in problems] == ["token: signature rejected ("]
     assert "secret" in problems[0]["hint"]
 
@@ -206,7 +216,7 @@ def test_a_secret_of_another_key_is_found():
 )
 def test_a_wrong_key_is_found(variables, check, said):
     with Sandbox() as exchange:
-        problems = problems_of(findings_of(exchange, **variables))
+        problems = select_problems(run_doctor(exchange, **variables))
     assert [problem["check"] for problem in problems] == [check]
     assert said in problems[0]["message"]
 
@@ -223,26 +233,26 @@ def test_a_limit_that_is_almost_used_up_is_found():
     with Sandbox(rules=ExchangeRules(ip_weight_limit=12_000)) as exchange:
         headers = (("X-SAPI-USED-IP-WEIGHT-1M", "11000"), ("Content-Type", "application/json"))
         exchange.inject_fault(faults.StaticResponse(200, b'{"listenKey":"k"}', headers), path=V2)
-        problems = problems_of(findings_of(exchange))
+        problems = select_problems(run_doctor(exchange))
     assert [problem["check"] for problem in problems if "11000 of 12000" in problem["message"]] == ["limits"]
 
 
-def sandbox_url(url: str, **variables: str) -> Findings:
+def find_problems_at(url: str, **variables: str) -> Findings:
     done = run_cli("doctor", "--json", "--timeout", "1", "--sandbox", url, BINANCE_API_KEY="k" * 64, **variables)
     assert (done.returncode, done.stderr) == (ExitCode.FAILURE, "")
-    return problems_of(json.loads(done.stdout)["findings"])
+    return select_problems(json.loads(done.stdout)["findings"])
 
 
 def test_a_refused_connection_is_told_once():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        (problem,) = sandbox_url(f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        (problem,) = find_problems_at(f"http://127.0.0.1:{nobody.getsockname()[1]}")
     assert "connection refused" in problem["message"]
     assert "that the sandbox runs" in problem["hint"]
 
 
 def test_a_name_that_does_not_exist_is_told_once():
-    (problem,) = sandbox_url("http://no-such-host.invalid:1", NO_PROXY="*")
+    (problem,) = find_problems_at("http://no-such-host.invalid:1", NO_PROXY="*")
     assert "no-such-host.invalid:1: no such name" in problem["message"]
     assert "DNS" in problem["hint"]
 
@@ -251,20 +261,20 @@ def test_a_certificate_that_nobody_trusts_is_told_once():
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     with RawServer(make_response(200), tls=tls) as peer:
-        (problem,) = sandbox_url(peer.url)
+        (problem,) = find_problems_at(peer.url)
     assert "no trusted TLS (" in problem["message"]
     assert "SSL_CERT_FILE" in problem["hint"]
 
 
 def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
     with Sandbox(tls=True) as exchange:
-        assert [problem["check"] for problem in problems_of(findings_of(exchange))] == ["network"]
-        assert problems_of(findings_of(exchange, SSL_CERT_FILE=exchange.endpoints.ca_file)) == []
+        assert [problem["check"] for problem in select_problems(run_doctor(exchange))] == ["network"]
+        assert select_problems(run_doctor(exchange, SSL_CERT_FILE=exchange.endpoints.ca_file)) == []
 
 
 def test_a_peer_that_speaks_no_tls_is_told_once():
     with RawServer(make_response(200)) as peer:
-        (problem,) = sandbox_url(peer.url.replace("http://", "https://"))
+        (problem,) = find_problems_at(peer.url.replace("http://", "https://"))
     assert "no trusted TLS (that port does not answer in TLS)" in problem["message"]
 
 
@@ -272,7 +282,7 @@ def test_a_proxy_that_is_not_there_is_told_without_its_password():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         proxy = f"http://someone:hidden@127.0.0.1:{nobody.getsockname()[1]}"
-        (problem,) = sandbox_url("http://exchange.invalid:80", HTTP_PROXY=proxy)
+        (problem,) = find_problems_at("http://exchange.invalid:80", HTTP_PROXY=proxy)
     assert (problem["check"], "connection refused" in problem["message"]) == ("proxy", True)
     assert "HTTPS_PROXY" in problem["hint"]
     assert "hidden" not in json.dumps(problem)
@@ -295,7 +305,7 @@ def test_a_pipe_gets_the_same_report_in_plain_text():
     assert "\x1b" not in done.stdout
 
 
-STRUCK = {
+FAULT_CAUSES = {
     "418": "banned",
     "429": "too many requests",
     "silent-connection": "connected, then silent",
@@ -343,14 +353,14 @@ HARMLESS = {
 def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
     with Sandbox() as exchange:
         exchange.inject_fault(name)
-        problems = problems_of(findings_of(exchange, patience=patience_for(STRUCK.get(name, ""))))
+        problems = select_problems(run_doctor(exchange, timeout=choose_timeout(FAULT_CAUSES.get(name, ""))))
     told = [problem["message"] for problem in problems]
     if name in HARMLESS:
         assert told == []
     else:
         assert len(told) == 1
-        assert STRUCK[name] in told[0]
+        assert FAULT_CAUSES[name] in told[0]
 
 
 def test_the_faults_by_name_are_all_expected():
-    assert STRUCK.keys() | HARMLESS == NAMED_FAULTS.keys()
+    assert FAULT_CAUSES.keys() | HARMLESS == NAMED_FAULTS.keys()

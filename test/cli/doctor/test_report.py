@@ -9,22 +9,24 @@ from hypothesis import strategies as st
 from binance_margin_stream.cli.doctor.report import all_ok, diagnose
 from binance_margin_stream.cli.doctor.results import HostCheck, KeyCheck, ProbeReport, ProbeResult, ProbeStatus
 
-WAYS = ("token", "listen-key-v2", "risk", "listen-key")
+SOURCES = ("token", "listen-key-v2", "risk", "listen-key")
 KEY = KeyCheck(length=64)
 
 
-def facts(**more: object) -> ProbeReport:
+def make_report(**more: object) -> ProbeReport:
     return ProbeReport(**{"target": "sandbox", "key": KEY, **more})
 
 
-def answers(*causes: ProbeStatus) -> tuple[ProbeResult, ...]:
-    return tuple(ProbeResult(way, cause) for way, cause in zip(WAYS, causes, strict=False))
+def make_results(*causes: ProbeStatus) -> tuple[ProbeResult, ...]:
+    return tuple(ProbeResult(way, cause) for way, cause in zip(SOURCES, causes, strict=False))
 
 
 @pytest.mark.parametrize("cause", [cause for cause in ProbeStatus if cause is not ProbeStatus.OK])
 def test_a_cause_that_strikes_every_call_is_told_once_with_something_to_do(cause):
     problems = [
-        finding for finding in diagnose(facts(rest_results=answers(*[cause] * 4))) if finding.level == "problem"
+        finding
+        for finding in diagnose(make_report(rest_results=make_results(*[cause] * 4)))
+        if finding.level == "problem"
     ]
     expected = {"no account can be followed", "no margin calls"} if cause is ProbeStatus.RETIRED else {cause.value}
     assert len(problems) == len(expected)
@@ -35,14 +37,14 @@ def test_a_cause_that_strikes_every_call_is_told_once_with_something_to_do(cause
 @pytest.mark.parametrize("cause", [cause for cause in ProbeStatus if cause is not ProbeStatus.OK])
 def test_a_host_and_a_stream_in_trouble_are_problems_with_something_to_do(cause):
     for trouble in ({"hosts": (HostCheck("h:1", cause),)}, {"websocket_results": (ProbeResult("token", cause),)}):
-        findings = diagnose(facts(rest_results=answers(ProbeStatus.OK), **trouble))
+        findings = diagnose(make_report(rest_results=make_results(ProbeStatus.OK), **trouble))
         assert not all_ok(findings)
         assert all(finding.hint for finding in findings if finding.level == "problem")
 
 
 def test_two_causes_are_two_findings():
     findings = diagnose(
-        facts(rest_results=answers(ProbeStatus.TIMED_OUT, ProbeStatus.SERVER_ERROR, ProbeStatus.TIMED_OUT))
+        make_report(rest_results=make_results(ProbeStatus.TIMED_OUT, ProbeStatus.SERVER_ERROR, ProbeStatus.TIMED_OUT))
     )
     problems = [finding.message for finding in findings if finding.level == "problem"]
     assert problems == ["token and risk: no answer in time", "listen-key-v2: the exchange fails"]
@@ -52,14 +54,14 @@ def test_two_causes_are_two_findings():
     ("offset", "level"), [(0.0, "ok"), (-1.4, "ok"), (1.6, "note"), (-4.9, "note"), (5.1, "problem")]
 )
 def test_the_clock_may_be_off_a_little(offset, level):
-    (clock,) = [finding for finding in diagnose(facts(clock_offset=offset)) if finding.check == "clock"]
+    (clock,) = [finding for finding in diagnose(make_report(clock_offset=offset)) if finding.check == "clock"]
     assert clock.level == level
 
 
 @pytest.mark.parametrize(("used", "level"), [(9_600, "ok"), (9_601, "problem")])
 def test_limits_are_a_problem_when_little_is_left(used, level):
     (limits,) = [
-        finding for finding in diagnose(facts(used_weights={"IP": (used, 12_000)})) if finding.check == "limits"
+        finding for finding in diagnose(make_report(used_weights={"IP": (used, 12_000)})) if finding.check == "limits"
     ]
     assert limits.level == level
 
@@ -68,7 +70,7 @@ def test_limits_are_a_problem_when_little_is_left(used, level):
 def test_a_certificate_that_ends_soon_is_a_note(days, level):
     (host,) = [
         finding
-        for finding in diagnose(facts(hosts=(HostCheck("h:1", certificate_days=days),)))
+        for finding in diagnose(make_report(hosts=(HostCheck("h:1", certificate_days=days),)))
         if "h:1" in finding.message
     ]
     assert host.level == level
@@ -78,18 +80,18 @@ def test_a_proxy_and_a_slow_answer_are_notes():
     slow = (ProbeResult("token", ProbeStatus.OK, elapsed=2.5),)
     notes = [
         finding.message
-        for finding in diagnose(facts(hosts=(HostCheck("p:1", is_proxy=True),), rest_results=slow))
+        for finding in diagnose(make_report(hosts=(HostCheck("p:1", is_proxy=True),), rest_results=slow))
         if finding.level == "note"
     ]
     assert notes == ["calls go through the proxy p:1, as the environment says", "token: slow, up to 2.5 s"]
 
 
 def test_calls_that_were_not_made_for_no_reason_are_no_good_sign():
-    assert not all_ok(diagnose(facts(hosts=(HostCheck("h:1"),))))
+    assert not all_ok(diagnose(make_report(hosts=(HostCheck("h:1"),))))
 
 
 def test_the_wait_that_the_exchange_asks_for_is_told():
-    findings = diagnose(facts(rest_results=(ProbeResult("token", ProbeStatus.BANNED, retry_after=119.6),)))
+    findings = diagnose(make_report(rest_results=(ProbeResult("token", ProbeStatus.BANNED, retry_after=119.6),)))
     assert [finding.message for finding in findings if finding.level == "problem"] == ["token: banned; wait 120 s"]
 
 
@@ -99,9 +101,9 @@ causes = st.lists(st.sampled_from(ProbeStatus), max_size=4)
 @given(calls=causes, sockets=causes, hosts=causes, offset=st.none() | st.floats(-1e6, 1e6))
 def test_any_facts_are_judged_and_every_problem_has_advice(calls, sockets, hosts, offset):
     findings = diagnose(
-        facts(
-            rest_results=answers(*calls),
-            websocket_results=answers(*sockets),
+        make_report(
+            rest_results=make_results(*calls),
+            websocket_results=make_results(*sockets),
             hosts=tuple(HostCheck(f"h:{number}", cause) for number, cause in enumerate(hosts)),
             clock_offset=offset,
         )

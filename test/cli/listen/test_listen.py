@@ -20,17 +20,17 @@ from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.protocol.actions import Severity
 
 
-def lines_of(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
+def read_items(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
     return [StreamItem.from_json(process.stdout.readline()) for _ in range(count)]
 
 
-def subscribed(exchange: Sandbox) -> None:
+def wait_for_subscription(exchange: Sandbox) -> None:
     wait_until(lambda: count_subscribers(exchange) > 0, "a subscription")
 
 
 def skip_probes(process: subprocess.Popen[str]) -> StreamItem:
     """The first item that is not one of those by which `subscribed` looks."""
-    while (item := lines_of(process, 1)[0].to_dict())["kind"] == "UnknownEvent":
+    while (item := read_items(process, 1)[0].to_dict())["kind"] == "UnknownEvent":
         pass
     return StreamItem.from_dict(item)
 
@@ -51,7 +51,7 @@ def test_each_event_is_a_line_of_json_that_can_be_read_back():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly_within_five_seconds(number):
     with Sandbox() as exchange, start_cli("listen", "--json", exchange=exchange) as process:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         process.send_signal(number)
         began = time.monotonic()
         _, errors = process.communicate(timeout=10)
@@ -75,7 +75,7 @@ def test_a_signal_ends_it_while_it_still_connects():
 
 def test_a_signal_ends_it_while_nobody_reads_what_it_writes():
     with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         for _ in range(3000):
             exchange.send_event({"e": "unheardOf", "E": 1, "padding": "x" * 100})
         process.send_signal(signal.SIGTERM)
@@ -84,7 +84,7 @@ def test_a_signal_ends_it_while_nobody_reads_what_it_writes():
 
 def test_it_ends_quietly_when_its_reader_goes():
     with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         process.stdout.readline()
         process.stdout.close()
         wait_until(lambda: count_subscribers(exchange) == 0, "its end")
@@ -104,7 +104,7 @@ def test_a_full_disk_is_one_line_and_code_74():
 
 def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
     with Sandbox() as exchange, start_cli("listen", "--exit-on-gap", exchange=exchange) as process:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         exchange.inject_fault(faults.DropConnections("reset"))
         output, errors = process.communicate(timeout=20)
     assert process.returncode == ExitCode.GAP
@@ -114,10 +114,10 @@ def test_a_gap_ends_it_if_wanted_with_its_own_code_after_printing_it():
 
 def test_a_gap_does_not_end_it_otherwise():
     with Sandbox() as exchange, start_cli("listen", exchange=exchange) as process:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         exchange.inject_fault(faults.DropConnections("reset"))
         assert isinstance(skip_probes(process), StreamGap)
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         exchange.fill_order(exchange.place_order().order_id)
         assert isinstance(skip_probes(process), ExecutionReport)
 
@@ -216,7 +216,7 @@ def test_another_address_can_be_given_for_each_way_in():
     with Sandbox(rules=ExchangeRules(listen_key_v2_host="margin_stream")) as exchange:
         own = f"margin-stream={exchange.endpoints.margin_stream}"
         with start_cli("listen", "--source", "listen-key-v2", "--endpoint", own, exchange=exchange) as process:
-            subscribed(exchange)
+            wait_for_subscription(exchange)
             exchange.change_balance("USDT", "1")
             assert isinstance(skip_probes(process), BalanceUpdate)
 
@@ -250,7 +250,7 @@ def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
 
 def test_what_the_exchange_sends_cannot_steer_the_terminal():
     with Sandbox() as exchange, Terminal("listen", exchange=exchange) as terminal:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         exchange.send_event({"e": "\x1b]0;owned\x07[red]x[/red]", "E": 1})
         terminal.wait_for("[red]x[/red]")
         assert "\x1b]0;" not in terminal.raw
@@ -258,7 +258,7 @@ def test_what_the_exchange_sends_cannot_steer_the_terminal():
 
 def test_json_is_json_in_a_terminal_too():
     with Sandbox() as exchange, Terminal("listen", "--json", exchange=exchange, columns=500) as terminal:
-        subscribed(exchange)
+        wait_for_subscription(exchange)
         exchange.change_balance("USDT", "1")
         terminal.wait_for('"kind":"BalanceUpdate"')
         (line,) = [line for line in terminal.text.splitlines() if "BalanceUpdate" in line]

@@ -20,10 +20,10 @@ SYMBOLS = ("BTCUSDT", "ETHBTC")
 ENOUGH = settings(
     DEFAULT_STATE_MACHINE_SETTINGS, max_examples=25, stateful_step_count=12, derandomize=True, database=None
 )
-LIFE = re.compile("POST .*PUT .*DELETE ")
+FULL_LIFECYCLE = re.compile("POST .*PUT .*DELETE ")
 
 
-class Walk:
+class StepRecorder:
     """What a state machine did: the steps along links by method and status, and the successes of each scenario."""
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class Walk:
         self.scenarios: list[str] = []
 
 
-def machine_of(path: str, target: SchemathesisTarget, walk: Walk) -> type[APIStateMachine]:
+def make_state_machine(path: str, target: SchemathesisTarget, recorder: StepRecorder) -> type[APIStateMachine]:
     """A state machine of one path's calls, which writes down how far it came."""
     # Mixed: one call in ten is malformed on purpose.
     schema = load_schema(GenerationMode.POSITIVE, GenerationMode.NEGATIVE).include(path=path)
 
     class Machine(schema.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            walk.scenarios.append("")
+            recorder.scenarios.append("")
             for account in ("cross", *SYMBOLS):
                 target.exchange.delete_listen_key(account=account)
 
@@ -54,9 +54,9 @@ def machine_of(path: str, target: SchemathesisTarget, walk: Walk) -> type[APISta
             output = super().step(step)
             status = output.response.status_code
             if status == 200:
-                walk.scenarios[-1] += f"{step.case.method} "
+                recorder.scenarios[-1] += f"{step.case.method} "
             if step.transition is not None and step.is_applied:
-                walk.steps[step.case.method, status] += 1
+                recorder.steps[step.case.method, status] += 1
             return output
 
         def validate_response(self, response: Response, case: Case, *_: Any, **__: Any) -> None:
@@ -84,10 +84,10 @@ def target() -> Iterator[SchemathesisTarget]:
     ],
 )
 def test_a_listen_key_is_created_kept_alive_and_closed_along_the_links(target: SchemathesisTarget, path: str) -> None:
-    walk = Walk()
-    machine_of(path, target, walk).run(settings=ENOUGH)
-    assert walk.steps["PUT", 200] >= 10
-    assert walk.steps["DELETE", 200] >= 10
+    recorder = StepRecorder()
+    make_state_machine(path, target, recorder).run(settings=ENOUGH)
+    assert recorder.steps["PUT", 200] >= 10
+    assert recorder.steps["DELETE", 200] >= 10
     # A key that was closed before is refused, though it came along a link.
-    assert walk.steps["PUT", 400] >= 10
-    assert len([scenario for scenario in walk.scenarios if LIFE.search(scenario)]) >= 5
+    assert recorder.steps["PUT", 400] >= 10
+    assert len([scenario for scenario in recorder.scenarios if FULL_LIFECYCLE.search(scenario)]) >= 5

@@ -21,7 +21,7 @@ from binance_margin_stream.sandbox.control.operations import get_operations
 JSON_BODY = {"Content-Type": "application/json"}
 
 
-def ask(
+def send_request(
     client: SandboxClient, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
     """Call the sandbox's own side; a body that is not bytes is sent as JSON."""
@@ -38,19 +38,19 @@ def ask(
         connection.close()
 
 
-def do(client: SandboxClient, name: str, **arguments: object) -> Any:
-    status, answer = ask(client, "POST", f"/sandbox/{name}", arguments)
+def call_operation(client: SandboxClient, name: str, **arguments: object) -> Any:
+    status, answer = send_request(client, "POST", f"/sandbox/{name}", arguments)
     assert status == 200, answer
     return answer["result"]
 
 
-def state(client: SandboxClient) -> Any:
-    return ask(client, "GET", "/sandbox/state")[1]
+def get_state(client: SandboxClient) -> Any:
+    return send_request(client, "GET", "/sandbox/state")[1]
 
 
 def test_the_operations_are_listed_with_what_they_take(client: SandboxClient) -> None:
     for path in ("/sandbox", "/sandbox/"):
-        listed = {each["name"]: each for each in ask(client, "GET", path)[1]["operations"]}
+        listed = {each["name"]: each for each in send_request(client, "GET", path)[1]["operations"]}
         assert list(listed) == list(get_operations())
     assert listed["borrow"]["summary"].startswith("Borrow:")
     assert listed["borrow"]["parameters"][0] == {
@@ -74,7 +74,7 @@ def test_every_operation_says_what_each_parameter_is(client: SandboxClient) -> N
 
 def test_orders_are_placed_filled_and_cancelled(client: SandboxClient) -> None:
     with client.open_subscribed() as websocket:
-        order = do(client, "place-order", symbol="ETHUSDT", side="SELL", quantity=0.3, price="3000.10")
+        order = call_operation(client, "place-order", symbol="ETHUSDT", side="SELL", quantity=0.3, price="3000.10")
         assert (order["order_id"], order["quantity"], order["price"]) == (1, "0.3", "3000.10")
         report = read_json(websocket)["event"]
         assert (report["s"], report["S"], report["q"], report["p"]) == (
@@ -83,61 +83,61 @@ def test_orders_are_placed_filled_and_cancelled(client: SandboxClient) -> None:
             "0.30000000",
             "3000.10000000",
         )
-        assert do(client, "fill-order", order_id=1, quantity="0.1")["status"] == "PARTIALLY_FILLED"
-        assert do(client, "fill-order")["status"] == "FILLED"
-        do(client, "place-order")
-        second = do(client, "cancel-order")
+        assert call_operation(client, "fill-order", order_id=1, quantity="0.1")["status"] == "PARTIALLY_FILLED"
+        assert call_operation(client, "fill-order")["status"] == "FILLED"
+        call_operation(client, "place-order")
+        second = call_operation(client, "cancel-order")
         assert (second["order_id"], second["status"]) == (2, "CANCELED")
-        assert ask(client, "POST", "/sandbox/cancel-order", {}) == (400, {"error": "no order is open"})
+        assert send_request(client, "POST", "/sandbox/cancel-order", {}) == (400, {"error": "no order is open"})
 
 
 def test_an_event_is_sent_as_it_is(client: SandboxClient) -> None:
     with client.open_subscribed() as websocket:
-        assert do(client, "send-event", event={"e": "news", "E": 1, "x": [0.5, None, True]}) == 1
+        assert call_operation(client, "send-event", event={"e": "news", "E": 1, "x": [0.5, None, True]}) == 1
         assert read_json(websocket)["event"] == {"e": "news", "E": 1, "x": [0.5, None, True]}
 
 
 def test_another_user_is_named_by_number(client: SandboxClient) -> None:
-    other = do(client, "add-user")
+    other = call_operation(client, "add-user")
     assert other["uid"] == 2
-    do(client, "borrow", asset="BTC", amount="0.5", uid=2)
-    assert {each["uid"] for each in state(client)["events"]} == {2}
-    do(client, "revoke-api-key", uid=2)
-    assert [user["revoked"] for user in state(client)["users"]] == [False, True]
-    status, answer = ask(client, "POST", "/sandbox/revoke-api-key", {"uid": 3})
+    call_operation(client, "borrow", asset="BTC", amount="0.5", uid=2)
+    assert {each["uid"] for each in get_state(client)["events"]} == {2}
+    call_operation(client, "revoke-api-key", uid=2)
+    assert [user["revoked"] for user in get_state(client)["users"]] == [False, True]
+    status, answer = send_request(client, "POST", "/sandbox/revoke-api-key", {"uid": 3})
     assert (status, answer) == (400, {"error": "uid takes the number of a user: 1, 2"})
 
 
-def test_time_is_stepped(standing: SandboxClient) -> None:
-    before = state(standing)["time"]
-    do(standing, "advance-time", seconds=90.5)
-    assert state(standing)["time"] == before + 90_500
+def test_time_is_stepped(paused_client: SandboxClient) -> None:
+    before = get_state(paused_client)["time"]
+    call_operation(paused_client, "advance-time", seconds=90.5)
+    assert get_state(paused_client)["time"] == before + 90_500
 
 
 def test_calls_are_retired_and_reinstated_and_listen_keys_deleted(client: SandboxClient) -> None:
-    do(client, "retire-endpoint", path=LISTEN_TOKEN_PATH)
+    call_operation(client, "retire-endpoint", path=LISTEN_TOKEN_PATH)
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 410
-    do(client, "restore-endpoint", path=LISTEN_TOKEN_PATH)
+    call_operation(client, "restore-endpoint", path=LISTEN_TOKEN_PATH)
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
     client.call_json("POST", RISK_LISTEN_KEY_PATH)
-    assert do(client, "delete-listen-key", kind="risk_listen_key") is True
-    assert do(client, "delete-listen-key") is False
+    assert call_operation(client, "delete-listen-key", kind="risk_listen_key") is True
+    assert call_operation(client, "delete-listen-key") is False
 
 
-def test_the_state_shows_all_there_is_and_no_secret(standing: SandboxClient) -> None:
-    key = standing.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
-    standing.exchange.inject_fault(faults.ip_banned(), path=LISTEN_TOKEN_PATH, times=2)
-    standing.exchange.clear_faults()
-    with standing.open_subscribed(isIsolated="true", symbol="BTCUSDT"):
-        with standing.open_websocket(f"{standing.exchange.endpoints.margin_stream}/ws/{key}"):
-            standing.exchange.place_order(account="BTCUSDT", quantity="2")
-            standing.exchange.inject_fault(faults.server_error(), times=None)
-            standing.exchange.advance_time(60)
-            shown = state(standing)
+def test_the_state_shows_all_there_is_and_no_secret(paused_client: SandboxClient) -> None:
+    key = paused_client.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
+    paused_client.exchange.inject_fault(faults.ip_banned(), path=LISTEN_TOKEN_PATH, times=2)
+    paused_client.exchange.clear_faults()
+    with paused_client.open_subscribed(isIsolated="true", symbol="BTCUSDT"):
+        with paused_client.open_websocket(f"{paused_client.exchange.endpoints.margin_stream}/ws/{key}"):
+            paused_client.exchange.place_order(account="BTCUSDT", quantity="2")
+            paused_client.exchange.inject_fault(faults.server_error(), times=None)
+            paused_client.exchange.advance_time(60)
+            shown = get_state(paused_client)
             raw = json.dumps(shown)
-    secrets = [key, standing.exchange.api_key, standing.exchange.api_secret]
+    secrets = [key, paused_client.exchange.api_key, paused_client.exchange.api_secret]
     assert not [secret for secret in secrets if secret in raw]
-    assert (shown["users"][0]["uid"], shown["users"][0]["api_key"]) == (1, f"…{standing.exchange.api_key[-4:]}")
+    assert (shown["users"][0]["uid"], shown["users"][0]["api_key"]) == (1, f"…{paused_client.exchange.api_key[-4:]}")
     isolated = next(each for each in shown["accounts"] if each["account"] == "BTCUSDT")
     assert isolated["balances"]["USDT"] == {"free": "999800", "locked": "200", "borrowed": "0", "interest": "0"}
     assert (isolated["margin_level"], isolated["status"]) == ("999", "EXCESSIVE")
@@ -158,46 +158,48 @@ def test_the_state_shows_all_there_is_and_no_secret(standing: SandboxClient) -> 
 def test_a_listen_key_is_masked_in_the_event_that_ends_it(client: SandboxClient) -> None:
     key = client.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
     client.exchange.inject_fault(faults.ExpireCredentials())
-    (ended,) = state(client)["events"]
+    (ended,) = get_state(client)["events"]
     assert (ended["event"]["e"], ended["event"]["listenKey"]) == ("listenKeyExpired", f"…{key[-4:]}")
 
 
 def test_faults_strike_the_exchange_and_not_its_controls(client: SandboxClient) -> None:
     client.exchange.inject_fault(faults.server_error(), times=None)
-    assert ask(client, "GET", "/sandbox/state")[0] == 200
+    assert send_request(client, "GET", "/sandbox/state")[0] == 200
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 503
-    do(client, "clear-faults")
+    call_operation(client, "clear-faults")
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
     assert client.exchange.metrics.rest_calls == 2
 
 
 def test_faults_go_by_name(client: SandboxClient) -> None:
-    do(client, "inject-fault", fault="server-error", status=502, times=2, path=LISTEN_TOKEN_PATH)
+    call_operation(client, "inject-fault", fault="server-error", status=502, times=2, path=LISTEN_TOKEN_PATH)
     assert [
         client.call_rest("POST", path)[0]
         for path in (RISK_LISTEN_KEY_PATH, LISTEN_TOKEN_PATH, LISTEN_TOKEN_PATH, LISTEN_TOKEN_PATH)
     ] == [200, 502, 502, 200]
-    do(client, "inject-fault", fault="418", times="null", retry_after="60")
+    call_operation(client, "inject-fault", fault="418", times="null", retry_after="60")
     status, headers, _ = client.call_rest("POST", LISTEN_TOKEN_PATH)
     assert (status, headers["Retry-After"]) == (418, "60")
-    assert state(client)["faults"][0]["remaining_uses"] is None
-    do(client, "clear-faults")
+    assert get_state(client)["faults"][0]["remaining_uses"] is None
+    call_operation(client, "clear-faults")
     with client.open_subscribed() as websocket:
-        do(client, "inject-fault", fault="drop", code=1012, connection=1)
+        call_operation(client, "inject-fault", fault="drop", code=1012, connection=1)
         with pytest.raises(ConnectionClosed, match="1012"):
             read_json(websocket)
 
 
-def test_trouble_comes_until_it_is_stopped(standing: SandboxClient) -> None:
-    with standing.open_subscribed() as websocket:
-        do(standing, "start-random-faults", seed=1, every_seconds=1, faults="malformed-frame,binary-frame")
-        do(standing, "advance-time", seconds=10)
+def test_trouble_comes_until_it_is_stopped(paused_client: SandboxClient) -> None:
+    with paused_client.open_subscribed() as websocket:
+        call_operation(
+            paused_client, "start-random-faults", seed=1, every_seconds=1, faults="malformed-frame,binary-frame"
+        )
+        call_operation(paused_client, "advance-time", seconds=10)
         assert websocket.recv(timeout=TIMEOUT_SECONDS)
-        do(standing, "stop-random-faults")
-        before = standing.exchange.metrics.fault_counts
+        call_operation(paused_client, "stop-random-faults")
+        before = paused_client.exchange.metrics.fault_counts
         assert set(before) == {"MalformedFrame", "BinaryFrame"}
-        do(standing, "advance-time", seconds=10)
-        assert standing.exchange.metrics.fault_counts == before
+        call_operation(paused_client, "advance-time", seconds=10)
+        assert paused_client.exchange.metrics.fault_counts == before
 
 
 @pytest.mark.parametrize(
@@ -233,25 +235,25 @@ def test_trouble_comes_until_it_is_stopped(standing: SandboxClient) -> None:
     ],
 )
 def test_what_is_wrong_with_a_request_is_said(client: SandboxClient, name: str, body: object, error: str) -> None:
-    status, answer = ask(client, "POST", f"/sandbox/{name}", body)
+    status, answer = send_request(client, "POST", f"/sandbox/{name}", body)
     assert status == 400
     assert answer["error"].startswith(error)
-    assert state(client)["events"] == []
+    assert get_state(client)["events"] == []
 
 
 def test_unknown_operations_wrong_methods_and_long_bodies_are_refused(client: SandboxClient) -> None:
-    status, answer = ask(client, "POST", "/sandbox/deposit", {})
+    status, answer = send_request(client, "POST", "/sandbox/deposit", {})
     assert status == 404
     assert answer["error"].startswith("no such operation; there are place-order, fill-order")
-    assert ask(client, "GET", "/sandbox/borrow") == (405, {"error": "POST only"})
-    assert ask(client, "POST", "/sandbox/state", {}) == (405, {"error": "GET only"})
-    assert ask(client, "POST", "/", {}) == (405, {"error": "GET only"})
-    assert ask(client, "POST", "/sandbox/place-order", b" " * 70_000)[0] == 413
+    assert send_request(client, "GET", "/sandbox/borrow") == (405, {"error": "POST only"})
+    assert send_request(client, "POST", "/sandbox/state", {}) == (405, {"error": "GET only"})
+    assert send_request(client, "POST", "/", {}) == (405, {"error": "GET only"})
+    assert send_request(client, "POST", "/sandbox/place-order", b" " * 70_000)[0] == 413
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 def test_a_form_of_another_page_cannot_drive_it(client: SandboxClient, kind: str) -> None:
-    status, answer = ask(client, "POST", "/sandbox/add-user", b"{}", {"Content-Type": kind})
+    status, answer = send_request(client, "POST", "/sandbox/add-user", b"{}", {"Content-Type": kind})
     assert (status, answer) == (415, {"error": "send a JSON object, with Content-Type: application/json"})
 
 
@@ -259,13 +261,13 @@ def test_a_form_of_another_page_cannot_drive_it(client: SandboxClient, kind: str
 @pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://127.0.0.1:1", "http://{host}1"])
 def test_a_page_of_another_origin_is_refused(client: SandboxClient, path: str, origin: str) -> None:
     headers = {**JSON_BODY, "Origin": origin.format(host="{}:{}".format(*client.address))}
-    assert ask(client, "POST", path, {}, headers)[0] == 403
-    assert ask(client, "GET", path, None, headers)[0] == 403
+    assert send_request(client, "POST", path, {}, headers)[0] == 403
+    assert send_request(client, "GET", path, None, headers)[0] == 403
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
 def test_a_name_that_was_pointed_here_is_refused(client: SandboxClient, host: str) -> None:
-    status, answer = ask(client, "GET", "/sandbox/state", None, {"Host": host})
+    status, answer = send_request(client, "GET", "/sandbox/state", None, {"Host": host})
     assert (status, answer) == (403, {"error": "address the sandbox as localhost or by its IP address"})
 
 
@@ -273,7 +275,7 @@ def test_its_own_page_may_drive_it(client: SandboxClient) -> None:
     for host in ("localhost:80", "127.0.0.1", "[::1]:80"):
         for scheme in ("http", "https"):
             headers = {**JSON_BODY, "Host": host, "Origin": f"{scheme}://{host}"}
-            assert ask(client, "POST", "/sandbox/add-user", {}, headers)[0] == 200
+            assert send_request(client, "POST", "/sandbox/add-user", {}, headers)[0] == 200
 
 
 def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: SandboxClient) -> None:
@@ -286,19 +288,19 @@ def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: Sandb
     assert b"not an exchange" in body
 
 
-def test_closing_while_operations_are_under_way_takes_no_time(standing: SandboxClient) -> None:
+def test_closing_while_operations_are_under_way_takes_no_time(paused_client: SandboxClient) -> None:
     first = threading.Event()
 
-    def press_on() -> None:
+    def advance_repeatedly() -> None:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            while ask(standing, "POST", "/sandbox/advance-time", {"seconds": 1})[0] == 200:
+            while send_request(paused_client, "POST", "/sandbox/advance-time", {"seconds": 1})[0] == 200:
                 first.set()
 
     with ThreadPoolExecutor(8) as threads:
-        asked = [threads.submit(press_on) for _ in range(8)]
+        asked = [threads.submit(advance_repeatedly) for _ in range(8)]
         assert first.wait(TIMEOUT_SECONDS)
         began = time.monotonic()
-        standing.exchange.close()
+        paused_client.exchange.close()
         assert time.monotonic() - began < 2
         for each in asked:
             each.result(2 * TIMEOUT_SECONDS)

@@ -23,7 +23,7 @@ MIDNIGHT = 1_795_392_000_000
 NINE = MIDNIGHT + 9 * 3_600_000
 
 
-def times(steps: list[Mapping[str, object]], start: int = NINE) -> list[tuple[str, str]]:
+def list_runs(steps: list[Mapping[str, object]], start: int = NINE) -> list[tuple[str, str]]:
     """Every run: the time of day, and the operation."""
     return [
         (dt.datetime.fromtimestamp(due / 1000, dt.UTC).strftime("%d %H:%M:%S.%f")[:-3], step.operation.name)
@@ -36,7 +36,7 @@ def test_the_day_begins_at_midnight() -> None:
 
 
 def test_steps_come_at_a_time_of_day_or_after_the_one_before() -> None:
-    assert times(
+    assert list_runs(
         [
             {"at": "09:30", "place-order": {}},
             {"after": "5s", "fill-order": None},
@@ -54,14 +54,14 @@ def test_steps_come_at_a_time_of_day_or_after_the_one_before() -> None:
 
 
 def test_a_time_that_it_is_comes_at_once() -> None:
-    assert times([{"at": "09:00", "add-user": {}}, {"at": "09:00", "clear-faults": {}}]) == [
+    assert list_runs([{"at": "09:00", "add-user": {}}, {"at": "09:00", "clear-faults": {}}]) == [
         ("23 09:00:00.000", "add-user"),
         ("23 09:00:00.000", "clear-faults"),
     ]
 
 
 def test_repeated_steps_come_between_the_others_in_the_order_of_time() -> None:
-    assert times(
+    assert list_runs(
         [
             {"at": "10:00", "every": "1m", "times": 3, "place-order": {}},
             {"after": "30s", "every": "1m", "times": 2, "fill-order": {}},
@@ -152,10 +152,10 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
         read_script(str(tmp_path / "none.yaml"))
 
 
-def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(standing: SandboxClient) -> None:
-    start = standing.exchange.now
-    with standing.open_subscribed() as websocket:
-        standing.exchange.run_script(
+def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(paused_client: SandboxClient) -> None:
+    start = paused_client.exchange.now
+    with paused_client.open_subscribed() as websocket:
+        paused_client.exchange.run_script(
             [
                 {"after": "1h", "place-order": {"symbol": "ETHUSDT"}},
                 {"after": "0.5s", "every": "1s", "times": 2, "change-balance": {"asset": "BTC", "delta": 1}},
@@ -164,7 +164,7 @@ def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(standing: S
         events = [read_json(websocket)["event"] for _ in range(6)]
     assert [event["e"] for event in events[::2]] == ["executionReport", "balanceUpdate", "balanceUpdate"]
     assert [event["E"] - start for event in events[::2]] == [3_600_000, 3_600_500, 3_601_500]
-    assert standing.exchange.now == start + 3_601_500
+    assert paused_client.exchange.now == start + 3_601_500
 
 
 def test_time_that_runs_is_waited_for() -> None:
@@ -195,13 +195,13 @@ def test_closing_ends_a_script() -> None:
     exchange = Sandbox().start()
     failures: list[BaseException] = []
 
-    def play() -> None:
+    def run_script() -> None:
         try:
             exchange.run_script([{"after": "1h", "place-order": {}}])
         except RuntimeError as failure:
             failures.append(failure)
 
-    player = threading.Thread(target=play)
+    player = threading.Thread(target=run_script)
     player.start()
     exchange.close()
     player.join(TIMEOUT_SECONDS)
@@ -209,10 +209,10 @@ def test_closing_ends_a_script() -> None:
     assert len(failures) == 1
 
 
-def test_a_step_that_cannot_be_done_ends_the_script(standing: SandboxClient) -> None:
+def test_a_step_that_cannot_be_done_ends_the_script(paused_client: SandboxClient) -> None:
     with pytest.raises(ScriptError, match=r"^step 1: fill-order: no order is open$"):
-        standing.exchange.run_script([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
-    assert standing.exchange.open_orders() == []
+        paused_client.exchange.run_script([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
+    assert paused_client.exchange.open_orders() == []
 
 
 def test_the_example_plays_a_day() -> None:

@@ -29,11 +29,11 @@ reorder-events expire-credentials delete-listen-keys revoke-api-key refuse-hands
 forbidden 429 418 slow-handshake wrong-certificate shutdown-notice lost-subscribe-response"""
 
 
-def event(number: int) -> dict[str, object]:
+def make_event(number: int) -> dict[str, object]:
     return {"e": "balanceUpdate", "E": number, "a": "BTC", "d": "1.0", "T": number}
 
 
-def numbers(harness: ExchangeHarness, connection: int) -> list[int]:
+def event_numbers(harness: ExchangeHarness, connection: int) -> list[int]:
     """The numbers of the events that were sent on a connection."""
     return [text["event"]["E"] for text in harness.take_texts(connection) if "event" in text]
 
@@ -55,7 +55,7 @@ class TestNames:
     def test_a_name_is_enough(self, harness: ExchangeHarness, name: str) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(name, harness.now)
-        harness.send_event(event(1))
+        harness.send_event(make_event(1))
         harness.call_rest("POST", LISTEN_TOKEN_PATH)
         harness.connect("/ws-api/v3")
         harness.send(connection, {"id": 1, "method": SUBSCRIBE, "params": {"listenToken": "x"}})
@@ -104,7 +104,7 @@ class TestConnections:
         harness.exchange.inject_fault("half-open", harness.now)
         assert harness.exchange.metrics().connections_open == 0
         assert harness.exchange.is_silent(connection)
-        assert harness.send_event(event(1)) == 0
+        assert harness.send_event(make_event(1)) == 0
         harness.send(connection, {"id": 1, "method": "ping"})
         harness.advance_time(90_000)
         harness.exchange.inject_fault("drop", harness.now)
@@ -115,21 +115,21 @@ class TestConnections:
     def test_slow_ones_get_every_frame_late_and_in_order(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(faults.DelayFrames(1.5), harness.now)
-        harness.send_event(event(1))
+        harness.send_event(make_event(1))
         harness.send(connection, {"id": 7, "method": "ping"})
         harness.advance_time(1.4)
-        harness.send_event(event(2))
+        harness.send_event(make_event(2))
         assert harness.take_texts(connection) == []
         harness.advance_time(0.1)
         first, answer = harness.take_texts(connection)
         assert (first["event"]["E"], answer["id"]) == (1, 7)
         harness.advance_time(1.4)
-        assert numbers(harness, connection) == [2]
+        assert event_numbers(harness, connection) == [2]
 
     def test_what_is_under_way_when_a_slow_one_ends_is_lost(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(faults.DelayFrames(1.5), harness.now)
-        harness.send_event(event(1))
+        harness.send_event(make_event(1))
         harness.exchange.inject_fault("reset", harness.now)
         harness.advance_time(2)
         assert harness.take_frames(connection) == [Abort("reset")]
@@ -140,15 +140,15 @@ class TestEvents:
     def test_one_can_be_cut_in_half(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("truncate-event", harness.now)
-        harness.send_event(event(1))
-        harness.send_event(event(2))
+        harness.send_event(make_event(1))
+        harness.send_event(make_event(2))
         half, whole = [frame.text for frame in harness.take_frames(connection) if isinstance(frame, Text)]
-        assert json.dumps({"subscriptionId": 0, "event": event(1)}, separators=(",", ":")).startswith(half)
+        assert json.dumps({"subscriptionId": 0, "event": make_event(1)}, separators=(",", ":")).startswith(half)
         with pytest.raises(ValueError, match=r"."):
             json.loads(half)
-        assert json.loads(whole)["event"] == event(2)
+        assert json.loads(whole)["event"] == make_event(2)
 
-    def two_accounts(self, harness: ExchangeHarness) -> int:
+    def subscribe_two_accounts(self, harness: ExchangeHarness) -> int:
         connection = harness.open_subscribed()
         harness.request(
             connection, SUBSCRIBE, listenToken=harness.create_listen_token(isIsolated="true", symbol="BTCUSDT")
@@ -156,29 +156,29 @@ class TestEvents:
         return connection
 
     def test_two_accounts_can_change_places(self, harness: ExchangeHarness) -> None:
-        connection = self.two_accounts(harness)
+        connection = self.subscribe_two_accounts(harness)
         harness.exchange.inject_fault("reorder-events", harness.now)
-        harness.send_event(event(1))
-        harness.send_event(event(2), "BTCUSDT")
-        harness.send_event(event(3))
-        assert numbers(harness, connection) == [2, 1, 3]
+        harness.send_event(make_event(1))
+        harness.send_event(make_event(2), "BTCUSDT")
+        harness.send_event(make_event(3))
+        assert event_numbers(harness, connection) == [2, 1, 3]
 
     def test_one_account_keeps_its_order(self, harness: ExchangeHarness) -> None:
-        connection = self.two_accounts(harness)
+        connection = self.subscribe_two_accounts(harness)
         harness.exchange.inject_fault("reorder-events", harness.now, times=2)
-        harness.send_event(event(1))
-        harness.send_event(event(2))
-        harness.send_event(event(3), "BTCUSDT")
-        assert numbers(harness, connection) == [1, 3, 2]
+        harness.send_event(make_event(1))
+        harness.send_event(make_event(2))
+        harness.send_event(make_event(3), "BTCUSDT")
+        assert event_numbers(harness, connection) == [1, 3, 2]
 
     def test_one_that_nothing_follows_comes_after_a_second(self, harness: ExchangeHarness) -> None:
-        connection = self.two_accounts(harness)
+        connection = self.subscribe_two_accounts(harness)
         harness.exchange.inject_fault("reorder-events", harness.now)
-        harness.send_event(event(1))
+        harness.send_event(make_event(1))
         harness.advance_time(0.9)
-        assert numbers(harness, connection) == []
+        assert event_numbers(harness, connection) == []
         harness.advance_time(0.1)
-        assert numbers(harness, connection) == [1]
+        assert event_numbers(harness, connection) == [1]
 
     @pytest.mark.parametrize("renewal", ["same_id", "new_id"])
     def test_one_does_not_wait_for_what_is_said_in_answer(self, renewal: str) -> None:
@@ -186,19 +186,19 @@ class TestEvents:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("reorder-events", harness.now)
         harness.exchange.inject_fault("lost-subscribe-response", harness.now)
-        harness.send_event(event(1))
+        harness.send_event(make_event(1))
         harness.send(
             connection, {"id": 2, "method": SUBSCRIBE, "params": {"listenToken": harness.create_listen_token()}}
         )
-        harness.send_event(event(2))
-        assert numbers(harness, connection) == [1, 2]
+        harness.send_event(make_event(2))
+        assert event_numbers(harness, connection) == [1, 2]
 
     def test_one_that_nobody_hears_uses_up_no_fault(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("duplicate-event", harness.now)
-        harness.send_event(event(1), "BTCUSDT")
-        harness.send_event(event(2))
-        assert numbers(harness, connection) == [2, 2]
+        harness.send_event(make_event(1), "BTCUSDT")
+        harness.send_event(make_event(2))
+        assert event_numbers(harness, connection) == [2, 2]
 
 
 class TestCredentials:
@@ -215,7 +215,7 @@ class TestCredentials:
         ]
         harness.exchange.inject_fault("delete-listen-keys", harness.now)
         assert harness.call_rest("PUT", LISTEN_KEY_V2_PATH, {"listenKey": keys[LISTEN_KEY_V2_PATH]}).code == -1125
-        harness.send_event(event(1))
+        harness.send_event(make_event(1))
         assert harness.take_frames(listener) == []
 
     def test_an_api_key_can_be_revoked(self, harness: ExchangeHarness) -> None:
@@ -278,8 +278,8 @@ class TestProbability:
             harness.exchange.inject_fault("drop", harness.now, probability=probability)
 
 
-class TestTrouble:
-    def outcome(self, seed: int) -> list[tuple[int, Frame]]:
+class TestRandomFaults:
+    def run_random_faults(self, seed: int) -> list[tuple[int, Frame]]:
         """What two connections and an event every second see of ten minutes of trouble."""
         harness = ExchangeHarness(seed=5)
         harness.exchange.start_random_faults(
@@ -288,12 +288,12 @@ class TestTrouble:
         for number in range(600):
             if harness.exchange.metrics().connections_open < 2:
                 harness.open_subscribed()
-            harness.send_event(event(number))
+            harness.send_event(make_event(number))
             harness.advance_time(1)
         return [(number, frame) for number in range(1, 80) for frame in harness.take_frames(number)]
 
     def test_the_same_seed_gives_the_same_trouble(self) -> None:
-        assert self.outcome(1) == self.outcome(1) != self.outcome(2)
+        assert self.run_random_faults(1) == self.run_random_faults(1) != self.run_random_faults(2)
 
     def test_it_comes_as_often_as_told(self) -> None:
         plan = list(itertools.islice(random_faults(7, 30), 2000))

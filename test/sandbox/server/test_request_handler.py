@@ -111,14 +111,14 @@ def test_a_revoked_key_is_unknown(harness: ExchangeHarness) -> None:
 
 
 class TestSignatures:
-    def signed(self, harness: ExchangeHarness, offset_ms: int = 0, **more: object) -> str:
+    def sign_query(self, harness: ExchangeHarness, offset_ms: int = 0, **more: object) -> str:
         query = encode_query({**more, "timestamp": harness.now + offset_ms})
         return f"{query}&signature={sign_query(query, harness.user.api_secret)}"
 
     @pytest.mark.parametrize("need", ["optional", "required"])
     def test_a_good_signature_is_taken(self, need: str) -> None:
         harness = ExchangeHarness(ExchangeRules(signature_policy=need))  # type: ignore[arg-type]  # parametrized literal
-        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.signed(harness, validity=1000)).status == 200
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness, validity=1000)).status == 200
 
     def test_it_may_stand_anywhere_and_in_any_case(self, harness: ExchangeHarness) -> None:
         query = f"timestamp={harness.now}&validity=1000"
@@ -140,7 +140,7 @@ class TestSignatures:
 
     def test_another_accounts_secret_is_wrong(self, harness: ExchangeHarness) -> None:
         other = harness.exchange.add_user()
-        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.signed(harness), user=other).code == -1022
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness), user=other).code == -1022
 
     @pytest.mark.parametrize(
         ("offset_ms", "more", "code"),
@@ -149,12 +149,12 @@ class TestSignatures:
     def test_the_time_has_to_be_within_the_window(
         self, harness: ExchangeHarness, offset_ms: int, more: dict[str, object], code: int | None
     ) -> None:
-        reply = harness.call_rest("POST", LISTEN_TOKEN_PATH, self.signed(harness, offset_ms, **more))
+        reply = harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness, offset_ms, **more))
         assert (reply.status == 200) if code is None else (reply.code == code)
 
     @pytest.mark.parametrize("window", [0, 60_001])
     def test_the_window_has_its_range(self, harness: ExchangeHarness, window: int) -> None:
-        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.signed(harness, recvWindow=window)).code == -1130
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness, recvWindow=window)).code == -1130
 
     def test_where_it_is_required_nothing_goes_without(self) -> None:
         harness = ExchangeHarness(ExchangeRules(signature_policy="required"))

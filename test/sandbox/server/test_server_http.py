@@ -18,8 +18,8 @@ from sandbox_client import TIMEOUT_SECONDS, SandboxClient
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 
-def test_an_answer_looks_like_the_exchanges(standing: SandboxClient) -> None:
-    status, headers, body = standing.call_rest("POST", LISTEN_TOKEN_PATH)
+def test_an_answer_looks_like_the_exchanges(paused_client: SandboxClient) -> None:
+    status, headers, body = paused_client.call_rest("POST", LISTEN_TOKEN_PATH)
     assert status == 200
     assert headers["Content-Type"] == "application/json;charset=UTF-8"
     assert headers["X-SAPI-USED-UID-WEIGHT-1M"] == "1"
@@ -28,9 +28,9 @@ def test_an_answer_looks_like_the_exchanges(standing: SandboxClient) -> None:
     assert body.startswith(b'{"token":"')
 
 
-def test_the_date_follows_the_exchanges_clock(standing: SandboxClient) -> None:
-    standing.exchange.advance_time(3600)
-    assert standing.call_rest("POST", "/nothing")[1]["Date"] == "Sun, 22 Nov 2026 22:00:00 GMT"
+def test_the_date_follows_the_exchanges_clock(paused_client: SandboxClient) -> None:
+    paused_client.exchange.advance_time(3600)
+    assert paused_client.call_rest("POST", "/nothing")[1]["Date"] == "Sun, 22 Nov 2026 22:00:00 GMT"
 
 
 def test_an_empty_answer_is_empty(client: SandboxClient) -> None:
@@ -157,7 +157,7 @@ class TestFaults:
         assert (status, body) == (fault.status, fault.body)
 
 
-class TestLife:
+class TestLifetime:
     def test_it_ends_at_once_while_everything_hangs(self) -> None:
         exchange = Sandbox().start()
         client = SandboxClient(exchange)
@@ -187,16 +187,16 @@ class TestLife:
 
     @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
     def test_nothing_is_left_behind(self) -> None:
-        def left() -> tuple[int, int]:
+        def count_resources() -> tuple[int, int]:
             return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
         with Sandbox() as exchange:
             SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)
-        before = left()
+        before = count_resources()
         for _ in range(10):
             with Sandbox() as exchange, SandboxClient(exchange).open_subscribed():
                 exchange.send_event({"e": "x"})
-        assert left() == before
+        assert count_resources() == before
 
     def test_figures_can_be_read_after_the_end(self) -> None:
         with Sandbox() as exchange:

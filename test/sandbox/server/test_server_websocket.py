@@ -23,7 +23,7 @@ from binance_margin_stream.sandbox.server import websocket as websocket_module
 EVENT: dict[str, object] = {"e": "balanceUpdate", "E": 1, "a": "BTC", "d": "1.0", "T": 1}
 
 
-def ending(websocket: ClientConnection) -> Close | None:
+def read_close_frame(websocket: ClientConnection) -> Close | None:
     """The close frame that ended a connection, if one did."""
     try:
         while True:
@@ -99,11 +99,11 @@ def test_it_may_be_used_from_within_an_event_loop(exchange: Sandbox) -> None:
     assert asyncio.run(listen()) == "here"
 
 
-def test_stepping_from_within_the_clients_own_loop_does_not_hang(standing: SandboxClient) -> None:
+def test_stepping_from_within_the_clients_own_loop_does_not_hang(paused_client: SandboxClient) -> None:
     async def listen() -> object:
-        async with websockets.connect(standing.exchange.endpoints.stream + "/ws", proxy=None) as websocket:
-            standing.exchange.advance_time(20)
-            standing.exchange.inject_fault(faults.MalformedFrame("still here"))
+        async with websockets.connect(paused_client.exchange.endpoints.stream + "/ws", proxy=None) as websocket:
+            paused_client.exchange.advance_time(20)
+            paused_client.exchange.inject_fault(faults.MalformedFrame("still here"))
             return await websocket.recv()
 
     assert asyncio.run(listen()) == "still here"
@@ -131,34 +131,34 @@ def test_a_deleted_key_goes_quiet(client: SandboxClient) -> None:
 
 
 class TestTime:
-    def test_stepping_brings_pings_and_healthy_clients_stay(self, standing: SandboxClient) -> None:
-        with standing.open_subscribed() as websocket:
+    def test_stepping_brings_pings_and_healthy_clients_stay(self, paused_client: SandboxClient) -> None:
+        with paused_client.open_subscribed() as websocket:
             for _ in range(20):
-                standing.exchange.advance_time(20)
-            standing.exchange.advance_time(3600)
-            standing.exchange.send_event(EVENT)
+                paused_client.exchange.advance_time(20)
+            paused_client.exchange.advance_time(3600)
+            paused_client.exchange.send_event(EVENT)
             assert read_json(websocket)["event"] == EVENT
-            assert standing.exchange.metrics.frames_received >= 22
+            assert paused_client.exchange.metrics.frames_received >= 22
 
-    def test_stepping_a_day_ends_subscription_and_connection(self, standing: SandboxClient) -> None:
-        with standing.open_websocket() as early:
-            standing.exchange.advance_time(1)
-            with standing.open_subscribed(validity=86_399_000) as websocket:
-                standing.exchange.advance_time(86_399)
-                assert ending(early) == Close(1001, "")
+    def test_stepping_a_day_ends_subscription_and_connection(self, paused_client: SandboxClient) -> None:
+        with paused_client.open_websocket() as early:
+            paused_client.exchange.advance_time(1)
+            with paused_client.open_subscribed(validity=86_399_000) as websocket:
+                paused_client.exchange.advance_time(86_399)
+                assert read_close_frame(early) == Close(1001, "")
                 assert read_json(websocket)["event"]["e"] == "eventStreamTerminated"
-                standing.exchange.advance_time(1)
-                assert ending(websocket) == Close(1001, "")
+                paused_client.exchange.advance_time(1)
+                assert read_close_frame(websocket) == Close(1001, "")
 
-    def test_a_peer_without_pongs_is_dropped(self, standing: SandboxClient) -> None:
-        with socket.create_connection(standing.address, timeout=TIMEOUT_SECONDS) as peer:
+    def test_a_peer_without_pongs_is_dropped(self, paused_client: SandboxClient) -> None:
+        with socket.create_connection(paused_client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
                 b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             assert b" 101 " in peer.recv(4096)
             for _ in range(4):
-                standing.exchange.advance_time(20)
+                paused_client.exchange.advance_time(20)
             received = b""
             while chunk := peer.recv(4096):
                 received += chunk
@@ -186,7 +186,7 @@ class TestTime:
         with Sandbox(speed=864_000.0) as exchange:
             began = exchange.now
             with SandboxClient(exchange).open_websocket() as websocket:
-                assert ending(websocket) == Close(1001, "")
+                assert read_close_frame(websocket) == Close(1001, "")
             assert exchange.now - began >= 86_400_000
 
 
@@ -195,7 +195,7 @@ class TestFaults:
     def test_connections_can_be_dropped(self, client: SandboxClient, how: str, end: Close | None) -> None:
         with client.open_subscribed() as websocket:
             client.exchange.inject_fault(faults.DropConnections(how))  # type: ignore[arg-type]  # parametrized literal
-            assert ending(websocket) == end
+            assert read_close_frame(websocket) == end
         assert client.exchange.metrics.connections_open == 0
 
     @pytest.mark.parametrize(("how", "reset"), [("reset", True), ("eof", False)])
@@ -214,16 +214,16 @@ class TestFaults:
                 was_reset = True
             assert was_reset is reset
 
-    def test_frozen_connections_say_nothing_not_even_goodbye(self, standing: SandboxClient) -> None:
-        with standing.open_subscribed() as websocket:
-            standing.exchange.inject_fault(faults.FreezeConnections())
-            standing.exchange.send_event(EVENT)
-            standing.exchange.advance_time(3600)
+    def test_frozen_connections_say_nothing_not_even_goodbye(self, paused_client: SandboxClient) -> None:
+        with paused_client.open_subscribed() as websocket:
+            paused_client.exchange.inject_fault(faults.FreezeConnections())
+            paused_client.exchange.send_event(EVENT)
+            paused_client.exchange.advance_time(3600)
             with pytest.raises(TimeoutError):
                 websocket.recv(timeout=0.05)
             websocket.close()
-            assert ending(websocket) is None
-        assert standing.exchange.metrics.frames_dropped >= 1
+            assert read_close_frame(websocket) is None
+        assert paused_client.exchange.metrics.frames_dropped >= 1
 
     def test_half_open_connections_take_bytes_that_go_nowhere(self, client: SandboxClient) -> None:
         with client.open_subscribed() as websocket:
@@ -234,14 +234,14 @@ class TestFaults:
             with pytest.raises(TimeoutError):
                 websocket.recv(timeout=0.05)
             websocket.close()
-            assert ending(websocket) is None
+            assert read_close_frame(websocket) is None
 
     def test_a_sandbox_ends_at_once_while_connections_are_half_open(self) -> None:
         with Sandbox() as exchange, SandboxClient(exchange).open_subscribed() as websocket:
             exchange.inject_fault("half-open")
             began = time.monotonic()
             exchange.close()
-            assert ending(websocket) is None
+            assert read_close_frame(websocket) is None
             assert time.monotonic() - began < TIMEOUT_SECONDS / 2
 
     def test_frames_can_be_late(self, client: SandboxClient) -> None:
@@ -311,12 +311,12 @@ class TestFaults:
                 json.loads(text)
             assert websocket.recv(timeout=TIMEOUT_SECONDS) == b"\xff"
 
-    def test_a_shutdown_is_announced_and_follows(self, standing: SandboxClient) -> None:
-        with standing.open_websocket() as websocket:
-            standing.exchange.inject_fault(faults.ShutdownNotice(close_after_seconds=10))
+    def test_a_shutdown_is_announced_and_follows(self, paused_client: SandboxClient) -> None:
+        with paused_client.open_websocket() as websocket:
+            paused_client.exchange.inject_fault(faults.ShutdownNotice(close_after_seconds=10))
             assert read_json(websocket)["event"]["e"] == "serverShutdown"
-            standing.exchange.advance_time(10)
-            assert ending(websocket) == Close(1001, "")
+            paused_client.exchange.advance_time(10)
+            assert read_close_frame(websocket) == Close(1001, "")
 
     def test_an_answer_can_come_after_an_event(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.DelayedSubscribeResponse())
@@ -360,7 +360,7 @@ class TestFaults:
     def test_a_frame_that_is_too_large_ends_the_connection(self, client: SandboxClient) -> None:
         with client.open_websocket() as websocket:
             websocket.send("x" * 2_000_000)
-            assert getattr(ending(websocket), "code", None) == 1009
+            assert getattr(read_close_frame(websocket), "code", None) == 1009
 
 
 def test_rules_reach_the_wire() -> None:

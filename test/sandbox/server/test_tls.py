@@ -23,14 +23,14 @@ def exchange() -> Iterator[Sandbox]:
         yield exchange
 
 
-def port_of(exchange: Sandbox) -> int:
+def get_port(exchange: Sandbox) -> int:
     return int(exchange.url.rpartition(":")[2])
 
 
-def ask(exchange: Sandbox, host: str = "127.0.0.1", trusted: ssl.SSLContext | None = None) -> int:
+def request_status(exchange: Sandbox, host: str = "127.0.0.1", trusted: ssl.SSLContext | None = None) -> int:
     """The status of a REST call that verifies the sandbox's certificate."""
     context = trusted or ssl.create_default_context(cafile=exchange.ca_file)
-    connection = http.client.HTTPSConnection(host, port_of(exchange), timeout=TIMEOUT_SECONDS, context=context)
+    connection = http.client.HTTPSConnection(host, get_port(exchange), timeout=TIMEOUT_SECONDS, context=context)
     try:
         connection.request("POST", LISTEN_KEY_V2_PATH, headers={"X-MBX-APIKEY": exchange.api_key})
         return connection.getresponse().status
@@ -41,12 +41,12 @@ def ask(exchange: Sandbox, host: str = "127.0.0.1", trusted: ssl.SSLContext | No
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_rest_calls_can_verify_it(exchange: Sandbox, host: str) -> None:
     assert exchange.url.startswith("https://127.0.0.1:")
-    assert ask(exchange, host) == 200
+    assert request_status(exchange, host) == 200
 
 
 def test_the_certificate_can_be_had_as_text(exchange: Sandbox) -> None:
     assert exchange.ca_pem is not None
-    assert ask(exchange, trusted=ssl.create_default_context(cadata=exchange.ca_pem)) == 200
+    assert request_status(exchange, trusted=ssl.create_default_context(cadata=exchange.ca_pem)) == 200
 
 
 def test_websockets_can_verify_it(exchange: Sandbox) -> None:
@@ -61,12 +61,12 @@ def test_websockets_can_verify_it(exchange: Sandbox) -> None:
 
 def test_the_systems_certificates_do_not_do(exchange: Sandbox) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        ask(exchange, trusted=ssl.create_default_context())
+        request_status(exchange, trusted=ssl.create_default_context())
 
 
 def test_another_sandboxs_certificate_does_not_do(exchange: Sandbox) -> None:
     with Sandbox(tls=True) as other, pytest.raises(ssl.SSLCertVerificationError):
-        ask(exchange, trusted=ssl.create_default_context(cafile=other.ca_file))
+        request_status(exchange, trusted=ssl.create_default_context(cafile=other.ca_file))
 
 
 def test_without_tls_there_is_no_certificate() -> None:
@@ -75,11 +75,11 @@ def test_without_tls_there_is_no_certificate() -> None:
 
 
 def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
-    with socket.create_connection(("127.0.0.1", port_of(exchange)), timeout=TIMEOUT_SECONDS) as peer:
+    with socket.create_connection(("127.0.0.1", get_port(exchange)), timeout=TIMEOUT_SECONDS) as peer:
         peer.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
         while peer.recv(65_536):
             pass
-    assert ask(exchange) == 200
+    assert request_status(exchange) == 200
 
 
 @pytest.mark.parametrize(
@@ -93,15 +93,15 @@ def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
 def test_a_wrong_certificate_is_shown_once(exchange: Sandbox, how: str, words: str) -> None:
     exchange.inject_fault(create_fault("wrong-certificate", problem=how))
     with pytest.raises(ssl.SSLCertVerificationError, match=words):
-        ask(exchange)
-    assert ask(exchange) == 200
+        request_status(exchange)
+    assert request_status(exchange) == 200
 
 
 def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
     context = ssl.create_default_context(cafile=exchange.ca_file)
     for origin, status in ((exchange.url, 200), ("https://elsewhere.invalid", 403)):
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", port_of(exchange), timeout=TIMEOUT_SECONDS, context=context
+            "127.0.0.1", get_port(exchange), timeout=TIMEOUT_SECONDS, context=context
         )
         headers = {"Origin": origin, "Content-Type": "application/json"}
         connection.request("POST", "/sandbox/clear-faults", body="{}", headers=headers)
@@ -112,8 +112,8 @@ def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
 def test_faults_of_connections_strike_over_tls_too(exchange: Sandbox) -> None:
     exchange.inject_fault("reset-request")
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected, ssl.SSLError)):
-        ask(exchange)
-    assert ask(exchange) == 200
+        request_status(exchange)
+    assert request_status(exchange) == 200
 
 
 def test_closing_takes_the_file_away_and_may_be_done_twice() -> None:

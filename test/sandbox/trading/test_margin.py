@@ -22,7 +22,7 @@ def harness() -> ExchangeHarness:
     return harness
 
 
-def listening(harness: ExchangeHarness) -> int:
+def subscribe_all(harness: ExchangeHarness) -> int:
     """A connection that hears everything: orders, balances, and margin events."""
     return harness.open_connection("/ws/" + harness.create_listen_key(LISTEN_KEY_V2_PATH))
 
@@ -43,7 +43,7 @@ def balances(harness: ExchangeHarness, account: str = "cross") -> dict[str, tupl
 
 def test_what_is_borrowed_is_owed_until_it_is_repaid(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     trading.borrow(uid, "cross", "BTC", 2, harness.now)
     assert balances(harness)["BTC"] == (2, 2)
     trading.repay(uid, "cross", "BTC", "0.5", harness.now)
@@ -68,7 +68,7 @@ def test_interest_is_charged_by_hand_and_repaid_first(harness: ExchangeHarness) 
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.borrow(uid, "cross", "USDT", 100, harness.now)
     trading.change_balance(uid, "cross", "BTC", 1, harness.now)  # not borrowed, so nothing is charged on it
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     trading.charge_interest(uid, "cross", "0.01", harness.now)
     (charged,) = risk_events(harness, connection)
     assert (charged["t"], charged["p"], charged["i"]) == ("INTEREST", "0.00000000", "1.00000000")
@@ -103,7 +103,7 @@ def test_interest_brings_a_margin_call_by_itself() -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.change_balance(uid, "cross", "USDT", 1000, harness.now)
     trading.borrow(uid, "cross", "USDT", 950, harness.now)
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     harness.advance_time(3600)
     assert statuses(harness, connection) == [("1.8660", "NORMAL")]
 
@@ -126,7 +126,7 @@ def test_nothing_can_be_repaid_that_is_not_owed(
 
 def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     trading.change_external_lock(uid, "cross", "USDT", 400, harness.now)
     update, position = harness.take_texts(connection)
     assert update == {"e": "externalLockUpdate", "E": START_MS, "a": "USDT", "d": "400.00000000", "T": START_MS}
@@ -157,7 +157,7 @@ def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_l
     trading.borrow(uid, "cross", "BTC", 5, harness.now)
     trading.change_balance(uid, "cross", "BTC", -5, harness.now)
     trading.set_price("BTCUSDT", 90, harness.now)
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     trading.set_price("BTCUSDT", 120, harness.now)
     trading.set_price("BTCUSDT", 125, harness.now)
     assert statuses(harness, connection) == [("1.6666", "NORMAL")]  # once: it stays in that status
@@ -180,7 +180,7 @@ def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(harness: Exchange
     trading.borrow(uid, "cross", "BTC", 5, harness.now)
     trading.change_balance(uid, "cross", "BTC", -5, harness.now)
     trading.place_order(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 50, harness.now)
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     trading.set_price("BTCUSDT", 190, harness.now)
     told = harness.take_texts(connection)
     steps = [event.get("x") or event.get("t") or event.get("s") or event["e"] for event in told]
@@ -233,7 +233,7 @@ def test_what_an_account_cannot_repay_it_goes_on_owing(harness: ExchangeHarness)
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.borrow(uid, "cross", "BTC", 5, harness.now)
     trading.change_balance(uid, "cross", "BTC", -5, harness.now)
-    connection = listening(harness)
+    connection = subscribe_all(harness)
     trading.set_price("BTCUSDT", 1000, harness.now)
     assert [status for _, status in statuses(harness, connection)] == ["FORCE_LIQUIDATION"]
     assert balances(harness)["USDT"][0] < Decimal("0.00001")
@@ -251,7 +251,7 @@ def test_an_isolated_account_is_liquidated_on_its_own() -> None:
         trading.borrow(uid, account, asset, 5, harness.now)
         trading.change_balance(uid, account, asset, -5, harness.now)
     assert trading.margin_level(uid, "BTCUSDT") == trading.margin_level(uid, "ETHUSDT") == 2
-    cross, isolated = listening(harness), harness.open_subscribed(isIsolated="true", symbol="BTCUSDT")
+    cross, isolated = subscribe_all(harness), harness.open_subscribed(isIsolated="true", symbol="BTCUSDT")
     trading.set_price("BTCUSDT", 190, harness.now)
     events = [text["event"]["e"] for text in harness.take_texts(isolated)]
     assert events == [

@@ -27,13 +27,13 @@ def place(
     return trading.place_order(harness.user.uid, "cross", "BTCUSDT", side, kind, "2", price, harness.now, **more)  # type: ignore[arg-type]  # by name
 
 
-def told(harness: ExchangeHarness, connection: int) -> list[Any]:
+def read_events(harness: ExchangeHarness, connection: int) -> list[Any]:
     return [text["event"] for text in harness.take_texts(connection)]
 
 
 def reports(harness: ExchangeHarness, connection: int) -> list[tuple[str, str, str, bool]]:
     """Execution type, order status, last price and whether it is on the book, of each execution report."""
-    return [(e["x"], e["X"], e["L"], e["w"]) for e in told(harness, connection) if e["e"] == "executionReport"]
+    return [(e["x"], e["X"], e["L"], e["w"]) for e in read_events(harness, connection) if e["e"] == "executionReport"]
 
 
 def free(harness: ExchangeHarness, asset: str) -> Decimal:
@@ -50,7 +50,7 @@ def test_an_order_rests_until_the_price_comes_to_it(harness: ExchangeHarness) ->
     harness.exchange.trading.set_price("BTCUSDT", "101", harness.now)
     assert reports(harness, connection) == [("NEW", "NEW", "0.00000000", True)]
     harness.exchange.trading.set_price("BTCUSDT", "99", harness.now)
-    trade, position = told(harness, connection)
+    trade, position = read_events(harness, connection)
     assert (trade["x"], trade["X"], trade["i"], trade["m"]) == ("TRADE", "FILLED", order.order_id, True)
     assert trade["L"] == "100.00000000"  # a resting order trades at its own price
     assert [entry["a"] for entry in position["B"]] == [BTC, USDT]
@@ -60,7 +60,7 @@ def test_an_order_that_meets_the_market_trades_at_the_markets_price(harness: Exc
     harness.exchange.trading.set_price("BTCUSDT", "90", harness.now)
     connection = harness.open_subscribed()
     order = place(harness)
-    new, trade, _ = told(harness, connection)
+    new, trade, _ = read_events(harness, connection)
     assert (new["x"], trade["x"], trade["L"], trade["m"]) == ("NEW", "TRADE", "90.00000000", False)
     assert (order.status, free(harness, USDT), locked(harness)) == ("FILLED", Decimal(999_820), 0)
 
@@ -77,14 +77,14 @@ def test_a_report_tells_since_when_the_order_is_on_the_book(working_time: str, e
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", working_time_type=working_time))  # type: ignore[arg-type]  # literal
     connection = harness.open_subscribed()
     place(harness, "SELL", "STOP_LOSS_LIMIT", "200", stop_price="80")
-    assert "W" not in told(harness, connection)[0]
+    assert "W" not in read_events(harness, connection)[0]
     harness.advance_time(5)
     harness.exchange.trading.set_price("BTCUSDT", "80", harness.now)
-    assert told(harness, connection)[0]["W"] == expected
+    assert read_events(harness, connection)[0]["W"] == expected
     harness.advance_time(5)
     harness.exchange.trading.fill_order(1, "0.5", None, harness.now)
     harness.exchange.trading.cancel_order(1, harness.now)
-    partly, _, cancelled, _ = told(harness, connection)
+    partly, _, cancelled, _ = read_events(harness, connection)
     assert (partly["W"], "W" in cancelled) == (expected, False)
 
 
@@ -143,7 +143,7 @@ def test_an_order_whose_type_forbids_what_it_would_do_is_rejected(
     harness.exchange.trading.set_price("BTCUSDT", "90", harness.now)
     connection = harness.open_subscribed()
     order = place(harness, "BUY", kind, stop_price=stop)
-    (report,) = told(harness, connection)
+    (report,) = read_events(harness, connection)
     assert (report["x"], report["X"], report["r"]) == ("REJECTED", "REJECTED", reason)
     assert (order.status, order.reject_reason, locked(harness)) == ("REJECTED", reason, 0)
 
@@ -151,7 +151,7 @@ def test_an_order_whose_type_forbids_what_it_would_do_is_rejected(
 def test_an_order_that_cannot_be_paid_is_rejected_and_moves_nothing(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     order = place(harness, price="500001")
-    (report,) = told(harness, connection)
+    (report,) = read_events(harness, connection)
     assert (report["x"], report["X"], report["r"]) == ("REJECTED", "REJECTED", "INSUFFICIENT_BALANCES")
     assert (report["w"], report["t"], free(harness, USDT), locked(harness)) == (False, -1, 1_000_000, 0)
     with pytest.raises(ValueError, match="REJECTED"):
@@ -162,7 +162,7 @@ def test_an_order_can_be_rejected_by_hand(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     uid = harness.user.uid
     harness.exchange.trading.reject_order(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 5, "OCO_BAD_PRICES", harness.now)
-    (report,) = told(harness, connection)
+    (report,) = read_events(harness, connection)
     assert (report["x"], report["r"]) == ("REJECTED", "OCO_BAD_PRICES")
 
 
@@ -170,9 +170,9 @@ def test_an_order_can_expire(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     order = place(harness)
     harness.exchange.trading.fill_order(order.order_id, "0.5", None, harness.now)
-    told(harness, connection)
+    read_events(harness, connection)
     assert harness.exchange.trading.expire_order(order.order_id, harness.now).status == "EXPIRED"
-    report, position = told(harness, connection)
+    report, position = read_events(harness, connection)
     assert (report["x"], report["X"], report["z"], report["C"]) == ("EXPIRED", "EXPIRED", "0.50000000", "")
     assert position["B"][1] == {"a": "USDT", "f": "999950.00000000", "l": "0.00000000"}
 
@@ -181,7 +181,9 @@ def test_an_order_can_expire(harness: ExchangeHarness) -> None:
 def test_an_order_that_may_not_wait_trades_or_expires(harness: ExchangeHarness, time_in_force: str) -> None:
     connection = harness.open_subscribed()
     assert place(harness, time_in_force=time_in_force).status == "EXPIRED"
-    assert [event["f"] for event in told(harness, connection) if event["e"] == "executionReport"] == [time_in_force] * 2
+    assert [event["f"] for event in read_events(harness, connection) if event["e"] == "executionReport"] == [
+        time_in_force
+    ] * 2
     assert locked(harness) == 0
     harness.exchange.trading.set_price("BTCUSDT", "100", harness.now)
     assert place(harness, time_in_force=time_in_force).status == "FILLED"
@@ -262,7 +264,7 @@ def test_whatever_is_traded_nothing_is_made_or_lost_but_the_commission(steps: li
             pass
     expected = {BTC: Decimal(1000), USDT: Decimal(1000)}
     last: dict[str, dict[str, str]] = {}
-    for event in told(harness, connection):
+    for event in read_events(harness, connection):
         if event["e"] == "executionReport" and event["x"] == "TRADE":
             sign = 1 if event["S"] == "BUY" else -1
             expected[BTC] += sign * Decimal(event["l"])

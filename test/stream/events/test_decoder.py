@@ -29,18 +29,18 @@ FILL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def text(value: object, compact: bool = True) -> str:
+def encode(value: object, compact: bool = True) -> str:
     return json.dumps(value, separators=(",", ":") if compact else None, indent=None if compact else 2)
 
 
-def event_frame(frame: bytes | str, **accounts: Any) -> EventFrame:
+def decode_event(frame: bytes | str, **accounts: Any) -> EventFrame:
     found = decode(frame, **accounts)
     assert isinstance(found, EventFrame)
     return found
 
 
-def answer(payload: object) -> ResponseFrame:
-    found = decode(text(payload))
+def decode_response(payload: object) -> ResponseFrame:
+    found = decode(encode(payload))
     assert isinstance(found, ResponseFrame)
     return found
 
@@ -49,10 +49,10 @@ def answer(payload: object) -> ResponseFrame:
 @pytest.mark.parametrize("compact", [True, False])
 def test_an_event_is_the_same_in_every_envelope_and_spelling(payload: dict[str, Any], compact: bool) -> None:
     accounts = {None: CROSS, 3: CROSS, KEY: CROSS}
-    bare = event_frame(text(payload, compact), accounts=accounts)
-    subscribed = event_frame(text({"subscriptionId": 3, "event": payload}, compact), accounts=accounts)
-    combined = event_frame(text({"stream": KEY, "data": payload}, compact), accounts=accounts)
-    turned = event_frame(text(dict(reversed(payload.items()))).encode(), accounts=accounts)
+    bare = decode_event(encode(payload, compact), accounts=accounts)
+    subscribed = decode_event(encode({"subscriptionId": 3, "event": payload}, compact), accounts=accounts)
+    combined = decode_event(encode({"stream": KEY, "data": payload}, compact), accounts=accounts)
+    turned = decode_event(encode(dict(reversed(payload.items()))).encode(), accounts=accounts)
 
     assert bare.event == subscribed.event == combined.event == turned.event
     assert (bare.route, subscribed.route, combined.route) == (None, 3, KEY)
@@ -61,35 +61,35 @@ def test_an_event_is_the_same_in_every_envelope_and_spelling(payload: dict[str, 
 
 def test_the_subscription_says_which_account_an_event_belongs_to() -> None:
     accounts = {0: CROSS, 1: isolated("BTCUSDT")}
-    frames = [text({"subscriptionId": number, "event": DEPOSIT}) for number in (0, 1, 2)]
+    frames = [encode({"subscriptionId": number, "event": DEPOSIT}) for number in (0, 1, 2)]
 
-    routed = [event_frame(frame, accounts=accounts).event.account for frame in frames]
+    routed = [decode_event(frame, accounts=accounts).event.account for frame in frames]
 
     assert routed == [CROSS, isolated("BTCUSDT"), NO_ACCOUNT]
 
 
 def test_an_event_before_its_subscription_is_known_is_routed_later() -> None:
-    early = event_frame(text({"subscriptionId": 1, "event": DEPOSIT}))
+    early = decode_event(encode({"subscriptionId": 1, "event": DEPOSIT}))
 
     assert early.event.account is NO_ACCOUNT
-    assert early.event.with_account(CROSS) == event_frame(text(DEPOSIT), accounts={None: CROSS}).event
+    assert early.event.with_account(CROSS) == decode_event(encode(DEPOSIT), accounts={None: CROSS}).event
 
 
 @pytest.mark.parametrize("envelope", [{}, {"subscriptionId": 0}, {"subscriptionId": None}])
 def test_a_shutdown_is_recognised_with_and_without_an_id(envelope: dict[str, Any]) -> None:
-    found = event_frame(text(envelope | {"event": {"e": "serverShutdown", "E": 1}}))
+    found = decode_event(encode(envelope | {"event": {"e": "serverShutdown", "E": 1}}))
 
     assert isinstance(found.event, ServerShutdown)
     assert found.route == envelope.get("subscriptionId")
 
 
 def test_the_repr_of_a_frame_hides_the_stream_which_is_a_listen_key() -> None:
-    assert KEY not in repr(event_frame(text({"stream": KEY, "data": DEPOSIT})))
+    assert KEY not in repr(decode_event(encode({"stream": KEY, "data": DEPOSIT})))
 
 
 @pytest.mark.parametrize("time", [1_699_596_037_418, "1699596037418"])
 def test_an_expired_listen_key_comes_with_either_kind_of_time(time: int | str) -> None:
-    event = event_frame(text({"e": "listenKeyExpired", "E": time, "listenKey": KEY})).event
+    event = decode_event(encode({"e": "listenKeyExpired", "E": time, "listenKey": KEY})).event
 
     assert isinstance(event, ListenKeyExpired)
     assert event.event_time == 1_699_596_037_418
@@ -97,7 +97,7 @@ def test_an_expired_listen_key_comes_with_either_kind_of_time(time: int | str) -
 
 def test_integers_may_arrive_as_strings() -> None:
     given = FILL | {"i": "3", "t": "4", "d": "12", "W": "7", "u": "5"}
-    event = event_frame(text(given)).event
+    event = decode_event(encode(given)).event
 
     assert isinstance(event, ExecutionReport)
     assert (event.order_id, event.trade_id, event.trailing_delta, event.working_time) == (3, 4, 12, 7)
@@ -107,7 +107,7 @@ def test_integers_may_arrive_as_strings() -> None:
     "number", ["1.50", "0.1234567890123456789012345", "3", "1e-7", "-0.10", "12345678901234567890"]
 )
 def test_money_sent_as_a_number_keeps_every_digit(number: str) -> None:
-    event = event_frame(text(DEPOSIT).replace('"1.50"', number)).event
+    event = decode_event(encode(DEPOSIT).replace('"1.50"', number)).event
 
     assert isinstance(event, BalanceUpdate)
     assert event.delta.as_tuple() == Decimal(number).as_tuple()
@@ -116,7 +116,7 @@ def test_money_sent_as_a_number_keeps_every_digit(number: str) -> None:
 @pytest.mark.parametrize("base", [FILL, DEPOSIT, {"e": "brandNew"}])
 def test_unknown_fields_are_kept_with_every_digit(base: dict[str, Any]) -> None:
     new = '"new":{"rate":0.12345678901234567890,"id":123456789012345678901234567890,"list":[1.50,null,"x"]}'
-    event = event_frame(text(base)[:-1] + "," + new + "}").event
+    event = decode_event(encode(base)[:-1] + "," + new + "}").event
 
     assert event.extra["new"] == {
         "rate": Decimal("0.12345678901234567890"),
@@ -127,7 +127,7 @@ def test_unknown_fields_are_kept_with_every_digit(base: dict[str, Any]) -> None:
 
 
 def test_a_new_field_that_is_called_like_one_of_ours_changes_nothing() -> None:
-    event = event_frame(text(FILL | {"symbol": "other", "account": "x", "extra": 1}), accounts={None: CROSS}).event
+    event = decode_event(encode(FILL | {"symbol": "other", "account": "x", "extra": 1}), accounts={None: CROSS}).event
 
     assert isinstance(event, ExecutionReport)
     assert (event.symbol, event.account) == ("BTCUSDT", CROSS)
@@ -137,7 +137,7 @@ def test_a_new_field_that_is_called_like_one_of_ours_changes_nothing() -> None:
 
 def test_a_new_field_of_a_balance_is_kept() -> None:
     payload = {"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "BTC", "f": "1", "l": "0", "z": 0.10}]}
-    event = event_frame(text(payload).replace("0.1}", "0.10}")).event
+    event = decode_event(encode(payload).replace("0.1}", "0.10}")).event
 
     assert isinstance(event, OutboundAccountPosition)
     assert str(event.balances[0].extra["z"]) == "0.10"
@@ -146,7 +146,7 @@ def test_a_new_field_of_a_balance_is_kept() -> None:
 
 def test_an_unknown_event_keeps_its_whole_payload() -> None:
     payload = {"e": "brandNew", "E": 7, "x": [1, {"y": None}], "event_type": "z"}
-    event = event_frame(text({"subscriptionId": 1, "event": payload})).event
+    event = decode_event(encode({"subscriptionId": 1, "event": payload})).event
 
     assert isinstance(event, UnknownEvent)
     assert event.payload == payload
@@ -154,14 +154,14 @@ def test_an_unknown_event_keeps_its_whole_payload() -> None:
 
 
 def test_colons_in_text_mislead_nobody() -> None:
-    event = event_frame(text(FILL | {"c": 'a:b","e":"c', "s": "币安:人生"})).event
+    event = decode_event(encode(FILL | {"c": 'a:b","e":"c', "s": "币安:人生"})).event
 
     assert isinstance(event, ExecutionReport)
     assert (event.client_order_id, event.symbol) == ('a:b","e":"c', "币安:人生")
 
 
 def test_the_answer_to_a_subscription_names_it() -> None:
-    found = answer(
+    found = decode_response(
         {"id": "a-1", "status": 200, "result": {"subscriptionId": 4, "expirationTime": 1_790_000_000_000_000}}
     )
 
@@ -170,20 +170,20 @@ def test_the_answer_to_a_subscription_names_it() -> None:
 
 
 def test_an_expiration_in_milliseconds_stays_as_it_is() -> None:
-    assert answer({"id": 1, "status": 200, "result": {"expirationTime": 1_790_000_000_000}}).expiration_time == (
-        1_790_000_000_000
-    )
+    assert decode_response(
+        {"id": 1, "status": 200, "result": {"expirationTime": 1_790_000_000_000}}
+    ).expiration_time == (1_790_000_000_000)
 
 
 def test_an_answer_without_a_subscription_id_is_an_answer() -> None:
-    found = answer({"id": 1, "status": 200, "result": {}})
+    found = decode_response({"id": 1, "status": 200, "result": {}})
 
     assert found.ok
     assert (found.subscription_id, found.expiration_time) == (None, None)
 
 
 def test_a_refusal_says_its_code_and_until_when_to_wait() -> None:
-    found = answer(
+    found = decode_response(
         {
             "id": 1,
             "status": 429,
@@ -197,14 +197,14 @@ def test_a_refusal_says_its_code_and_until_when_to_wait() -> None:
 
 
 def test_an_error_that_belongs_to_no_request_is_an_answer() -> None:
-    found = answer({"id": None, "status": 401, "error": {"code": -2015, "msg": "Invalid API-key."}})
+    found = decode_response({"id": None, "status": 401, "error": {"code": -2015, "msg": "Invalid API-key."}})
 
     assert (found.id, found.status, found.error_code, found.ok) == (None, 401, -2015, False)
 
 
 def test_a_stream_host_answers_without_a_status() -> None:
-    assert answer({"result": None, "id": 1}) == ResponseFrame(id=1)
-    assert answer({"result": None, "id": 1}).ok
+    assert decode_response({"result": None, "id": 1}) == ResponseFrame(id=1)
+    assert decode_response({"result": None, "id": 1}).ok
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_a_stream_host_answers_without_a_status() -> None:
     [{"code": 2, "msg": "Invalid request"}, {"error": {"code": 2, "msg": "Invalid request"}, "id": 3}, {"error": "no"}],
 )
 def test_a_stream_host_refuses_in_several_shapes(refusal: object) -> None:
-    assert not answer(refusal).ok
+    assert not decode_response(refusal).ok
 
 
 def test_the_repr_of_an_answer_hides_the_listen_keys_that_it_lists() -> None:
-    assert KEY not in repr(answer({"result": [KEY], "id": 1}))
+    assert KEY not in repr(decode_response({"result": [KEY], "id": 1}))
 
 
 MALFORMED = {
@@ -225,11 +225,11 @@ MALFORMED = {
     "not UTF-8": b'{"e":"x","E":"\xff"}',
     "UTF-16": '{"e":"x"}'.encode("utf-16"),
     "a byte order mark": b'\xef\xbb\xbf{"e":"x"}',
-    "cut off": text({"subscriptionId": 3, "event": FILL})[:-2].encode(),
-    "cut off by one": text({"subscriptionId": 3, "event": FILL})[:-1].encode(),
-    "something after": text({"subscriptionId": 3, "event": FILL}).encode() + b"}",
-    "another bracket at the end": text({"subscriptionId": 3, "event": FILL})[:-1].encode() + b"]",
-    "two objects": text(DEPOSIT).encode() * 2,
+    "cut off": encode({"subscriptionId": 3, "event": FILL})[:-2].encode(),
+    "cut off by one": encode({"subscriptionId": 3, "event": FILL})[:-1].encode(),
+    "something after": encode({"subscriptionId": 3, "event": FILL}).encode() + b"}",
+    "another bracket at the end": encode({"subscriptionId": 3, "event": FILL})[:-1].encode() + b"]",
+    "two objects": encode(DEPOSIT).encode() * 2,
     "a list": b"[1]",
     "a number": b"1",
     "null": b"null",
@@ -238,36 +238,36 @@ MALFORMED = {
     "an empty object": b"{}",
     "an event that is null": b'{"subscriptionId":1,"event":null}',
     "an event that is a list": b'{"stream":"x","data":[]}',
-    "a stream that is no string": text({"stream": 1, "data": DEPOSIT}).encode(),
-    "a subscription that is no integer": text({"subscriptionId": True, "event": DEPOSIT}).encode(),
+    "a stream that is no string": encode({"stream": 1, "data": DEPOSIT}).encode(),
+    "a subscription that is no integer": encode({"subscriptionId": True, "event": DEPOSIT}).encode(),
     "an answer whose id is a list": b'{"id":[],"status":200}',
     "an answer whose status is text": b'{"id":1,"status":"ok"}',
     "a lone surrogate": b'{"e":"x","y":"\\ud800"}',
     "NaN": b'{"e":"x","y":NaN}',
     "Infinity": b'{"e":"x","y":-Infinity}',
-    "NaN in text": text(DEPOSIT | {"d": "NaN"}).encode(),
-    "Infinity in text": text(DEPOSIT | {"d": "Infinity"}).encode(),
+    "NaN in text": encode(DEPOSIT | {"d": "NaN"}).encode(),
+    "Infinity in text": encode(DEPOSIT | {"d": "Infinity"}).encode(),
     "an exponent without end": b'{"e":"x","y":1e999999999999999999999}',
-    "money with an absurd exponent": text(DEPOSIT).replace('"1.50"', "1e5000").encode(),
+    "money with an absurd exponent": encode(DEPOSIT).replace('"1.50"', "1e5000").encode(),
     "an integer without end": b'{"e":"x","y":' + b"1" * 10_000 + b"}",
     "depth without end": b'{"e":"x","y":' + b"[" * 100_000,
     "a depth that is closed": b'{"e":"x","y":' + b"[" * 5000 + b"]" * 5000 + b"}",
-    "a missing field": text({**DEPOSIT, "a": None}).encode(),
-    "a time of the year 10000": text(DEPOSIT | {"E": 253_402_300_800_000}).encode(),
-    "a time before 1970": text(DEPOSIT | {"E": -2}).encode(),
-    "a time with a fraction": text(DEPOSIT | {"E": 1.0}).encode(),
-    "a time that is true": text(DEPOSIT | {"E": True}).encode(),
-    "an id of more than 64 bits": text(FILL | {"i": 2**63}).encode(),
-    "a flag that is a number": text(FILL | {"m": 1}).encode(),
-    "money that is true": text(DEPOSIT | {"d": True}).encode(),
-    "money that is empty": text(DEPOSIT | {"d": ""}).encode(),
+    "a missing field": encode({**DEPOSIT, "a": None}).encode(),
+    "a time of the year 10000": encode(DEPOSIT | {"E": 253_402_300_800_000}).encode(),
+    "a time before 1970": encode(DEPOSIT | {"E": -2}).encode(),
+    "a time with a fraction": encode(DEPOSIT | {"E": 1.0}).encode(),
+    "a time that is true": encode(DEPOSIT | {"E": True}).encode(),
+    "an id of more than 64 bits": encode(FILL | {"i": 2**63}).encode(),
+    "a flag that is a number": encode(FILL | {"m": 1}).encode(),
+    "money that is true": encode(DEPOSIT | {"d": True}).encode(),
+    "money that is empty": encode(DEPOSIT | {"d": ""}).encode(),
     "a list that is an object": b'{"e":"outboundAccountPosition","E":1,"u":2,"B":{}}',
-    "a name twice": text(FILL).replace('"q":"1.0"', '"q":"1.0","q":"9.0"').encode(),
-    "a name twice, spaced": text(DEPOSIT).replace('"a":"BTC"', '"a" :"BTC","a":"ETH"').encode(),
-    "a name twice, escaped": text(DEPOSIT).replace('"a":"BTC"', '"a":"BTC","\\u0061":"ETH"').encode(),
+    "a name twice": encode(FILL).replace('"q":"1.0"', '"q":"1.0","q":"9.0"').encode(),
+    "a name twice, spaced": encode(DEPOSIT).replace('"a":"BTC"', '"a" :"BTC","a":"ETH"').encode(),
+    "a name twice, escaped": encode(DEPOSIT).replace('"a":"BTC"', '"a":"BTC","\\u0061":"ETH"').encode(),
     "a name twice, in a row": b'{"e":"outboundAccountPosition","E":1,"u":2,"B":[{"a":"B","f":"1","l":"2","f":"3"}]}',
-    "a new name twice": text(FILL)[:-1].encode() + b',"new":1,"new":2}',
-    "a new name twice, further in": text(FILL)[:-1].encode() + b',"new":{"a":1,"a":2}}',
+    "a new name twice": encode(FILL)[:-1].encode() + b',"new":1,"new":2}',
+    "a new name twice, further in": encode(FILL)[:-1].encode() + b',"new":{"a":1,"a":2}}',
     "a name twice in the envelope": b'{"subscriptionId":1,"subscriptionId":2,"event":{"e":"x"}}',
 }
 
@@ -296,7 +296,7 @@ def test_usual_frames_take_the_fast_way(
 ) -> None:
     monkeypatch.setattr(decoder, "_thoroughly", lambda raw: pytest.fail("took the thorough way"))
 
-    assert event_frame(envelope.replace("{}", text(payload)))
+    assert decode_event(envelope.replace("{}", encode(payload)))
 
 
 def test_text_with_a_lone_surrogate_is_refused() -> None:
@@ -307,7 +307,7 @@ def test_text_with_a_lone_surrogate_is_refused() -> None:
 @pytest.mark.parametrize("missing", [name for name in FILL if name not in ("e", "N", "I", "M", "W")])
 def test_a_report_without_a_promised_field_is_refused_by_its_name(missing: str) -> None:
     with pytest.raises(MalformedFrameError, match=f"'{missing}' is missing"):
-        decode(text({name: value for name, value in FILL.items() if name != missing}))
+        decode(encode({name: value for name, value in FILL.items() if name != missing}))
 
 
 @pytest.mark.parametrize(
@@ -322,6 +322,6 @@ def test_a_report_without_a_promised_field_is_refused_by_its_name(missing: str) 
 )
 def test_the_error_never_repeats_the_frame(frame: object) -> None:
     with pytest.raises(MalformedFrameError) as caught:
-        decode(text(frame))
+        decode(encode(frame))
 
     assert KEY not in repr(caught.value)

@@ -23,11 +23,13 @@ orders = st.fixed_dictionaries({"s": texts, "i": integers, "c": texts})
 accounts = st.sampled_from([CROSS, isolated("BTCUSDT")])
 
 
-def event(name: str, optional: dict[str, Any] | None = None, **fields: Any) -> st.SearchStrategy[dict[str, Any]]:
+def event_payloads(
+    name: str, optional: dict[str, Any] | None = None, **fields: Any
+) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({"e": st.just(name), "E": times, **fields}, optional=optional or {})
 
 
-reports = event(
+reports = event_payloads(
     "executionReport",
     {
         "I": integers, "N": texts | st.none(), "W": times, "d": integers, "D": times, "j": integers, "J": integers,
@@ -40,15 +42,16 @@ reports = event(
 )  # fmt: skip
 known = st.one_of(
     reports,
-    event("outboundAccountPosition", u=times, B=st.lists(balances, max_size=3)),
-    event("balanceUpdate", a=texts, d=money, T=times),
-    event("externalLockUpdate", a=texts, d=money, T=times),
-    event("listStatus", **dict.fromkeys("sclLrC", texts), g=integers, T=times, O=st.lists(orders, max_size=3)),
-    event("eventStreamTerminated"),
-    event("serverShutdown"),
-    event("MARGIN_LEVEL_STATUS_CHANGE", l=money, s=texts) | event("marginLevelStatusChange", l=money, s=texts),
-    event("USER_LIABILITY_CHANGE", a=texts, t=texts, p=money, i=money),
-    event("userLiabilityChange", a=texts, t=texts, p=money, i=money),
+    event_payloads("outboundAccountPosition", u=times, B=st.lists(balances, max_size=3)),
+    event_payloads("balanceUpdate", a=texts, d=money, T=times),
+    event_payloads("externalLockUpdate", a=texts, d=money, T=times),
+    event_payloads("listStatus", **dict.fromkeys("sclLrC", texts), g=integers, T=times, O=st.lists(orders, max_size=3)),
+    event_payloads("eventStreamTerminated"),
+    event_payloads("serverShutdown"),
+    event_payloads("MARGIN_LEVEL_STATUS_CHANGE", l=money, s=texts)
+    | event_payloads("marginLevelStatusChange", l=money, s=texts),
+    event_payloads("USER_LIABILITY_CHANGE", a=texts, t=texts, p=money, i=money),
+    event_payloads("userLiabilityChange", a=texts, t=texts, p=money, i=money),
 )
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | texts | st.floats(allow_nan=False, allow_infinity=False),
@@ -61,7 +64,7 @@ payloads = st.builds(lambda payload, extra: {**extra, **payload}, known | unknow
 slow = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 
 
-def exact(text: str) -> Any:
+def parse_exact(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
@@ -134,7 +137,7 @@ def test_every_event_round_trips_digit_for_digit(payload: dict[str, Any], accoun
     assert isinstance(stored, Event)
     assert stored.identity == found.event.identity
     assert hash(stored) == hash(found.event)
-    wire = exact(text)
+    wire = parse_exact(text)
     assert {name: wire[name] for name in found.event.extra} == found.event.extra
 
 

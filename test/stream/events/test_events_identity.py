@@ -30,56 +30,56 @@ OTHERS: list[dict[str, Any]] = [
 ]
 
 
-def event_of(payload: dict[str, Any], account: Any = CROSS) -> Event:
+def decode_event(payload: dict[str, Any], account: Any = CROSS) -> Event:
     found = decode(json.dumps(payload), {None: account})
     assert isinstance(found, EventFrame)
     return found.event
 
 
-def identity(payload: dict[str, Any], account: Any = CROSS) -> Identity:
-    return event_of(payload, account).identity
+def compute_identity(payload: dict[str, Any], account: Any = CROSS) -> Identity:
+    return decode_event(payload, account).identity
 
 
 def test_an_execution_is_its_account_symbol_and_execution_id() -> None:
-    assert identity(FILL) == ("ExecutionReport", "cross", "BTCUSDT", 5)
-    assert identity(FILL | {"E": 10, "c": "other"}) == identity(FILL)
+    assert compute_identity(FILL) == ("ExecutionReport", "cross", "BTCUSDT", 5)
+    assert compute_identity(FILL | {"E": 10, "c": "other"}) == compute_identity(FILL)
 
 
 @pytest.mark.parametrize("doubtful", [None, 0, -1])
 def test_without_an_execution_id_it_is_the_step_of_the_order(doubtful: int | None) -> None:
     payload = FILL | {"I": doubtful}
 
-    assert identity(payload) == ("ExecutionReport", "cross", "BTCUSDT", 3, "TRADE", 4, 8)
-    assert identity({name: value for name, value in FILL.items() if name != "I"}) == identity(payload)
+    assert compute_identity(payload) == ("ExecutionReport", "cross", "BTCUSDT", 3, "TRADE", 4, 8)
+    assert compute_identity({name: value for name, value in FILL.items() if name != "I"}) == compute_identity(payload)
 
 
 @pytest.mark.parametrize("change", [{"s": "ETHUSDT"}, {"I": 6}, {"I": None}])
 def test_another_execution_has_another_identity(change: dict[str, Any]) -> None:
-    assert identity(FILL | change) != identity(FILL)
+    assert compute_identity(FILL | change) != compute_identity(FILL)
 
 
 @pytest.mark.parametrize("payload", [FILL, *OTHERS])
 def test_another_account_makes_another_identity(payload: dict[str, Any]) -> None:
-    assert identity(payload) == identity(payload)
-    assert identity(payload, isolated("BTCUSDT")) != identity(payload, CROSS)
+    assert compute_identity(payload) == compute_identity(payload)
+    assert compute_identity(payload, isolated("BTCUSDT")) != compute_identity(payload, CROSS)
 
 
 @pytest.mark.parametrize("payload", OTHERS)
 def test_all_content_counts_where_the_exchange_gives_no_id(payload: dict[str, Any]) -> None:
     changed = [payload | {"E": 6}, payload | {"new": 1}]
 
-    assert len({identity(payload), *map(identity, changed)}) == 3
+    assert len({compute_identity(payload), *map(compute_identity, changed)}) == 3
 
 
 def test_the_order_of_the_fields_does_not_count() -> None:
     for payload in OTHERS:
-        assert identity(dict(reversed(payload.items()))) == identity(payload)
+        assert compute_identity(dict(reversed(payload.items()))) == compute_identity(payload)
 
 
 def test_both_spellings_of_a_margin_event_are_one_event() -> None:
     level = OTHERS[6] | {"e": "MARGIN_LEVEL_STATUS_CHANGE"}
 
-    assert identity(level) == identity(OTHERS[6])
+    assert compute_identity(level) == compute_identity(OTHERS[6])
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4711"])
@@ -90,7 +90,7 @@ def test_another_process_finds_the_same_identities(seed: str) -> None:
         "stored = json.load(sys.stdin)\n"
         "print(json.dumps([Event.from_dict(one).identity for one in stored]))\n"
     )
-    events = [event_of(payload) for payload in [FILL, *OTHERS]]
+    events = [decode_event(payload) for payload in [FILL, *OTHERS]]
     run = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps([event.to_dict() for event in events]),

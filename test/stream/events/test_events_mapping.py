@@ -80,13 +80,13 @@ MONEY = {
 }  # fmt: skip
 
 
-def decoded(payload: dict[str, object]) -> Event:
+def decode_event(payload: dict[str, object]) -> Event:
     frame = decode(json.dumps(payload), {None: CROSS})
     assert isinstance(frame, EventFrame)
     return frame.event
 
 
-def expected(value: object, name: str) -> object:
+def expected_value(value: object, name: str) -> object:
     return Decimal(str(value)) if name in MONEY else value
 
 
@@ -94,14 +94,14 @@ def expected(value: object, name: str) -> object:
 def test_each_documented_field_has_a_full_name(
     name: str, kind: type[Event], fields: dict[str, tuple[object, str]]
 ) -> None:
-    event = decoded({"e": name} | {wire: value for wire, (value, _) in fields.items()})
+    event = decode_event({"e": name} | {wire: value for wire, (value, _) in fields.items()})
 
     assert type(event) is kind
     assert event.event_type == name
     for value, full in fields.values():
         read = getattr(event, full)
-        assert read == expected(value, full), full
-        assert type(read) is type(expected(value, full)), full
+        assert read == expected_value(value, full), full
+        assert type(read) is type(expected_value(value, full)), full
     assert not event.extra
 
 
@@ -110,13 +110,13 @@ def test_a_conditional_field_comes_alone_or_is_none(wire: str) -> None:
     value, full = CONDITIONAL[wire]
     usual = {"e": "executionReport"} | {name: value for name, (value, _) in EXECUTION.items()}
 
-    assert getattr(decoded(usual), full) is None
-    assert getattr(decoded(usual | {wire: value}), full) == expected(value, full)
-    assert not decoded(usual | {wire: value}).extra
+    assert getattr(decode_event(usual), full) is None
+    assert getattr(decode_event(usual | {wire: value}), full) == expected_value(value, full)
+    assert not decode_event(usual | {wire: value}).extra
 
 
 def test_an_account_position_lists_its_balances() -> None:
-    event = decoded({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "BTC", "f": "1.0", "l": "0.5"}]})
+    event = decode_event({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "BTC", "f": "1.0", "l": "0.5"}]})
 
     assert isinstance(event, OutboundAccountPosition)
     assert event.last_account_update_time == 2
@@ -126,7 +126,7 @@ def test_an_account_position_lists_its_balances() -> None:
 
 def test_a_list_status_lists_its_orders() -> None:
     payload: dict[str, object] = {"e": "listStatus"} | {wire: value for wire, (value, _) in LIST.items()}
-    event = decoded(payload | {"O": [{"s": "BTCUSDT", "i": 17, "c": "leg-1"}]})
+    event = decode_event(payload | {"O": [{"s": "BTCUSDT", "i": 17, "c": "leg-1"}]})
 
     assert isinstance(event, ListStatus)
     for value, full in LIST.values():
@@ -136,7 +136,7 @@ def test_a_list_status_lists_its_orders() -> None:
 
 
 def test_letters_that_differ_in_case_alone_are_kept_apart() -> None:
-    event = decoded({"e": "executionReport"} | {w: v for w, (v, _) in (EXECUTION | CONDITIONAL).items()})
+    event = decode_event({"e": "executionReport"} | {w: v for w, (v, _) in (EXECUTION | CONDITIONAL).items()})
 
     assert isinstance(event, ExecutionReport)
     assert (event.prevented_execution_quantity, event.prevented_execution_price) == (Decimal(13), Decimal(14))

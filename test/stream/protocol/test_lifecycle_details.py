@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fake_exchange import DROPPED, Behaviour, Ev, World
+from fake_exchange import DROPPED, FakeEvent, FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
@@ -20,148 +20,150 @@ RETIRED = Failure(FailureKind.RETIRED, "HTTP 410")
 LIMITED = Failure(FailureKind.RATE_LIMITED, "HTTP 429", 60.0)
 
 
-def rotating(*, twice_on_the_old: bool = True) -> World:
+def start_rotation(*, twice_on_the_old: bool = True) -> FakeExchange:
     """A stream whose successor is live and holds what comes; the old connection has yet to prove that it is complete.
 
     Its pings get lost, so that it does not prove anything.
     """
-    world = World([CROSS]).start().live().run(30)
-    perform = world.perform
-    world.perform = lambda action: None if isinstance(action, SendPing) else perform(action)
-    world.shut_down(world.open_conns()[0], grace=HOUR)
-    feed = world.life._coordinator.feeds[0]
-    world.until(lambda: feed.successor is not None and feed.successor.live_at is not None, 60)
+    exchange = FakeExchange([CROSS]).start().run_until_live().run(30)
+    perform = exchange.execute
+    exchange.execute = lambda action: None if isinstance(action, SendPing) else perform(action)
+    exchange.shut_down(exchange.open_connections()[0], grace=HOUR)
+    feed = exchange.lifecycle._coordinator.feeds[0]
+    exchange.run_until(lambda: feed.successor is not None and feed.successor.live_at is not None, 60)
     assert feed.successor.live_at is not None
-    return world
+    return exchange
 
 
-def heard(world: World, number: int, serial: int) -> None:
+def deliver_event(exchange: FakeExchange, number: int, serial: int) -> None:
     """An event comes by a connection."""
-    conn = world.conns[number]
-    event = Ev(serial, CROSS, "equal", world.now, CROSS)
-    world.life.on_event(number, next(iter(conn.subs)), event, world.now)
+    connection = exchange.connections[number]
+    event = FakeEvent(serial, CROSS, "equal", exchange.now, CROSS)
+    exchange.lifecycle.on_event(number, next(iter(connection.subscriptions)), event, exchange.now)
 
 
 class TestRotation:
     def test_the_gap_stands_before_what_the_successor_held(self):
-        world = World([CROSS]).start().live().run(30)
-        old = world.open_conns()[0]
-        world.shut_down(old, grace=HOUR)
-        world.until(lambda: len(world.open_conns()) == 2, 60)
-        world.freeze(old)
-        world.emit(CROSS)  # before the successor is subscribed: lost
-        feed = world.life._coordinator.feeds[0]
-        world.until(lambda: feed.successor.live_at is not None, 5)
-        world.emit(CROSS)
-        world.until(lambda: bool(feed.successor.held_events), 5)
-        world.run(60).verdict()
-        assert [type(item) for item in world.items] == [StreamGap, Ev]
+        exchange = FakeExchange([CROSS]).start().run_until_live().run(30)
+        old = exchange.open_connections()[0]
+        exchange.shut_down(old, grace=HOUR)
+        exchange.run_until(lambda: len(exchange.open_connections()) == 2, 60)
+        exchange.freeze_connection(old)
+        exchange.send_event(CROSS)  # before the successor is subscribed: lost
+        feed = exchange.lifecycle._coordinator.feeds[0]
+        exchange.run_until(lambda: feed.successor.live_at is not None, 5)
+        exchange.send_event(CROSS)
+        exchange.run_until(lambda: bool(feed.successor.held_events), 5)
+        exchange.run(60).assert_complete()
+        assert [type(item) for item in exchange.items] == [StreamGap, FakeEvent]
 
     def test_an_old_connection_that_was_good_beyond_the_successors_first_moment_leaves_no_gap(self):
-        world = rotating()
+        exchange = start_rotation()
         for _ in range(9):
-            world.emit(CROSS)
-            world.run(1)
-        world.drop(world.conns[1])
-        world.run(30).verdict()
-        assert world.life.health(world.now).reconnects == 1
-        assert world.all_gaps() == []
-        assert world.delivered == 9
+            exchange.send_event(CROSS)
+            exchange.run(1)
+        exchange.drop_connection(exchange.connections[1])
+        exchange.run(30).assert_complete()
+        assert exchange.lifecycle.health(exchange.now).reconnects == 1
+        assert exchange.list_gaps() == []
+        assert exchange.delivered == 9
 
     @pytest.mark.parametrize(("by_the_old", "by_the_new"), [(2, 2), (1, 2), (3, 3), (2, 1)])
     def test_of_equal_events_as_many_come_as_one_connection_brought(self, by_the_old, by_the_new):
-        world = rotating()
-        world.consume = False
+        exchange = start_rotation()
+        exchange.consume = False
         for number, times in ((1, by_the_old), (2, by_the_new)):
             for _ in range(times):
-                heard(world, number, 1)
-        world.run(7)
-        heard(world, 1, 2)  # a sign of life, so that the old connection was good for long enough
-        heard(world, 2, 2)
-        world.drop(world.conns[1])
-        world.run(1)
-        items = list(iter(world.life.next_item, None))
+                deliver_event(exchange, number, 1)
+        exchange.run(7)
+        deliver_event(exchange, 1, 2)  # a sign of life, so that the old connection was good for long enough
+        deliver_event(exchange, 2, 2)
+        exchange.drop_connection(exchange.connections[1])
+        exchange.run(1)
+        items = list(iter(exchange.lifecycle.next_item, None))
         assert len(items) == max(by_the_old, by_the_new) + 1
 
     def test_connections_are_replaced_before_23_hours_and_not_all_at_once(self):
         ages = []
         for seed in range(30):
-            world = World([CROSS], seed=seed).start().live()
-            world.until(lambda world=world: len(world.connects) == 2, 24 * HOUR)
-            ages.append(world.connects[1] - world.connects[0])
+            exchange = FakeExchange([CROSS], seed=seed).start().run_until_live()
+            exchange.run_until(lambda exchange=exchange: len(exchange.connect_times) == 2, 24 * HOUR)
+            ages.append(exchange.connect_times[1] - exchange.connect_times[0])
         assert 22 * HOUR <= min(ages) < 22.4 * HOUR
         assert 22.6 * HOUR < max(ages) <= 23 * HOUR
 
 
 class TestRenewal:
     def test_one_that_the_connection_refuses_is_repeated_soon(self):
-        world = World([CROSS], rules=StreamSettings(token_validity=HOUR)).start().live()
-        subscribe = world.subscribe
-        world.subscribe = lambda conn, number, token: world.reply(
-            conn, ResponseFrame(number, 500, None, -1000, "unknown"), "subscribe"
+        exchange = FakeExchange([CROSS], settings=StreamSettings(token_validity=HOUR)).start().run_until_live()
+        subscribe = exchange.subscribe
+        exchange.subscribe = lambda connection, number, token: exchange.send_response(
+            connection, ResponseFrame(number, 500, None, -1000, "unknown"), "subscribe"
         )
-        world.until(lambda: bool(world.told("renewal failed")), HOUR)
-        world.subscribe = subscribe
-        world.run(5)
-        assert world.life.health(world.now).renewals == 1
-        assert (len(world.requests), len(world.connects)) == (3, 1)
+        exchange.run_until(lambda: bool(exchange.find_changes("renewal failed")), HOUR)
+        exchange.subscribe = subscribe
+        exchange.run(5)
+        assert exchange.lifecycle.health(exchange.now).renewals == 1
+        assert (len(exchange.requests), len(exchange.connect_times)) == (3, 1)
 
 
 class TestSources:
     def test_a_way_in_that_was_retired_is_not_gone_back_to_when_the_next_is_retired_too(self):
-        world = World([CROSS], AUTO_SOURCES)
-        world.be.rest = lambda _: RETIRED
-        world.start().run(60)
-        assert world.failed == RETIRED
-        assert [request.source.name for _, request in world.requests] == ["token", "listen-key-v2"]
+        exchange = FakeExchange([CROSS], AUTO_SOURCES)
+        exchange.options.rest_failure = lambda _: RETIRED
+        exchange.start().run(60)
+        assert exchange.failure == RETIRED
+        assert [request.source.name for _, request in exchange.requests] == ["token", "listen-key-v2"]
 
     def test_no_other_account_asks_for_it_either(self):
-        world = World([CROSS, BTC, ETH], (LISTEN_TOKEN, LISTEN_KEY), rules=StreamSettings(rest_concurrency=1))
-        world.be.rest = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
-        world.start().live()
-        assert [request.source.name for _, request in world.requests].count("token") == 1
+        exchange = FakeExchange(
+            [CROSS, BTC, ETH], (LISTEN_TOKEN, LISTEN_KEY), settings=StreamSettings(rest_concurrency=1)
+        )
+        exchange.options.rest_failure = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
+        exchange.start().run_until_live()
+        assert [request.source.name for _, request in exchange.requests].count("token") == 1
 
 
 class TestEnd:
     def test_a_key_is_given_up_once_however_often_the_stream_is_closed(self):
-        world = World([CROSS], (LISTEN_KEY,)).start().live()
+        exchange = FakeExchange([CROSS], (LISTEN_KEY,)).start().run_until_live()
         for _ in range(2):
-            world.life.close(world.now, close_listen_keys=True)
-        assert sum(isinstance(action, RestRequest) for action in world.life.pop_actions()) == 1
+            exchange.lifecycle.close(exchange.now, close_listen_keys=True)
+        assert sum(isinstance(action, RestRequest) for action in exchange.lifecycle.pop_actions()) == 1
 
     def test_closing_after_a_failure_changes_nothing(self):
-        world = World([CROSS], (LISTEN_KEY,)).start().live()
-        world.life.fail(Failure(FailureKind.INTERNAL_ERROR, "a mistake"))
-        world.life.pop_actions()
-        world.life.close(world.now, close_listen_keys=True)
-        assert world.life.pop_actions() == []
-        assert world.life.state is State.FAILED
+        exchange = FakeExchange([CROSS], (LISTEN_KEY,)).start().run_until_live()
+        exchange.lifecycle.fail(Failure(FailureKind.INTERNAL_ERROR, "a mistake"))
+        exchange.lifecycle.pop_actions()
+        exchange.lifecycle.close(exchange.now, close_listen_keys=True)
+        assert exchange.lifecycle.pop_actions() == []
+        assert exchange.lifecycle.state is State.FAILED
 
 
 class TestConsumer:
     def test_the_gap_of_a_slow_one_begins_before_the_oldest_left_the_exchange(self):
         rules = StreamSettings(buffer_size=10, latency_allowance=3.0)
-        world = World([CROSS], rules=rules, consume=False).start().live().run(30)
-        world.be.delay = lambda: 2.0
+        exchange = FakeExchange([CROSS], settings=rules, consume=False).start().run_until_live().run(30)
+        exchange.options.delay = lambda: 2.0
         for _ in range(30):
-            world.emit(CROSS)
-        world.run(5).verdict()
-        (gap,) = world.all_gaps()
+            exchange.send_event(CROSS)
+        exchange.run(5).assert_complete()
+        (gap,) = exchange.list_gaps()
         assert gap.until - gap.since == 3000
 
 
 class TestHealth:
     def test_it_counts_frames_that_cannot_be_read_and_connections(self):
-        world = World([CROSS], extra=((CROSS, (RISK_LISTEN_KEY,)),)).start().live()
-        assert world.life.health(world.now).connections == 2
-        world.life.on_malformed_frame(1, world.now)
-        world.life.on_malformed_frame(1, world.now)
-        assert world.life.health(world.now).malformed_frames == 2
-        world.be.refuse_connections = DROPPED
-        for conn in world.open_conns():
-            world.drop(conn)
-        world.run(1)
-        assert world.life.health(world.now).connections == 0
+        exchange = FakeExchange([CROSS], extra=((CROSS, (RISK_LISTEN_KEY,)),)).start().run_until_live()
+        assert exchange.lifecycle.health(exchange.now).connections == 2
+        exchange.lifecycle.on_malformed_frame(1, exchange.now)
+        exchange.lifecycle.on_malformed_frame(1, exchange.now)
+        assert exchange.lifecycle.health(exchange.now).malformed_frames == 2
+        exchange.options.connect_failure = DROPPED
+        for connection in exchange.open_connections():
+            exchange.drop_connection(connection)
+        exchange.run(1)
+        assert exchange.lifecycle.health(exchange.now).connections == 0
 
 
 class TestSecrets:
@@ -176,37 +178,45 @@ class TestSecrets:
         assert "PLANTED" not in told
 
 
-class TestDoubt:
+class TestUncertainSubscriptions:
     def test_an_end_that_could_not_be_read_before_the_subscribe_was_answered(self):
         """The connection is lost before the exchange has listed what is active: all since then may be missing."""
-        behaviour = Behaviour(lose_answer=lambda method: method == "session.subscriptions")
-        world = World([BTC, CROSS], behaviour=behaviour).start()
-        world.until(lambda: any(len(conn.subs) == 2 for conn in world.open_conns()), 10)
-        conn = world.open_conns()[0]
-        conn.subs = {route: sub for route, sub in conn.subs.items() if sub[0] == BTC}
-        world.life.on_malformed_frame(conn.number, world.now)  # the notice of the end, illegible, before the answer
-        world.live()
-        world.emit(CROSS)
+        options = FakeExchangeOptions(lose_response=lambda method: method == "session.subscriptions")
+        exchange = FakeExchange([BTC, CROSS], options=options).start()
+        exchange.run_until(
+            lambda: any(len(connection.subscriptions) == 2 for connection in exchange.open_connections()), 10
+        )
+        connection = exchange.open_connections()[0]
+        connection.subscriptions = {route: sub for route, sub in connection.subscriptions.items() if sub[0] == BTC}
+        exchange.lifecycle.on_malformed_frame(
+            connection.number, exchange.now
+        )  # the notice of the end, illegible, before the answer
+        exchange.run_until_live()
+        exchange.send_event(CROSS)
         for _ in range(7):
-            world.run(1)
-            world.emit(BTC)
-        world.drop(conn)
-        world.live().run(60).verdict()
+            exchange.run(1)
+            exchange.send_event(BTC)
+        exchange.drop_connection(connection)
+        exchange.run_until_live().run(60).assert_complete()
 
     def test_an_end_that_could_not_be_read_while_the_subscription_was_renewed(self):
         """It may have been active, ended and begun anew before the answer: the time between is reported."""
-        world = (
-            World([CROSS], rules=StreamSettings(token_validity=600.0), behaviour=Behaviour(renewal="new"))
+        exchange = (
+            FakeExchange(
+                [CROSS], settings=StreamSettings(token_validity=600.0), options=FakeExchangeOptions(renewal="new")
+            )
             .start()
-            .live()
+            .run_until_live()
         )
-        conn = world.open_conns()[0]
-        world.until(lambda: any(text["method"].endswith("listenToken") for _, text in world.sent_texts[1:]), 600)
-        world.run(0.001)
-        conn.subs.clear()
-        world.life.on_malformed_frame(conn.number, world.now)
-        world.run(10)
-        assert [gap.reason for gap in world.all_gaps()] == ["malformed frame", "terminated"]
-        first, second = world.all_gaps()
+        connection = exchange.open_connections()[0]
+        exchange.run_until(
+            lambda: any(text["method"].endswith("listenToken") for _, text in exchange.sent_texts[1:]), 600
+        )
+        exchange.run(0.001)
+        connection.subscriptions.clear()
+        exchange.lifecycle.on_malformed_frame(connection.number, exchange.now)
+        exchange.run(10)
+        assert [gap.reason for gap in exchange.list_gaps()] == ["malformed frame", "terminated"]
+        first, second = exchange.list_gaps()
         assert second.since <= first.until
-        assert world.life.state is State.LIVE
+        assert exchange.lifecycle.state is State.LIVE

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fake_exchange import Ev, World
+from fake_exchange import FakeEvent, FakeExchange
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +41,7 @@ class TestBackoff:
         assert backoff.next_delay() == 1.0
 
 
-class TestPace:
+class TestRateLimiter:
     @given(rate=st.floats(0.5, 100), burst=st.integers(1, 10), steps=st.lists(st.floats(0, 3), max_size=100))
     def test_no_second_has_more_than_its_share(self, rate, burst, steps):
         pace, now, taken = RateLimiter(rate, burst), 0.0, []
@@ -101,7 +101,7 @@ class TestBuffer:
         buffer, put, taken, dropped = EventBuffer(limit, lambda at: round(at * 1000)), 0, [], 0
         for step in [*steps, *[False] * (limit + 2)]:
             if step:
-                buffer.put(float(put), Ev(put, CROSS, put, 0.0, CROSS))
+                buffer.put(float(put), FakeEvent(put, CROSS, put, 0.0, CROSS))
                 put += 1
             elif isinstance(item := buffer.pop(), StreamGap):
                 dropped += item.dropped
@@ -113,50 +113,52 @@ class TestBuffer:
         assert buffer.dropped == dropped
 
 
-class TestHandover:
+class TestDeduplicator:
     def test_what_is_held_is_bounded(self):
-        world = World([CROSS], rules=StreamSettings(max_held_events=50)).start().live()
-        old = world.open_conns()[0]
-        world.shut_down(old, grace=3600)
-        world.until(lambda: len(world.open_conns()) == 2 and bool(world.open_conns()[1].subs), 30)
-        old.down = world.now + 60
+        exchange = FakeExchange([CROSS], settings=StreamSettings(max_held_events=50)).start().run_until_live()
+        old = exchange.open_connections()[0]
+        exchange.shut_down(old, grace=3600)
+        exchange.run_until(
+            lambda: len(exchange.open_connections()) == 2 and bool(exchange.open_connections()[1].subscriptions), 30
+        )
+        old.downlink_busy_until = exchange.now + 60
         for _ in range(200):
-            world.emit(CROSS)
-        world.run(90)
-        world.verdict()
-        assert len(world.all_gaps()) == 1
+            exchange.send_event(CROSS)
+        exchange.run(90)
+        exchange.assert_complete()
+        assert len(exchange.list_gaps()) == 1
 
     def test_what_waits_for_an_answer_is_bounded(self):
-        world = World([CROSS], rules=StreamSettings(max_unrouted_events=10)).start()
-        world.until(lambda: any(conn.subs for conn in world.conns.values()), 10)
+        exchange = FakeExchange([CROSS], settings=StreamSettings(max_unrouted_events=10)).start()
+        exchange.run_until(lambda: any(connection.subscriptions for connection in exchange.connections.values()), 10)
         for number in range(100):
-            world.life.on_event(1, 0, Ev(10**6 + number, CROSS, number, world.now), world.now)
-        assert world.life._get_connection(1).unrouted_count == 10
-        world.live()
+            exchange.lifecycle.on_event(1, 0, FakeEvent(10**6 + number, CROSS, number, exchange.now), exchange.now)
+        assert exchange.lifecycle._get_connection(1).unrouted_count == 10
+        exchange.run_until_live()
 
     def test_an_event_of_an_unknown_subscription_is_a_gap(self):
-        world = World([CROSS, isolated("BTCUSDT")]).start().live()
-        world.life.on_event(1, 77, Ev(1, CROSS, 1, world.now), world.now)
-        world.run(5)
-        assert {gap.reason for gap in world.all_gaps()} == {"malformed frame"}
+        exchange = FakeExchange([CROSS, isolated("BTCUSDT")]).start().run_until_live()
+        exchange.lifecycle.on_event(1, 77, FakeEvent(1, CROSS, 1, exchange.now), exchange.now)
+        exchange.run(5)
+        assert {gap.reason for gap in exchange.list_gaps()} == {"malformed frame"}
 
     def test_an_event_without_a_route_belongs_to_the_only_subscription(self):
-        world = World([CROSS]).start().live()
-        world.life.on_event(1, None, Ev(1, CROSS, 1, world.now), world.now)
-        assert [item.account for item in iter(world.life.next_item, None)] == [CROSS]
+        exchange = FakeExchange([CROSS]).start().run_until_live()
+        exchange.lifecycle.on_event(1, None, FakeEvent(1, CROSS, 1, exchange.now), exchange.now)
+        assert [item.account for item in iter(exchange.lifecycle.next_item, None)] == [CROSS]
 
 
 class TestClock:
     def test_a_corrected_clock_does_not_move_the_other_end_of_a_gap(self):
-        world = World([CROSS]).start().live().run(60)
-        world.epoch += 3_600_000
-        world.drop(world.open_conns()[0])
-        world.run(30)
-        (gap,) = world.all_gaps()
+        exchange = FakeExchange([CROSS]).start().run_until_live().run(60)
+        exchange.epoch += 3_600_000
+        exchange.drop_connection(exchange.open_connections()[0])
+        exchange.run(30)
+        (gap,) = exchange.list_gaps()
         assert 0 < gap.until - gap.since < 60_000
 
 
-class TestRefusals:
+class TestErrorMapping:
     @pytest.mark.parametrize(
         ("error", "trouble"),
         [
@@ -230,15 +232,15 @@ class TestRefusals:
 class TestCredentials:
     @pytest.mark.parametrize("expires", [0, -(10**400), 10**400, 10**17, 1])
     def test_an_expiry_that_cannot_be_is_not_believed(self, expires):
-        world = World([CROSS])
-        world.life.start(world.now)
-        (request,) = [action for action in world.life.pop_actions() if isinstance(action, RestRequest)]
-        world.life.on_credential(request.id, "a token", expires, world.now)
-        credential = world.life._coordinator.feeds[0].credential
-        assert credential.expires_at == world.now + world.rules.token_validity
+        exchange = FakeExchange([CROSS])
+        exchange.lifecycle.start(exchange.now)
+        (request,) = [action for action in exchange.lifecycle.pop_actions() if isinstance(action, RestRequest)]
+        exchange.lifecycle.on_credential(request.id, "a token", expires, exchange.now)
+        credential = exchange.lifecycle._coordinator.feeds[0].credential
+        assert credential.expires_at == exchange.now + exchange.settings.token_validity
 
 
-class TestRules:
+class TestSettings:
     def test_faster_rules_shorten_times_and_raise_rates(self):
         rules = StreamSettings().scaled(10)
         assert (rules.idle_timeout, rules.rest_rate, rules.renewal_fraction) == (4.5, 250.0, 0.5)
@@ -251,9 +253,9 @@ class TestRules:
 
     def test_a_token_lives_as_long_on_a_faster_exchange_by_its_own_time(self):
         rules = StreamSettings().scaled(1440)
-        world = World([CROSS], rules=rules)
-        world.life.start(world.now)
-        (request,) = [action for action in world.life.pop_actions() if isinstance(action, RestRequest)]
+        exchange = FakeExchange([CROSS], settings=rules)
+        exchange.lifecycle.start(exchange.now)
+        (request,) = [action for action in exchange.lifecycle.pop_actions() if isinstance(action, RestRequest)]
         assert request.call.arguments["validity"] == 86_400_000
         assert rules.token_validity == 60
 

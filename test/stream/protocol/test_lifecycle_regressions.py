@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fake_exchange import Behaviour, World
+from fake_exchange import FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
@@ -14,60 +14,66 @@ DAY = 86400.0
 
 
 def test_after_a_refused_country_nothing_more_is_planned():
-    world = World([CROSS]).start().live()
-    world.be.refuse_connections = Failure(FailureKind.COUNTRY_BLOCKED, "HTTP 451")
-    world.until(lambda: world.life.state is State.FAILED, DAY)
-    assert world.life.state is State.FAILED
-    assert world.life.next_timer_at() is None
+    exchange = FakeExchange([CROSS]).start().run_until_live()
+    exchange.options.connect_failure = Failure(FailureKind.COUNTRY_BLOCKED, "HTTP 451")
+    exchange.run_until(lambda: exchange.lifecycle.state is State.FAILED, DAY)
+    assert exchange.lifecycle.state is State.FAILED
+    assert exchange.lifecycle.next_timer_at() is None
 
 
 def test_connections_on_which_nothing_can_be_subscribed_are_closed():
-    world = World([BTC, ETH])
+    exchange = FakeExchange([BTC, ETH])
     busy = ResponseFrame(None, 400, None, -1000, "busy")
 
-    def refuse(conn, number, token):
-        world.reply(conn, ResponseFrame(number, busy.status, None, busy.error_code, busy.error_message), "subscribe")
+    def refuse(connection, number, token):
+        exchange.send_response(
+            connection, ResponseFrame(number, busy.status, None, busy.error_code, busy.error_message), "subscribe"
+        )
 
-    world.subscribe = refuse
-    world.start().run(600)
-    assert len(world.connects) > 3
-    assert len(world.open_conns()) <= 2
+    exchange.subscribe = refuse
+    exchange.start().run(600)
+    assert len(exchange.connect_times) > 3
+    assert len(exchange.open_connections()) <= 2
 
 
 def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
-    world = World([BTC, ETH])
-    world.be.lose_answer = lambda method: method == "subscribe" and not world.told("not subscribed")
-    world.start().until(lambda: len(world.told("not subscribed")) == 2, 30)
-    world.be.delay = lambda: 1.0
-    feeds = world.life._coordinator.feeds
-    world.until(lambda: any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds), 30)
+    exchange = FakeExchange([BTC, ETH])
+    exchange.options.lose_response = lambda method: (
+        method == "subscribe" and not exchange.find_changes("not subscribed")
+    )
+    exchange.start().run_until(lambda: len(exchange.find_changes("not subscribed")) == 2, 30)
+    exchange.options.delay = lambda: 1.0
+    feeds = exchange.lifecycle._coordinator.feeds
+    exchange.run_until(
+        lambda: any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds), 30
+    )
     assert any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds)
-    late = [text["id"] for _, text in world.sent_texts if "subscribe.listenToken" in text["method"]][:2]
+    late = [text["id"] for _, text in exchange.sent_texts if "subscribe.listenToken" in text["method"]][:2]
     for route, number in enumerate(late):
-        world.life.on_response(1, ResponseFrame(number, 200, {"subscriptionId": route}), world.now)
-    world.run(60)
-    assert world.life.state is State.LIVE
+        exchange.lifecycle.on_response(1, ResponseFrame(number, 200, {"subscriptionId": route}), exchange.now)
+    exchange.run(60)
+    assert exchange.lifecycle.state is State.LIVE
     for account in (BTC, ETH):
-        world.emit(account)
-    world.run(5)
-    assert [item.account for item in world.items] == [BTC, ETH]
+        exchange.send_event(account)
+    exchange.run(5)
+    assert [item.account for item in exchange.items] == [BTC, ETH]
 
 
 @pytest.mark.parametrize("seed", range(4))  # the order of the two renewals matters
 def test_an_answer_that_was_lost_long_ago_makes_nobody_doubtful(seed):
     lost = []
-    world = World([BTC, ETH], behaviour=Behaviour(renewal="new"), seed=seed)
-    world.be.lose_answer = lambda method: method == "subscribe" and not lost and not lost.append(method)
-    world.start().live()
-    reply = world.reply
+    exchange = FakeExchange([BTC, ETH], options=FakeExchangeOptions(renewal="new"), seed=seed)
+    exchange.options.lose_response = lambda method: method == "subscribe" and not lost and not lost.append(method)
+    exchange.start().run_until_live()
+    reply = exchange.send_response
 
-    def after_an_event(conn, answer, method):
+    def after_an_event(connection, response, method):
         if method == "subscribe":
-            world.emit(BTC)
-            world.emit(ETH)
-        reply(conn, answer, method)
+            exchange.send_event(BTC)
+            exchange.send_event(ETH)
+        reply(connection, response, method)
 
-    world.reply = after_an_event
-    world.run(DAY + 3600)
-    assert len(world.connects) == 2
-    assert world.all_gaps() == []
+    exchange.send_response = after_an_event
+    exchange.run(DAY + 3600)
+    assert len(exchange.connect_times) == 2
+    assert exchange.list_gaps() == []
