@@ -17,7 +17,7 @@ _BTCUSDT = {
 
 class CcxtAdapter(ClientAdapter):
     package = "ccxt"
-    path = "/sapi/v1/userListenToken"
+    rest_path = "/sapi/v1/userListenToken"
     imports = {
         "bare": "import ccxt",
         "client": "import ccxt\nccxt.binance({'apiKey': 'key', 'secret': 'secret'})",
@@ -25,14 +25,14 @@ class CcxtAdapter(ClientAdapter):
         "    await ccxt.pro.binance({'apiKey': 'key', 'secret': 'secret'}).close()\nasyncio.run(main())",
     }
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         import ccxt
 
         exchange = ccxt.binance({"apiKey": KEY, "secret": SECRET, "enableRateLimit": False})
         exchange.urls["api"]["sapi"] = f"{url}/sapi/v1"
         return exchange.sapiPostUserListenToken
 
-    def decoder(self) -> Callable[[bytes], object]:
+    def make_decoder(self) -> Callable[[bytes], object]:
         import ccxt.pro
 
         exchange = ccxt.pro.binance()
@@ -50,7 +50,7 @@ class CcxtAdapter(ClientAdapter):
             except ccxt.NetworkError as error:  # its way to say so; the next call connects again
                 handler.on_notice(f"raises {type(error).__name__}")
 
-    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
+    async def open_idle_streams(self, config: dict[str, Any], symbols: list[str]) -> object:
         exchanges = [_make_exchange(config) for _ in symbols]  # each follows a single margin account
         for exchange, symbol in zip(exchanges, symbols, strict=True):
             exchange.set_markets([_BTCUSDT | {"id": symbol, "symbol": symbol}])

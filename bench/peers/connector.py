@@ -12,17 +12,17 @@ from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 class ConnectorAdapter(ClientAdapter):
     package = "binance-connector"
-    path = "/sapi/v1/userDataStream"
+    rest_path = "/sapi/v1/userDataStream"
     imports = {
         "bare": "import binance.spot",
         "client": "from binance.spot import Spot\nSpot('key', 'secret')",
         "stream": "from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient",
     }
 
-    def cannot(self) -> dict[str, str]:
+    def unsupported(self) -> dict[str, str]:
         return {"decode": "hands over the text of the frame"}
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         from binance.spot import Spot
 
         return Spot(KEY, SECRET, base_url=url).new_margin_listen_key
@@ -44,7 +44,7 @@ class ConnectorAdapter(ClientAdapter):
             await asyncio.sleep(config["validity"] / 2)
             await asyncio.to_thread(rest.renew_margin_listen_key, key)
 
-    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
+    async def open_idle_streams(self, config: dict[str, Any], symbols: list[str]) -> object:
         from binance.spot import Spot
         from binance.websocket.spot.websocket_stream import SpotWebsocketStreamClient
 

@@ -12,7 +12,7 @@ from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 class ExchangeSdkAdapter(ClientAdapter):
     package = "binance-sdk-margin-trading"
-    path = "/sapi/v2/margin/listen-key"
+    rest_path = "/sapi/v2/margin/listen-key"
     imports = {
         "bare": "import binance_sdk_margin_trading",
         "client": "from binance_sdk_margin_trading.margin_trading import ConfigurationRestAPI, MarginTrading\n"
@@ -21,14 +21,14 @@ class ExchangeSdkAdapter(ClientAdapter):
         "MarginTrading(config_ws_streams=ConfigurationWebSocketStreams()).websocket_streams",
     }
 
-    def cannot(self) -> dict[str, str]:
+    def unsupported(self) -> dict[str, str]:
         return {"idle": "fetches listen keys of the cross account alone"}
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         api = self._make_sdk(url, url, KEY).rest_api
         return lambda: api.start_user_data_stream_v2().data()
 
-    def decoder(self) -> Callable[[bytes], object]:
+    def make_decoder(self) -> Callable[[bytes], object]:
         from binance_common.utils import parse_user_event
         from binance_sdk_margin_trading.websocket_streams.models import TradeDataStreamEventsResponse
 

@@ -10,7 +10,7 @@ from protocol import KEY, SECRET, ClientAdapter, Handler, run_adapter
 
 class PythonBinanceAdapter(ClientAdapter):
     package = "python-binance"
-    path = "/sapi/v1/userListenToken"
+    rest_path = "/sapi/v1/userListenToken"
     imports = {
         "bare": "import binance",
         "client": "from binance import Client\nClient('key', 'secret', ping=False)",
@@ -19,10 +19,10 @@ class PythonBinanceAdapter(ClientAdapter):
         "asyncio.run(main())",
     }
 
-    def cannot(self) -> dict[str, str]:
+    def unsupported(self) -> dict[str, str]:
         return {"decode": "hands over the dict that the JSON parser made"}
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         from binance import Client
 
         client = Client(KEY, SECRET, ping=False)
@@ -34,7 +34,7 @@ class PythonBinanceAdapter(ClientAdapter):
             while True:
                 handler.on_raw_event(await socket.recv())
 
-    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
+    async def open_idle_streams(self, config: dict[str, Any], symbols: list[str]) -> object:
         sockets = _make_socket_manager(config)
         return [await sockets.isolated_margin_socket(symbol).__aenter__() for symbol in symbols]
 

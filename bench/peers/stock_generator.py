@@ -11,17 +11,17 @@ _NO_STREAM = "generated REST code has no stream"
 
 class StockGeneratorAdapter(ClientAdapter):
     package = "openapi-generator-cli"
-    path = "/sapi/v1/userListenToken"
+    rest_path = "/sapi/v1/userListenToken"
     imports = {
         "bare": "import stock_margin_stream",
         "client": "from stock_margin_stream import ApiClient, Configuration, ListenTokenApi\n"
         "ListenTokenApi(ApiClient(Configuration(api_key={'ApiKeyAuth': 'key'})))",
     }
 
-    def cannot(self) -> dict[str, str]:
+    def unsupported(self) -> dict[str, str]:
         return dict.fromkeys(("stream", "decode", "follow", "idle"), _NO_STREAM)
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         from stock_margin_stream import ApiClient, Configuration, ListenTokenApi
 
         configuration = Configuration(host=url, api_key={"ApiKeyAuth": KEY})

@@ -12,7 +12,7 @@ from protocol import KEY, ClientAdapter, Handler, run_adapter
 
 class ThisPackageAdapter(ClientAdapter):
     package = "binance-margin-stream"
-    path = "/sapi/v1/userListenToken"
+    rest_path = "/sapi/v1/userListenToken"
     imports = {
         "bare": "import binance_margin_stream",
         "client": "from binance_margin_stream import ApiClient, ApiKeyAuth, ListenTokenApi\n"
@@ -21,13 +21,13 @@ class ThisPackageAdapter(ClientAdapter):
         "AsyncMarginStream(ApiKeyAuth('key'))",
     }
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         from binance_margin_stream import ApiClient, ApiKeyAuth, Endpoints, ListenTokenApi
 
         endpoints = Endpoints(url, "ws://127.0.0.1:1", "ws://127.0.0.1:1", "ws://127.0.0.1:1")
         return ListenTokenApi(ApiClient(auth=ApiKeyAuth(KEY), endpoints=endpoints)).sapi_v1_user_listen_token_post
 
-    def decoder(self) -> Callable[[bytes], object]:
+    def make_decoder(self) -> Callable[[bytes], object]:
         from binance_margin_stream.stream.accounts import CROSS
         from binance_margin_stream.stream.events.decoder import decode
 
@@ -47,7 +47,7 @@ class ThisPackageAdapter(ClientAdapter):
                 elif isinstance(item, StreamGap):
                     handler.on_notice(f"gap: {item.reason}")
 
-    async def hold(self, config: dict[str, Any], symbols: list[str]) -> object:
+    async def open_idle_streams(self, config: dict[str, Any], symbols: list[str]) -> object:
         from binance_margin_stream import ApiKeyAuth, AsyncMarginStream, isolated
 
         accounts = [isolated(symbol) for symbol in symbols]

@@ -10,7 +10,7 @@ from protocol import KEY, SECRET, ClientAdapter, run_adapter
 
 class UnicornAdapter(ClientAdapter):
     package = "unicorn-binance-websocket-api"
-    path = "/sapi/v1/userDataStream"
+    rest_path = "/sapi/v1/userDataStream"
     imports = {
         "bare": "import unicorn_binance_websocket_api",
         "client": "from unicorn_binance_rest_api import BinanceRestApiManager\n"
@@ -19,7 +19,7 @@ class UnicornAdapter(ClientAdapter):
         "BinanceWebSocketApiManager(exchange='binance.com-margin', warn_on_update=False).stop_manager()",
     }
 
-    def cannot(self) -> dict[str, str]:
+    def unsupported(self) -> dict[str, str]:
         no_stream = (
             "its margin stream subscribes with `userDataStream.subscribe.signature`, which is no way in to "
             "a margin account: it fetches no listen token"
@@ -31,7 +31,7 @@ class UnicornAdapter(ClientAdapter):
             "idle": no_stream,
         }
 
-    def call(self, url: str) -> Callable[[], object]:
+    def make_call(self, url: str) -> Callable[[], object]:
         from unicorn_binance_rest_api import BinanceRestApiManager
 
         class Manager(BinanceRestApiManager):

@@ -101,7 +101,7 @@ class Recorder:
 class TestConnection:
     @asynccontextmanager
     async def open_connection(self, peer):
-        async with peer.running() as port:
+        async with peer.run() as port:
             recorder = Recorder()
             connection = WebSocketConnection(1, f"ws://127.0.0.1:{port}", recorder, open_timeout=5.0)
             task = connection.open()
@@ -283,7 +283,7 @@ class TestRenewal:
                 QUICK_SETTINGS, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0
             )  # after 1.5 s
             with Sandbox() as exchange:
-                async with make_async_stream(exchange, options=rules, on_change=changes.append) as stream:
+                async with make_async_stream(exchange, settings=rules, on_change=changes.append) as stream:
                     exchange.inject_fault(faults.RefuseSubscribe())
                     await wait_until(lambda: any(change.name == "renewal failed" for change in changes))
                     await wait_until(lambda: stream.health.renewals == 1, within=1.0)
@@ -311,7 +311,7 @@ class TestConsumer:
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(
-                    exchange, options=replace(QUICK_SETTINGS, buffer_size=2, latency_allowance=3.0)
+                    exchange, settings=replace(QUICK_SETTINGS, buffer_size=2, latency_allowance=3.0)
                 ) as stream:
                     before = now_ms()
                     await asyncio.to_thread(lambda: [Traffic(exchange).send_event() for _ in range(4)])

@@ -128,7 +128,7 @@ class TestConnecting:
         with Sandbox() as exchange:
             where = address.format(port=exchange.url.rpartition(":")[2], unused=unused)
             endpoints = replace(exchange.endpoints, websocket_api=where)
-            stream = make_async_stream(exchange, endpoints=endpoints, options=patient, on_change=changes.append)
+            stream = make_async_stream(exchange, endpoints=endpoints, settings=patient, on_change=changes.append)
             entering = asyncio.create_task(stream.__aenter__())
             await wait_until(lambda: sum(cause in change.detail for change in changes) >= 2, within=5)
             await stream.close()
@@ -141,7 +141,7 @@ class TestConnecting:
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.SlowHandshake(5.0))
                 rules = replace(QUICK_SETTINGS, open_timeout=0.4)
-                async with make_async_stream(exchange, options=rules, on_change=changes.append) as stream:
+                async with make_async_stream(exchange, settings=rules, on_change=changes.append) as stream:
                     assert stream.health.failures == 1
             assert "took too long" in next(change.detail for change in changes if change.name == "connection lost")
 
@@ -150,7 +150,9 @@ class TestConnecting:
     def test_a_handshake_that_is_told_to_wait_silences_everything_for_that_long(self):
         async def main():
             with Sandbox() as exchange:
-                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, backoff_initial=0.02)) as stream:
+                async with make_async_stream(
+                    exchange, settings=replace(QUICK_SETTINGS, backoff_initial=0.02)
+                ) as stream:
                     exchange.inject_fault(faults.RefuseHandshake(429, (("Retry-After", "1"),)), times=None)
                     await run_in_thread(exchange.inject_fault, faults.DropConnections("reset"))
                     await wait_until(lambda: exchange.metrics.handshakes_refused == 1)
@@ -170,7 +172,7 @@ class TestConnecting:
             )
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.RefuseHandshake(), times=None)
-                stream = make_async_stream(exchange, options=rules)
+                stream = make_async_stream(exchange, settings=rules)
                 entering = asyncio.create_task(stream.__aenter__())
                 await wait_until(lambda: exchange.metrics.handshakes_refused == 5)
                 await asyncio.sleep(0.5)
@@ -185,7 +187,7 @@ class TestConnecting:
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.RefuseHandshake(), times=None)
                 stream = make_async_stream(
-                    exchange, options=replace(QUICK_SETTINGS, backoff_initial=0.1, backoff_max=0.5)
+                    exchange, settings=replace(QUICK_SETTINGS, backoff_initial=0.1, backoff_max=0.5)
                 )
                 entering = asyncio.create_task(stream.__aenter__())
                 await asyncio.sleep(1.5)
@@ -202,7 +204,7 @@ class TestConnecting:
                 QUICK_SETTINGS, rest_rate=5000.0, rest_concurrency=16, message_rate_factor=1000.0, request_timeout=20.0
             )
             with Sandbox() as exchange:
-                async with make_async_stream(exchange, *accounts, options=rules) as stream:
+                async with make_async_stream(exchange, *accounts, settings=rules) as stream:
                     assert stream.health.connections == 2
                     assert stream.health.failures == 0
                     for account in (accounts[0], accounts[-1]):
@@ -218,7 +220,7 @@ class TestGap:
         async def main():
             rules = replace(QUICK_SETTINGS, idle_timeout=1.5, latency_allowance=0.2)
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
-                async with make_async_stream(exchange, options=rules) as stream:
+                async with make_async_stream(exchange, settings=rules) as stream:
                     await asyncio.sleep(2.0)  # so that the connection's opening is long past
                     before = now_ms()
                     await run_in_thread(exchange.inject_fault, fault)
@@ -238,7 +240,7 @@ class TestGap:
                 proxy = FaultyProxy(exchange)
                 async with proxy.run() as port:
                     async with make_async_stream(
-                        exchange, endpoints=proxy.endpoints(exchange, port), options=rules
+                        exchange, endpoints=proxy.endpoints(exchange, port), settings=rules
                     ) as stream:
                         traffic = Traffic(exchange)
                         checker = TrafficChecker(traffic)
@@ -264,7 +266,7 @@ class TestGap:
                 proxy = FaultyProxy(exchange, dropped=b"eventStreamTerminated")
                 async with proxy.run() as port:
                     async with make_async_stream(
-                        exchange, endpoints=proxy.endpoints(exchange, port), options=rules
+                        exchange, endpoints=proxy.endpoints(exchange, port), settings=rules
                     ) as stream:
                         exchange.inject_fault(faults.server_error(), path=TOKENS, times=None)
                         await wait_until(lambda: stream.state is State.RECOVERING, within=5)
@@ -316,7 +318,7 @@ class TestNotifications:
         async def main():
             with Sandbox() as exchange:
                 rules = replace(QUICK_SETTINGS, token_validity=2.0)
-                async with make_async_stream(exchange, BTC, options=rules) as stream:
+                async with make_async_stream(exchange, BTC, settings=rules) as stream:
                     exchange.inject_fault(faults.server_error(), path=TOKENS, times=2)
                     await wait_until(lambda: stream.health.renewals >= 1)
 
@@ -349,7 +351,7 @@ class TestNotifications:
         async def main():
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
                 async with make_async_stream(
-                    exchange, CROSS, BTC, options=replace(QUICK_SETTINGS, buffer_size=3)
+                    exchange, CROSS, BTC, settings=replace(QUICK_SETTINGS, buffer_size=3)
                 ) as stream:
                     await run_in_thread(lambda: [Traffic(exchange).send_event() for _ in range(5)])
                     await wait_until(lambda: stream.health.dropped == 2 and stream.health.ping_age is not None)
@@ -404,7 +406,7 @@ class TestConsumer:
     def test_a_slow_one_gets_the_newest_and_the_oldest_lie_in_the_gap(self):
         async def main():
             with Sandbox() as exchange:
-                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, buffer_size=10)) as stream:
+                async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, buffer_size=10)) as stream:
                     traffic = Traffic(exchange)
                     checker = TrafficChecker(traffic)
                     await run_in_thread(lambda: [traffic.send_event() for _ in range(30)])
@@ -432,7 +434,7 @@ class TestConsumer:
 class TestFatal:
     async def find_fatal_cause(self, action, **rules):
         with Sandbox() as exchange:
-            async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, **rules)) as stream:
+            async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, **rules)) as stream:
                 await run_in_thread(action, exchange)
                 with pytest.raises(StreamError, match="cannot go on") as raised:
                     async with asyncio.timeout(3):

@@ -310,7 +310,7 @@ class TestThreads:
             run_within(5, stream.__enter__)
 
     def test_and_while_it_backs_off(self, exchange):
-        with make_stream(exchange, options=replace(QUICK_SETTINGS, backoff_initial=30.0)) as stream:
+        with make_stream(exchange, settings=replace(QUICK_SETTINGS, backoff_initial=30.0)) as stream:
             exchange.inject_fault(faults.RefuseHandshake(), times=None)
             exchange.inject_fault(faults.DropConnections())
             deadline = time.monotonic() + 5
@@ -341,7 +341,7 @@ class TestThreads:
         assert "the callback for changes failed" in caplog.text
 
     def test_fatal_trouble_raises_out_of_the_iteration(self, exchange):
-        with make_stream(exchange, options=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
+        with make_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
             exchange.revoke_api_key()
             with pytest.raises(StreamError, match="cannot go on"):
                 run_within(5, lambda: list(stream))
@@ -484,7 +484,7 @@ class TestMistakes:
         def mistake(*_, **__):
             raise KeyError("PLANTED")
 
-        with make_stream(exchange, options=replace(QUICK_SETTINGS, token_validity=1)) as stream:
+        with make_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=1)) as stream:
             monkeypatch.setattr(Lifecycle, place, mistake)
             exchange.inject_fault(
                 faults.MalformedFrame() if place == "on_malformed_frame" else faults.DropConnections()

@@ -40,7 +40,7 @@ def follow(stream: MarginStream, exchange: Sandbox, accounts: tuple[Account, ...
 @pytest.mark.parametrize(("renewal", "rotations"), [("same_id", 2), ("refused", 1)])
 def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int) -> None:
     with Sandbox(rules=replace(EXCHANGE, resubscribe_response=renewal), speed=SPEED) as exchange:
-        with make_stream(exchange, CROSS, BTC, options=STREAM.scaled(SPEED)) as stream:
+        with make_stream(exchange, CROSS, BTC, settings=STREAM.scaled(SPEED)) as stream:
 
             def enough() -> bool:
                 return (
@@ -54,7 +54,7 @@ def test_renewals_and_rotations_pass_without_a_gap(renewal: str, rotations: int)
 def test_a_listen_key_is_kept_alive() -> None:
     with Sandbox(speed=SPEED) as exchange:
         exchange.retire_endpoint(TOKEN)
-        with make_stream(exchange, CROSS, options=StreamSettings().scaled(SPEED)) as stream:
+        with make_stream(exchange, CROSS, settings=StreamSettings().scaled(SPEED)) as stream:
             began = exchange.now
             # A key that nobody extends is over after an hour.
             follow(stream, exchange, (CROSS,), lambda: exchange.now > began + 3 * HOUR_MS // 2)

@@ -50,7 +50,7 @@ class TestSubscribing:
 
     def test_more_accounts_than_a_connection_takes_open_a_second_one(self):
         rules = replace(QUICK_SETTINGS, accounts_per_connection=2)
-        checker, health = run_stream(ExchangeRules(), (CROSS, BTC, ETH), wait_briefly, options=rules)
+        checker, health = run_stream(ExchangeRules(), (CROSS, BTC, ETH), wait_briefly, settings=rules)
         assert checker.gaps == []
         assert health.connections == 2
 
@@ -118,7 +118,7 @@ class TestRenewal:
         async def one(reading):
             with Sandbox(rules=reading) as exchange:
                 checker, health = await run_under_traffic(
-                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), interval=0.02, options=rules
+                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, settings=rules
                 )
             assert checker.gaps == [], reading
             assert health.renewals > 3 or health.rotations > 1, (reading, health)
@@ -134,7 +134,7 @@ class TestRenewal:
             await asyncio.sleep(2.5)
 
         rules = replace(QUICK_SETTINGS, token_validity=3.0)
-        checker, health = run_stream(ExchangeRules(), (CROSS,), during, options=rules, every=0.02)
+        checker, health = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
         assert checker.gaps == []
         assert health.failures >= 4
         assert health.renewals >= 1
@@ -146,7 +146,7 @@ class TestRenewal:
             exchange.clear_faults()
 
         rules = replace(QUICK_SETTINGS, token_validity=1.0)
-        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, options=rules, every=0.02)
+        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
         assert [gap.reason for gap in checker.gaps][:1] == ["terminated"]
 
 
@@ -157,7 +157,7 @@ class TestRotation:
         async def during(exchange, stream):
             await asyncio.sleep(4.0)
 
-        checker, health = run_stream(ExchangeRules(), (CROSS, BTC), during, options=rules, every=0.0005)
+        checker, health = run_stream(ExchangeRules(), (CROSS, BTC), during, settings=rules, every=0.0005)
         assert checker.gaps == []
         assert health.rotations >= 3
         assert checker.delivered > 1000
@@ -189,7 +189,7 @@ class TestRecovery:
     def test_a_frozen_peer_is_found(self):
         rules = replace(QUICK_SETTINGS, idle_timeout=1.0)
         exchange_rules = ExchangeRules(ping_interval_ms=300)
-        checker, _ = run_stream(exchange_rules, (CROSS,), inject_fault(faults.FreezeConnections(), 2.0), options=rules)
+        checker, _ = run_stream(exchange_rules, (CROSS,), inject_fault(faults.FreezeConnections(), 2.0), settings=rules)
         assert [gap.reason for gap in checker.gaps] == ["frozen"]
 
     @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ class TestRecovery:
             await asyncio.sleep(0.5)
 
         rules = replace(QUICK_SETTINGS, open_timeout=1.0)
-        checker, health = run_stream(ExchangeRules(), (CROSS,), during, options=rules)
+        checker, health = run_stream(ExchangeRules(), (CROSS,), during, settings=rules)
         assert len(checker.gaps) == 1
         assert health.failures >= 2
 
@@ -220,7 +220,7 @@ class TestRecovery:
             await asyncio.sleep(0.5)
 
         rules = replace(QUICK_SETTINGS, idle_timeout=1.5)
-        checker, _ = run_stream(ExchangeRules(ping_interval_ms=300), (CROSS,), during, options=rules)
+        checker, _ = run_stream(ExchangeRules(ping_interval_ms=300), (CROSS,), during, settings=rules)
         assert len(checker.gaps) == 1
 
     def test_a_lost_answer_to_a_subscribe_is_found_out(self):
@@ -278,7 +278,7 @@ class TestRecovery:
             await asyncio.sleep(2.0)
 
         rules = replace(QUICK_SETTINGS, health_check_interval=0.5, health_check_spacing=0.1)
-        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, source="listen-key-v2", options=rules)
+        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, source="listen-key-v2", settings=rules)
         assert [gap.reason for gap in checker.gaps] == ["credential gone"]
 
     def test_the_exchange_may_be_away_for_a_while_and_forget_its_tokens(self):
@@ -352,7 +352,7 @@ class TestFatal:
     def test_a_revoked_key_raises_at_once_with_the_cause(self):
         async def main():
             with Sandbox() as exchange:
-                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
+                async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
                     exchange.revoke_api_key()
                     with pytest.raises(exceptions.StreamError, match="cannot go on") as raised:
                         async with asyncio.timeout(5):
@@ -404,7 +404,7 @@ class TestFatal:
             await asyncio.sleep(1.0)
 
         rules = replace(QUICK_SETTINGS, token_validity=3.0)
-        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, options=rules, on_change=changes.append)
+        checker, _ = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, on_change=changes.append)
         assert checker.gaps == []
         assert "source retired" in {change.name for change in changes}
 
@@ -413,7 +413,7 @@ class TestConsumer:
     def test_a_slow_one_gets_one_gap_with_the_count(self):
         async def main():
             with Sandbox() as exchange:
-                async with make_async_stream(exchange, options=replace(QUICK_SETTINGS, buffer_size=100)) as stream:
+                async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, buffer_size=100)) as stream:
                     traffic = Traffic(exchange)
                     await asyncio.to_thread(lambda: [traffic.send_event() for _ in range(300)])
                     await wait_until(lambda: stream.health.dropped == 200)

@@ -21,7 +21,7 @@ def reasons(checker) -> set[str]:
 
 
 def test_a_half_open_connection_is_found():
-    checker, health = run_stream(FREQUENT_PINGS, (CROSS,), inject_fault("half-open", 2.0), options=SHORT_DEADLINES)
+    checker, health = run_stream(FREQUENT_PINGS, (CROSS,), inject_fault("half-open", 2.0), settings=SHORT_DEADLINES)
     assert reasons(checker) == {"frozen"}
     assert health.reconnects == 1
 
@@ -56,5 +56,5 @@ def test_random_trouble_loses_nothing_in_silence(seed):
         await asyncio.to_thread(exchange.inject_fault, "reset")  # what was frozen must not last
         await asyncio.sleep(1.5)
 
-    checker, _ = run_stream(FREQUENT_PINGS, (CROSS, BTC), during, options=SHORT_DEADLINES, settle=2.0)
+    checker, _ = run_stream(FREQUENT_PINGS, (CROSS, BTC), during, settings=SHORT_DEADLINES, settle=2.0)
     assert checker.delivered > 50

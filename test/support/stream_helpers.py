@@ -123,9 +123,9 @@ class TrafficChecker:
         assert not self.errors, self.errors[:3]
 
 
-async def run_under_traffic(exchange, accounts, action, *, settle=1.0, interval=0.002, **options):
+async def run_under_traffic(exchange, accounts, action, *, settle=1.0, every=0.002, **options):
     """A stream under traffic, while something happens; what the judge saw, and the stream's health."""
-    traffic = Traffic(exchange, accounts, interval)
+    traffic = Traffic(exchange, accounts, every)
     checker = TrafficChecker(traffic)
     async with make_async_stream(exchange, *accounts, **options) as stream:
 
