@@ -14,6 +14,7 @@ __all__ = [
     "EmptyBody",
     "ExchangeRules",
     "FieldPresence",
+    "ListenKeyKind",
     "ListenKeyV2Host",
     "ResubscribeResponse",
     "RetiredEndpoints",
@@ -29,6 +30,7 @@ DAY_MS = 24 * HOUR_MS
 RETIRED_PATHS = frozenset({"/sapi/v1/userDataStream", "/sapi/v1/userDataStream/isolated"})
 """Paths of the six calls that were removed from production on 2026-02-20."""
 
+ListenKeyKind = Literal["listen_key", "listen_key_v2", "risk_listen_key"]
 RetiredEndpoints = Literal["gone", "served"]
 SignaturePolicy = Literal["optional", "required"]
 TimeUnit = Literal["us", "ms"]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from binance_margin_stream.sandbox.api import handshakes, rest, stream_host, websocket_api
-from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import EventPayload, publish
 from binance_margin_stream.sandbox.fault_actions import apply_fault
 from binance_margin_stream.sandbox.faults.random import ScheduledFault, random_faults
@@ -32,7 +32,6 @@ from binance_margin_stream.sandbox.messages import (
     Text,
 )
 from binance_margin_stream.sandbox.model.connections import ServerConnection
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import User

@@ -5,10 +5,12 @@ Bodies, targets and frames may hold API keys, listen keys and tokens, so none of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 __all__ = [
+    "JSON",
     "Abort",
     "AbortKind",
     "Accepted",
@@ -24,6 +26,9 @@ __all__ = [
     "Response",
     "Text",
 ]
+
+JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | str | int | float | None"
+"""What JSON can hold; exact amounts are strings."""
 
 Headers = tuple[tuple[str, str], ...]
 DeliveryMode = Literal["whole", "half", "reset", "hang"]

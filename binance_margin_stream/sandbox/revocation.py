@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binance_margin_stream.sandbox.api import websocket_api
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["delete_listen_keys", "revoke_api_key"]

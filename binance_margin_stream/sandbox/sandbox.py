@@ -15,7 +15,7 @@ from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.api.websocket_api import WEBSOCKET_API_PATH
 from binance_margin_stream.sandbox.clock import Clock
-from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
 from binance_margin_stream.sandbox.control.http import OperationCall
 from binance_margin_stream.sandbox.control.operations import JSON
 from binance_margin_stream.sandbox.control.schedule import schedule_steps
@@ -23,7 +23,6 @@ from binance_margin_stream.sandbox.control.script import Script, read_script
 from binance_margin_stream.sandbox.delivery.publishing import EventPayload
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.faults.types import Fault
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
 from binance_margin_stream.sandbox.model.users import CROSS, User
 from binance_margin_stream.sandbox.server.thread import ServerThread

@@ -16,10 +16,11 @@ from binance_margin_stream.sandbox.api.request_parameters import (
     invalid_parameter,
     missing_parameter,
 )
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import schedule_key_expiry, schedule_token_expiry
 from binance_margin_stream.sandbox.error_responses import EMPTY_RESPONSE, RefusedError, json_response
 from binance_margin_stream.sandbox.messages import Response
-from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenKeyKind
+from binance_margin_stream.sandbox.model.listen_keys import ListenKey
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS, User
 

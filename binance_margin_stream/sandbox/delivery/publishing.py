@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import get_args
 
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.faults.types import DuplicateEvent, EventFault, ReorderEvents, TruncateEvent
 from binance_margin_stream.sandbox.messages import Text
 from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
-from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenKeyKind, ListenToken
+from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenToken
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args, get_origin
 
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.faults import types as faults
 from binance_margin_stream.sandbox.faults.types import Fault
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 
 __all__ = ["NAMED_FAULTS", "FaultParameter", "NamedFault", "Scalar", "create_fault"]
 

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 
 __all__ = [
     "BinaryFrame",

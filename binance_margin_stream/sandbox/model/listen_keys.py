@@ -5,14 +5,11 @@ from __future__ import annotations
 import random
 import string
 from dataclasses import dataclass, field
-from typing import Literal
 
-from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
 from binance_margin_stream.sandbox.model.users import random_string
 
-__all__ = ["ListenKey", "ListenKeyKind", "ListenKeys", "ListenToken", "ListenTokens"]
-
-ListenKeyKind = Literal["listen_key", "listen_key_v2", "risk_listen_key"]
+__all__ = ["ListenKey", "ListenKeys", "ListenToken", "ListenTokens"]
 
 _ALPHABET = string.ascii_letters + string.digits
 
