@@ -10,6 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from binance_margin_stream._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from binance_margin_stream.api import IsolatedMarginStreamApi as IsolatedMarginStreamApi
     from binance_margin_stream.api import ListenTokenApi as ListenTokenApi
@@ -68,8 +70,6 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.protocol.actions import StatusChange as StatusChange
     from binance_margin_stream.stream.settings import StreamSettings as StreamSettings
     from binance_margin_stream.stream.sync_stream import MarginStream as MarginStream
-
-__version__ = "1.0.0"
 
 _GENERATED_EXPORTS = {
     "api": (

@@ -22,7 +22,7 @@ _RELEASE = re.compile(r"(\S+) - (\d{4}-\d{2}-\d{2})")
 
 
 def read_version(root: Path) -> str:
-    source = (root / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    source = (root / PACKAGE / "_version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     return found[1] if found else ""
 
@@ -40,7 +40,7 @@ def find_problems(root: Path, tag: str | None, today: date) -> list[str]:
     first = next(iter(sections), "")
     found = []
     if not _VERSION.fullmatch(version):
-        found.append(f"{PACKAGE}/__init__.py: {version!r} is no version such as 1.2.0 or 1.2.0rc1")
+        found.append(f"{PACKAGE}/_version.py: {version!r} is no version such as 1.2.0 or 1.2.0rc1")
     if str(citation.get("version")) != version:
         found.append(f"CITATION.cff: version is {citation.get('version')}, not {version}")
     if first != "Unreleased" and not first.startswith(f"{version} - "):

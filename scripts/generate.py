@@ -23,10 +23,10 @@ GENERATED_PAGE = b"[[Back to README]](../README.md)"
 
 
 def read_package_version() -> str:
-    source = (ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    source = (ROOT / PACKAGE / "_version.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     if match is None:
-        sys.exit(f"generate: {PACKAGE}/__init__.py holds no __version__")
+        sys.exit(f"generate: {PACKAGE}/_version.py has no __version__")
     return match[1]
 
 

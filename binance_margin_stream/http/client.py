@@ -19,7 +19,8 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from binance_margin_stream import __version__, api_client, models
+from binance_margin_stream import api_client, models
+from binance_margin_stream._version import __version__
 from binance_margin_stream.api_response import ApiResponse
 from binance_margin_stream.auth import API_KEY_VARIABLE, ApiKeyAuth, validate_credential
 from binance_margin_stream.configuration import Configuration

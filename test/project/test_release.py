@@ -31,7 +31,7 @@ def run_script(name: str, *arguments: object, **environment: str) -> subprocess.
 @pytest.fixture
 def tree(tmp_path):
     """What the check of a release reads, for a test to change."""
-    for name in ("CHANGELOG.md", "CITATION.cff", "binance_margin_stream/__init__.py"):
+    for name in ("CHANGELOG.md", "CITATION.cff", "binance_margin_stream/_version.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -82,8 +82,8 @@ def test_a_tag_needs_its_version_with_a_day_on_top_of_the_changelog(tree):
 @pytest.mark.parametrize(
     ("file", "pattern", "by", "complaint"),
     [
-        ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"9.9.9"', "CITATION.cff: version is"),
-        ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"1.0"', "is no version"),
+        ("binance_margin_stream/_version.py", r'(__version__ = )".+"', r'\1"9.9.9"', "CITATION.cff: version is"),
+        ("binance_margin_stream/_version.py", r'(__version__ = )".+"', r'\1"1.0"', "is no version"),
         ("CITATION.cff", r"\nversion: .+", "\nversion: 0.0.1", "CITATION.cff: version is 0.0.1"),
         ("CHANGELOG.md", r"## \d.+", "## 9.9.9 - 2026-01-02", "begins with '9.9.9"),
         ("CHANGELOG.md", r"2026-01-02", "2026-02-30", "2026-02-30 is no day"),
