@@ -21,7 +21,7 @@ def test_the_demo_shows_each_step_and_ends_well():
     by_hand = ["sandbox", "", "create", "keep alive", "listen", "close", "refused"]
     by_itself = ["subscribed", "event", "cut", "gap", "recovered", "renewed", "rotate", "rotated", "health", "done"]
     assert steps == by_hand + by_itself
-    assert "make a new key" in demo.stdout
+    assert "create a new one" in demo.stdout
     assert "500 transfers arrived, 500 of them different" in demo.stdout
 
 

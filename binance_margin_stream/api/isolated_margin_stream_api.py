@@ -9,9 +9,8 @@
     Do not edit the class manually.
 """  # noqa: E501
 
-
 import warnings
-from pydantic import validate_call, Field, StrictFloat, StrictStr, StrictInt
+from pydantic import Field, StrictFloat, StrictStr, StrictInt
 from typing import Any, Dict, List, Optional, Tuple, Union
 from typing_extensions import Annotated
 
@@ -20,9 +19,11 @@ from typing import Any, Dict
 from typing_extensions import Annotated
 from binance_margin_stream.models.api_v3_user_data_stream_post200_response import ApiV3UserDataStreamPost200Response
 
-from binance_margin_stream.api_client import ApiClient, RequestSerialized
+from binance_margin_stream.api_client import RequestSerialized
 from binance_margin_stream.api_response import ApiResponse
+from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.rest import RESTResponseType
+from binance_margin_stream.validation import validate_call
 
 
 class IsolatedMarginStreamApi:
@@ -38,6 +39,7 @@ class IsolatedMarginStreamApi:
         if api_client is None:
             api_client, owns_api_client = ApiClient._get_default_or_new()
         else:
+            ApiClient.check_instance(api_client, type(self).__name__)
             owns_api_client = False
         self.api_client = api_client
         self._owned_api_client: Optional[ApiClient] = (

@@ -87,3 +87,8 @@ class ApiV3UserDataStreamPost200Response(BaseModel):
         return _obj
 
 
+
+from binance_margin_stream.validation import protect_model
+
+protect_model(ApiV3UserDataStreamPost200Response, secret_fields=("listen_key", ))
+

@@ -88,3 +88,8 @@ class Error(BaseModel):
         return _obj
 
 
+
+from binance_margin_stream.validation import protect_model
+
+protect_model(Error, secret_fields=())
+

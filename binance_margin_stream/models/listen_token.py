@@ -89,3 +89,8 @@ class ListenToken(BaseModel):
         return _obj
 
 
+
+from binance_margin_stream.validation import protect_model
+
+protect_model(ListenToken, secret_fields=("token", ))
+

@@ -38,7 +38,7 @@ def unused_peer(start_server):
         ({"recv_window": 60_001}, sdk.ApiValueError, "recv_window"),
         ({"timestamp": -1}, sdk.ApiValueError, "timestamp"),
         ({"is_isolated": "true"}, sdk.ApiTypeError, "is_isolated"),
-        ({"is_isolated": True}, sdk.ApiValueError, "give symbol"),
+        ({"is_isolated": True}, sdk.ApiValueError, "pass symbol"),
         ({"is_isolated": True, "symbol": ""}, sdk.ApiValueError, "symbol"),
         ({"symbol": 5}, sdk.ApiTypeError, "symbol"),
         ({"signature": ""}, sdk.ApiValueError, "signature"),
@@ -138,7 +138,7 @@ def test_a_hand_made_configuration_with_a_bad_key_is_refused(unused_peer):
 def test_the_plain_generated_client_raises_errors_of_the_same_tree(start_server):
     peer = start_server(answer(400, '{"code": -1125, "msg": "gone"}'))
     plain = api_client.ApiClient(sdk.Configuration(host=peer.url, api_key={"ApiKeyAuth": API_KEY}))
-    with plain, pytest.raises(sdk.ListenKeyUnknownError, match="make a new key"):
+    with plain, pytest.raises(sdk.ListenKeyUnknownError, match="create a new one"):
         sdk.MarginStreamApi(plain).sapi_v1_user_data_stream_put()
 
 
@@ -234,12 +234,12 @@ def test_no_planted_value_is_too_short_to_search_for():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: sdk.ApiClient(auth="PLANTED-key"), "auth has to be of type ApiKeyAuth, not str"),
-        (lambda: sdk.ApiClient(sdk.ApiKeyAuth("k")), r"not ApiKeyAuth; give ApiClient\(auth=...\)"),
-        (lambda: sdk.ApiClient("https://x"), "configuration has to be a Configuration, not str"),
-        (lambda: sdk.ApiClient(endpoints="https://x"), "endpoints has to be of type Endpoints"),
-        (lambda: sdk.ApiClient(timeout=5), "timeout has to be of type Timeout"),
-        (lambda: sdk.ApiClient(retry=3), "retry has to be of type RetryPolicy"),
+        (lambda: sdk.ApiClient(auth="PLANTED-key"), "auth must be of type ApiKeyAuth, not str"),
+        (lambda: sdk.ApiClient(sdk.ApiKeyAuth("k")), r"not ApiKeyAuth; pass ApiClient\(auth=...\)"),
+        (lambda: sdk.ApiClient("https://x"), "configuration must be a Configuration, not str"),
+        (lambda: sdk.ApiClient(endpoints="https://x"), "endpoints must be of type Endpoints"),
+        (lambda: sdk.ApiClient(timeout=5), "timeout must be of type Timeout"),
+        (lambda: sdk.ApiClient(retry=3), "retry must be of type RetryPolicy"),
         (lambda: sdk.MarginStreamApi("x"), "MarginStreamApi takes an ApiClient, not str"),
     ],
 )
@@ -307,10 +307,10 @@ def test_a_header_of_the_call_replaces_one_of_another_case(start_server, make_cl
         call(_headers={"x-mbx-apikey": "other key"})
 
 
-@pytest.mark.parametrize("way", ["api.risk_stream_api", "api"])
-def test_a_generated_class_is_mended_whichever_way_it_is_imported(way):
+@pytest.mark.parametrize("module", ["api.risk_stream_api", "api"])
+def test_a_generated_class_raises_these_errors_from_wherever_it_is_imported(module):
     code = f"""
-from binance_margin_stream.{way} import RiskStreamApi
+from binance_margin_stream.{module} import RiskStreamApi
 import binance_margin_stream as sdk
 try:
     RiskStreamApi(sdk.ApiClient()).sapi_v1_margin_listen_key_put(listen_key=["PLANTED"])

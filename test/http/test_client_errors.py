@@ -47,14 +47,14 @@ def test_an_unknown_listen_key_asks_for_a_new_one(start_server, make_client):
     error = catch_error(start_server, make_client, error_response(-1125, "This listenKey does not exist."))
     assert type(error) is sdk.ListenKeyUnknownError
     assert (error.status, error.code, error.msg) == (400, -1125, "This listenKey does not exist.")
-    assert "make a new key" in str(error)
+    assert "create a new one and connect" in str(error)
     assert error.sent == 1
 
 
 def test_an_invalid_listen_token_asks_for_a_new_one(start_server, make_client):
     error = catch_error(start_server, make_client, error_response(-1209))
     assert type(error) is sdk.ListenTokenInvalidError
-    assert "make a new token" in str(error)
+    assert "create a new one and subscribe" in str(error)
 
 
 @pytest.mark.parametrize("code", [-1100, -1102, -1105, -1108, -1121, -1130])
@@ -228,13 +228,13 @@ WHOLE = make_response(200, POST.valid_body)
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
-        (reset_connection, "cut off"),
-        (b"", "cut off"),
-        (WHOLE[: WHOLE.index(b"\r\n\r\n")], "cut off"),
-        (WHOLE[:-5], "cut off"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", "cut off"),
+        (reset_connection, "disconnected"),
+        (b"", "disconnected"),
+        (WHOLE[: WHOLE.index(b"\r\n\r\n")], "disconnected"),
+        (WHOLE[:-5], "disconnected"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", "disconnected"),
         (b"nonsense\r\n\r\n", "protocol"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "cut off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "disconnected"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Endless: 1\r\n" * 10_000 + b"\r\n", "protocol"),
         (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n", "protocol"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (2 << 20), "protocol"),
@@ -318,13 +318,13 @@ def test_a_redirect_is_not_followed(start_server, make_client, status):
 def test_a_redirect_to_nowhere_is_told_too(start_server, make_client, location):
     error = catch_error(start_server, make_client, make_response(307, headers={"Location": location}))
     assert type(error) is sdk.ResponseError
-    assert "none is followed" in str(error)
+    assert "which is not followed" in str(error)
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (make_response(200), "the answer is empty"),
+        (make_response(200), "the response is empty"),
         (make_html_page(200, "Sign in to the hotel"), "an HTML page titled 'Sign in to the hotel'"),
         (make_response(200, "<p>"), "an HTML page"),
         (make_response(200, "{"), "not JSON"),

@@ -71,7 +71,7 @@ def test_a_clock_that_is_off_is_corrected_from_the_answer(start_server, make_cli
 
 def test_a_clock_is_corrected_once_and_then_the_error_is_told(start_server, make_client):
     peer = start_server(make_response(400, LATE, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
-    with pytest.raises(sdk.TimestampError, match="set the clock"):
+    with pytest.raises(sdk.TimestampError, match="synchronize the clock"):
         TOKEN.bind(make_client(peer, auth=AUTH))()
     assert len(peer.requests) == 2
 

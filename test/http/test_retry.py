@@ -14,7 +14,10 @@ jitters = st.floats(0, 1)
 
 RETRIED = [
     sdk.ServerError(503),
-    *(sdk.TransportError("", kind=kind) for kind in ("refused", "dns", "timeout", "cut off", "protocol", "connect")),
+    *(
+        sdk.TransportError("", kind=kind)
+        for kind in ("refused", "dns", "timeout", "disconnected", "protocol", "connect")
+    ),
 ]
 FINAL = [
     sdk.BannedError(418, retry_after=1),
