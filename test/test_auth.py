@@ -115,7 +115,9 @@ def test_a_callable_is_asked_for_every_request(start_server, make_client):
 
 def test_a_callable_that_returns_nonsense_is_told_without_showing_it(start_server, make_client):
     peer = start_server(make_response(200, "{}"))
-    with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY returned holds a line break") as caught:
+    with pytest.raises(
+        sdk.ApiValueError, match="callable for BINANCE_API_KEY returned contains a line break"
+    ) as caught:
         API_METHODS[1].bind(make_client(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
     assert "planted" not in str(caught.value)
     assert peer.requests == []

@@ -19,7 +19,18 @@ def test_the_demo_shows_each_step_and_ends_well():
     assert (demo.returncode, demo.stderr) == (0, "")
     steps = list(dict.fromkeys(line[:10].strip() for line in demo.stdout.splitlines() if line.strip()))
     by_hand = ["sandbox", "", "create", "keep alive", "listen", "close", "refused"]
-    by_itself = ["subscribed", "event", "cut", "gap", "recovered", "renewed", "rotate", "rotated", "health", "done"]
+    by_itself = [
+        "subscribed",
+        "event",
+        "disconnect",
+        "gap",
+        "recovered",
+        "renewed",
+        "rotate",
+        "rotated",
+        "health",
+        "done",
+    ]
     assert steps == by_hand + by_itself
     assert "create a new one" in demo.stdout
     assert "500 transfers arrived, 500 of them different" in demo.stdout

@@ -7,7 +7,7 @@ import json
 import pytest
 from cli_program import run_cli
 
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.runner import ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 OLD = ExchangeRules(retired_endpoints="served")
@@ -22,12 +22,12 @@ def test_a_listen_key_is_created_kept_alive_and_closed(kind):
         key = {"BINANCE_LISTEN_KEY": created.stdout.strip()}
         assert len(key["BINANCE_LISTEN_KEY"]) == 60
         kept = run_cli("key", "keepalive", *kind, exchange=exchange, **key)
-        assert (kept.returncode, kept.stdout) == (0, "alive for 60 minutes from now\n")
+        assert (kept.returncode, kept.stdout) == (0, "valid for 60 minutes from now\n")
         closed = run_cli("key", "close", *kind, exchange=exchange, **key)
-        assert (closed.returncode, closed.stdout) == (0, "closed, for every client of the account\n")
+        assert (closed.returncode, closed.stdout) == (0, "closed for all clients of the account\n")
         gone = run_cli("key", "keepalive", *kind, exchange=exchange, **key)
         assert (gone.returncode, gone.stdout) == (ExitCode.CREDENTIAL_EXPIRED, "")
-        assert "make a new key" in gone.stderr
+        assert "create a new one" in gone.stderr
 
 
 @pytest.mark.parametrize("how", ["file", "stdin", "environment"])
@@ -48,7 +48,7 @@ def test_a_listen_key_comes_from_file_standard_input_or_environment(how, tmp_pat
     [
         ([], "", "set BINANCE_LISTEN_KEY"),
         (["--listen-key-file", "-"], "", "is empty"),
-        (["--listen-key-file", "-"], "two words", "holds a space"),
+        (["--listen-key-file", "-"], "two words", "contains a space"),
         (["--listen-key-file", "/no/such"], "", "cannot read /no/such"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_token_is_created_for_as_long_as_asked():
         answer = json.loads(done.stdout)
         assert 0 < answer["expirationTime"] - exchange.now <= 60_000
         assert len(answer["token"]) > 60
-        assert "it ends at" in done.stderr
+        assert "valid until" in done.stderr
         plain = run_cli("token", "create", "--show", exchange=exchange)
         assert len(plain.stdout.splitlines()) == 1
         assert run_cli("token", "create", exchange=exchange).stdout.startswith("token *** (")

@@ -16,8 +16,7 @@ import binance_margin_stream as sdk
 from binance_margin_stream.cli import main
 from binance_margin_stream.cli.app import app
 from binance_margin_stream.cli.examples import EXAMPLES
-from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.runner import PROGRAM_NAME
+from binance_margin_stream.cli.runner import PROGRAM_NAME, ExitCode
 from binance_margin_stream.sandbox import cli as command_of_sandbox
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -132,9 +131,9 @@ def test_a_shell_completes_commands(shell):
         (["lisen"], "Did you mean 'listen'"),
         (["listen", "--nonsense"], "No such option: --nonsense"),
         (["listen", "extra"], ". See: binance-margin-stream listen --help"),
-        (["listen"], "say which exchange: --production for the real one"),
+        (["listen"], "select an exchange: --production for the real one"),
         (["listen", "--production", "--sandbox", "http://127.0.0.1:1"], "not both"),
-        (["listen", "--sandbox", "https://api.binance.com"], "is no sandbox"),
+        (["listen", "--sandbox", "https://api.binance.com"], "is not a sandbox"),
         (["listen", "--sandbox", "127.0.0.1:1"], "http://127.0.0.1:8650"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "rest=ftp://x"], "NAME=URL"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "nonsense=http://x"], "listen-key-v2"),
@@ -159,7 +158,7 @@ def test_a_wrong_command_line_is_answered_with_one_line_and_code_2(arguments, sa
     ("variables", "said"),
     [
         ({}, "set BINANCE_API_KEY"),
-        ({"BINANCE_API_KEY": "two words"}, "holds a space"),
+        ({"BINANCE_API_KEY": "two words"}, "contains a space"),
         ({"BINANCE_API_KEY_FILE": "/no/such/file"}, "cannot read /no/such/file"),
     ],
 )

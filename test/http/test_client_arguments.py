@@ -303,7 +303,7 @@ def test_a_header_of_the_call_replaces_one_of_another_case(start_server, make_cl
     head = peer.requests[0].lower()
     assert (head.count(b"x-mbx-apikey"), head.count(b"user-agent")) == (1, 1)
     assert b"other-key" in head
-    with pytest.raises(sdk.ApiValueError, match="X-MBX-APIKEY header holds a space"):
+    with pytest.raises(sdk.ApiValueError, match="X-MBX-APIKEY header contains a space"):
         call(_headers={"x-mbx-apikey": "other key"})
 
 

@@ -12,7 +12,7 @@ import trustme
 from cli_program import Terminal, run_cli
 from raw_server import RawServer, make_response
 
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.runner import ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
@@ -43,7 +43,7 @@ def test_a_healthy_exchange_is_well():
         findings = run_doctor(exchange, BINANCE_API_SECRET=exchange.api_secret)
     assert select_problems(findings) == []
     said = {finding["message"] for finding in findings if finding["level"] == "ok"}
-    assert "token, listen-key-v2 and risk: alive" in said
+    assert "token, listen-key-v2 and risk: available" in said
     assert "token, listen-key-v2 and risk: subscribed" in said
     assert "an API key of 64 characters, with a secret" in said
     assert any("1 of 12000 for this IP address" in what for what in said)
@@ -51,7 +51,7 @@ def test_a_healthy_exchange_is_well():
 
 def choose_timeout(what: str) -> float:
     """Seconds: few where the doctor is to wait in vain, enough for a busy machine elsewhere."""
-    return 1 if "no answer in time" in what or "then silent" in what else 5
+    return 1 if "no response in time" in what or "but no response" in what else 5
 
 
 def inject(fault: faults.Fault, path: str | None = None, times: int | None = None) -> Callable[[Sandbox], None]:
@@ -65,37 +65,37 @@ def retire_endpoints(*paths: str) -> Callable[[Sandbox], object]:
 CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
     # what is wrong: how it comes, the check that finds it, what it says, what it advises
     "revoked key": (lambda exchange: exchange.revoke_api_key(), "permissions", "code -2015", "key still exists"),
-    "forbidden page": (inject(faults.forbidden()), "ways in", "token: blocked (HTTP 403", "another network"),
-    "country": (inject(faults.StaticResponse(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
-    "429": (inject(faults.too_many_requests(7)), "ways in", "too many requests (HTTP 429", "send nothing for a minute"),
-    "418": (inject(faults.ip_banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
-    "5xx": (inject(faults.server_error(502)), "ways in", "the exchange fails (HTTP 502", "status page"),
-    "hang": (inject(faults.NoResponse()), "ways in", "no answer in time", "--timeout"),
-    "late answers": (inject(faults.DelayedResponse(2)), "ways in", "no answer in time", "--timeout"),
-    "half answers": (inject(faults.TruncatedResponse()), "ways in", "cut off", "proxy and firewall"),
-    "reset": (inject(faults.ResetConnection()), "ways in", "cut off", "proxy and firewall"),
+    "forbidden page": (inject(faults.forbidden()), "sources", "token: blocked (HTTP 403", "another network"),
+    "country": (inject(faults.StaticResponse(451)), "sources", "country blocked (HTTP 451", "run this elsewhere"),
+    "429": (inject(faults.too_many_requests(7)), "sources", "too many requests (HTTP 429", "send nothing for a minute"),
+    "418": (inject(faults.ip_banned(120)), "sources", "banned (HTTP 418", "gets longer"),
+    "5xx": (inject(faults.server_error(502)), "sources", "server error (HTTP 502", "status page"),
+    "hang": (inject(faults.NoResponse()), "sources", "no response in time", "--timeout"),
+    "late answers": (inject(faults.DelayedResponse(2)), "sources", "no response in time", "--timeout"),
+    "half answers": (inject(faults.TruncatedResponse()), "sources", "disconnected", "proxy and firewall"),
+    "reset": (inject(faults.ResetConnection()), "sources", "disconnected", "proxy and firewall"),
     "login page": (
         inject(faults.StaticResponse(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
-        "ways in",
-        "not the exchange's answer",
+        "sources",
+        "unexpected response",
         "another network",
     ),
     "redirect": (
         inject(faults.StaticResponse(302, b"", (("Location", "http://elsewhere.invalid/"),))),
-        "ways in",
-        "not the exchange's answer",
+        "sources",
+        "unexpected response",
         "another network",
     ),
     "not the exchange": (
         inject(faults.StaticResponse(404, b"<html></html>")),
-        "ways in",
+        "sources",
         "not found (HTTP 404",
         "--endpoint",
     ),
     "one call fails": (
         inject(faults.server_error(), V2),
-        "ways in",
-        "listen-key-v2: the exchange fails",
+        "sources",
+        "listen-key-v2: server error",
         "status page",
     ),
     "one call is forbidden to the key": (
@@ -106,29 +106,29 @@ CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
     ),
     "every way in retired": (
         retire_endpoints(TOKEN, V2),
-        "ways in",
+        "sources",
         "no account can be followed",
         "pip install --upgrade",
     ),
-    "margin calls retired": (retire_endpoints(RISK), "ways in", "no margin calls", "without --risk"),
+    "margin calls retired": (retire_endpoints(RISK), "sources", "no margin calls", "without --risk"),
     "WebSocket refused 403": (inject(faults.RefuseHandshake(403)), "streams", "blocked", "another network"),
     "WebSocket refused 429": (inject(faults.RefuseHandshake(429)), "streams", "too many requests", "send nothing"),
-    "WebSocket refused 503": (inject(faults.RefuseHandshake(503)), "streams", "the exchange fails", "status page"),
+    "WebSocket refused 503": (inject(faults.RefuseHandshake(503)), "streams", "server error", "status page"),
     "WebSocket refused 410": (
         inject(faults.RefuseHandshake(410), WEBSOCKET_API),
         "streams",
         "token: retired",
         "another --source",
     ),
-    "slow handshake": (inject(faults.SlowHandshake(2)), "streams", "no answer in time", "--timeout"),
-    "accepts and then nothing": (inject(faults.SilentConnection()), "streams", "connected, then silent", "frames"),
+    "slow handshake": (inject(faults.SlowHandshake(2)), "streams", "no response in time", "--timeout"),
+    "accepts and then nothing": (inject(faults.SilentConnection()), "streams", "connected, but no response", "frames"),
     "subscribe answer lost": (
         inject(faults.LostSubscribeResponse()),
         "streams",
-        "token: connected, then silent",
+        "token: connected, but no response",
         "frames",
     ),
-    "subscribe refused": (inject(faults.RefuseSubscribe(-1000)), "streams", "the exchange fails (code -1000", "status"),
+    "subscribe refused": (inject(faults.RefuseSubscribe(-1000)), "streams", "server error (code -1000", "status"),
 }
 
 
@@ -209,8 +209,8 @@ def test_a_secret_of_another_key_is_found():
     ("variables", "check", "said"),
     [
         ({"BINANCE_API_KEY": "w" * 64}, "permissions", "code -2015"),
-        ({"BINANCE_API_KEY": "too-short"}, "ways in", "key ill-formed (HTTP 401, code -2014"),
-        ({"BINANCE_API_KEY": "two words"}, "key", "holds a space"),
+        ({"BINANCE_API_KEY": "too-short"}, "sources", "key malformed (HTTP 401, code -2014"),
+        ({"BINANCE_API_KEY": "two words"}, "key", "contains a space"),
         ({"BINANCE_API_KEY_FILE": "/no/such"}, "key", "unset one"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_refused_connection_is_told_once():
 
 def test_a_name_that_does_not_exist_is_told_once():
     (problem,) = find_problems_at("http://no-such-host.invalid:1", NO_PROXY="*")
-    assert "no-such-host.invalid:1: no such name" in problem["message"]
+    assert "no-such-host.invalid:1: name not resolved" in problem["message"]
     assert "DNS" in problem["hint"]
 
 
@@ -262,7 +262,7 @@ def test_a_certificate_that_nobody_trusts_is_told_once():
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     with RawServer(make_response(200), tls=tls) as peer:
         (problem,) = find_problems_at(peer.url)
-    assert "no trusted TLS (" in problem["message"]
+    assert "TLS failed (" in problem["message"]
     assert "SSL_CERT_FILE" in problem["hint"]
 
 
@@ -275,7 +275,7 @@ def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
 def test_a_peer_that_speaks_no_tls_is_told_once():
     with RawServer(make_response(200)) as peer:
         (problem,) = find_problems_at(peer.url.replace("http://", "https://"))
-    assert "no trusted TLS (that port does not answer in TLS)" in problem["message"]
+    assert "TLS failed (the port does not use TLS)" in problem["message"]
 
 
 def test_a_proxy_that_is_not_there_is_told_without_its_password():
@@ -301,26 +301,26 @@ def test_a_pipe_gets_the_same_report_in_plain_text():
     with Sandbox() as exchange:
         done = run_cli("doctor", exchange=exchange)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("All is well.\n")
+    assert done.stdout.endswith("No problems found.\n")
     assert "\x1b" not in done.stdout
 
 
 FAULT_CAUSES = {
     "418": "banned",
     "429": "too many requests",
-    "silent-connection": "connected, then silent",
-    "truncated-response": "cut off",
+    "silent-connection": "connected, but no response",
+    "truncated-response": "disconnected",
     "forbidden": "blocked",
-    "delayed-subscribe-response": "connected, then silent",
-    "lost-subscribe-response": "connected, then silent",
-    "no-response": "no answer in time",
-    "refuse-handshake": "the exchange fails",
-    "refuse-subscribe": "the exchange fails",
-    "reset-request": "cut off",
+    "delayed-subscribe-response": "connected, but no response",
+    "lost-subscribe-response": "connected, but no response",
+    "no-response": "no response in time",
+    "refuse-handshake": "server error",
+    "refuse-subscribe": "server error",
+    "reset-request": "disconnected",
     "revoke-api-key": "key rejected",
-    "server-error": "the exchange fails",
-    "delayed-response": "no answer in time",
-    "slow-handshake": "no answer in time",
+    "server-error": "server error",
+    "delayed-response": "no response in time",
+    "slow-handshake": "no response in time",
 }
 """The named faults that stand between the doctor and the exchange, and what it calls them."""
 

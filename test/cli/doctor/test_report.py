@@ -47,7 +47,7 @@ def test_two_causes_are_two_findings():
         make_report(rest_results=make_results(ProbeStatus.TIMED_OUT, ProbeStatus.SERVER_ERROR, ProbeStatus.TIMED_OUT))
     )
     problems = [finding.message for finding in findings if finding.level == "problem"]
-    assert problems == ["token and risk: no answer in time", "listen-key-v2: the exchange fails"]
+    assert problems == ["token and risk: no response in time", "listen-key-v2: server error"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_proxy_and_a_slow_answer_are_notes():
         for finding in diagnose(make_report(hosts=(HostCheck("p:1", is_proxy=True),), rest_results=slow))
         if finding.level == "note"
     ]
-    assert notes == ["calls go through the proxy p:1, as the environment says", "token: slow, up to 2.5 s"]
+    assert notes == ["connections use the proxy p:1 from the environment", "token: slow, up to 2.5 s"]
 
 
 def test_calls_that_were_not_made_for_no_reason_are_no_good_sign():

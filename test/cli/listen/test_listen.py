@@ -13,9 +13,8 @@ import pytest
 from cli_program import Terminal, count_subscribers, run_cli, start_cli, wait_until
 
 from binance_margin_stream import BalanceUpdate, ExecutionReport, State, StatusChange, StreamGap, StreamItem
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.protocol.actions import Severity
 
@@ -168,7 +167,7 @@ ENDS = {
         ExitCode.UNREACHABLE,
         "the exchange failed",
     ),
-    "unreachable": (GIVE_UP, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "given up after 1 s: "),
+    "unreachable": (GIVE_UP, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "not live for 1 s: "),
 }
 
 
@@ -192,7 +191,7 @@ def test_patience_starts_again_when_the_stream_was_live():
     patience.check(State.RECOVERING, 15)
     patience.on_change(StatusChange("connection lost", Severity.WARNING, detail="refused"))
     patience.check(State.RECOVERING, 24.9)
-    with pytest.raises(CommandError, match=r"given up after 10 s: refused") as given_up:
+    with pytest.raises(CommandError, match=r"not live for 10 s: refused") as given_up:
         patience.check(State.RECOVERING, 25)
     assert given_up.value.code is ExitCode.UNREACHABLE
 
