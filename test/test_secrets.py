@@ -1,4 +1,4 @@
-"""Planted keys, secrets, listen keys and tokens: searched for in all that a call leaves behind, at DEBUG."""
+"""Search for planted keys, secrets, listen keys and tokens in everything that a call shows, at DEBUG."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_leaks(text: str) -> list[str]:
 
 
 def collect_context(error: BaseException) -> list[str]:
-    """What an error reporter finds behind an error: its context, and what that holds."""
+    """Return what an error reporter finds in the contexts of an error."""
     found = []
     while (error := error.__context__) is not None:
         found += [repr(error), repr(vars(error)), str(getattr(error, "doc", ""))]

@@ -1,4 +1,4 @@
-"""The single calls from the command line: what they print, and that secrets stay where they belong."""
+"""Single REST calls from the command line: their output, and that they show no secrets."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_secret_signs_the_token_call():
 
 
 @pytest.mark.parametrize("kind", [["--kind", "cross"], ["-i", "BTCUSDT"]], ids=" ".join)
-def test_a_retired_call_says_so_whether_it_still_works_or_not(kind):
+def test_a_retired_call_is_reported_whether_it_still_works_or_not(kind):
     with Sandbox(rules=OLD) as exchange:
         served = run_cli("key", "create", *kind, exchange=exchange)
     assert served.returncode == 0
@@ -144,15 +144,15 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("well", [True, False], ids=["well", "failing"])
-def test_no_command_shows_a_secret_however_loud_it_is(command, well):
+@pytest.mark.parametrize("healthy", [True, False], ids=["healthy", "failing"])
+def test_no_command_shows_a_secret_even_with_verbose(command, healthy):
     with Sandbox(rules=OLD) as exchange:
         listen_key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
         secrets = [exchange.api_key, exchange.api_secret, listen_key]
-        if not well:
+        if not healthy:
             echo = " ".join(secrets).encode()
             exchange.inject_fault(faults.StaticResponse(503, b"<html><title>" + echo + b"</title></html>"), times=None)
-        if well and command[0] == "listen":
+        if healthy and command[0] == "listen":
             command = [*command, "-i", "NOSUCHPAIR"]  # so that it ends by itself
         more = {"BINANCE_API_SECRET": exchange.api_secret, "BINANCE_LISTEN_KEY": listen_key}
         done = run_cli(*command, "--verbose", exchange=exchange, **more)

@@ -1,4 +1,4 @@
-"""Wrong arguments and settings: an error of ours, before anything is sent."""
+"""Wrong arguments and settings raise an error of this package before anything is sent."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_an_api_does_not_close_a_client_that_it_was_given(start_server, make_cli
     sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
 
 
-def test_the_generated_pages_way_of_giving_a_key_works(start_server):
+def test_a_key_can_be_given_as_on_the_generated_pages(start_server):
     peer = start_server(answer(200, "{}"))
     configuration = sdk.Configuration(host=peer.url)
     configuration.api_key["ApiKeyAuth"] = API_KEY
@@ -179,7 +179,7 @@ def test_a_call_may_bring_its_own_headers_and_key(start_server, make_client):
         5,
     ],
 )
-def test_an_address_that_is_none_is_refused(host):
+def test_an_invalid_address_is_refused(host):
     endpoints = sdk.Endpoints(rest=host, websocket_api="", stream="", margin_stream="")
     with pytest.raises(sdk.ApiValueError, match=r"like https://api\.binance\.com"):
         sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
@@ -192,7 +192,7 @@ def test_the_address_is_given_once():
 
 @pytest.fixture
 def log_levels():
-    """Puts back what the generated switch does to every logger of the process."""
+    """Restores what the generated debug switch changes in the process."""
     loggers = [logging.getLogger(name) for name in ("binance_margin_stream", "urllib3")]
     levels = [logger.level for logger in loggers]
     yield
@@ -216,13 +216,13 @@ def test_a_retry_setting_without_effect_is_refused():
         sdk.ApiClient(sdk.Configuration(retries=3))
 
 
-def test_a_proxy_that_cannot_be_is_refused():
+def test_an_invalid_proxy_is_refused():
     with pytest.raises(sdk.ApiValueError, match="proxy"):
         sdk.ApiClient(sdk.Configuration(proxy="gopher://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None, True])
-def test_a_timeout_that_is_no_duration_is_refused(value):
+def test_an_invalid_timeout_is_refused(value):
     with pytest.raises(sdk.ApiValueError, match="timeout"):
         sdk.Timeout(read=value)
 
@@ -262,7 +262,7 @@ def test_a_setting_of_the_wrong_type_is_named_at_once(make, says):
         {"max_retry_after": -1},
     ],
 )
-def test_a_retry_policy_that_cannot_be_is_refused(settings):
+def test_an_invalid_retry_policy_is_refused(settings):
     with pytest.raises(sdk.ApiValueError):
         sdk.RetryPolicy(**settings)
 
@@ -334,7 +334,7 @@ except sdk.ApiTypeError as error:
         (lambda: sdk.ListenToken.from_dict(["PLANTED"]), "the object has the wrong type"),
     ],
 )
-def test_a_model_made_of_nonsense_says_what_is_wrong(make, says):
+def test_a_model_from_invalid_data_says_what_is_wrong(make, says):
     with pytest.raises(sdk.ApiValueError, match=says) as caught:
         make()
     assert "PLANTED" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""When a call is repeated: the decision alone, for any error and any attempt."""
+"""Whether a call is retried: the decision alone, for any error and attempt."""
 
 from __future__ import annotations
 

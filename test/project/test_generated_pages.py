@@ -1,4 +1,4 @@
-"""The programs on the generated pages run as they stand; only the address is that of a sandbox."""
+"""The programs on the generated pages run unchanged, but for the address of a sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`doctor` against a sandbox that is well, and against all that can be wrong: it names the cause, and only that."""
+"""`doctor` against a healthy sandbox, and against everything that can be wrong. It reports the cause and nothing else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def select_problems(findings: Findings) -> Findings:
     return [finding for finding in findings if finding["level"] == "problem"]
 
 
-def test_a_healthy_exchange_is_well():
+def test_a_healthy_exchange_has_no_problems():
     with Sandbox() as exchange:
         findings = run_doctor(exchange, BINANCE_API_SECRET=exchange.api_secret)
     assert select_problems(findings) == []
@@ -50,7 +50,7 @@ def test_a_healthy_exchange_is_well():
 
 
 def choose_timeout(what: str) -> float:
-    """Seconds: few where the doctor is to wait in vain, enough for a busy machine elsewhere."""
+    """Return a timeout in seconds: short if no response comes, long enough for a busy machine otherwise."""
     return 1 if "no response in time" in what or "but no response" in what else 5
 
 
@@ -63,7 +63,7 @@ def retire_endpoints(*paths: str) -> Callable[[Sandbox], object]:
 
 
 CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
-    # what is wrong: how it comes, the check that finds it, what it says, what it advises
+    # problem: how to cause it, the check that finds it, part of the message, part of the hint
     "revoked key": (lambda exchange: exchange.revoke_api_key(), "permissions", "code -2015", "key still exists"),
     "forbidden page": (inject(faults.forbidden()), "sources", "token: blocked (HTTP 403", "another network"),
     "country": (inject(faults.StaticResponse(451)), "sources", "country blocked (HTTP 451", "run this elsewhere"),
@@ -104,7 +104,7 @@ CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
         "risk: key rejected",
         "the key itself is known",
     ),
-    "every way in retired": (
+    "every source retired": (
         retire_endpoints(TOKEN, V2),
         "sources",
         "no account can be followed",
@@ -133,7 +133,7 @@ CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
+def test_each_fault_is_reported_once_with_its_cause_and_a_hint(name):
     arrange, check, what, do = CAUSES[name]
     with Sandbox() as exchange:
         arrange(exchange)
@@ -153,14 +153,14 @@ def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
     ],
     ids=lambda fault: type(fault).__name__,
 )
-def test_what_does_no_harm_is_no_problem(fault):
+def test_a_harmless_fault_is_no_problem(fault):
     with Sandbox() as exchange:
         exchange.inject_fault(fault, times=None)
         assert select_problems(run_doctor(exchange)) == []
 
 
 @pytest.mark.parametrize(("path", "said"), [(TOKEN, "has no isolated accounts"), (V2, "nothing is missing")])
-def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
+def test_one_retired_source_is_a_note_while_another_replaces_it(path, said):
     with Sandbox() as exchange:
         exchange.retire_endpoint(path)
         findings = run_doctor(exchange)
@@ -169,14 +169,14 @@ def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
 
 
 @pytest.mark.parametrize("fault", [faults.ip_banned(), faults.too_many_requests(), faults.forbidden()])
-def test_nothing_more_is_asked_after_a_refusal_that_demands_silence(fault):
+def test_nothing_more_is_sent_after_a_refusal_that_requires_backoff(fault):
     with Sandbox() as exchange:
         exchange.inject_fault(fault, times=None)
         run_doctor(exchange)
         assert len(exchange.rest_log) == 1
 
 
-def test_a_stream_that_others_follow_is_not_disturbed():
+def test_other_clients_of_the_account_are_not_disturbed():
     """Another client of the account keeps its key, its token and its subscription."""
     with Sandbox() as exchange:
         key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
@@ -221,7 +221,7 @@ def test_a_wrong_key_is_found(variables, check, said):
     assert said in problems[0]["message"]
 
 
-def test_no_key_is_found_and_the_network_is_looked_at_all_the_same():
+def test_a_missing_key_is_found_and_the_network_is_checked_anyway():
     with Sandbox() as exchange:
         done = run_cli("doctor", "--json", "--sandbox", exchange.url)
         findings = json.loads(done.stdout)["findings"]
@@ -243,7 +243,7 @@ def find_problems_at(url: str, **variables: str) -> Findings:
     return select_problems(json.loads(done.stdout)["findings"])
 
 
-def test_a_refused_connection_is_told_once():
+def test_a_refused_connection_is_reported_once():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         (problem,) = find_problems_at(f"http://127.0.0.1:{nobody.getsockname()[1]}")
@@ -251,13 +251,13 @@ def test_a_refused_connection_is_told_once():
     assert "that the sandbox runs" in problem["hint"]
 
 
-def test_a_name_that_does_not_exist_is_told_once():
+def test_a_name_that_does_not_exist_is_reported_once():
     (problem,) = find_problems_at("http://no-such-host.invalid:1", NO_PROXY="*")
     assert "no-such-host.invalid:1: name not resolved" in problem["message"]
     assert "DNS" in problem["hint"]
 
 
-def test_a_certificate_that_nobody_trusts_is_told_once():
+def test_a_certificate_that_nobody_trusts_is_reported_once():
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     with RawServer(make_response(200), tls=tls) as peer:
@@ -272,13 +272,13 @@ def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
         assert select_problems(run_doctor(exchange, SSL_CERT_FILE=exchange.endpoints.ca_file)) == []
 
 
-def test_a_peer_that_speaks_no_tls_is_told_once():
+def test_a_peer_that_speaks_no_tls_is_reported_once():
     with RawServer(make_response(200)) as peer:
         (problem,) = find_problems_at(peer.url.replace("http://", "https://"))
     assert "TLS failed (the port does not use TLS)" in problem["message"]
 
 
-def test_a_proxy_that_is_not_there_is_told_without_its_password():
+def test_an_unreachable_proxy_is_reported_without_its_password():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         proxy = f"http://someone:hidden@127.0.0.1:{nobody.getsockname()[1]}"
@@ -322,7 +322,7 @@ FAULT_CAUSES = {
     "delayed-response": "no response in time",
     "slow-handshake": "no response in time",
 }
-"""The named faults that stand between the doctor and the exchange, and what it calls them."""
+"""The named faults that affect the doctor, and the status that it reports."""
 
 HARMLESS = {
     *(
@@ -346,20 +346,20 @@ HARMLESS = {
         "wrong-certificate",
     ),
 }
-"""Those that strike only streams that others have open, or only TLS: not what the doctor asks for."""
+"""Faults that affect only open streams or TLS, not the doctor."""
 
 
 @pytest.mark.parametrize("name", NAMED_FAULTS)
-def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
+def test_every_named_fault_of_the_sandbox_is_reported_or_harmless(name):
     with Sandbox() as exchange:
         exchange.inject_fault(name)
         problems = select_problems(run_doctor(exchange, timeout=choose_timeout(FAULT_CAUSES.get(name, ""))))
-    told = [problem["message"] for problem in problems]
+    messages = [problem["message"] for problem in problems]
     if name in HARMLESS:
-        assert told == []
+        assert messages == []
     else:
-        assert len(told) == 1
-        assert FAULT_CAUSES[name] in told[0]
+        assert len(messages) == 1
+        assert FAULT_CAUSES[name] in messages[0]
 
 
 def test_the_faults_by_name_are_all_expected():

@@ -1,4 +1,4 @@
-"""From facts to findings, without a network."""
+"""From results of probes to findings, without I/O."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ def test_a_proxy_and_a_slow_answer_are_notes():
     assert notes == ["connections use the proxy p:1 from the environment", "token: slow, up to 2.5 s"]
 
 
-def test_calls_that_were_not_made_for_no_reason_are_no_good_sign():
+def test_calls_that_were_not_made_for_no_reason_are_a_problem():
     assert not all_ok(diagnose(make_report(hosts=(HostCheck("h:1"),))))
 
 
-def test_the_wait_that_the_exchange_asks_for_is_told():
+def test_the_wait_that_the_exchange_demands_is_reported():
     findings = diagnose(make_report(rest_results=(ProbeResult("token", ProbeStatus.BANNED, retry_after=119.6),)))
     assert [finding.message for finding in findings if finding.level == "problem"] == ["token: banned; wait 120 s"]
 
