@@ -1,4 +1,4 @@
-"""`doctor` against a healthy sandbox, and against everything that can be wrong. It reports the cause and nothing else."""
+"""`doctor` against a healthy sandbox and against everything that can be wrong: it reports the cause, and only that."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def make_results(*causes: ProbeStatus) -> tuple[ProbeResult, ...]:
 
 
 @pytest.mark.parametrize("cause", [cause for cause in ProbeStatus if cause is not ProbeStatus.OK])
-def test_a_cause_that_strikes_every_call_is_told_once_with_something_to_do(cause):
+def test_a_cause_that_affects_every_call_is_reported_once_with_a_hint(cause):
     problems = [
         finding
         for finding in diagnose(make_report(rest_results=make_results(*[cause] * 4)))
@@ -35,7 +35,7 @@ def test_a_cause_that_strikes_every_call_is_told_once_with_something_to_do(cause
 
 
 @pytest.mark.parametrize("cause", [cause for cause in ProbeStatus if cause is not ProbeStatus.OK])
-def test_a_host_and_a_stream_in_trouble_are_problems_with_something_to_do(cause):
+def test_a_failed_host_and_a_failed_stream_are_problems_with_a_hint(cause):
     for trouble in ({"hosts": (HostCheck("h:1", cause),)}, {"websocket_results": (ProbeResult("token", cause),)}):
         findings = diagnose(make_report(rest_results=make_results(ProbeStatus.OK), **trouble))
         assert not all_ok(findings)
@@ -99,7 +99,7 @@ causes = st.lists(st.sampled_from(ProbeStatus), max_size=4)
 
 
 @given(calls=causes, sockets=causes, hosts=causes, offset=st.none() | st.floats(-1e6, 1e6))
-def test_any_facts_are_judged_and_every_problem_has_advice(calls, sockets, hosts, offset):
+def test_any_results_are_diagnosed_and_every_problem_has_a_hint(calls, sockets, hosts, offset):
     findings = diagnose(
         make_report(
             rest_results=make_results(*calls),
