@@ -71,7 +71,7 @@ def _find_site_page(file: str, anchor: str) -> tuple[str, str]:
 
 def _make_page(source: Path) -> str:
     if source.is_dir():
-        return "# Examples\n\nThey run as they stand, against a sandbox.\n" + "".join(
+        return "# Examples\n\nThese programs run unchanged against a sandbox.\n" + "".join(
             _make_example_section(file) for file in sorted(source.glob("*.py"))
         )
     text = source.read_text(encoding="utf-8")
