@@ -1,8 +1,8 @@
 """MkDocs hooks: add the pages outside docs/, and rewrite links between files to links between pages.
 
-In the repository, pages link to files, such as `../README.md#errors` from docs/ or `docs/gaps.md` from the README. On the
-site, these files are pages, listed in `PAGES`. The hooks resolve each link as in the repository and replace it by the
-path of the page, so that the same Markdown works in both places. This includes generated pages.
+In the repository, pages link to files, such as `../README.md#errors` from docs/ or `docs/gaps.md` from the README. On
+the site, these files are pages, listed in `PAGES`. The hooks resolve each link as in the repository and replace it by
+the path of the page, so that the same Markdown works in both places. This includes generated pages.
 """
 
 from __future__ import annotations
