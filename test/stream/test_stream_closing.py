@@ -25,6 +25,7 @@ from binance_margin_stream.stream.io import engine as engine_module
 from binance_margin_stream.stream.io import websocket as connection_module
 from binance_margin_stream.stream.io.rest_calls import CredentialGranted
 from binance_margin_stream.stream.io.websocket import WebSocketConnection
+from binance_margin_stream.stream.settings import with_limits
 
 TOKENS = "/sapi/v1/userListenToken"
 KEYS = "/sapi/v2/margin/listen-key"
@@ -199,7 +200,7 @@ class TestClosing:
                 entering = asyncio.create_task(stream.__aenter__())
                 await asked.wait()
                 closing = asyncio.create_task(close_stream(stream, entering))
-                await wait_until(lambda: changes and changes[-1].name == "closed")
+                await wait_until(lambda: changes and changes[-1].kind == "closed")
                 answer.set()
                 await closing
                 await wait_until(lambda: not list_pending_calls())
@@ -207,7 +208,7 @@ class TestClosing:
             server.close()
 
         asyncio.run(main())
-        assert changes[-1].name == "closed"
+        assert changes[-1].kind == "closed"
 
     def test_it_is_quick_and_wakes_who_waits(self):
         async def main():
@@ -280,12 +281,12 @@ class TestRenewal:
         async def main():
             changes = []
             rules = replace(
-                QUICK_SETTINGS, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0
+                with_limits(QUICK_SETTINGS, renewal_fraction=0.015, renewal_jitter=0.0), token_validity=100.0
             )  # after 1.5 s
             with Sandbox() as exchange:
                 async with make_async_stream(exchange, settings=rules, on_change=changes.append) as stream:
                     exchange.inject_fault(faults.RefuseSubscribe())
-                    await wait_until(lambda: any(change.name == "renewal failed" for change in changes))
+                    await wait_until(lambda: any(change.kind == "renewal failed" for change in changes))
                     await wait_until(lambda: stream.health.renewals == 1, within=1.0)
                     assert exchange.metrics.count_rest_calls(TOKENS) == 3
 
@@ -298,7 +299,7 @@ class TestSources:
             with Sandbox() as exchange:
                 exchange.retire_endpoint(TOKENS)
                 exchange.retire_endpoint(KEYS)
-                with pytest.raises(StreamError, match="cannot go on"):
+                with pytest.raises(StreamError, match="the stream failed"):
                     async with asyncio.timeout(5), make_async_stream(exchange):
                         pass
                 assert (exchange.metrics.count_rest_calls(TOKENS), exchange.metrics.count_rest_calls(KEYS)) == (1, 1)

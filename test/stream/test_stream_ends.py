@@ -23,8 +23,8 @@ from binance_margin_stream.sandbox import Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate
-from binance_margin_stream.stream.protocol.actions import State
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.state import State
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 
@@ -323,7 +323,7 @@ class TestThreads:
         closed = threading.Event()
 
         def on_change(change):
-            if change.name == "live":
+            if change.kind == "live":
                 stream.close()
                 closed.set()
 
@@ -338,14 +338,14 @@ class TestThreads:
 
         with make_stream(exchange, on_change=on_change) as stream:
             assert stream.state is State.LIVE
-        assert "the callback for changes failed" in caplog.text
+        assert "the on_change callback raised an error" in caplog.text
 
     def test_fatal_trouble_raises_out_of_the_iteration(self, exchange):
         with make_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
             exchange.revoke_api_key()
-            with pytest.raises(StreamError, match="cannot go on"):
+            with pytest.raises(StreamError, match="the stream failed"):
                 run_within(5, lambda: list(stream))
-            with pytest.raises(StreamError, match="cannot go on"):
+            with pytest.raises(StreamError, match="the stream failed"):
                 next(stream)
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -444,12 +444,12 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("auth", "settings", "says"),
         [
-            ("PLANTED-key", {}, "auth has to be of type ApiKeyAuth, not str"),
+            ("PLANTED-key", {}, "auth must be of type ApiKeyAuth, not str"),
             (None, {"accounts": ["BTCUSDT"]}, r"accounts takes CROSS and isolated\('BTCUSDT'\), not str"),
             (None, {"accounts": "BTCUSDT"}, "accounts takes CROSS"),
             (None, {"accounts": 5}, "accounts takes CROSS"),
-            (None, {"endpoints": "wss://x"}, "endpoints has to be of type Endpoints"),
-            (None, {"settings": {}}, "settings has to be of type StreamSettings"),
+            (None, {"endpoints": "wss://x"}, "endpoints must be of type Endpoints"),
+            (None, {"settings": {}}, "settings must be of type StreamSettings"),
         ],
     )
     def test_a_setting_of_the_wrong_type_is_named(self, kind, auth, settings, says):
@@ -462,7 +462,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("kind", [AsyncMarginStream, MarginStream])
     def test_a_configuration_alone_leads_nowhere_by_accident(self, kind):
-        with pytest.raises(ApiValueError, match="give endpoints, too"):
+        with pytest.raises(ApiValueError, match="pass endpoints as well"):
             kind(ApiKeyAuth("x" * 64), configuration=Configuration(host="http://127.0.0.1:1"))
 
     def test_the_environments_proxy_is_not_for_loopback(self, exchange, monkeypatch):
@@ -514,5 +514,5 @@ class TestSecrets:
 
 
 def list_credentials(stream):
-    feeds = stream._worker.engine._lifecycle._coordinator.feeds
+    feeds = stream._worker.engine._lifecycle.coordinator.feeds
     return [feed.credential.secret for feed in feeds]

@@ -12,7 +12,8 @@ from stream_helpers import BTC, make_stream
 from binance_margin_stream import MarginStream
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account
-from binance_margin_stream.stream.settings import HOUR, StreamSettings
+from binance_margin_stream.stream.limits import HOUR
+from binance_margin_stream.stream.settings import StreamSettings
 
 SPEED = 1440.0
 HOUR_MS = 3_600_000

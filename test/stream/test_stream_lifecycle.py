@@ -29,7 +29,8 @@ from binance_margin_stream.stream.events.models import (
     MarginLevelStatusChange,
     StreamGap,
 )
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.settings import get_limits, with_limits
+from binance_margin_stream.stream.state import State
 
 SERVE_RETIRED = ExchangeRules(retired_endpoints="served")
 
@@ -108,7 +109,7 @@ class TestSubscribing:
 
 class TestRenewal:
     def test_nothing_is_missing_whatever_the_exchange_answers(self):
-        rules = replace(QUICK_SETTINGS, token_validity=1.5, expiry_grace=0.3, stable_after=0.1)
+        rules = replace(with_limits(QUICK_SETTINGS, expiry_grace=0.3, stable_after=0.1), token_validity=1.5)
         readings = [
             ExchangeRules(resubscribe_response=renewal, subscription_id=presence)
             for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
@@ -152,7 +153,9 @@ class TestRenewal:
 
 class TestRotation:
     def test_before_the_cut_nothing_is_lost_or_doubled_under_load(self):
-        rules = replace(QUICK_SETTINGS, connection_max_age=0.8, connection_age_jitter=0.2, stable_after=0.1)
+        rules = replace(
+            with_limits(QUICK_SETTINGS, stable_after=0.1), connection_max_age=0.8, connection_age_jitter=0.2
+        )
 
         async def during(exchange, stream):
             await asyncio.sleep(4.0)
@@ -277,7 +280,7 @@ class TestRecovery:
             await asyncio.to_thread(exchange.delete_listen_key)
             await asyncio.sleep(2.0)
 
-        rules = replace(QUICK_SETTINGS, health_check_interval=0.5, health_check_spacing=0.1)
+        rules = replace(with_limits(QUICK_SETTINGS, health_check_spacing=0.1), health_check_interval=0.5)
         checker, _ = run_stream(ExchangeRules(), (CROSS,), during, source="listen-key-v2", settings=rules)
         assert [gap.reason for gap in checker.gaps] == ["credential gone"]
 
@@ -323,7 +326,7 @@ class TestWaiting:
                 entering = asyncio.create_task(stream.__aenter__())
                 await wait_until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
                 await asyncio.sleep(0.7)
-                assert len(exchange.rest_log) <= QUICK_SETTINGS.rest_concurrency
+                assert len(exchange.rest_log) <= get_limits(QUICK_SETTINGS).rest_concurrency
                 await entering
                 assert len(exchange.rest_log) == len(accounts) + 1
                 await stream.close()
@@ -354,7 +357,7 @@ class TestFatal:
             with Sandbox() as exchange:
                 async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
                     exchange.revoke_api_key()
-                    with pytest.raises(exceptions.StreamError, match="cannot go on") as raised:
+                    with pytest.raises(exceptions.StreamError, match="the stream failed") as raised:
                         async with asyncio.timeout(5):
                             await anext(stream)
                     assert isinstance(raised.value.__cause__, exceptions.KeyRejectedError)
@@ -406,7 +409,7 @@ class TestFatal:
         rules = replace(QUICK_SETTINGS, token_validity=3.0)
         checker, _ = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, on_change=changes.append)
         assert checker.gaps == []
-        assert "source retired" in {change.name for change in changes}
+        assert "source retired" in {change.kind for change in changes}
 
 
 class TestConsumer:

@@ -11,8 +11,9 @@ from stream_helpers import BTC, QUICK_SETTINGS, inject_fault, run_stream
 from binance_margin_stream.sandbox import ExchangeRules, create_fault
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.stream.accounts import CROSS
+from binance_margin_stream.stream.settings import with_limits
 
-SHORT_DEADLINES = replace(QUICK_SETTINGS, idle_timeout=1.0, firewall_wait=0.5)
+SHORT_DEADLINES = replace(with_limits(QUICK_SETTINGS, firewall_wait=0.5), idle_timeout=1.0)
 FREQUENT_PINGS = ExchangeRules(ping_interval_ms=300)
 
 

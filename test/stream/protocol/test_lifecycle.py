@@ -7,15 +7,8 @@ from fake_exchange import DROPPED, FakeEvent, FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.health import TIMER_DESCRIPTIONS
-from binance_margin_stream.stream.protocol.actions import (
-    CloseConnection,
-    Failure,
-    FailureKind,
-    OpenConnection,
-    RestRequest,
-    State,
-)
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.protocol.actions import CloseConnection, OpenConnection, RestRequest
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import (
     AUTO_SOURCES,
@@ -23,7 +16,9 @@ from binance_margin_stream.stream.sources import (
     LISTEN_KEY_V2,
     LISTEN_TOKEN,
     RISK_LISTEN_KEY,
+    CallKind,
 )
+from binance_margin_stream.stream.state import ScheduledAction, State, StatusChangeKind
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 HOUR, DAY = 3600.0, 86400.0
@@ -75,7 +70,7 @@ class TestSubscribing:
         exchange = FakeExchange([isolated(f"S{number}") for number in range(1000)]).start().run_until_live(60)
         assert len(exchange.requests) == 1000
         busiest = max(sum(1 for t, _ in exchange.requests if at <= t < at + 1) for at, _ in exchange.requests[::50])
-        assert busiest <= exchange.settings.rest_rate + exchange.settings.rest_concurrency
+        assert busiest <= exchange.settings.rest_rate + exchange.lifecycle.context.limits.rest_concurrency
 
     def test_an_event_before_the_answer_waits_for_it(self):
         exchange = FakeExchange([CROSS, BTC]).start()
@@ -150,7 +145,7 @@ class TestRenewal:
         exchange = FakeExchange([CROSS], settings=StreamSettings(token_validity=HOUR)).start().run_until_live()
         exchange.options.rest_failure = lambda _: SERVER
         exchange.run(0.61 * HOUR)
-        assert len(exchange.find_changes("renewal failed")) > 3
+        assert len(exchange.find_changes(StatusChangeKind.RENEWAL_FAILED)) > 3
         assert exchange.lifecycle.health(exchange.now).failures > 3
         exchange.options.rest_failure = lambda _: None
         send_regularly(exchange).run(HOUR)
@@ -185,7 +180,7 @@ class TestRenewal:
         exchange.lifecycle.on_credential(
             request.id, "t", exchange.to_epoch_ms(exchange.now + HOUR) * digits, exchange.now
         )
-        at, _ = exchange.lifecycle._context.timers._scheduled["renew", exchange.lifecycle._coordinator.feeds[0]]
+        at = exchange.lifecycle.context.timers.due_at((ScheduledAction.RENEW, exchange.lifecycle.coordinator.feeds[0]))
         assert 0.4 * HOUR <= at - exchange.now <= 0.6 * HOUR
 
     def test_a_wrong_clock_does_not_make_a_token_look_expired(self):
@@ -363,8 +358,8 @@ class TestRecovery:
 
     def test_an_own_unsubscribe_is_no_reason_to_recover(self):
         exchange = FakeExchange([CROSS, BTC]).start().run_until_live()
-        link = exchange.lifecycle._get_connection(1)
-        exchange.lifecycle._subscriptions.unsubscribe(link, 99, exchange.now)
+        link = exchange.lifecycle.connections.get(1)
+        exchange.lifecycle.coordinator.subscriptions.unsubscribe(link, 99, exchange.now)
         exchange.lifecycle.on_subscription_terminated(1, 99, exchange.now)
         exchange.run(10)
         assert exchange.lifecycle.state is State.LIVE
@@ -424,11 +419,11 @@ class TestWaiting:
         exchange.start().run_until_live(180)
         exchange.assert_complete()
         assert exchange.now > 1060
-        assert sum(1 for at, _ in exchange.requests if at < 1060) <= exchange.settings.rest_concurrency
+        assert sum(1 for at, _ in exchange.requests if at < 1060) <= exchange.lifecycle.context.limits.rest_concurrency
 
     def test_a_ban_holds_connections_back_too(self):
         exchange = FakeExchange([CROSS]).start().run_until_live()
-        exchange.lifecycle._context.pause_sending(Failure(FailureKind.BANNED, "418", 300.0), exchange.now)
+        exchange.lifecycle.context.pause_sending(Failure(FailureKind.BANNED, "418", 300.0), exchange.now)
         exchange.forbidden_until = exchange.now + 300
         exchange.drop_connection(exchange.open_connections()[0])
         exchange.run(310).run_until_live(60)
@@ -460,8 +455,8 @@ class TestSources:
         exchange.run(2 * HOUR)
         run_without_events(exchange).assert_complete()
         assert exchange.list_gaps() == []
-        assert [change.detail for change in exchange.find_changes("source retired")] == [
-            "token is retired, listen-key-v2 takes over"
+        assert [change.detail for change in exchange.find_changes(StatusChangeKind.SOURCE_RETIRED)] == [
+            "token is retired, switching to listen-key-v2"
         ]
 
     def test_a_connection_that_was_only_planned_is_not_closed(self):
@@ -509,7 +504,7 @@ class TestSources:
         assert exchange.failure == RETIRED
 
     def test_an_account_that_no_source_has_is_refused(self):
-        with pytest.raises(ValueError, match="no way in"):
+        with pytest.raises(ValueError, match="no source"):
             FakeExchange([BTC], (LISTEN_KEY_V2,))
 
     def test_risk_events_run_beside_the_accounts_own(self):
@@ -631,7 +626,7 @@ class TestEnd:
             exchange = FakeExchange([CROSS], (LISTEN_KEY,)).start().run_until_live()
             exchange.lifecycle.close(exchange.now, close_listen_keys=give_up)
             operations = [getattr(action, "call", None) for action in exchange.lifecycle.pop_actions()]
-            assert sum(1 for call in operations if call and call.operation.endswith("_delete")) == calls
+            assert sum(1 for call in operations if call and call.kind is CallKind.DELETE) == calls
 
     def test_nothing_that_comes_afterwards_does_anything(self):
         exchange = FakeExchange([CROSS]).start().run_until_live()
@@ -657,8 +652,8 @@ class TestHealth:
         assert health.ping_age < 21
         assert health.events["FakeEvent"] >= 138
         assert (health.gaps, health.reconnects, health.dropped) == (0, 0, 0)
-        assert health.next_action == "look for pings"
-        assert exchange.lifecycle._timer_handlers.keys() == TIMER_DESCRIPTIONS.keys()
+        assert health.next_action == "check that a connection is alive"
+        assert exchange.lifecycle.timer_handlers.keys() == set(ScheduledAction)
         assert health.next_action_in > 0
 
     def test_it_says_which_account_is_down(self):

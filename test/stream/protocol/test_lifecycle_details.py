@@ -8,11 +8,12 @@ from fake_exchange import DROPPED, FakeEvent, FakeExchange, FakeExchangeOptions
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
+from binance_margin_stream.stream.failures import Failure, FailureKind, classify_response
 from binance_margin_stream.stream.io.rest_calls import CredentialGranted
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, RestRequest, SendPing, SendText, State
-from binance_margin_stream.stream.protocol.error_mapping import classify_response
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.protocol.actions import RestRequest, SendPing, SendText
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
 from binance_margin_stream.stream.sources import AUTO_SOURCES, LISTEN_KEY, LISTEN_TOKEN, RISK_LISTEN_KEY
+from binance_margin_stream.stream.state import State, StatusChangeKind
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 HOUR = 3600.0
@@ -29,7 +30,7 @@ def start_rotation(*, twice_on_the_old: bool = True) -> FakeExchange:
     perform = exchange.execute
     exchange.execute = lambda action: None if isinstance(action, SendPing) else perform(action)
     exchange.shut_down(exchange.open_connections()[0], grace=HOUR)
-    feed = exchange.lifecycle._coordinator.feeds[0]
+    feed = exchange.lifecycle.coordinator.feeds[0]
     exchange.run_until(lambda: feed.successor is not None and feed.successor.live_at is not None, 60)
     assert feed.successor.live_at is not None
     return exchange
@@ -50,7 +51,7 @@ class TestRotation:
         exchange.run_until(lambda: len(exchange.open_connections()) == 2, 60)
         exchange.freeze_connection(old)
         exchange.send_event(CROSS)  # before the successor is subscribed: lost
-        feed = exchange.lifecycle._coordinator.feeds[0]
+        feed = exchange.lifecycle.coordinator.feeds[0]
         exchange.run_until(lambda: feed.successor.live_at is not None, 5)
         exchange.send_event(CROSS)
         exchange.run_until(lambda: bool(feed.successor.held_events), 5)
@@ -100,7 +101,7 @@ class TestRenewal:
         exchange.subscribe = lambda connection, number, token: exchange.send_response(
             connection, ResponseFrame(number, 500, None, -1000, "unknown"), "subscribe"
         )
-        exchange.run_until(lambda: bool(exchange.find_changes("renewal failed")), HOUR)
+        exchange.run_until(lambda: bool(exchange.find_changes(StatusChangeKind.RENEWAL_FAILED)), HOUR)
         exchange.subscribe = subscribe
         exchange.run(5)
         assert exchange.lifecycle.health(exchange.now).renewals == 1
@@ -117,7 +118,7 @@ class TestSources:
 
     def test_no_other_account_asks_for_it_either(self):
         exchange = FakeExchange(
-            [CROSS, BTC, ETH], (LISTEN_TOKEN, LISTEN_KEY), settings=StreamSettings(rest_concurrency=1)
+            [CROSS, BTC, ETH], (LISTEN_TOKEN, LISTEN_KEY), settings=with_limits(StreamSettings(), rest_concurrency=1)
         )
         exchange.options.rest_failure = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
         exchange.start().run_until_live()

@@ -14,12 +14,11 @@ from binance_margin_stream import exceptions
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.protocol.actions import FailureKind, RestRequest
+from binance_margin_stream.stream.failures import FailureKind, classify_error, classify_response, classify_status
+from binance_margin_stream.stream.protocol.actions import RestRequest
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
-from binance_margin_stream.stream.protocol.error_mapping import classify_error, classify_response, classify_status
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, RateLimiter, SlidingWindowLimit
-from binance_margin_stream.stream.protocol.timers import Timers
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.protocol.timing import Backoff, RateLimiter, SlidingWindowLimit, Timers
+from binance_margin_stream.stream.settings import StreamSettings, get_limits, with_limits
 
 
 class TestBackoff:
@@ -84,7 +83,7 @@ class TestTimers:
         timers = Timers()
         for at in range(10_000):
             timers.set("one", at)
-        assert len(timers._heap) < 100
+        assert timers.heap_size < 100
 
     def test_it_is_only_moved_forward_when_asked_so(self):
         timers = Timers()
@@ -115,7 +114,9 @@ class TestBuffer:
 
 class TestDeduplicator:
     def test_what_is_held_is_bounded(self):
-        exchange = FakeExchange([CROSS], settings=StreamSettings(max_held_events=50)).start().run_until_live()
+        exchange = (
+            FakeExchange([CROSS], settings=with_limits(StreamSettings(), max_held_events=50)).start().run_until_live()
+        )
         old = exchange.open_connections()[0]
         exchange.shut_down(old, grace=3600)
         exchange.run_until(
@@ -129,11 +130,11 @@ class TestDeduplicator:
         assert len(exchange.list_gaps()) == 1
 
     def test_what_waits_for_an_answer_is_bounded(self):
-        exchange = FakeExchange([CROSS], settings=StreamSettings(max_unrouted_events=10)).start()
+        exchange = FakeExchange([CROSS], settings=with_limits(StreamSettings(), max_unrouted_events=10)).start()
         exchange.run_until(lambda: any(connection.subscriptions for connection in exchange.connections.values()), 10)
         for number in range(100):
             exchange.lifecycle.on_event(1, 0, FakeEvent(10**6 + number, CROSS, number, exchange.now), exchange.now)
-        assert exchange.lifecycle._get_connection(1).unrouted_count == 10
+        assert exchange.lifecycle.connections.get(1).unrouted_count == 10
         exchange.run_until_live()
 
     def test_an_event_of_an_unknown_subscription_is_a_gap(self):
@@ -236,20 +237,20 @@ class TestCredentials:
         exchange.lifecycle.start(exchange.now)
         (request,) = [action for action in exchange.lifecycle.pop_actions() if isinstance(action, RestRequest)]
         exchange.lifecycle.on_credential(request.id, "a token", expires, exchange.now)
-        credential = exchange.lifecycle._coordinator.feeds[0].credential
+        credential = exchange.lifecycle.coordinator.feeds[0].credential
         assert credential.expires_at == exchange.now + exchange.settings.token_validity
 
 
 class TestSettings:
     def test_faster_rules_shorten_times_and_raise_rates(self):
         rules = StreamSettings().scaled(10)
-        assert (rules.idle_timeout, rules.rest_rate, rules.renewal_fraction) == (4.5, 250.0, 0.5)
+        assert (rules.idle_timeout, rules.rest_rate, get_limits(rules).renewal_fraction) == (4.5, 250.0, 0.5)
         assert rules.buffer_size == StreamSettings().buffer_size
 
     def test_faster_rules_leave_machine_and_network_the_time_that_they_need(self):
-        rules = StreamSettings(overlap_window=0.5).scaled(1440)
-        assert (rules.idle_timeout, rules.request_timeout, rules.overlap_window) == (2.0, 2.0, 0.5)
-        assert rules.scaled(1 / 1440).exchange_speed == pytest.approx(1)
+        rules = with_limits(StreamSettings(), overlap_window=0.5).scaled(1440)
+        assert (rules.idle_timeout, rules.request_timeout, get_limits(rules).overlap_window) == (2.0, 2.0, 0.5)
+        assert get_limits(rules.scaled(1 / 1440)).exchange_speed == pytest.approx(1)
 
     def test_a_token_lives_as_long_on_a_faster_exchange_by_its_own_time(self):
         rules = StreamSettings().scaled(1440)
@@ -265,6 +266,6 @@ class TestSettings:
         assert rules.connect_window == 300
         assert rules.connection_max_age < 86_400
         assert rules.accounts_per_connection <= 1000
-        assert rules.subscriptions_per_connection < 65_535
+        assert get_limits(rules).subscriptions_per_connection < 65_535
         assert rules.rest_rate * 60 < 12_000 / 4
         assert rules.token_validity <= 86_400

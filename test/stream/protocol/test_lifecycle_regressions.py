@@ -7,7 +7,8 @@ from fake_exchange import FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.state import State, StatusChangeKind
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 DAY = 86400.0
@@ -39,11 +40,11 @@ def test_connections_on_which_nothing_can_be_subscribed_are_closed():
 def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
     exchange = FakeExchange([BTC, ETH])
     exchange.options.lose_response = lambda method: (
-        method == "subscribe" and not exchange.find_changes("not subscribed")
+        method == "subscribe" and not exchange.find_changes(StatusChangeKind.SUBSCRIBE_FAILED)
     )
-    exchange.start().run_until(lambda: len(exchange.find_changes("not subscribed")) == 2, 30)
+    exchange.start().run_until(lambda: len(exchange.find_changes(StatusChangeKind.SUBSCRIBE_FAILED)) == 2, 30)
     exchange.options.delay = lambda: 1.0
-    feeds = exchange.lifecycle._coordinator.feeds
+    feeds = exchange.lifecycle.coordinator.feeds
     exchange.run_until(
         lambda: any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds), 30
     )
