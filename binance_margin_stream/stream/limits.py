@@ -72,7 +72,7 @@ class ProtocolLimits:
     max_held_events: int = 10_000
     """The most events of a new connection, per account, that wait until the old connection is complete."""
     max_unrouted_events: int = 1_000
-    """The most events, per connection, that wait for the response that tells which subscription they belong to."""
+    """The most events, per connection, that wait for the response that states which subscription they belong to."""
 
     def scaled(self, factor: float) -> ProtocolLimits:
         """These limits for an exchange whose time runs `factor` times as fast."""

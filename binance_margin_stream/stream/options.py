@@ -42,7 +42,7 @@ class StreamOptions:
 
 
 class BaseStream:
-    """What `AsyncMarginStream` and `MarginStream` have in common: their options, and how they are shown."""
+    """The base class of `MarginStream` and `AsyncMarginStream`, with the constructor that both share."""
 
     def __init__(
         self,

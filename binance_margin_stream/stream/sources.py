@@ -13,7 +13,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
-from binance_margin_stream import api  # a lazy package: a class of it is imported when it is first used
+import binance_margin_stream.api as api  # a lazy package: a class of it is imported when it is first used
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.stream.accounts import Account
 

@@ -63,7 +63,7 @@ class Deduplicator(Generic[E]):
             feed.active.steady = False
 
     def cancel_overlap(self, feed: Feed) -> None:
-        """The successor was given up: continue with the active subscription as before."""
+        """The successor was abandoned: continue with the active subscription as before."""
         feed.seen_counts = None
         if feed.active is not None:
             feed.active.steady = not _may_have_duplicates(feed.active)

@@ -154,7 +154,7 @@ class Failover(Generic[E]):
                 self.on_lost(feed.active, self.gap_start(feed.active, delivered_until), GapReason.DISCONNECTED, now)
 
     def on_overflow(self, subscription: Subscription, now: float) -> None:
-        """Too many events are held: switch to the successor if it is live, else give it up."""
+        """Too many events are held: switch to the successor if it is live, else abandon it."""
         feed = subscription.feed
         if subscription.live_at is not None:
             self.on_pong_timeout([feed], now)
@@ -204,7 +204,7 @@ class Failover(Generic[E]):
         return min(since, max(uncertain, last_event_at))
 
     def abandon(self, subscription: Subscription) -> None:
-        """Give up a successor."""
+        """Abandon a successor."""
         feed = subscription.feed
         feed.successor = None
         self.deduplicator.cancel_overlap(feed)

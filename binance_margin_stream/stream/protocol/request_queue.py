@@ -233,7 +233,7 @@ class RequestQueue:
         connection.serial_requests = True
 
     def awaits_ids(self, connection: ConnectionState) -> bool:
-        """Whether a response may still tell which subscription an unknown id belongs to."""
+        """Whether a response may still state which subscription an unknown id belongs to."""
         return bool(connection.unidentified) or connection.list_requested or connection.in_flight > 0
 
     def list_awaiting_ids(self, connection: ConnectionState) -> list[Subscription]:

@@ -104,7 +104,7 @@ class SubscriptionManager:
         at: float,
         now: float,
     ) -> None:
-        """A subscription that was given up is active after all: use it for a successor, else end it."""
+        """An abandoned subscription is active after all: use it for a successor, else end it."""
         successor = abandoned.feed.successor
         if subscription_id is None:
             self.request_queue.request_list_later(connection)
@@ -260,7 +260,7 @@ class SubscriptionManager:
         return True
 
     def on_early_end(self, connection: ConnectionState, subscription_id: SubscriptionId, now: float) -> None:
-        """The end of a subscription arrived before the response that tells which subscription it is."""
+        """The end of a subscription arrived before the response that states which subscription it is."""
         if len(connection.terminated_ids) < self._context.limits.max_unrouted_events:
             connection.terminated_ids.add(subscription_id)
         self.request_queue.request_list(connection, now)
