@@ -31,11 +31,11 @@ from binance_margin_stream.stream.failures import FailureKind, classify_error, c
         (RuntimeError("anything"), FailureKind.TRANSPORT_ERROR),
     ],
 )
-def test_each_error_of_the_client_has_its_meaning(error, trouble):
+def test_each_error_of_the_client_has_its_failure_kind(error, trouble):
     assert classify_error(error).kind is trouble
 
 
-def test_waits_are_as_long_as_told():
+def test_waits_are_as_long_as_stated():
     assert classify_error(exceptions.RateLimitError(429, retry_after=7.0)).retry_after == 7.0
     until = datetime.now(UTC) + timedelta(seconds=100)
     banned = classify_error(exceptions.BannedError(418, until=until))
@@ -58,11 +58,11 @@ def test_waits_are_as_long_as_told():
         (400, -9999, FailureKind.SERVER_ERROR),
     ],
 )
-def test_each_answer_on_a_connection_has_its_meaning(status, code, trouble):
+def test_each_error_response_has_its_failure_kind(status, code, trouble):
     assert classify_response(ResponseFrame(1, status, None, code, "m"), 0).kind is trouble
 
 
-def test_a_wait_on_a_connection_is_a_moment():
+def test_a_wait_in_a_response_is_an_epoch_time():
     answer = ResponseFrame(1, 429, None, -1003, "m", retry_after=61_000)
     assert classify_response(answer, 1_000).retry_after == 60.0
 
@@ -78,7 +78,7 @@ def test_no_wait_is_longer_than_the_longest_ban(told):
     assert classify_error(exceptions.BannedError(418, until=for_centuries)).retry_after == longest
 
 
-def test_a_refused_handshake_never_speaks_about_the_key():
+def test_a_refused_handshake_says_nothing_about_the_key():
     assert classify_status(401, None).kind is FailureKind.TRANSPORT_ERROR
     assert classify_status(429, 3.0).retry_after == 3.0
     assert classify_status(410, None).kind is FailureKind.RETIRED

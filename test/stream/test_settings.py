@@ -10,19 +10,19 @@ from binance_margin_stream.stream.protocol.actions import RestRequest
 from binance_margin_stream.stream.settings import StreamSettings, get_limits, with_limits
 
 
-def test_faster_rules_shorten_times_and_raise_rates():
+def test_scaled_settings_shorten_times_and_raise_rates():
     rules = StreamSettings().scaled(10)
     assert (rules.idle_timeout, rules.rest_rate, get_limits(rules).renewal_fraction) == (4.5, 250.0, 0.5)
     assert rules.buffer_size == StreamSettings().buffer_size
 
 
-def test_faster_rules_leave_machine_and_network_the_time_that_they_need():
+def test_scaled_settings_leave_machine_and_network_the_time_that_they_need():
     rules = with_limits(StreamSettings(), overlap_window=0.5).scaled(1440)
     assert (rules.idle_timeout, rules.request_timeout, get_limits(rules).overlap_window) == (2.0, 2.0, 0.5)
     assert get_limits(rules.scaled(1 / 1440)).exchange_speed == pytest.approx(1)
 
 
-def test_a_token_lives_as_long_on_a_faster_exchange_by_its_own_time():
+def test_a_token_has_the_same_lifetime_in_the_time_of_a_faster_exchange():
     rules = StreamSettings().scaled(1440)
     exchange = FakeExchange([CROSS], settings=rules)
     exchange.lifecycle.start(exchange.now)
@@ -31,7 +31,7 @@ def test_a_token_lives_as_long_on_a_faster_exchange_by_its_own_time():
     assert rules.token_validity == 60
 
 
-def test_they_stay_inside_the_exchanges_limits():
+def test_the_defaults_stay_below_the_exchanges_limits():
     rules = StreamSettings()
     assert rules.connect_limit < 300
     assert rules.connect_window == 300

@@ -1,4 +1,4 @@
-"""The ways in are values that fit the REST half and what the hosts expect."""
+"""The sources fit the REST client and the hosts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_only_tokens_and_first_listen_keys_have_isolated_accounts():
     assert all(source.supports(CROSS) for source in SOURCES)
 
 
-def test_the_risk_key_is_never_given_up_since_that_weighs_3000():
+def test_the_risk_key_is_never_deleted_since_that_weighs_3000():
     assert RISK_LISTEN_KEY.build_delete_call is None
 
 
@@ -130,7 +130,7 @@ def test_stream_hosts_are_spoken_to_at_half_of_what_they_allow():
     assert not STREAM_HOST.shares_rate_limit
 
 
-def test_a_credential_is_fresh_until_the_last_tenth_of_its_life():
+def test_a_credential_is_fresh_until_the_last_tenth_of_its_lifetime():
     credential = Credential("secret", 0.0, 100.0, 0.0)
     assert credential.is_fresh(89.0)
     assert not credential.is_fresh(91.0)

@@ -1,4 +1,4 @@
-"""More of what the other tests of the stream would not notice: mostly how it ends when something holds it up."""
+"""How a stream closes when something delays it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def list_pending_calls():
 
 
 class SilentPeer:
-    """Accepts a WebSocket, and never answers anything that is said; it reads only if it is told to."""
+    """Accepts a WebSocket and never responds; it reads only on request."""
 
     def __init__(self, *, reads):
         self.received = bytearray()
@@ -87,7 +87,7 @@ class SilentPeer:
 
 
 class Recorder:
-    """What a connection reports to; only that it is open matters here."""
+    """The listener of a connection; only `on_open` matters here."""
 
     def __init__(self):
         self.is_open = asyncio.Event()
@@ -128,7 +128,7 @@ class TestConnection:
 
         asyncio.run(main())
 
-    def test_it_says_goodbye_and_waits_for_no_answer(self, monkeypatch):
+    def test_it_sends_a_close_frame_and_waits_for_no_response(self, monkeypatch):
         monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 10.0)
 
         async def main():
@@ -158,7 +158,7 @@ class TestClosing:
 
         asyncio.run(main())
 
-    def test_an_answer_after_the_loop_is_gone_does_no_harm(self):
+    def test_a_result_after_the_loop_is_closed_does_no_harm(self):
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(exchange) as stream:
@@ -178,7 +178,7 @@ class TestClosing:
 
         asyncio.run(main())
 
-    def test_what_is_answered_afterwards_counts_for_nothing(self):
+    def test_a_result_after_the_end_is_ignored(self):
         changes = []
 
         async def main():
@@ -242,7 +242,7 @@ class TestClosing:
             gc.collect()
         assert "pending" not in caplog.text
 
-    def test_who_asks_while_the_thread_is_ending_gets_an_answer(self, monkeypatch):
+    def test_a_call_while_the_thread_is_ending_returns(self, monkeypatch):
         monkeypatch.setattr(sync_module, "_CLOSE_TIMEOUT", 0.2)
         with Sandbox() as exchange:
             stream = make_stream(exchange).__enter__()
@@ -264,7 +264,7 @@ class TestClosing:
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_child_that_was_forked_while_it_was_being_closed_can_end(self):
         with Sandbox() as exchange, make_stream(exchange) as stream:
-            with stream._worker._close_lock:  # as a thread holds it that is closing the stream at this moment
+            with stream._worker._close_lock:  # as in a thread that is closing the stream at this moment
                 child = os.fork()
                 if child == 0:
                     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -277,7 +277,7 @@ class TestClosing:
 
 
 class TestRenewal:
-    def test_one_that_the_connection_refuses_is_repeated_soon(self):
+    def test_a_renewal_that_the_connection_refuses_is_retried_soon(self):
         async def main():
             changes = []
             rules = replace(
@@ -349,7 +349,7 @@ def test_a_signal_handler_may_close_in_the_midst_of_closing():
 
     def interrupt():
         closing.wait(5)
-        time.sleep(0.2)  # so that it comes while the other close waits; it may come at any time
+        time.sleep(0.2)  # to arrive while the other close waits; any other moment is fine, too
         os.kill(os.getpid(), signal.SIGUSR1)
 
     def close_too(*_):

@@ -1,4 +1,4 @@
-"""What the other tests of the stream would not notice: over real sockets, each handling by itself."""
+"""Details of the stream over real sockets, each case by itself."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def run_in_thread(function, *arguments, **named):
 
 
 class FaultyProxy:
-    """Passes bytes on between a stream and the sandbox; it can fall silent, swallow frames, and be slow.
+    """Relays bytes between a stream and the sandbox; it can drop all bytes, drop single frames, and be slow.
 
     `swallow` is what is never passed down. `slow` is by how many seconds the first connection is late downwards.
     """
@@ -75,11 +75,11 @@ class FaultyProxy:
                 writer.transport.abort()
 
     def stall(self):
-        """Let the connections that are open now be half-open: neither a byte nor an end comes through."""
+        """Make the open connections half-open: neither data nor an end arrives."""
         self._stalled = True
 
     def resume(self):
-        """Let connections that are made from now on work; those of before stay silent."""
+        """Let connections work that are opened from now on; the earlier ones stay half-open."""
         self._stalled = False
 
     async def _accept(self, reader, writer):
@@ -117,7 +117,7 @@ class TestConnecting:
         ],
         ids=["tls", "dns", "refused"],
     )
-    def test_what_fails_is_told_at_once_with_its_cause_and_repeated(self, address, cause):
+    def test_a_failed_connection_is_reported_with_its_cause_and_retried(self, address, cause):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             changes = asyncio.run(self.list_connect_failures(address, unused.getsockname()[1], cause))
@@ -136,7 +136,7 @@ class TestConnecting:
             await asyncio.gather(entering, return_exceptions=True)
         return [change for change in changes if change.kind == "connection lost"]
 
-    def test_a_slow_handshake_is_given_up_when_its_time_is_over(self):
+    def test_a_slow_handshake_times_out(self):
         async def main():
             changes = []
             with Sandbox() as exchange:
@@ -150,7 +150,7 @@ class TestConnecting:
 
         asyncio.run(main())
 
-    def test_a_handshake_that_is_told_to_wait_silences_everything_for_that_long(self):
+    def test_a_refused_handshake_with_a_wait_pauses_everything(self):
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(
@@ -226,12 +226,12 @@ class TestGap:
             rules = replace(QUICK_SETTINGS, idle_timeout=1.5, latency_allowance=0.2)
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
                 async with make_async_stream(exchange, settings=rules) as stream:
-                    await asyncio.sleep(2.0)  # so that the connection's opening is long past
+                    await asyncio.sleep(2.0)  # so that the handshake is long past
                     before = now_ms()
                     await run_in_thread(exchange.inject_fault, fault)
                     gap = await next_gap(stream)
                     taken = now_ms()
-                    # A ping at most 200 ms before the fault, less the allowance; and some time for the machine.
+                    # A ping at most 200 ms before the fault, less the latency allowance, plus time for the machine.
                     assert before - 400 - 1000 <= gap.since <= before
                     assert before < gap.until <= taken + 1  # each is rounded
                     assert stream.health.gaps == 1
@@ -253,7 +253,7 @@ class TestGap:
                         checker.record(await anext(stream))
                         proxy.stall()
                         await run_in_thread(traffic.send_event)
-                        await asyncio.sleep(0.1)  # the relay has swallowed it
+                        await asyncio.sleep(0.1)  # until the relay has dropped it
                         proxy.resume()
                         checker.record(await next_gap(stream))
                         await run_in_thread(traffic.send_event)
@@ -333,7 +333,7 @@ class TestNotifications:
         assert {(record.levelno, record.account) for record in found} == {(logging.WARNING, "isolated:BTCUSDT")}
         assert {record.name for record in found} == {"binance_margin_stream.stream"}
 
-    def test_a_life_with_one_loss_is_told_in_order_to_log_and_callback(self, caplog):
+    def test_a_loss_is_reported_in_order_to_log_and_callback(self, caplog):
         changes = []
         caplog.set_level(logging.INFO, "binance_margin_stream")
 
@@ -395,7 +395,7 @@ class TestToken:
 
         asyncio.run(main())
 
-    def test_a_retired_way_in_is_remembered_and_not_asked_again(self):
+    def test_a_retired_source_is_remembered_and_not_tried_again(self):
         async def main():
             with Sandbox() as exchange:
                 exchange.retire_endpoint(TOKENS)
@@ -424,7 +424,7 @@ class TestConsumer:
 
         asyncio.run(main())
 
-    def test_waiting_that_was_given_up_leaves_nothing(self):
+    def test_a_cancelled_wait_leaves_nothing(self):
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(exchange) as stream:

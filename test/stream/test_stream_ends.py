@@ -1,4 +1,4 @@
-"""However a stream ends, it ends within five seconds and leaves nothing: no thread, task, socket or warning."""
+"""A stream ends within five seconds and leaves no thread, task, socket or warning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from binance_margin_stream.stream.sync_stream import MarginStream
 
 @pytest.fixture
 def exchange():
-    """A sandbox to which no connection may be left open."""
+    """A sandbox on which no connection may be left open."""
     with Sandbox() as running:
         yield running
         gc.collect()
@@ -40,7 +40,7 @@ def exchange():
 
 @pytest.fixture(autouse=True)
 def assert_nothing_left():
-    """No thread more than before, and no warning when everything is collected; `exchange` sees to connections."""
+    """Check that no thread is left and that the garbage collection warns of nothing; `exchange` checks connections."""
     before = set(threading.enumerate())
     yield
     gc.collect()
@@ -209,7 +209,7 @@ class TestAsync:
 
         asyncio.run(main())
 
-    def test_listen_keys_live_on_unless_they_are_given_up(self, exchange):
+    def test_listen_keys_stay_valid_unless_they_are_deleted(self, exchange):
         async def main():
             for give_up, deletes in ((False, 0), (True, 1)):
                 async with make_async_stream(exchange, source="listen-key-v2", close_listen_keys=give_up):
@@ -480,7 +480,7 @@ class TestSettings:
 
 class TestMistakes:
     @pytest.mark.parametrize("place", ["on_malformed_frame", "on_timer", "on_open"])
-    def test_a_mistake_of_ours_ends_the_stream_with_an_error_and_never_in_silence(self, exchange, monkeypatch, place):
+    def test_an_internal_error_ends_the_stream_with_an_error_and_never_silently(self, exchange, monkeypatch, place):
         def mistake(*_, **__):
             raise KeyError("PLANTED")
 

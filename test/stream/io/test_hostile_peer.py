@@ -1,4 +1,4 @@
-"""Whatever a peer does on the wire: the stream ends or recovers soon, in bounded memory, and says what happened.
+"""A peer that violates the protocol: the stream recovers soon, in bounded memory, and reports the reason.
 
 Nothing is lost in silence, no secret is shown, and no error of a library comes through.
 """
@@ -36,8 +36,8 @@ from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
 from binance_margin_stream.stream.state import State
 
 MEMORY = 32 << 20
-"""Bytes that a stream may take more than before, whatever comes: one read of 256 KiB can hold 131 072 empty frames,
-each an object of the WebSocket library for a moment."""
+"""The most additional memory in bytes. One read of 256 KiB can hold 131 072 empty frames, each of which is an object
+of the WebSocket library for a moment."""
 LIMIT = 1 << 20
 RULES = replace(QUICK_SETTINGS, idle_timeout=1.5, open_timeout=1.0)
 EXCHANGE = ExchangeRules(ping_interval_ms=300)
@@ -45,7 +45,7 @@ BOMB = zlib.compress(bytes(64 << 20), wbits=-15)
 
 
 class Observations:
-    """What a stream told while a peer misbehaved."""
+    """What a stream reported while a peer misbehaved."""
 
     def __init__(self) -> None:
         self.changes = []
@@ -64,7 +64,7 @@ def balance_update(exchange, number):
 
 
 async def run_with_behaviour(behaviour, *, ignores_client=False) -> Observations:
-    """A live stream whose peer misbehaves; one event is swallowed meanwhile, and has to lie in a gap."""
+    """Run a live stream whose peer misbehaves. One event is lost meanwhile, and must be covered by a gap."""
     observations = Observations()
     with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
         auth, options = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
@@ -143,7 +143,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("behaviour", "words"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_connection_that_breaks_is_told_covered_by_a_gap_and_replaced(behaviour, words):
+def test_a_broken_connection_is_reported_covered_by_a_gap_and_replaced(behaviour, words):
     observations = asyncio.run(run_with_behaviour(behaviour))
     assert len(observations.losses) == 1
     assert words in observations.losses[0]
@@ -163,7 +163,7 @@ NO_EVENT = {
 
 
 @pytest.mark.parametrize("data", NO_EVENT.values(), ids=NO_EVENT.keys())
-def test_a_message_that_holds_no_event_is_a_gap_on_a_connection_that_lives_on(data, caplog):
+def test_a_message_without_an_event_is_a_gap_on_a_connection_that_stays_open(data, caplog):
     async def main():
         with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
             auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
@@ -253,7 +253,7 @@ HANDSHAKES = {
 
 
 @pytest.mark.parametrize(("behaviour", "words"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
-def test_an_answer_to_the_handshake_that_is_none_is_told_and_asked_for_again(behaviour, words, caplog):
+def test_an_invalid_handshake_response_is_reported_and_retried(behaviour, words, caplog):
     observations = Observations()
 
     async def main():

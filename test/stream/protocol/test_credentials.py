@@ -10,7 +10,7 @@ from binance_margin_stream.stream.protocol.actions import RestRequest
 
 
 @pytest.mark.parametrize("expires", [0, -(10**400), 10**400, 10**17, 1])
-def test_an_expiry_that_cannot_be_is_not_believed(expires):
+def test_an_impossible_expiry_is_ignored(expires):
     exchange = FakeExchange([CROSS])
     exchange.lifecycle.start(exchange.now)
     (request,) = [action for action in exchange.lifecycle.pop_actions() if isinstance(action, RestRequest)]

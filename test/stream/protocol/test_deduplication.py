@@ -8,7 +8,7 @@ from binance_margin_stream.stream.accounts import CROSS
 from binance_margin_stream.stream.settings import StreamSettings, with_limits
 
 
-def test_what_is_held_is_bounded():
+def test_held_events_are_bounded():
     exchange = (
         FakeExchange([CROSS], settings=with_limits(StreamSettings(), max_held_events=50)).start().run_until_live()
     )

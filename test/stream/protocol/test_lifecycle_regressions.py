@@ -1,4 +1,4 @@
-"""What the simulation found, each by itself: the seeds that showed it are in `make soak`."""
+"""Defects that the simulation found, each by itself; `make soak` contains their seeds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_connections_on_which_nothing_can_be_subscribed_are_closed():
     assert len(exchange.open_connections()) <= 2
 
 
-def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
+def test_a_late_response_does_not_bring_back_a_subscription_that_was_ended():
     exchange = FakeExchange([BTC, ETH])
     exchange.options.lose_response = lambda method: (
         method == "subscribe" and not exchange.find_changes(StatusChangeKind.SUBSCRIBE_FAILED)
@@ -61,7 +61,7 @@ def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
 
 
 @pytest.mark.parametrize("seed", range(4))  # the order of the two renewals matters
-def test_an_answer_that_was_lost_long_ago_makes_nobody_doubtful(seed):
+def test_a_response_lost_long_ago_makes_no_subscription_uncertain(seed):
     lost = []
     exchange = FakeExchange([BTC, ETH], options=FakeExchangeOptions(renewal="new"), seed=seed)
     exchange.options.lose_response = lambda method: method == "subscribe" and not lost and not lost.append(method)

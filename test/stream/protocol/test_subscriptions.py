@@ -8,7 +8,7 @@ from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.settings import StreamSettings, with_limits
 
 
-def test_what_waits_for_an_answer_is_bounded():
+def test_unrouted_events_are_bounded():
     exchange = FakeExchange([CROSS], settings=with_limits(StreamSettings(), max_unrouted_events=10)).start()
     exchange.run_until(lambda: any(connection.subscriptions for connection in exchange.connections.values()), 10)
     for number in range(100):
@@ -24,7 +24,7 @@ def test_an_event_of_an_unknown_subscription_is_a_gap():
     assert {gap.reason for gap in exchange.list_gaps()} == {"malformed frame"}
 
 
-def test_an_event_without_a_route_belongs_to_the_only_subscription():
+def test_an_event_without_an_id_belongs_to_the_only_subscription():
     exchange = FakeExchange([CROSS]).start().run_until_live()
     exchange.lifecycle.on_event(1, None, FakeEvent(1, CROSS, 1, exchange.now), exchange.now)
     assert [item.account for item in iter(exchange.lifecycle.next_item, None)] == [CROSS]
