@@ -181,7 +181,7 @@ class TestSecrets:
 
 class TestUncertainSubscriptions:
     def test_a_malformed_end_before_the_subscribe_response(self):
-        """The connection is lost before the exchange lists the active subscriptions: everything since may be missing."""
+        """The connection is lost before the exchange lists its subscriptions: everything since may be missing."""
         options = FakeExchangeOptions(lose_response=lambda method: method == "session.subscriptions")
         exchange = FakeExchange([BTC, CROSS], options=options).start()
         exchange.run_until(
