@@ -180,14 +180,14 @@ class _FakeEngine(Engine):
         self.open_connections: list[int] = []
         self.sent_requests: list[tuple[int, dict[str, Any]]] = []
         self.next_subscription_id = 0
-        self._lifecycle.start(NOW[0])
+        self.lifecycle.start(NOW[0])
         self._run_actions()
 
     def _execute(self, action: Any) -> None:
         match action:
             case OpenConnection(connection_id=number):
                 self._connections[number] = action
-                self._accounts_by_connection[number] = self._lifecycle.accounts_by_subscription(number)
+                self._accounts_by_connection[number] = self.lifecycle.accounts_by_subscription(number)
                 self.connecting.append(number)
             case CloseConnection(connection_id=number):
                 self._remove_connection(number)
@@ -265,7 +265,7 @@ class _FakeEngine(Engine):
 
     def check_bounds(self) -> None:
         """Every table is within its bounds."""
-        lifecycle, links = self._lifecycle, self._lifecycle.connections.list_all()
+        lifecycle, links = self.lifecycle, self.lifecycle.connections.list_all()
         check(len(lifecycle.buffer) <= SETTINGS.buffer_size + 3, "the buffer grows")
         check(len(links) < 20, "connections grow")
         check(len(lifecycle.context.timers) < 20 + 10 * len(links), "timers grow")
@@ -297,7 +297,7 @@ def fuzz_engine(data: bytes) -> str:
         _run_step(engine, line)
         engine.check_bounds()
     engine.drain()
-    return engine.state.value if engine._failure is None else engine._failure.kind.value
+    return engine.state.value if engine.failure is None else engine.failure.kind.value
 
 
 def _run_step(engine: _FakeEngine, line: bytes) -> None:

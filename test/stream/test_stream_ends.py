@@ -514,5 +514,5 @@ class TestSecrets:
 
 
 def list_credentials(stream):
-    feeds = stream._worker.engine._lifecycle.coordinator.feeds
+    feeds = stream._worker.engine.lifecycle.coordinator.feeds
     return [feed.credential.secret for feed in feeds]

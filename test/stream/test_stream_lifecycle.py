@@ -109,7 +109,7 @@ class TestSubscribing:
 
 class TestRenewal:
     def test_nothing_is_missing_whatever_the_response_to_a_renewal(self):
-        rules = replace(with_limits(QUICK_SETTINGS, expiry_grace=0.3, stable_after=0.1), token_validity=1.5)
+        rules = replace(with_limits(QUICK_SETTINGS, expiry_grace=0.3, stable_after=0.1), token_validity=2.5)
         readings = [
             ExchangeRules(resubscribe_response=renewal, subscription_id=presence)
             for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
@@ -119,7 +119,7 @@ class TestRenewal:
         async def one(reading):
             with Sandbox(rules=reading) as exchange:
                 checker, health = await run_under_traffic(
-                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, settings=rules
+                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(5.0), every=0.02, settings=rules
                 )
             assert checker.gaps == [], reading
             assert health.renewals > 3 or health.rotations > 1, (reading, health)

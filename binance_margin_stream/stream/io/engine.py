@@ -106,6 +106,16 @@ class Engine:
         return self._loop
 
     @property
+    def lifecycle(self) -> Lifecycle[Event]:
+        """The state machine, for inspection."""
+        return self._lifecycle
+
+    @property
+    def failure(self) -> Failure | None:
+        """What ended the stream, None if it has not failed."""
+        return self._failure
+
+    @property
     def state(self) -> State:
         """The state of the stream."""
         return self._lifecycle.state

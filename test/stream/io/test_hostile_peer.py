@@ -73,7 +73,7 @@ async def run_with_behaviour(behaviour, *, ignores_client=False) -> Observations
             try:
                 await asyncio.to_thread(peer.misbehave, behaviour, ignores_client=ignores_client)
                 swallowed = await asyncio.to_thread(balance_update, exchange, 1)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while not isinstance(item := await anext(stream), StreamGap):
                         pass
                     observations.peak = tracemalloc.get_traced_memory()[1]
