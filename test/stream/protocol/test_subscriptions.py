@@ -5,7 +5,9 @@ from __future__ import annotations
 from fake_exchange import FakeEvent, FakeExchange
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
+from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.settings import StreamSettings, with_limits
+from binance_margin_stream.stream.state import State
 
 
 def test_unrouted_events_are_bounded():
@@ -28,3 +30,17 @@ def test_an_event_without_an_id_belongs_to_the_only_subscription():
     exchange = FakeExchange([CROSS]).start().run_until_live()
     exchange.lifecycle.on_event(1, None, FakeEvent(1, CROSS, 1, exchange.now), exchange.now)
     assert [item.account for item in iter(exchange.lifecycle.next_item, None)] == [CROSS]
+
+
+def test_a_response_that_is_no_list_is_requested_again():
+    exchange = FakeExchange([CROSS]).start().run_until_live()
+    exchange.options.lose_response = lambda method: method == "session.subscriptions"
+    exchange.lifecycle.on_malformed_frame(1, exchange.now)
+    exchange.run_actions()
+    _, request = exchange.sent_texts[-1]
+    exchange.lifecycle.on_response(1, ResponseFrame(request["id"], 200, {"subscriptionId": 0}), exchange.now)
+    exchange.options.lose_response = lambda _: False
+    exchange.run(10)
+    requests = [text["id"] for _, text in exchange.sent_texts if text["method"] == "session.subscriptions"]
+    assert len(requests) == 2
+    assert exchange.lifecycle.state is State.LIVE
