@@ -1,6 +1,6 @@
 """The command line ``binance-margin-stream``, also as ``python -m binance_margin_stream``.
 
-It needs the extra: ``pip install 'binance-margin-stream[cli]'``.
+It needs the extra: ``pip install 'binance-margin-stream[cli]'``. May import every other part of the package.
 """
 
 from __future__ import annotations
