@@ -85,7 +85,7 @@ class Samples:
         for curve in TRACKED_RESOURCES:
             values = self.values[curve.name][len(self.at) // 5 :]
             text = f"{curve.name:16} {min(values):.3g} to {max(values):.3g} {curve.unit}"
-            yield f"{text}; in 10,000 reconnects the line rises {self.growth(curve):+.3f} (at most {curve.bound})"
+            yield f"{text}; growth over 10,000 reconnects {self.growth(curve):+.3f} (at most {curve.bound})"
 
 
 def _resident_bytes() -> int:
@@ -180,7 +180,7 @@ def main() -> int:
     if arguments.plot is not None:
         draw(samples, arguments.plot)
     grown = [curve.name for curve in TRACKED_RESOURCES if abs(samples.growth(curve)) > curve.bound]
-    print(f"not flat: {', '.join(grown) or 'none'}")
+    print(f"growing: {', '.join(grown) or 'none'}")
     return 1 if grown else 0
 
 
