@@ -33,5 +33,5 @@ with (
             case BalanceUpdate(delta=delta):
                 booked += delta
                 break
-    print(f"booked {booked}, the exchange says {snapshot()}")
+    print(f"booked {booked}, the exchange reports {snapshot()}")
     assert booked == snapshot()

@@ -57,7 +57,7 @@ def check(condition: object, what: str) -> None:
 
 def check_no_secret(text: str) -> None:
     """Raise if a planted secret is in a text that a user may see."""
-    check(not any(secret in text for secret in SECRETS), "a secret is shown")
+    check(not any(secret in text for secret in SECRETS), "a secret is in the text")
 
 
 ACCOUNTS = {0: CROSS, 1: isolated("BTCUSDT"), corpus.LISTEN_KEY: CROSS, None: CROSS}
@@ -72,8 +72,8 @@ def fuzz_frame(data: bytes) -> str:
         return "malformed"
     if isinstance(found, ResponseFrame):
         repr(found), found.ok, found.subscription_id, found.expiration_time
-        return "answer" if found.ok else "refusal"
-    check(isinstance(found, EventFrame), "neither an event nor an answer")
+        return "response" if found.ok else "error response"
+    check(isinstance(found, EventFrame), "neither an event nor a response")
     event = found.event
     hash(event), repr(found), event.to_json(), event.identity, hash(event.identity)
     return type(event).__name__
@@ -135,7 +135,7 @@ def fuzz_rest(data: bytes) -> str:
         value = REST_CALLS[data[0] % len(REST_CALLS) if data else 0]()
     except sdk.OpenApiException as error:
         text = str(error)
-        check(text and "\n" not in text, "an error that is not one line")
+        check(text and "\n" not in text, "an error message of more than one line")
         check_no_secret(text + repr(error))
         return type(error).__name__
     if not isinstance(value, dict):
@@ -272,14 +272,14 @@ class _FakeEngine(Engine):
             check(
                 link.unrouted_count <= SETTINGS.max_unrouted_events
                 and len(link.terminated_ids) <= SETTINGS.max_unrouted_events,
-                "what is early grows",
+                "early events grow",
             )
-            check(len(link.pending_requests) < 400, "questions grow")
+            check(len(link.pending_requests) < 400, "requests grow")
             check(len(link.subscriptions_by_id) <= SETTINGS.subscriptions_per_connection + 10, "routes grow")
-            check(len(link.queued_requests) <= len(link.subscriptions_by_id) + 50, "the outbox grows")
+            check(len(link.queued_requests) <= len(link.subscriptions_by_id) + 50, "the request queue grows")
         for feed in lifecycle._coordinator.feeds:
             for subscription in filter(None, (feed.active, feed.successor)):
-                check(len(subscription.held_events) <= SETTINGS.max_held_events + 1, "what is held grows")
+                check(len(subscription.held_events) <= SETTINGS.max_held_events + 1, "held events grow")
 
 
 def fuzz_engine(data: bytes) -> str:

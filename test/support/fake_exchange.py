@@ -213,7 +213,7 @@ class FakeExchange:
 
     def check_may_send(self, what: str) -> None:
         if self.now < self.forbidden_until:
-            self.violations.append(f"{what} at {self.now} while told to wait until {self.forbidden_until}")
+            self.violations.append(f"{what} at {self.now} although sending is forbidden until {self.forbidden_until}")
         if self.failure is not None:
             self.violations.append(f"{what} after a fatal failure")
 
@@ -443,7 +443,7 @@ class FakeExchange:
         moment = self.to_epoch_ms(event.sent_at)
         self.covered += 1
         if not any(gap.since <= moment <= gap.until for gap in self.gaps[event.true_account]):
-            self.violations.append(f"{event} lost in silence; gaps {self.gaps[event.true_account]}")
+            self.violations.append(f"{event} lost without a gap; gaps {self.gaps[event.true_account]}")
 
     def assert_complete(self) -> None:
         """All that was sent by now has been delivered or is covered; nothing was violated."""

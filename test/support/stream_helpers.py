@@ -100,7 +100,7 @@ class TrafficChecker:
         number, account = int(event.delta), event.account
         self.delivered += 1
         if number in self._received[account]:
-            self.errors.append(f"{number} of {account} came twice")
+            self.errors.append(f"{number} of {account} was delivered twice")
             return
         self._received[account].add(number)
         outstanding = self._outstanding[account]
@@ -114,7 +114,7 @@ class TrafficChecker:
     def _require_gap(self, account: Account, number: int, at: int) -> None:
         self.covered += 1
         if not any(gap.account == account and gap.since <= at <= gap.until for gap in self.gaps):
-            self.errors.append(f"{number} of {account} at {at} is lost in silence: {self.gaps}")
+            self.errors.append(f"{number} of {account} at {at} was lost without a gap: {self.gaps}")
 
     def assert_complete(self) -> None:
         for account, outstanding in self._outstanding.items():
