@@ -26,7 +26,7 @@ from binance_margin_stream import ApiKeyAuth, Endpoints
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import ExecutionReport
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
 
 SUBSCRIBE = {"id": "1", "method": "userDataStream.subscribe.listenToken", "params": {"listenToken": "cross:1"}}
 ACCOUNT_COUNT = 1000
@@ -65,7 +65,7 @@ def make_accounts(count: int) -> list[Account]:
     return [CROSS, *(isolated(f"X{number:04}USDT") for number in range(1, count))]
 
 
-FAST_SETTINGS = StreamSettings(rest_rate=2000, message_rate_factor=100, buffer_size=1_000_000)
+FAST_SETTINGS = with_limits(StreamSettings(rest_rate=2000, buffer_size=1_000_000), message_rate_factor=100)
 """Subscribes a thousand accounts at once, for measurements that do not include subscribing."""
 
 

@@ -10,8 +10,8 @@ logging.basicConfig(level=logging.INFO, format="log     %(levelname)s %(message)
 
 def alert(change: StatusChange) -> None:
     """Runs in the stream's thread, so it must return soon. Send the change to your pager here."""
-    if change.name in ("lost", "source retired", "renewal failed"):
-        print(f"alert   {change.name} {change.account} {change.detail}")
+    if change.kind in ("subscription lost", "source retired", "renewal failed"):
+        print(f"alert   {change.kind} {change.account} {change.detail}")
 
 
 with (

@@ -21,23 +21,23 @@ import corpus
 import binance_margin_stream as sdk
 from binance_margin_stream.http import transport
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.async_stream import build_config
 from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, decode
 from binance_margin_stream.stream.events.models import MalformedFrameError
+from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.io import engine as engines
 from binance_margin_stream.stream.io.engine import Engine
 from binance_margin_stream.stream.io.rest_calls import CredentialGranted
+from binance_margin_stream.stream.options import StreamOptions, build_config
 from binance_margin_stream.stream.protocol.actions import (
     CloseConnection,
-    Failure,
-    FailureKind,
     OpenConnection,
     RestRequest,
     SendText,
-    StatusChange,
     Terminate,
 )
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, get_limits, with_limits
+from binance_margin_stream.stream.sources import CallKind, CredentialKind
+from binance_margin_stream.stream.state import StatusChange
 
 API_KEY = "PLANTED-API-KEY-" + "k" * 48
 API_SECRET = "PLANTED-API-SECRET-" + "s" * 45
@@ -57,7 +57,7 @@ def check(condition: object, what: str) -> None:
 
 def check_no_secret(text: str) -> None:
     """Raise if a planted secret is in a text that a user may see."""
-    check(not any(secret in text for secret in SECRETS), "a secret is in the text")
+    check(not any(secret in text for secret in SECRETS), "a secret is shown")
 
 
 ACCOUNTS = {0: CROSS, 1: isolated("BTCUSDT"), corpus.LISTEN_KEY: CROSS, None: CROSS}
@@ -72,8 +72,8 @@ def fuzz_frame(data: bytes) -> str:
         return "malformed"
     if isinstance(found, ResponseFrame):
         repr(found), found.ok, found.subscription_id, found.expiration_time
-        return "response" if found.ok else "error response"
-    check(isinstance(found, EventFrame), "neither an event nor a response")
+        return "answer" if found.ok else "refusal"
+    check(isinstance(found, EventFrame), "neither an event nor an answer")
     event = found.event
     hash(event), repr(found), event.to_json(), event.identity, hash(event.identity)
     return type(event).__name__
@@ -135,7 +135,7 @@ def fuzz_rest(data: bytes) -> str:
         value = REST_CALLS[data[0] % len(REST_CALLS) if data else 0]()
     except sdk.OpenApiException as error:
         text = str(error)
-        check(text and "\n" not in text, "an error message of more than one line")
+        check(text and "\n" not in text, "an error that is not one line")
         check_no_secret(text + repr(error))
         return type(error).__name__
     if not isinstance(value, dict):
@@ -143,9 +143,13 @@ def fuzz_rest(data: bytes) -> str:
     return type(value).__name__
 
 
-SETTINGS = StreamSettings(
-    buffer_size=40, max_held_events=30, max_unrouted_events=20, subscriptions_per_connection=200, rest_rate=1000.0
+SETTINGS = with_limits(
+    StreamSettings(buffer_size=40, rest_rate=1000.0),
+    max_held_events=30,
+    max_unrouted_events=20,
+    subscriptions_per_connection=200,
 )
+LIMITS = get_limits(SETTINGS)
 NOW = [1000.0]
 engines.monotonic = lambda: NOW[0]
 engines.to_epoch_ms = lambda at: 1_700_000_000_000 + round(at * 1000)
@@ -168,12 +172,9 @@ class _FakeEngine(Engine):
 
     def __init__(self) -> None:
         endpoints = sdk.Endpoints(rest="http://x", websocket_api="ws://x", stream="ws://x", margin_stream="ws://x")
-        settings = build_config(
-            sdk.ApiKeyAuth(API_KEY), (CROSS, isolated("BTCUSDT")), endpoints=endpoints, source="auto", risk=True,
-            on_change=None, settings=SETTINGS, timeout=transport.Timeout(), configuration=None,
-            tls=None, close_listen_keys=False,
-        )  # fmt: skip
-        super().__init__(replace(settings, make_rest_caller=_FakeRestCaller))
+        auth, accounts = sdk.ApiKeyAuth(API_KEY), (CROSS, isolated("BTCUSDT"))
+        options = StreamOptions(auth=auth, accounts=accounts, endpoints=endpoints, risk=True, settings=SETTINGS)
+        super().__init__(replace(build_config(options), make_rest_caller=_FakeRestCaller))
         self.requests: list[RestRequest] = []
         self.connecting: list[int] = []
         self.open_connections: list[int] = []
@@ -245,8 +246,9 @@ class _FakeEngine(Engine):
     def complete_next_call(self) -> None:
         if self.requests:
             request = self.requests.pop(0)
-            extended = request.call.operation.endswith("_put")
-            secret = corpus.LISTEN_TOKEN if "token" in request.call.operation else corpus.LISTEN_KEY
+            extended = request.call.kind is CallKind.KEEPALIVE
+            is_token = request.source.credential_kind is CredentialKind.LISTEN_TOKEN
+            secret = corpus.LISTEN_TOKEN if is_token else corpus.LISTEN_KEY
             self._on_rest_result(request, CredentialGranted() if extended else CredentialGranted(secret))
 
     def fail_next_call(self) -> None:
@@ -263,23 +265,23 @@ class _FakeEngine(Engine):
 
     def check_bounds(self) -> None:
         """Every table is within its bounds."""
-        lifecycle, links = self._lifecycle, self._lifecycle._connections.list_all()
-        check(len(lifecycle._buffer) <= SETTINGS.buffer_size + 3, "the buffer grows")
+        lifecycle, links = self._lifecycle, self._lifecycle.connections.list_all()
+        check(len(lifecycle.buffer) <= SETTINGS.buffer_size + 3, "the buffer grows")
         check(len(links) < 20, "connections grow")
-        check(len(lifecycle._context.timers) < 20 + 10 * len(links), "timers grow")
+        check(len(lifecycle.context.timers) < 20 + 10 * len(links), "timers grow")
         for link in links:
             check(link.unrouted_count == sum(map(len, link.unrouted_events.values())), "early events are miscounted")
             check(
-                link.unrouted_count <= SETTINGS.max_unrouted_events
-                and len(link.terminated_ids) <= SETTINGS.max_unrouted_events,
-                "early events grow",
+                link.unrouted_count <= LIMITS.max_unrouted_events
+                and len(link.terminated_ids) <= LIMITS.max_unrouted_events,
+                "what is early grows",
             )
-            check(len(link.pending_requests) < 400, "requests grow")
-            check(len(link.subscriptions_by_id) <= SETTINGS.subscriptions_per_connection + 10, "routes grow")
-            check(len(link.queued_requests) <= len(link.subscriptions_by_id) + 50, "the request queue grows")
-        for feed in lifecycle._coordinator.feeds:
+            check(len(link.pending_requests) < 400, "questions grow")
+            check(len(link.subscriptions_by_id) <= LIMITS.subscriptions_per_connection + 10, "routes grow")
+            check(len(link.queued_requests) <= len(link.subscriptions_by_id) + 50, "the outbox grows")
+        for feed in lifecycle.coordinator.feeds:
             for subscription in filter(None, (feed.active, feed.successor)):
-                check(len(subscription.held_events) <= SETTINGS.max_held_events + 1, "held events grow")
+                check(len(subscription.held_events) <= LIMITS.max_held_events + 1, "what is held grows")
 
 
 def fuzz_engine(data: bytes) -> str:

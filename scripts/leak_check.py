@@ -30,13 +30,15 @@ from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import StreamGap
-from binance_margin_stream.stream.protocol.actions import State, StatusChange
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
+from binance_margin_stream.stream.state import State, StatusChange
 
-SETTINGS = StreamSettings(
-    backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, message_rate_factor=100.0,
-    rest_rate=1000.0,
-    token_validity=30.0,
+SETTINGS = with_limits(
+    StreamSettings(
+        backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, rest_rate=1000.0,
+        token_validity=30.0,
+    ),
+    message_rate_factor=100.0,
 )  # fmt: skip
 SAMPLE_EVERY = 50
 MEGABYTE = 1 << 20
@@ -111,7 +113,7 @@ async def measure_reconnects(output: IO[str], commands: IO[str], reconnects: int
 
     def count(change: StatusChange) -> None:
         nonlocal losses
-        losses += change.name == "connection lost"
+        losses += change.kind == "connection lost"
 
     async def consume() -> None:
         nonlocal gaps

@@ -16,23 +16,20 @@ from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Frame, Ping, Request, Response, Text
 from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.failures import Failure, FailureKind, classify_error, classify_status
 from binance_margin_stream.stream.io.dispatcher import Dispatcher
-from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestResult
-from binance_margin_stream.stream.io.rest_calls import _parse_credential as parse_credential
+from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestResult, parse_credential
 from binance_margin_stream.stream.protocol.actions import (
     Action,
     CloseConnection,
-    Failure,
-    FailureKind,
     OpenConnection,
     RestRequest,
     SendPing,
     SendText,
-    StatusChange,
     Terminate,
 )
-from binance_margin_stream.stream.protocol.error_mapping import classify_error, classify_status
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.state import StatusChange
 from simulation.active_faults import ActiveFaults
 from simulation.limit_checker import LimitChecker
 from simulation.network import Network, SimulatedConnection
@@ -109,7 +106,7 @@ class Driver:
                 self._send_text(number, text)
             case SendPing(connection_id=number):
                 self._active_faults.on_trigger("probe")
-                self._network.send(self._connection(number), Ping(b"probe"))
+                self._network.send(self._connection(number), Ping(b"liveness"))
             case OpenConnection():
                 self._limit_checker.check_connect(self._now)
                 self._open_connection(action)
@@ -152,7 +149,7 @@ class Driver:
         if connection.is_open and not connection.handshake_done:
             self._network.close(connection)
             self._lifecycle.on_close(
-                connection.number, Failure(FailureKind.TRANSPORT_ERROR, "the handshake took too long"), self._now
+                connection.number, Failure(FailureKind.TRANSPORT_ERROR, "the handshake timed out"), self._now
             )
 
     def on_handshake(self, connection: SimulatedConnection, response: Response | None) -> None:

@@ -37,7 +37,7 @@ class ExpectedGaps:
         """Whoever listens on a connection may miss something."""
         if not connection.is_open or connection.exchange_number is None:
             return
-        link = self._lifecycle._connections.get(connection.number)
+        link = self._lifecycle.connections.get(connection.number)
         for account in {each.feed.account: None for each in link.subscriptions} if link is not None else ():
             self.mark_account(account, at)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from binance_margin_stream.stream.events.models import Event
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
@@ -76,9 +77,7 @@ class IdleSpeedup:
         return max(self._network.now, self._next_fault_at())
 
     def _set_verify_interval(self, seconds: float) -> None:
-        object.__setattr__(
-            self._settings, "health_check_interval", seconds
-        )  # frozen, so that nobody does it but for sparing
+        self._lifecycle.context.settings = replace(self._settings, health_check_interval=seconds)
 
     def _is_frozen(self, connection: SimulatedConnection) -> bool:
         return connection.exchange_number is None or self._network.exchange.is_silent(connection.exchange_number)

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.stream.events.models import Event
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
+from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, get_limits
 from simulation.active_faults import ActiveFaults
 from simulation.violation import Violation
 
@@ -28,7 +28,7 @@ class LimitChecker:
         self.is_stopped = False
         self.calls_by_minute: Counter[int] = Counter()
         self.forbidden_until = float("-inf")
-        self._settings = settings
+        self._limits = get_limits(settings)
         self._max_calls_per_minute = exchange_rules.ip_weight_limit
         self._max_connects = exchange_rules.connection_attempt_limit
         self._connect_times: deque[float] = deque()
@@ -64,13 +64,13 @@ class LimitChecker:
         if not active_faults.is_injected_refusal():
             raise Violation(3, f"the exchange says {failure.kind.value}: {failure.detail}")
         waits = {
-            FailureKind.BANNED: self._settings.ban_wait,
-            FailureKind.FIREWALL_BLOCKED: self._settings.firewall_wait,
+            FailureKind.BANNED: self._limits.ban_wait,
+            FailureKind.FIREWALL_BLOCKED: self._limits.firewall_wait,
         }
         wait = (
             failure.retry_after
             if failure.retry_after is not None
-            else waits.get(failure.kind, self._settings.rate_limit_wait)
+            else waits.get(failure.kind, self._limits.rate_limit_wait)
         )
         self.forbidden_until = max(self.forbidden_until, now + wait)
         active_faults.extend_fault_window(now + wait)
@@ -97,18 +97,18 @@ class LimitChecker:
 
 def check_memory(lifecycle: Lifecycle[Event], feeds: int) -> None:
     """Raise a violation when something that is remembered grows with what was lived through."""
-    core, links = lifecycle._context, lifecycle._connections.list_all()
+    core, links = lifecycle.context, lifecycle.connections.list_all()
     timers = 6 * feeds + 8 * len(links) + 8
     sizes = {
         "timers": (len(core.timers), timers),
-        "entries in the heap of timers": (len(core.timers._heap), 2 * timers + 64),
-        "waiting items": (len(lifecycle._buffer), core.settings.buffer_size + feeds),
+        "entries in the heap of timers": (core.timers.heap_size, 2 * timers + 64),
+        "waiting items": (len(lifecycle.buffer), core.settings.buffer_size + feeds),
         "connections": (len(links), _MAX_CONNECTIONS),
-        "waiting calls": (len(lifecycle._coordinator.credentials), feeds + core.settings.rest_concurrency),
+        "waiting calls": (len(lifecycle.coordinator.credentials), feeds + core.limits.rest_concurrency),
     }
     for link in links:
         sizes |= {
-            f"early events on connection {link.id}": (link.unrouted_count, core.settings.max_unrouted_events),
+            f"early events on connection {link.id}": (link.unrouted_count, core.limits.max_unrouted_events),
             f"subscriptions on connection {link.id}": (len(link.subscriptions), 2 * feeds),
             f"requests on connection {link.id}": (len(link.pending_requests), 101 + feeds),
             f"messages that wait for connection {link.id}": (len(link.queued_requests), 4 * feeds + 4),

@@ -24,8 +24,8 @@ from binance_margin_stream.sandbox.faults import Fault
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import StatusChange
 from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.state import StatusChange
 from simulation.delivery_checker import DeliveryChecker, PlayedEvent
 from simulation.fault_catalog import FATAL_FAULTS, HANDSHAKE_FAULTS, REST_FAULTS, SUBSCRIBE_FAULTS
 from simulation.fault_injector import IMMEDIATE_FAULTS
@@ -101,9 +101,9 @@ class SoakRun:
 
     def on_change(self, change: StatusChange) -> None:
         """Measure how long the stream takes to live again."""
-        if change.name == "recovering" and self._down_since is None:
+        if change.kind == "recovering" and self._down_since is None:
             self._down_since = time.monotonic()
-        elif change.name == "live" and self._down_since is not None:
+        elif change.kind == "live" and self._down_since is not None:
             elapsed = time.monotonic() - max(self._down_since, min(self._last_fault_at, time.monotonic()))
             self.result.longest_recovery = max(self.result.longest_recovery, elapsed)
             self._down_since = None

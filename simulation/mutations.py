@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from binance_margin_stream.stream.events.models import Event
-from binance_margin_stream.stream.protocol.actions import CloseConnection, Failure, FailureKind, GapReason
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.protocol.actions import CloseConnection
 from binance_margin_stream.stream.protocol.connection_manager import ConnectionManager
 from binance_margin_stream.stream.protocol.context import Context
 from binance_margin_stream.stream.protocol.coordinator import Coordinator
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import Deduplicator
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, SlidingWindowLimit
 from binance_margin_stream.stream.protocol.records import ConnectionState, Feed
 from binance_margin_stream.stream.protocol.subscriptions import SubscriptionManager
+from binance_margin_stream.stream.protocol.timing import Backoff, SlidingWindowLimit
+from binance_margin_stream.stream.state import GapReason
 from simulation.plan import make_plan
 from simulation.scenario import SimulatedMonth
 from simulation.violation import Violation

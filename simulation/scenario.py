@@ -13,8 +13,8 @@ from itertools import count
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
-from binance_margin_stream.stream.protocol.actions import GapReason, State, StatusChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.state import GapReason, State, StatusChange
 from simulation.active_faults import ActiveFaults
 from simulation.delivery_checker import DeliveryChecker, PlayedEvent
 from simulation.driver import Driver, make_endpoints
@@ -43,7 +43,6 @@ class SimulatedMonth:
     def __init__(self, plan: ScenarioPlan, *, trace: bool = False) -> None:
         self._plan = plan
         self._rng = random.Random(plan.seed + 1)
-        self._settings = replace(plan.settings)
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._serial = count(1)
@@ -62,7 +61,7 @@ class SimulatedMonth:
         )
         self._lifecycle: Lifecycle[Event] = Lifecycle(
             plan.feeds,
-            settings=self._settings,
+            settings=plan.settings,
             jitter=random.Random(plan.seed + 3).uniform,
             to_epoch_ms=self._to_epoch_ms,
         )
@@ -86,7 +85,7 @@ class SimulatedMonth:
         self._idle_speedup = IdleSpeedup(
             self._lifecycle,
             self._network,
-            self._settings,
+            plan.settings,
             faults_possible=self._faults_possible,
             next_fault_at=self._next_fault_at,
             call_later=self._call_later,
@@ -343,7 +342,7 @@ class SimulatedMonth:
     # the trace
 
     def _on_change(self, change: StatusChange) -> None:
-        self._add_to_trace(f"{change.name} {change.account or ''} {change.detail}")
+        self._add_to_trace(f"{change.kind} {change.account or ''} {change.detail}")
 
     def _add_to_trace(self, text: str) -> None:
         if self._is_tracing:

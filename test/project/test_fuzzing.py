@@ -27,7 +27,7 @@ def test_nothing_breaks_in_a_second(target):
     [
         ("frames", b"[", "malformed"),
         ("rest", b"\x00HTTP/1.1 200 OK\r\n\r\n", "ResponseError"),
-        ("engine", b't1\nf{"id": null, "status": 401, "error": {"code": -2015, "msg": "m"}}', "rejected"),
+        ("engine", b't1\nf{"id": null, "status": 401, "error": {"code": -2015, "msg": "m"}}', "key rejected"),
     ],
 )
 def test_an_input_can_be_played_again(tmp_path, target, data, outcome):

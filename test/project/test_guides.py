@@ -24,7 +24,7 @@ EXPECTED_OUTPUT = {
     "follow_async": "order 1 is FILLED",
     "many_accounts": "49 accounts on 1 connection",
     "reconcile": "booked -60.00000000, the exchange reports -60",
-    "watch": "alert   lost cross",
+    "watch": "alert   subscription lost cross",
 }
 ELSEWHERE = {
     ".",

@@ -1,4 +1,4 @@
-"""A short run of `make leak-check`: what a lost connection leaves open shows at once."""
+"""A short run of `make leak-check`: a resource that a lost connection leaves open shows at once."""
 
 from __future__ import annotations
 

@@ -17,22 +17,20 @@ from itertools import count
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
+from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.protocol.actions import (
     Action,
     CloseConnection,
-    Failure,
-    FailureKind,
     OpenConnection,
     RestRequest,
     SendPing,
     SendText,
-    State,
-    StatusChange,
     Terminate,
 )
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import StreamSettings
-from binance_margin_stream.stream.sources import LISTEN_TOKEN, Source
+from binance_margin_stream.stream.sources import LISTEN_TOKEN, CallKind, CredentialKind, Source
+from binance_margin_stream.stream.state import State, StatusChange, StatusChangeKind
 
 DROPPED = Failure(FailureKind.TRANSPORT_ERROR, "dropped")
 
@@ -261,10 +259,9 @@ class FakeExchange:
         if failure is not None:
             self.call_later(self.options.delay(), lambda: self.refuse_request(request, failure))
             return
-        operation = request.call.operation
-        if operation.endswith("_put"):
+        if request.call.kind is CallKind.KEEPALIVE:
             self.extend_key(request)
-        elif "listen_token" in operation:
+        elif request.source.credential_kind is CredentialKind.LISTEN_TOKEN:
             validity = int(str(request.call.arguments["validity"])) / 1000
             secret = f"token-{next(self.ids)}"
             self.tokens[secret] = (request.account, self.now + validity)
@@ -458,5 +455,5 @@ class FakeExchange:
     def list_gaps(self) -> list[StreamGap]:
         return [item for item in self.items if isinstance(item, StreamGap)]
 
-    def find_changes(self, name: str) -> list[StatusChange]:
-        return [change for change in self.changes if change.name == name]
+    def find_changes(self, kind: StatusChangeKind) -> list[StatusChange]:
+        return [change for change in self.changes if change.kind is kind]

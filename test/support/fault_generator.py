@@ -9,9 +9,10 @@ from collections.abc import Callable
 from fake_exchange import DROPPED, FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.settings import StreamSettings, get_limits
 from binance_margin_stream.stream.sources import LISTEN_KEY, LISTEN_TOKEN, Source
+from binance_margin_stream.stream.state import State
 
 ACCOUNTS = [CROSS, isolated("BTCUSDT"), isolated("ETHUSDT"), isolated("BNBUSDT")]
 REST_FAILURES = (
@@ -22,7 +23,7 @@ REST_FAILURES = (
     Failure(FailureKind.FIREWALL_BLOCKED, "403"),
 )
 CONNECT_FAILURES = (
-    Failure(FailureKind.TRANSPORT_ERROR, "refused"),
+    Failure(FailureKind.TRANSPORT_ERROR, "connection refused"),
     Failure(FailureKind.TRANSPORT_ERROR, "dns"),
     Failure(FailureKind.SERVER_ERROR, "503"),
     Failure(FailureKind.RATE_LIMITED, "429", 5.0),
@@ -97,17 +98,18 @@ class FaultGenerator:
     def check_memory(self) -> None:
         """Nothing that the life cycle remembers grew with what it lived through."""
         lifecycle, accounts = self.exchange.lifecycle, len(self.exchange.accounts)
-        assert len(lifecycle._context.timers) <= 5 * accounts + 20
-        assert len(lifecycle._context.timers._heap) <= 2 * len(lifecycle._context.timers) + 64
-        assert len(lifecycle._connections.list_all()) <= 3
-        for link in lifecycle._connections.list_all():
-            assert link.unrouted_count <= lifecycle._context.settings.max_unrouted_events
+        timers = lifecycle.context.timers
+        assert len(timers) <= 5 * accounts + 20
+        assert timers.heap_size <= 2 * len(timers) + 64
+        assert len(lifecycle.connections.list_all()) <= 3
+        for link in lifecycle.connections.list_all():
+            assert link.unrouted_count <= lifecycle.context.limits.max_unrouted_events
             assert len(link.subscriptions) <= accounts
             assert len(link.pending_requests) <= 101
             assert len(link.queued_requests) <= 2 * accounts
 
     def longest_wait(self) -> float:
-        return self.exchange.settings.firewall_wait
+        return get_limits(self.exchange.settings).firewall_wait
 
     def send_traffic(self) -> None:
         if not self.is_sending:

@@ -14,14 +14,14 @@ from binance_margin_stream.sandbox import Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import State
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
+from binance_margin_stream.stream.state import State
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 
-QUICK_SETTINGS = StreamSettings(
-    backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0, overlap_window=0.5
+QUICK_SETTINGS = with_limits(
+    StreamSettings(backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0), overlap_window=0.5
 )
 """The rules for tests that wait for repeats."""
 

@@ -150,7 +150,7 @@ def _has_timed_out(results: list[ProbeResult]) -> bool:
 
 def _request_credential(client: Any, source: Source, clock: float) -> CallResult:
     call = source.build_create_call(CROSS, _TOKEN_SECONDS)
-    operation = getattr(getattr(package, call.api)(client), f"{call.operation}_with_http_info")
+    operation = getattr(call.make_api(client), f"{call.operation}_with_http_info")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)

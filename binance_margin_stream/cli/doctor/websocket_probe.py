@@ -14,8 +14,7 @@ from binance_margin_stream.cli.doctor.results import ProbeResult, ProbeStatus
 from binance_margin_stream.endpoints import is_loopback
 from binance_margin_stream.stream.events.decoder import ResponseFrame, decode
 from binance_margin_stream.stream.events.errors import MalformedFrameError
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
-from binance_margin_stream.stream.protocol.error_mapping import classify_response, classify_status
+from binance_margin_stream.stream.failures import Failure, FailureKind, classify_response, classify_status
 from binance_margin_stream.stream.sources import Source
 
 __all__ = ["probe_subscription"]

@@ -18,7 +18,7 @@ from binance_margin_stream.cli.output import print_line
 from binance_margin_stream.cli.target import Target
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.events.formatting import describe
-from binance_margin_stream.stream.protocol.actions import Severity
+from binance_margin_stream.stream.state import Severity
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -100,10 +100,10 @@ class _JsonLines:
         print_line(item.to_json())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity.value >= Severity.INFO.value:
+        if change.severity >= Severity.INFO:
             account = f" {change.account}" if change.account is not None else ""
             detail = f" ({change.detail})" if change.detail else ""
-            print(truncate(f"{change.name}{account}{detail}"), file=sys.stderr, flush=True)
+            print(truncate(f"{change.kind}{account}{detail}"), file=sys.stderr, flush=True)
 
     def refresh(self, stream: MarginStream) -> None:
         """Nothing: lines stay as they are."""
@@ -123,7 +123,7 @@ class _LiveTable:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity.value >= Severity.INFO.value:
+        if change.severity >= Severity.INFO:
             self._dashboard.add_change(change, time.time())
 
     def refresh(self, stream: MarginStream) -> None:

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 
 from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.stream.protocol.actions import Severity, State, StatusChange
+from binance_margin_stream.stream.state import Severity, State, StatusChange, StatusChangeKind
 
 __all__ = ["LivenessTimeout"]
 
-_EXIT_CODE_BY_CHANGE = {"limited": ExitCode.RATE_LIMITED, "banned": ExitCode.BANNED, "blocked": ExitCode.BLOCKED}
+_EXIT_CODE_BY_CHANGE = {
+    StatusChangeKind.RATE_LIMITED: ExitCode.RATE_LIMITED,
+    StatusChangeKind.BANNED: ExitCode.BANNED,
+    StatusChangeKind.FIREWALL_BLOCKED: ExitCode.BLOCKED,
+}
 
 
 @dataclass
@@ -20,14 +24,14 @@ class LivenessTimeout:
     seconds: float | None
     """None for ever."""
     _down_since: float | None = field(default=None, init=False)
-    _reason: str = field(default="no answer", init=False)
+    _reason: str = field(default="no response", init=False)
     _exit_code: ExitCode = field(default=ExitCode.UNREACHABLE, init=False)
 
     def on_change(self, change: StatusChange) -> None:
         """The stream told of a change."""
-        if change.name in _EXIT_CODE_BY_CHANGE:
-            self._exit_code = _EXIT_CODE_BY_CHANGE[change.name]
-        elif change.severity.value >= Severity.WARNING.value and change.detail:
+        if change.kind in _EXIT_CODE_BY_CHANGE:
+            self._exit_code = _EXIT_CODE_BY_CHANGE[change.kind]
+        elif change.severity >= Severity.WARNING and change.detail:
             self._reason = change.detail
 
     def check(self, state: State, now: float) -> None:

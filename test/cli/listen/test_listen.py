@@ -17,7 +17,7 @@ from binance_margin_stream.cli.errors import CommandError
 from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
-from binance_margin_stream.stream.protocol.actions import Severity
+from binance_margin_stream.stream.state import Severity, StatusChangeKind
 
 
 def read_items(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
@@ -187,10 +187,10 @@ def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
 def test_patience_starts_again_when_the_stream_was_live():
     patience = LivenessTimeout(10)
     patience.check(State.CONNECTING, 0)
-    patience.on_change(StatusChange("banned", Severity.WARNING, detail="sending nothing for 120 s"))
+    patience.on_change(StatusChange(StatusChangeKind.BANNED, Severity.WARNING, detail="sending paused for 120 s"))
     patience.check(State.LIVE, 9)
     patience.check(State.RECOVERING, 15)
-    patience.on_change(StatusChange("connection lost", Severity.WARNING, detail="refused"))
+    patience.on_change(StatusChange(StatusChangeKind.CONNECTION_LOST, Severity.WARNING, detail="refused"))
     patience.check(State.RECOVERING, 24.9)
     with pytest.raises(CommandError, match=r"given up after 10 s: refused") as given_up:
         patience.check(State.RECOVERING, 25)

@@ -31,7 +31,7 @@ def test_a_seed_replays_exactly():
 @pytest.mark.parametrize(
     "mutation", [mutation for mutation in MUTATIONS if mutation.name in QUICK], ids=lambda mutation: mutation.name
 )
-def test_a_broken_rule_is_noticed_by_the_right_property(mutation):
+def test_a_mutation_is_caught_by_the_right_property(mutation):
     found = find_violation(mutation, max_seeds=10)
     assert found.is_caught, f"{found.violation}"
 
