@@ -12,7 +12,7 @@ def mutate(target: str, data: bytes, rng: random.Random) -> bytes | None:
     """A mutation of `data`, or a new input for `target`. None if the fuzzer's own mutation is to be used."""
     if rng.random() < 0.3:
         return None
-    return {"frames": _mutate_frame, "rest": _mutate_response, "engine": _mutate_scenario}[target](data, rng)
+    return {"frames": _mutate_frame, "rest": _mutate_response, "stream": _mutate_scenario}[target](data, rng)
 
 
 def _mutate_frame(data: bytes, rng: random.Random) -> bytes:

@@ -1,6 +1,6 @@
 """Fuzz all code that reads bytes from the network, for some minutes, and print statistics.
 
-    python fuzz/run.py [--minutes 10] [--target frames|rest|engine]
+    python fuzz/run.py [--minutes 10] [--target frames|rest|stream]
     python fuzz/run.py --target frames --replay FILE
 
 Guided by coverage if atheris is installed, and otherwise random from `--seed`. Inputs are mutations of valid frames and
@@ -23,7 +23,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-TARGET_NAMES = ("frames", "rest", "engine")
+TARGET_NAMES = ("frames", "rest", "stream")
 MEGABYTE = 1 << 20
 INSTRUMENTED = ["binance_margin_stream", "json", "http.client", "urllib3"]
 
