@@ -176,6 +176,14 @@ def test_a_sub_package_says_what_it_holds_and_what_it_may_import(folder):
     assert not [(name, place) for name in imported for place in forbidden if f"{name}.".startswith(f"{place}.")]
 
 
+def test_the_architecture_page_names_only_files_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`([\w./-]+\.(?:py|yaml|md|toml))`", text))
+    parents = (ROOT, PACKAGE, ROOT / "test" / "support")
+    assert len(names) > 30
+    assert not [name for name in names if not any((parent / name).exists() for parent in parents)]
+
+
 def resolve(folder, name):
     """The full name of a module that a docstring names, relative to a parent of its folder or to the package."""
     parts = folder.split("/")
