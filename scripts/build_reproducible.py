@@ -1,8 +1,8 @@
-"""Build wheel and sdist so that the same commit gives the same bytes, and verify it with a second build.
+"""Build wheel and sdist so that the same commit yields the same bytes, and prove it by building twice.
 
-Builds a copy of the files that git tracks, with file modes and times that do not depend on this machine. All times in
-the archives are the time of the last commit, or `SOURCE_DATE_EPOCH`. The second build runs in another folder and time
-zone. The exit code is 1, with the names of the files, if the two builds differ.
+What is built is what git knows of the tree, in a copy whose modes and times do not depend on this machine; every time
+in the archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build is given another folder and time
+zone. Exit status 1 says that the two differ, and in which file.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def git(*arguments: str, root: Path) -> str:
 
 
 def choose_epoch(root: Path) -> int:
-    """The modification time of all files, in seconds since 1970 UTC."""
+    """Seconds since 1970 UTC that all files are dated with."""
     return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--pretty=%ct", root=root))
 
 
 def copy_tree(root: Path, tree: Path, epoch: int) -> None:
-    """Copy the files that git tracks in `root`, with their current content."""
+    """Copy what git knows of `root`, as it stands in the tree."""
     for name in git("ls-files", "-z", root=root).split("\0"):
         source, target = root / name, tree / name
         if name and source.is_file():
@@ -42,7 +42,7 @@ def copy_tree(root: Path, tree: Path, epoch: int) -> None:
 
 
 def build(tree: Path, folder: Path, epoch: int, zone: str) -> None:
-    """Build wheel and sdist of `tree` in `folder`."""
+    """Wheel and sdist of `tree` in `folder`."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "TZ": zone}
     run = subprocess.run(
@@ -55,11 +55,11 @@ def build(tree: Path, folder: Path, epoch: int, zone: str) -> None:
 
 
 def repack(sdist: Path, epoch: int) -> None:
-    """Rewrite the archive with sorted members, fixed times, and no owner."""
+    """Write the archive anew: sorted, dated, and owned by nobody."""
     with tempfile.TemporaryDirectory() as scratch:
         with tarfile.open(sdist) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
-            archive.extractall(scratch)  # noqa: S202 - created by this script
+            archive.extractall(scratch)  # noqa: S202 - it was made a moment ago
         with (
             open(sdist, "wb") as file,
             gzip.GzipFile("", "wb", 9, file, mtime=epoch) as packed,
@@ -77,13 +77,13 @@ def compute_digests(folder: Path) -> dict[str, str]:
 
 
 def find_differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """The names of the files that differ."""
+    """The names of the files that are not the same in both."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="output directory (default: dist)")
+    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where they go (default: dist)")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to build (default: this one)")
     arguments = parser.parse_args()
     epoch = choose_epoch(arguments.root)

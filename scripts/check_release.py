@@ -1,8 +1,8 @@
-"""Check that version, changelog, citation and tag agree. Each of them is written by hand.
+"""Say whether version, changelog, citation and tag agree; each of them is written by hand.
 
-Without a tag, as before a commit: the version is a semantic version, the citation has the same version, and the
-changelog begins with *Unreleased* or with that version. With a tag such as `v1.2.0`, as before a release: the tag
-belongs to the version, and the changelog begins with the version and its date. Prints every problem and exits with 1.
+Without a tag, before any commit: the version is a semantic one, the citation repeats it, and the changelog begins with
+what is unreleased or with that version. With a tag, such as `v1.2.0`, before a release: the tag is that of the version,
+and the changelog begins with the version and the day. Prints every disagreement and exits with 1, or prints nothing.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ def read_version(root: Path) -> str:
 
 
 def read_sections(root: Path) -> dict[str, str]:
-    """The sections of the changelog by their second-level headings, newest first."""
+    """What the changelog says, by its second-level headings, newest first."""
     parts = re.split(r"^## (.+)$", (root / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True))
 
 
 def find_problems(root: Path, tag: str | None, today: date) -> list[str]:
-    """The problems in the tree at `root`."""
+    """What does not agree in the tree at `root`."""
     version, sections = read_version(root), read_sections(root)
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     first = next(iter(sections), "")
     found = []
     if not _VERSION.fullmatch(version):
-        found.append(f"{PACKAGE}/__init__.py: {version!r} is not a version such as 1.2.0 or 1.2.0rc1")
+        found.append(f"{PACKAGE}/__init__.py: {version!r} is no version such as 1.2.0 or 1.2.0rc1")
     if str(citation.get("version")) != version:
         found.append(f"CITATION.cff: version is {citation.get('version')}, not {version}")
     if first != "Unreleased" and not first.startswith(f"{version} - "):
-        found.append(f"CHANGELOG.md: begins with {first!r}, not with 'Unreleased' or '{version} - DATE'")
-    found += [f"CHANGELOG.md: {heading!r} is empty" for heading, text in sections.items() if not text.strip()]
+        found.append(f"CHANGELOG.md: begins with {first!r}, neither with 'Unreleased' nor with {version} and its day")
+    found += [f"CHANGELOG.md: nothing under {heading!r}" for heading, text in sections.items() if not text.strip()]
     return found if tag is None else found + _check_tag(tag, version, first, today)
 
 
@@ -58,15 +58,15 @@ def _check_tag(tag: str, version: str, first: str, today: date) -> list[str]:
     try:
         day = date.fromisoformat(release[2])
     except ValueError:
-        return [f"CHANGELOG.md: {release[2]} is not a date"]
-    return [f"CHANGELOG.md: {day} is in the future"] if day > today else []
+        return [f"CHANGELOG.md: {release[2]} is no day"]
+    return [f"CHANGELOG.md: {day} has not come yet"] if day > today else []
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("tag", nargs="?", help="the tag of the release, such as v1.2.0")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the tree to check (default: this one)")
-    parser.add_argument("--notes", action="store_true", help="print the changelog section of this release")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the tree to look at (default: this one)")
+    parser.add_argument("--notes", action="store_true", help="print what the changelog says of this release")
     arguments = parser.parse_args()
     found = find_problems(arguments.root, arguments.tag, datetime.now(UTC).date())
     for problem in found:

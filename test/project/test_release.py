@@ -83,12 +83,12 @@ def test_a_tag_needs_its_version_with_a_day_on_top_of_the_changelog(tree):
     ("file", "pattern", "by", "complaint"),
     [
         ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"9.9.9"', "CITATION.cff: version is"),
-        ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"1.0"', "is not a version"),
+        ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"1.0"', "is no version"),
         ("CITATION.cff", r"\nversion: .+", "\nversion: 0.0.1", "CITATION.cff: version is 0.0.1"),
         ("CHANGELOG.md", r"## \d.+", "## 9.9.9 - 2026-01-02", "begins with '9.9.9"),
-        ("CHANGELOG.md", r"2026-01-02", "2026-02-30", "2026-02-30 is not a date"),
-        ("CHANGELOG.md", r"2026-01-02", "2199-01-02", "is in the future"),
-        ("CHANGELOG.md", r"## \d", "## Unreleased\n\n## 1", "'Unreleased' is empty"),
+        ("CHANGELOG.md", r"2026-01-02", "2026-02-30", "2026-02-30 is no day"),
+        ("CHANGELOG.md", r"2026-01-02", "2199-01-02", "has not come yet"),
+        ("CHANGELOG.md", r"## \d", "## Unreleased\n\n## 1", "nothing under 'Unreleased'"),
     ],
 )
 def test_what_does_not_agree_stops_a_release(tree, file, pattern, by, complaint):
