@@ -35,15 +35,18 @@ def read_generated_patterns(root: Path) -> list[str]:
     return patterns
 
 
+def list_paths(root: Path) -> list[str]:
+    """All modules, generated ones included, by path relative to `root`."""
+    return sorted(path.relative_to(root).as_posix() for folder in FOLDERS for path in (root / folder).rglob("*.py"))
+
+
 def parse_modules(root: Path) -> dict[str, ast.Module]:
-    """The syntax trees of the hand-written modules, by path relative to `root`."""
+    """The syntax trees of the hand-written modules, by path."""
     generated = read_generated_patterns(root)
-    paths = sorted(path for folder in FOLDERS for path in (root / folder).rglob("*.py"))
-    names = [path.relative_to(root).as_posix() for path in paths]
     return {
-        name: ast.parse((root / name).read_text(encoding="utf-8"))
-        for name in names
-        if not any(fnmatch(name, pattern) for pattern in generated)
+        path: ast.parse((root / path).read_text(encoding="utf-8"))
+        for path in list_paths(root)
+        if not any(fnmatch(path, pattern) for pattern in generated)
     }
 
 
@@ -66,11 +69,11 @@ def measure_functions(modules: Mapping[str, ast.Module]) -> dict[str, int]:
     }
 
 
-def build_import_graph(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """Which module imports which, both by path."""
-    paths = {_module_name(path): path for path in modules}
+def build_import_graph(root: Path, modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """Which hand-written module imports which, both by path."""
+    paths = {_module_name(path): path for path in list_paths(root)}
     return {
-        path: {paths[name] for name in _imported_modules(path, tree, paths) if paths[name] != path}
+        path: {paths[name] for name in _imported_modules(path, tree, paths)} & modules.keys() - {path}
         for path, tree in modules.items()
     }
 
@@ -130,7 +133,7 @@ def check(root: Path) -> list[str]:
     """Print the figures of the tree at `root`, and return what breaks a limit."""
     modules = parse_modules(root)
     counts, lengths = count_modules(modules), measure_functions(modules)
-    cycles, repeated = find_cycles(build_import_graph(modules)), find_repeated_classes(modules)
+    cycles, repeated = find_cycles(build_import_graph(root, modules)), find_repeated_classes(modules)
     print("modules per folder:")
     for folder, count in sorted(counts.items()):
         print(f"  {count:3} {folder}")
