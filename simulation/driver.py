@@ -105,7 +105,7 @@ class SimulatedClient(ApiClient):
             self._seconds = DEFAULT_TIMEOUT.read
             raise TransportError("no response in time", kind="timeout")
         if response.delivery in ("truncated", "reset"):
-            raise TransportError("the connection was closed", kind="cut off")
+            raise TransportError("the connection was closed", kind="disconnected")
         http_response = HttpResponse(response.status, dict(response.headers), response.body, method, path)
         if not 200 <= response.status < 300:
             raise map_error(http_response, datetime.fromtimestamp(self._clock.epoch_ms / 1000, UTC))
