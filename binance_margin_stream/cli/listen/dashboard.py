@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
 from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
 
@@ -50,7 +49,7 @@ class Dashboard:
 
     def add_item(self, item: Event | StreamGap, now: float, timestamp: float) -> None:
         """Record an item. `now` is in seconds of a monotonic clock, `timestamp` in seconds since 1970."""
-        text = truncate(describe(item))
+        text = truncate(item.summary)
         with self._lock:
             stats = self._stats.setdefault(item.account, AccountStats())
             kind = "gap" if isinstance(item, StreamGap) else "event"

@@ -41,7 +41,7 @@ _Record = TypeVar("_Record", bound=Record)
 _Item = TypeVar("_Item", bound="StreamItem")
 
 
-class StreamItem(Record):
+class StreamItem(Record, frozen=True, kw_only=True):
     """Anything that a stream delivers: an `Event`, or a `StreamGap` where events may be missing.
 
     ``str(item)`` is one line for a person; ``repr(item)`` is complete.
@@ -98,7 +98,7 @@ class StreamItem(Record):
         return cls.from_dict(data)
 
 
-class Event(StreamItem):
+class Event(StreamItem, frozen=True, kw_only=True):
     """Something that happened on an account, or to the stream itself.
 
     Two events are equal when all that they hold is equal, the account included.
@@ -135,7 +135,7 @@ class Event(StreamItem):
         return hash((type(self), self.account, self.event_type))
 
 
-class TimedEvent(Event):
+class TimedEvent(Event, frozen=True, kw_only=True):
     """An event that says when the exchange made it."""
 
     event_time: Sent[Time] = field(name="E")
@@ -150,7 +150,7 @@ class TimedEvent(Event):
         return hash((type(self), self.account, self.event_time))
 
 
-class StreamGap(StreamItem):
+class StreamGap(StreamItem, frozen=True, kw_only=True):
     """Between these two moments, events of the account may be missing: compare with a fresh snapshot.
 
     It stands in the stream at the place where the missing events would have been.

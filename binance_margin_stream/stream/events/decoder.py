@@ -1,7 +1,7 @@
 """From one WebSocket frame to one typed event, or to the exchange's response to a request.
 
-Nearly every frame is decoded in one pass over its bytes. What that pass refuses, or what may not be in the event as
-it came, is read anew by `exact_reader`, which is slower and decides. An event is the same either way.
+Nearly every frame is decoded in one pass over its bytes. What that pass refuses, or what is not in the event as it
+came, is read anew by `exact_reader`, which is slower and decides. An event is the same either way.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast, get_args
 
 from msgspec import Struct
 from msgspec.json import Decoder
@@ -19,9 +19,9 @@ from binance_margin_stream.stream.accounts import NO_ACCOUNT, Account
 from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.exact_reader import parse_json, read_event
 from binance_margin_stream.stream.events.field_types import JsonValue
+from binance_margin_stream.stream.events.frame_check import make_frame_check
 from binance_margin_stream.stream.events.models import AnyEvent, KnownEvent
 from binance_margin_stream.stream.events.responses import ResponseFrame, is_response, parse_response
-from binance_margin_stream.stream.events.wire_count import WireCount
 
 __all__ = ["EventFrame", "Frame", "ResponseFrame", "Route", "decode"]
 
@@ -31,11 +31,11 @@ Route: TypeAlias = int | str | None
 _NO_ACCOUNTS: Final[Mapping[Route, Account]] = MappingProxyType({})
 
 
-class EventFrame(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+class EventFrame(Struct, frozen=True, gc=False):
     """An event and the way it came: `route` is the key under which its account was looked for."""
 
     event: AnyEvent
-    route: Route = None
+    route: Route
 
     def __repr__(self) -> str:
         """Without the name of a combined stream, which is a listen key."""
@@ -45,15 +45,93 @@ class EventFrame(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
 Frame: TypeAlias = EventFrame | ResponseFrame
 
 
-class _SubscriptionFrame(EventFrame, rename={"route": "subscriptionId"}):
-    """The WebSocket API names the subscription."""
+class _SubscriptionFrame(EventFrame, frozen=True, forbid_unknown_fields=True, rename={"route": "subscriptionId"}):
+    """How the WebSocket API sends an event."""
 
     event: KnownEvent
     route: int
 
 
-class _CombinedFrame(EventFrame, rename={"event": "data", "route": "stream"}):
-    """A stream host names the stream."""
+class _CombinedFrame(EventFrame, frozen=True, forbid_unknown_fields=True, rename={"event": "data", "route": "stream"}):
+    """How a stream host sends an event."""
 
     event: KnownEvent
     route: str
+
+
+_make_money: Final = cast(Callable[[type, Any], Any], operator.call)
+"""Amounts are the only type that msgspec does not know: calls `Money` with the text."""
+_decode_subscription: Final = Decoder(_SubscriptionFrame, dec_hook=_make_money).decode
+_decode_combined: Final = Decoder(_CombinedFrame, dec_hook=_make_money).decode
+_decode_bare: Final[Any] = Decoder(KnownEvent, dec_hook=_make_money).decode
+
+_SUBSCRIPTION_CHECKS: Final = {
+    kind: make_frame_check(kind, b'{"subscriptionId":,"event":{}}') for kind in get_args(KnownEvent)
+}
+_COMBINED_CHECKS: Final = {kind: make_frame_check(kind, b'{"stream":"","data":{}}') for kind in get_args(KnownEvent)}
+_BARE_CHECKS: Final = {kind: make_frame_check(kind, b"{}") for kind in get_args(KnownEvent)}
+
+
+def decode(frame: bytes | str, accounts: Mapping[Route, Account] = _NO_ACCOUNTS) -> Frame:
+    """The event or the response in one WebSocket frame; raises `MalformedFrameError` and nothing else.
+
+    `accounts` says to which account each route leads: a subscription id of the WebSocket API, the name of a
+    combined stream, or None for events that come bare. An event whose route it does not name gets `NO_ACCOUNT`:
+    `event.with_account(account)` gives it the right one once the response with the subscription id is there.
+    """
+    raw = frame if type(frame) is bytes else _encode(frame)
+    found = _decode_usual(raw) or _decode_exactly(raw)
+    if isinstance(found, EventFrame):
+        force_setattr(found.event, "account", accounts.get(found.route, NO_ACCOUNT))  # nobody else has it yet
+    return found
+
+
+def _decode_usual(raw: bytes) -> EventFrame | None:
+    """The event of a frame that holds what the exchange documents and nothing else."""
+    frame: EventFrame
+    try:
+        if raw.startswith(b'{"subscriptionId":'):
+            frame, checks = _decode_subscription(raw), _SUBSCRIPTION_CHECKS
+        elif raw.startswith(b'{"stream":'):
+            frame, checks = _decode_combined(raw), _COMBINED_CHECKS
+        else:
+            frame, checks = EventFrame(_decode_bare(raw), None), _BARE_CHECKS
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        return None
+    return frame if checks[type(frame.event)].holds_all(raw, frame.event) else None
+
+
+def _decode_exactly(raw: bytes) -> Frame:
+    payload = parse_json(raw)
+    if not isinstance(payload, dict):
+        raise MalformedFrameError("frame: not a JSON object")
+    if "e" in payload:
+        return EventFrame(read_event(payload), None)
+    if "event" in payload:
+        return EventFrame(read_event(payload["event"]), _read_subscription(payload))
+    if "stream" in payload and "data" in payload:
+        return EventFrame(read_event(payload["data"]), _read_stream(payload))
+    if is_response(payload):
+        return parse_response(payload)
+    raise MalformedFrameError("frame: neither an event nor a response")
+
+
+def _read_subscription(envelope: Mapping[str, JsonValue]) -> int | None:
+    subscription = envelope.get("subscriptionId")
+    if isinstance(subscription, bool) or not isinstance(subscription, int | None):
+        raise MalformedFrameError("frame: the subscription id is not an integer")
+    return subscription
+
+
+def _read_stream(envelope: Mapping[str, JsonValue]) -> str:
+    stream = envelope["stream"]
+    if not isinstance(stream, str):
+        raise MalformedFrameError("frame: the name of the stream is not a string")
+    return stream
+
+
+def _encode(frame: bytes | str) -> bytes:
+    try:
+        return frame.encode() if isinstance(frame, str) else bytes(frame)
+    except UnicodeEncodeError:
+        return b""

@@ -23,8 +23,8 @@ from binance_margin_stream.stream.events.field_types import (
     Integer,
     IntegerOrText,
     Money,
-    Sent,
     OptionalTime,
+    Sent,
     TextOrNull,
     Time,
     format_money,
@@ -36,7 +36,7 @@ from binance_margin_stream.stream.events.record_fields import local_field
 __all__ = ["ExecutionReport", "Fill"]
 
 
-class Fill(StreamItem):
+class Fill(StreamItem, frozen=True, kw_only=True):
     """What is known of an execution wherever it comes from; ``case Fill(execution_type="TRADE")`` is a trade.
 
     Fields: account, symbol, client_order_id, side, order_type, execution_type, order_status, order_id, trade_id,
@@ -82,7 +82,7 @@ class Fill(StreamItem):
         return to_optional_datetime(self.transaction_time)
 
 
-class ExecutionReport(Fill, TimedEvent, tag_field="e", tag="executionReport"):
+class ExecutionReport(Fill, TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="executionReport"):
     """An order was taken, changed, filled, cancelled, refused or expired (``executionReport``).
 
     Amounts are `Decimal`, times are milliseconds since 1970-01-01 UTC, and each time has a ``…_datetime``. A field is

@@ -33,10 +33,12 @@ __all__ = [
     "CROSS",
     "NO_ACCOUNT",
     "Account",
+    "AccountEvent",
     "AccountPositionBalance",
     "AnyEvent",
     "AnyItem",
     "BalanceUpdate",
+    "ControlEvent",
     "Event",
     "EventStreamTerminated",
     "ExecutionReport",
@@ -62,7 +64,7 @@ __all__ = [
 _FINGERPRINT_PREFIX = "sha256:"
 
 
-class AccountPositionBalance(Record):
+class AccountPositionBalance(Record, frozen=True, kw_only=True):
     """What an account holds of one asset."""
 
     asset: Sent[str] = field(name="a")
@@ -72,7 +74,7 @@ class AccountPositionBalance(Record):
     """Fields by their wire names, as they came: those that this version does not know or could not read."""
 
 
-class OutboundAccountPosition(TimedEvent, tag_field="e", tag="outboundAccountPosition"):
+class OutboundAccountPosition(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="outboundAccountPosition"):
     """Balances after a change (``outboundAccountPosition``): only of the assets that may have changed."""
 
     event_type: Literal["outboundAccountPosition"] = local_field("event_type", "outboundAccountPosition")
@@ -101,7 +103,7 @@ class OutboundAccountPosition(TimedEvent, tag_field="e", tag="outboundAccountPos
         return moment, *(part for each in balances for part in (each.asset, each.free, each.locked))
 
 
-class _BalanceChange(TimedEvent):
+class _BalanceChange(TimedEvent, frozen=True, kw_only=True):
     asset: Sent[str] = field(name="a")
     delta: Sent[Money] = field(name="d")
     """What was added; negative for what was taken away."""
@@ -120,7 +122,7 @@ class _BalanceChange(TimedEvent):
         return self.asset, self.delta, self.event_time if self.clear_time is None else self.clear_time
 
 
-class BalanceUpdate(_BalanceChange, tag_field="e", tag="balanceUpdate"):
+class BalanceUpdate(_BalanceChange, frozen=True, kw_only=True, tag_field="e", tag="balanceUpdate"):
     """A balance changed without a trade: a deposit, a withdrawal, a transfer (``balanceUpdate``)."""
 
     event_type: Literal["balanceUpdate"] = local_field("event_type", "balanceUpdate")
@@ -132,7 +134,7 @@ class BalanceUpdate(_BalanceChange, tag_field="e", tag="balanceUpdate"):
         return f"{sign}{format_money(self.delta)} {self.asset}"
 
 
-class ExternalLockUpdate(_BalanceChange, tag_field="e", tag="externalLockUpdate"):
+class ExternalLockUpdate(_BalanceChange, frozen=True, kw_only=True, tag_field="e", tag="externalLockUpdate"):
     """Part of a balance was locked or released by another system (``externalLockUpdate``)."""
 
     event_type: Literal["externalLockUpdate"] = local_field("event_type", "externalLockUpdate")
@@ -143,7 +145,7 @@ class ExternalLockUpdate(_BalanceChange, tag_field="e", tag="externalLockUpdate"
         return f"{format_money(self.delta)} {self.asset} locked from outside"
 
 
-class ListStatusOrder(Record):
+class ListStatusOrder(Record, frozen=True, kw_only=True):
     """One order of an order list."""
 
     symbol: Sent[str] = field(name="s")
@@ -153,7 +155,7 @@ class ListStatusOrder(Record):
     """Fields by their wire names, as they came: those that this version does not know or could not read."""
 
 
-class ListStatus(TimedEvent, tag_field="e", tag="listStatus"):
+class ListStatus(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="listStatus"):
     """An order list, such as an OCO, changed (``listStatus``); each of its orders reports for itself, too."""
 
     event_type: Literal["listStatus"] = local_field("event_type", "listStatus")
@@ -184,7 +186,7 @@ class ListStatus(TimedEvent, tag_field="e", tag="listStatus"):
         return self.symbol, self.order_list_id, self.list_status_type, self.list_order_status, moment
 
 
-class ListenKeyExpired(TimedEvent, tag_field="e", tag="listenKeyExpired"):
+class ListenKeyExpired(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="listenKeyExpired"):
     """The listen key ended; nothing follows until a new one is used (``listenKeyExpired``).
 
     `listen_key` is a bearer secret. It is there as an attribute only: the repr, `to_dict`, `to_json` and
@@ -205,7 +207,7 @@ class ListenKeyExpired(TimedEvent, tag_field="e", tag="listenKeyExpired"):
         return (self.event_time if self.listen_key is None else _make_fingerprint(self.listen_key),)
 
 
-class EventStreamTerminated(TimedEvent, tag_field="e", tag="eventStreamTerminated"):
+class EventStreamTerminated(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="eventStreamTerminated"):
     """The subscription ended: its token expired, or the client gave it up (``eventStreamTerminated``)."""
 
     event_type: Literal["eventStreamTerminated"] = local_field("event_type", "eventStreamTerminated")
@@ -215,7 +217,7 @@ class EventStreamTerminated(TimedEvent, tag_field="e", tag="eventStreamTerminate
         return (self.event_time,)
 
 
-class ServerShutdown(TimedEvent, tag_field="e", tag="serverShutdown"):
+class ServerShutdown(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="serverShutdown"):
     """The server is about to shut down: connect anew at once (``serverShutdown``). It concerns no one account."""
 
     event_type: Literal["serverShutdown"] = local_field("event_type", "serverShutdown")
@@ -225,7 +227,7 @@ class ServerShutdown(TimedEvent, tag_field="e", tag="serverShutdown"):
         return (self.event_time,)
 
 
-class MarginLevelStatusChange(TimedEvent, tag_field="e", tag="MARGIN_LEVEL_STATUS_CHANGE"):
+class MarginLevelStatusChange(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="MARGIN_LEVEL_STATUS_CHANGE"):
     """The margin level came into another range, such as a margin call; both spellings of its name occur."""
 
     event_type: Literal["MARGIN_LEVEL_STATUS_CHANGE", "marginLevelStatusChange"] = local_field(
@@ -244,7 +246,7 @@ class MarginLevelStatusChange(TimedEvent, tag_field="e", tag="MARGIN_LEVEL_STATU
         return self.status, self.margin_level, self.event_time
 
 
-class UserLiabilityChange(TimedEvent, tag_field="e", tag="USER_LIABILITY_CHANGE"):
+class UserLiabilityChange(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="USER_LIABILITY_CHANGE"):
     """Something was borrowed or repaid, or interest was charged; both spellings of its name occur.
 
     The exchange does not document whether `principal` and `interest` are changes or totals: do not add them up.
@@ -272,7 +274,7 @@ class UserLiabilityChange(TimedEvent, tag_field="e", tag="USER_LIABILITY_CHANGE"
         return self.asset, self.liability_type, self.principal, self.interest, self.event_time
 
 
-class UnknownEvent(Event):
+class UnknownEvent(Event, frozen=True, kw_only=True):
     """An event that this version has no class for, since the exchange adds some every year; or one that it cannot read.
 
     `problems` names what could not be read of an event whose class is known; a `StreamGap` follows such an event.
@@ -305,7 +307,7 @@ class UnknownEvent(Event):
         return self.event_type, self.event_time
 
 
-_AccountEvent: TypeAlias = (
+_KnownAccountEvent: TypeAlias = (
     ExecutionReport
     | OutboundAccountPosition
     | BalanceUpdate
@@ -315,13 +317,19 @@ _AccountEvent: TypeAlias = (
     | UserLiabilityChange
 )
 
-KnownEvent: TypeAlias = _AccountEvent | ListenKeyExpired | EventStreamTerminated | ServerShutdown
+ControlEvent: TypeAlias = ListenKeyExpired | EventStreamTerminated | ServerShutdown
+"""Every class of event about the stream itself, which the stream handles and does not deliver."""
+
+KnownEvent: TypeAlias = _KnownAccountEvent | ControlEvent
 """Every event that has a class of its own."""
+
+AccountEvent: TypeAlias = _KnownAccountEvent | UnknownEvent
+"""Every class of event that a stream delivers."""
 
 AnyEvent: TypeAlias = KnownEvent | UnknownEvent
 """Every class of event."""
 
-AnyItem: TypeAlias = _AccountEvent | UnknownEvent | StreamGap
+AnyItem: TypeAlias = AccountEvent | StreamGap
 """Every class of item that a stream delivers: a ``match`` that names them all can end in `assert_never`."""
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from msgspec import Struct, StructMeta, field
+from msgspec import Struct, StructMeta
 
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 from binance_margin_stream.redaction import redact
@@ -25,22 +25,18 @@ __all__ = ["NO_EXTRA", "Record", "make_unchecked"]
 NO_EXTRA: Final = ExtraFields()
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 class _RecordType(StructMeta):
-    """Makes every field keyword-only, and checks what a record is made of."""
-
-    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
-        return super().__new__(mcls, name, bases, namespace, kw_only=True, **config)
+    """Checks what a record is made of."""
 
     if not TYPE_CHECKING:  # type checkers take the signature from the fields
 
-        def __call__(cls, *args: object, **values: object) -> object:
+        def __call__(cls, *args: object, **values: object) -> object:  # noqa: N805
             if args:
                 raise ApiTypeError(f"{cls.__name__} takes keyword arguments only")
             return make_unchecked(cls, _read_values(cls, values))
 
 
-class Record(Struct, metaclass=_RecordType, frozen=True, gc=False, forbid_unknown_fields=True):
+class Record(Struct, metaclass=_RecordType, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A frozen group of named fields.
 
     It is not tracked for garbage collection: it holds values that come from JSON, which make no cycles.
@@ -49,10 +45,12 @@ class Record(Struct, metaclass=_RecordType, frozen=True, gc=False, forbid_unknow
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, object]]:
+    def __rich_repr__(self) -> list[tuple[str, object]]:
         """The fields that are set, without anything that may be a listen key or a token."""
-        for name, value in self._fields():
-            yield name, _Unquoted(redact(repr(value))) if isinstance(value, ExtraFields) else value
+        return [
+            (name, _Unquoted(redact(repr(value))) if isinstance(value, ExtraFields) else value)
+            for name, value in self._fields()
+        ]
 
     def _fields(self) -> Iterator[tuple[str, object]]:
         for name in self.__struct_fields__:

@@ -53,6 +53,11 @@ class RecordField:
     """The type of each entry, where the field is a list of records."""
 
     @property
+    def is_text(self) -> bool:
+        """Whether the exchange sends text here: text, or an amount."""
+        return self.json_types[0] is str
+
+    @property
     def allows_null(self) -> bool:
         """Whether null is what the exchange documents."""
         return not self.is_required or NoneType in self.json_types
@@ -70,7 +75,9 @@ def local_field(name: str, default: Any) -> Any:
 @cache
 def fields_by_name(cls: type[Struct]) -> Mapping[str, RecordField]:
     """The fields of a class by their full names, in order."""
-    return {info.name: _describe_field(info.name, info.encode_name, info.type, info.default) for info in struct_fields(cls)}
+    return {
+        info.name: _describe_field(info.name, info.encode_name, info.type, info.default) for info in struct_fields(cls)
+    }
 
 
 def _describe_field(name: str, encode_name: str, hint: Any, default: object) -> RecordField:
