@@ -7,7 +7,7 @@ each time ``some_time``, an integer in milliseconds, there is ``some_datetime``,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
@@ -82,10 +82,10 @@ class StreamItem(Record, frozen=True, kw_only=True):
         if kind is None:
             raise MalformedFrameError(f"not the stored form of {cls.__name__}: no such kind")
         try:
-            return _restore(kind, fields)
+            return _restore(kind, fields, fields.get("problems", ()))
         except (ValueError, ApiTypeError) as error:
             reason = redact(str(error))
-        except (ArithmeticError, TypeError, RecursionError):
+        except (ArithmeticError, AttributeError, TypeError, RecursionError):
             reason = f"{kind.__name__}: what stands under 'extra' is not what to_dict writes"
         raise MalformedFrameError(reason)  # out here, so that it carries no other error, which may hold the content
 
@@ -197,10 +197,9 @@ def _find_class(cls: type[_Item], name: object) -> type[_Item] | None:
     return next(filter(None, found), None)
 
 
-def _restore(cls: type[_Record], stored: Mapping[str, Any]) -> _Record:
+def _restore(cls: type[_Record], stored: Mapping[str, Any], unreadable: Collection[str]) -> _Record:
     """The record that was stored. A field that is absent was None: it could not be read, or null is a value of it."""
     values: dict[str, Any] = dict(stored)
-    unreadable = stored.get("problems", ())
     for name, known in fields_by_name(cls).items():
         if name not in stored:
             if known.is_required and (known.allows_null or name in unreadable):
@@ -208,7 +207,9 @@ def _restore(cls: type[_Record], stored: Mapping[str, Any]) -> _Record:
         elif name == "extra":
             values[name] = {wire_name: from_jsonable(value) for wire_name, value in stored[name].items()}
         elif known.row_type is not None and issubclass(known.row_type, Record):
-            values[name] = [_restore(known.row_type, row) for row in stored[name]]
+            prefix = f"{name}."
+            unreadable_below = {each.removeprefix(prefix) for each in unreadable if each.startswith(prefix)}
+            values[name] = [_restore(known.row_type, row, unreadable_below) for row in stored[name]]
     return cls(**values)
 
 

@@ -27,7 +27,7 @@ from binance_margin_stream.stream.events.field_types import (
     Sent,
     TextOrNull,
     Time,
-    format_money,
+    format_value,
     to_key,
     to_optional_datetime,
 )
@@ -193,11 +193,11 @@ class ExecutionReport(Fill, TimedEvent, frozen=True, kw_only=True, tag_field="e"
     @property
     def summary(self) -> str:
         """The order, how much of it is filled, and what has just happened."""
-        text = f"{self.symbol} {self.side} {self.order_type} {format_money(self.quantity)}"
-        text += f" @ {format_money(self.price)}" if self.price else ""
-        text += f" {self.order_status} {format_money(self.cumulative_filled_quantity)}/{format_money(self.quantity)}"
+        text = " ".join(map(format_value, (self.symbol, self.side, self.order_type, self.quantity)))
+        text += f" @ {format_value(self.price)}" if self.price else ""
+        text += f" {self.order_status} {format_value(self.cumulative_filled_quantity)}/{format_value(self.quantity)}"
         if self.is_trade:
-            amounts = f"{format_money(self.last_executed_quantity)} @ {format_money(self.last_executed_price)}"
+            amounts = f"{format_value(self.last_executed_quantity)} @ {format_value(self.last_executed_price)}"
             return f"{text}, trade {self.trade_id}: {amounts}"
         reasons = [each for each in (self.reject_reason, self.expiry_reason) if each and each != RejectReason.NONE]
         return ", ".join([text, *reasons])

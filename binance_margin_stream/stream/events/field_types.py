@@ -34,7 +34,7 @@ __all__ = [
     "TextOrNull",
     "Time",
     "TimeOrText",
-    "format_money",
+    "format_value",
     "read_flag",
     "read_integer",
     "read_money",
@@ -161,16 +161,16 @@ def to_optional_datetime(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None or milliseconds < 0 else to_datetime(milliseconds)
 
 
-def format_money(amount: Decimal | None) -> str:
-    """An amount for a person: without an exponent, and without zeros at the end of a fraction; ``?`` for None."""
-    if amount is None:
-        return "?"
-    text = format(amount, "f")
+def format_value(value: Decimal | int | str | None) -> str:
+    """A value for a person: amounts without an exponent and without zeros at the end, and ``?`` for None."""
+    if not isinstance(value, Decimal):
+        return "?" if value is None else str(value)
+    text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def to_key(value: Decimal | int | str | None) -> int | str:
     """A value as part of an identity: equal amounts give equal text, and None gives empty text."""
     if isinstance(value, Decimal):
-        return format_money(abs(value) if value == 0 else value)
+        return format_value(abs(value) if value == 0 else value)
     return "" if value is None else value

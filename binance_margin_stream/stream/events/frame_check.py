@@ -7,7 +7,7 @@ for. A frame that fails may still be fine: the exact reader decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -100,9 +100,9 @@ class _FieldCount:
         others = [each.name for each in fields if not each.is_required and not each.is_text]
         self._names: Final = len(fields)
         self._texts: Final = sum(each.is_text for each in fields)
-        self._get_values: Final = attrgetter("__class__", *nullable, *optional_texts, *others)
-        self._optional: Final = slice(1 + len(nullable), None)
-        self._text_values: Final = slice(1, 1 + len(nullable) + len(optional_texts))
+        self._get_values: Final = _make_getter([*nullable, *optional_texts, *others])
+        self._optional: Final = slice(len(nullable), None)
+        self._text_values: Final = slice(len(nullable) + len(optional_texts))
         self._rows: Final = [(each.name, _FieldCount(each.row_type)) for each in fields if each.row_type]
 
     def count(self, record: Struct) -> tuple[int, int]:
@@ -116,3 +116,10 @@ class _FieldCount:
                 names += row_names
                 texts += row_texts
         return names, texts
+
+
+def _make_getter(names: list[str]) -> Callable[[Any], tuple[object, ...]]:
+    if len(names) < 2:
+        return lambda record: tuple(getattr(record, name) for name in names)
+    get_values: Callable[[Any], tuple[object, ...]] = attrgetter(*names)
+    return get_values

@@ -22,7 +22,7 @@ from binance_margin_stream.stream.events.field_types import (
     Sent,
     Time,
     TimeOrText,
-    format_money,
+    format_value,
     to_optional_datetime,
 )
 from binance_margin_stream.stream.events.json_codec import ExtraFields
@@ -92,8 +92,8 @@ class OutboundAccountPosition(TimedEvent, frozen=True, kw_only=True, tag_field="
         """What is free, and what is locked."""
         texts = []
         for balance in self.balances or ():
-            locked = f" ({format_money(balance.locked)} locked)" if balance.locked else ""
-            texts.append(f"{format_money(balance.free)} {balance.asset} free{locked}")
+            locked = f" ({format_value(balance.locked)} locked)" if balance.locked else ""
+            texts.append(f"{format_value(balance.free)} {format_value(balance.asset)} free{locked}")
         return "balances: " + ", ".join(texts)
 
     def _key(self) -> tuple[Decimal | int | str | None, ...]:
@@ -131,7 +131,7 @@ class BalanceUpdate(_BalanceChange, frozen=True, kw_only=True, tag_field="e", ta
     def summary(self) -> str:
         """The amount, with its sign."""
         sign = "+" if self.delta is not None and self.delta > 0 else ""
-        return f"{sign}{format_money(self.delta)} {self.asset}"
+        return f"{sign}{format_value(self.delta)} {format_value(self.asset)}"
 
 
 class ExternalLockUpdate(_BalanceChange, frozen=True, kw_only=True, tag_field="e", tag="externalLockUpdate"):
@@ -142,7 +142,7 @@ class ExternalLockUpdate(_BalanceChange, frozen=True, kw_only=True, tag_field="e
     @property
     def summary(self) -> str:
         """The amount that was locked; negative for what was released."""
-        return f"{format_money(self.delta)} {self.asset} locked from outside"
+        return f"{format_value(self.delta)} {format_value(self.asset)} locked from outside"
 
 
 class ListStatusOrder(Record, frozen=True, kw_only=True):
@@ -178,7 +178,8 @@ class ListStatus(TimedEvent, frozen=True, kw_only=True, tag_field="e", tag="list
     @property
     def summary(self) -> str:
         """The list and its state."""
-        return f"{self.symbol} {self.contingency_type} order list {self.order_list_id} {self.list_order_status}"
+        parts = self.symbol, self.contingency_type, "order list", self.order_list_id, self.list_order_status
+        return " ".join(map(format_value, parts))
 
     def _key(self) -> tuple[Decimal | int | str | None, ...]:
         """The symbol, the list, its states, and the transaction time, else the event time."""
@@ -239,7 +240,7 @@ class MarginLevelStatusChange(TimedEvent, frozen=True, kw_only=True, tag_field="
     @property
     def summary(self) -> str:
         """The level and its range."""
-        return f"margin level {format_money(self.margin_level)}: {self.status}"
+        return f"margin level {format_value(self.margin_level)}: {format_value(self.status)}"
 
     def _key(self) -> tuple[Decimal | int | str | None, ...]:
         """The status, the level, and the event time."""
@@ -266,8 +267,8 @@ class UserLiabilityChange(TimedEvent, frozen=True, kw_only=True, tag_field="e", 
     @property
     def summary(self) -> str:
         """What kind of change, and the two amounts."""
-        amounts = f"principal {format_money(self.principal)}, interest {format_money(self.interest)}"
-        return f"{self.liability_type} {self.asset}: {amounts}"
+        amounts = f"principal {format_value(self.principal)}, interest {format_value(self.interest)}"
+        return f"{format_value(self.liability_type)} {format_value(self.asset)}: {amounts}"
 
     def _key(self) -> tuple[Decimal | int | str | None, ...]:
         """The asset, the type, both amounts, and the event time."""

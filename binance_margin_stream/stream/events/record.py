@@ -23,6 +23,7 @@ from binance_margin_stream.stream.events.record_fields import RecordField, field
 __all__ = ["NO_EXTRA", "Record", "make_unchecked"]
 
 NO_EXTRA: Final = ExtraFields()
+_OMITTED_IF_EMPTY: Final = frozenset({"extra", "problems"})
 
 
 class _RecordType(StructMeta):
@@ -55,7 +56,7 @@ class Record(Struct, metaclass=_RecordType, frozen=True, kw_only=True, gc=False,
     def _fields(self) -> Iterator[tuple[str, object]]:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and value != () and value != NO_EXTRA:
+            if value is not None and (value or name not in _OMITTED_IF_EMPTY):
                 yield name, value
 
     def _to_jsonable(self) -> dict[str, JsonValue]:
