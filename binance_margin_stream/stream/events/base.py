@@ -16,7 +16,7 @@ from msgspec import field
 from msgspec.structs import replace
 
 from binance_margin_stream.exceptions import ApiTypeError
-from binance_margin_stream.redaction import redact
+from binance_margin_stream.redaction import redact, truncate
 from binance_margin_stream.stream.accounts import NO_ACCOUNT, Account
 from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.field_types import (
@@ -37,6 +37,7 @@ __all__ = ["Event", "Identity", "StreamGap", "StreamItem", "TimedEvent"]
 Identity: TypeAlias = tuple[str | int, ...]
 """Strings and integers, equal in every process that saw the same event: a key for sets, files and databases."""
 
+_MAX_LINE = 1000
 _Record = TypeVar("_Record", bound=Record)
 _Item = TypeVar("_Item", bound="StreamItem")
 
@@ -44,14 +45,14 @@ _Item = TypeVar("_Item", bound="StreamItem")
 class StreamItem(Record, frozen=True, kw_only=True):
     """Anything that a stream delivers: an `Event`, or a `StreamGap` where events may be missing.
 
-    ``str(item)`` is one line for a person; ``repr(item)`` is complete.
+    ``str(item)`` is one line for a person, of at most 1000 characters; ``repr(item)`` is complete.
     """
 
     account: Account = local_field("account", NO_ACCOUNT)
     """The account that this is about. `NO_ACCOUNT` where it is about the connection as a whole."""
 
     def __str__(self) -> str:
-        return f"{self.account} {self.summary}"
+        return truncate(f"{self.account} {self.summary}", _MAX_LINE)
 
     @property
     def summary(self) -> str:
@@ -184,7 +185,7 @@ class StreamGap(StreamItem, frozen=True, kw_only=True):
     @property
     def summary(self) -> str:
         """How long events may be missing, and why."""
-        return f"gap of {self.until - self.since} ms ({self.reason}): events may be missing, reconcile"
+        return f"events of {self.until - self.since} ms may be missing ({self.reason}): reconcile"
 
     def __hash__(self) -> int:
         return hash((self.account, self.since, self.until, self.reason, self.dropped))

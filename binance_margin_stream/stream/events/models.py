@@ -301,7 +301,7 @@ class UnknownEvent(Event, frozen=True, kw_only=True):
     def summary(self) -> str:
         """The name of the event, and what could not be read of it."""
         unreadable = f", cannot read {', '.join(self.problems)}" if self.problems else ""
-        return f"an event that this version does not know, {self.event_type}{unreadable}"
+        return f"unknown event {self.event_type}{unreadable}"
 
     def _key(self) -> tuple[Decimal | int | str | None, ...]:
         """The name of the event, and its time."""

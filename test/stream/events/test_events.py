@@ -228,7 +228,8 @@ def test_each_item_is_one_line_for_a_person() -> None:
     assert str(deposit()) == "cross +1.5 BTC"
     assert str(deposit(delta="-0.10")) == "cross -0.1 BTC"
     gap = StreamGap(account=CROSS, since=1000, until=2500, reason="disconnected")
-    assert str(gap) == "cross gap of 1500 ms (disconnected): events may be missing, reconcile"
+    assert str(gap) == "cross events of 1500 ms may be missing (disconnected): reconcile"
+    assert str(UnknownEvent(event_type="a\n\x1b]0;b")) == "none unknown event a ]0;b"
 
 
 def test_the_repr_is_complete_and_starts_with_the_class() -> None:
