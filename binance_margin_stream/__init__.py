@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.api import MarginListenKeyApi as MarginListenKeyApi
     from binance_margin_stream.api import MarginStreamApi as MarginStreamApi
     from binance_margin_stream.api import RiskStreamApi as RiskStreamApi
+    from binance_margin_stream.api import UtaListenKeyApi as UtaListenKeyApi
     from binance_margin_stream.api_response import ApiResponse as ApiResponse
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
     from binance_margin_stream.configuration import Configuration as Configuration
@@ -76,6 +77,7 @@ _NAMES_BY_MODULE = {
         "MarginListenKeyApi",
         "MarginStreamApi",
         "RiskStreamApi",
+        "UtaListenKeyApi",
     ),
     "models": ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken"),
     "api_response": ("ApiResponse",),

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import urllib3
 import yaml
 from api_methods import API_KEY, API_METHODS, API_SECRET, CALLER_LISTEN_KEY, LISTEN_KEY, PLANTED_SECRETS
 from hypothesis import given
@@ -91,6 +92,19 @@ def test_no_succeeding_call_leaves_a_secret_behind(start_server, make_client, ca
     left = [repr(response), str(response), repr(response.data), *(record.getMessage() for record in caplog.records)]
     assert caplog.records, "the network library logged nothing: then this test sees nothing"
     assert find_leaks("\n".join(left)) == []
+
+
+def test_only_the_queries_of_this_package_are_masked_in_the_log(start_server, make_client, caplog):
+    peer = start_server(make_response(200, "{}"))
+    with caplog.at_level(logging.DEBUG, logger="urllib3"):
+        sdk.MarginStreamApi(make_client(peer)).sapi_v1_user_data_stream_put(listen_key=CALLER_LISTEN_KEY)
+        with urllib3.PoolManager() as other_program:
+            other_program.request("GET", f"{peer.url}/other?page=5")
+    requests = [record.getMessage() for record in caplog.records if "HTTP/1.1" in record.getMessage()]
+    assert [text[text.index('"') :] for text in requests] == [
+        '"PUT /sapi/v1/userDataStream?*** HTTP/1.1" 200 2',
+        '"GET /other?page=5 HTTP/1.1" 200 0',
+    ]
 
 
 def test_a_model_hides_its_secret_and_still_holds_it():

@@ -386,14 +386,14 @@ class ListenTokenApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
 
         # authentication setting
         _auth_settings: List[str] = [
+            'OptionalSignature', 
             'ApiKeyAuth'
         ]
 

@@ -18,6 +18,7 @@ from binance_margin_stream.stream.accounts import Account
 __all__ = [
     "AUTO_SOURCES",
     "LISTEN_KEY",
+    "LISTEN_KEY_UTA",
     "LISTEN_KEY_V2",
     "LISTEN_TOKEN",
     "RISK_LISTEN_KEY",
@@ -159,6 +160,10 @@ def _build_listen_key_v2_call(verb: str, **arguments: object) -> ApiCall:
     return ApiCall("MarginListenKeyApi", f"sapi_v2_margin_listen_key_{verb}", MappingProxyType(arguments))
 
 
+def _build_listen_key_uta_call(verb: str, **arguments: object) -> ApiCall:
+    return ApiCall("UtaListenKeyApi", f"sapi_v2_margin_uta_listen_key_{verb}", MappingProxyType(arguments))
+
+
 def _build_risk_listen_key_call(verb: str, **arguments: object) -> ApiCall:
     return ApiCall("RiskStreamApi", f"sapi_v1_margin_listen_key_{verb}", MappingProxyType(arguments))
 
@@ -188,6 +193,20 @@ LISTEN_KEY_V2 = Source(
     build_delete_call=lambda _account, _key: _build_listen_key_v2_call("delete"),
 )
 """The second kind of listen key, in the exchange's own SDK since October 2026; its host is not documented."""
+
+LISTEN_KEY_UTA = Source(
+    name="listen-key-uta",
+    protocol=STREAM_HOST,
+    renewal_mode=RenewalMode.KEEP_ALIVE,
+    credential_kind=CredentialKind.LISTEN_KEY,
+    supports_isolated=False,
+    has_risk_events=True,
+    build_url=lambda endpoints: f"{endpoints.listen_key_uta or endpoints.margin_stream}/stream",
+    build_create_call=lambda _account, _validity: _build_listen_key_uta_call("post"),
+    build_keepalive_call=lambda _account, key: _build_listen_key_uta_call("put", listen_key=key),
+    build_delete_call=lambda _account, _key: _build_listen_key_uta_call("delete"),
+)
+"""The listen key of a unified account. Undocumented: one client reports it, so it is not in `AUTO_SOURCES`."""
 
 RISK_LISTEN_KEY = Source(
     name="risk",
@@ -219,7 +238,9 @@ LISTEN_KEY = Source(
 AUTO_SOURCES = (LISTEN_TOKEN, LISTEN_KEY_V2)
 """What ``source="auto"`` tries, in this order."""
 
-_BY_NAME = {source.name: source for source in (LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY)}
+_BY_NAME = {
+    source.name: source for source in (LISTEN_TOKEN, LISTEN_KEY_V2, LISTEN_KEY_UTA, RISK_LISTEN_KEY, LISTEN_KEY)
+}
 
 
 def get_source(name: str) -> Source:
