@@ -26,7 +26,7 @@ PASSWORD_VARIABLE = "BINANCE_PRIVATE_KEY_PASSWORD"  # noqa: S105  # the name of 
 Credential = str | Callable[[], str]
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?\w*(?:key|secret|token)\w*\s*=\s*[^=\s]", re.IGNORECASE | re.ASCII)
-_OPAQUE_TEXT = re.compile(r"(?![/.~])[A-Za-z0-9+/=_-]{32,}")
+_KEY_IN_PATH = re.compile(r"[A-Za-z0-9]{32,}|^(?![/.~])[A-Za-z0-9+/=_-]{32,}$")
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _QUOTES = ("'", '"', "`")
 
@@ -58,6 +58,7 @@ class ApiKeyAuth:
             self._signer = create_hmac_signer(_make_provider(secret, API_SECRET_VARIABLE))
         elif private_key is not None:
             _check_text(private_key, PRIVATE_KEY_VARIABLE)
+            _check_text(private_key_password or "", PASSWORD_VARIABLE)
             self._signer = load_private_key(private_key, private_key_password, PRIVATE_KEY_VARIABLE)
 
     @classmethod
@@ -230,6 +231,6 @@ def _describe_path(file: str | os.PathLike[str], name: str) -> str:
         path = os.fspath(file)
     except TypeError:
         return name
-    if PEM_MARK in path or (_OPAQUE_TEXT.fullmatch(path) and not Path(path).exists()):
+    if PEM_MARK in path or (_KEY_IN_PATH.search(path) and not os.path.exists(path)):
         return f"the file that {name} names (not shown, as it looks like a key; it must be a path)"
     return path

@@ -44,8 +44,8 @@ def load_private_key(pem: str, password: str | None, name: str) -> Signer:
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization
-    except ModuleNotFoundError as missing:
-        raise ApiValueError(f"{name} needs {missing.name}: pip install 'binance-margin-stream[keys]'") from None
+    except ModuleNotFoundError:
+        raise ApiValueError(f"{name} needs cryptography: pip install 'binance-margin-stream[keys]'") from None
     try:
         key = serialization.load_pem_private_key(pem.encode(), None if password is None else password.encode())
     except TypeError:
