@@ -206,10 +206,10 @@ class Driver:
         fault = self._active_faults.choose_rest_fault()
         response = self._network.call_rest(self._make_sandbox_request(request), fault)
         wait = self._network.sample_delay() + response.delay_ms / 1000
-        if response.delivery == "hang" or wait > _READ_TIMEOUT:
+        if response.delivery == "never" or wait > _READ_TIMEOUT:
             late = TransportError("no answer in time", kind="timeout")
             self._respond_later(_READ_TIMEOUT, request, classify_error(late))
-        elif response.delivery in ("half", "reset"):
+        elif response.delivery in ("truncated", "reset"):
             self._respond_later(wait, request, classify_error(TransportError("disconnected", kind="disconnected")))
         else:
             result = self._parse_response(request, response)

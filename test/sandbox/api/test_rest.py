@@ -1,4 +1,4 @@
-"""What stands in front of the calls: pages, keys, limits, bans, signatures."""
+"""The REST gateway: error pages, API keys, limits, bans, signatures and faults."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def harness() -> ExchangeHarness:
 @pytest.mark.parametrize(
     ("method", "path"), [call for call in ENDPOINTS if call[1] in (CROSS_KEY_PATH, ISOLATED_KEY_PATH)]
 )
-def test_retired_calls_answer_410_with_a_page(method: str, path: str) -> None:
+def test_retired_calls_respond_410_with_a_page(method: str, path: str) -> None:
     reply = ExchangeHarness(ExchangeRules()).call_rest(method, path)
     assert reply.status == 410
     assert reply.header("Content-Type") == "text/html"
     assert b"<h1>410 Gone</h1>" in reply.response.body
 
 
-def test_any_call_can_be_retired_and_reinstated_while_running(harness: ExchangeHarness) -> None:
+def test_any_call_can_be_retired_and_restored_while_running(harness: ExchangeHarness) -> None:
     harness.exchange.retire_endpoint(LISTEN_TOKEN_PATH)
     assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 410
     harness.exchange.restore_endpoint(LISTEN_TOKEN_PATH)
     assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 200
 
 
-def test_what_the_rules_retired_can_be_reinstated_too() -> None:
+def test_calls_retired_by_the_rules_can_be_restored() -> None:
     harness = ExchangeHarness(ExchangeRules())
     assert harness.call_rest("POST", CROSS_KEY_PATH).status == 410
     harness.exchange.restore_endpoint(CROSS_KEY_PATH)
@@ -70,7 +70,7 @@ def test_an_absolute_target_is_the_same_path(harness: ExchangeHarness) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "OPTIONS", "PUT", "DELETE", "BREW"])
-def test_wrong_methods_get_the_405_page_with_the_right_ones(harness: ExchangeHarness, method: str) -> None:
+def test_wrong_methods_get_the_405_page_with_the_allowed_ones(harness: ExchangeHarness, method: str) -> None:
     reply = harness.call_rest(method, LISTEN_TOKEN_PATH)
     assert (reply.status, reply.header("Allow")) == (405, "POST")
 
@@ -96,7 +96,7 @@ def test_a_body_that_is_not_a_form_gets_the_415_page(harness: ExchangeHarness) -
         ((("X-MBX-APIKEY", "x" * 64),), -2015),
     ],
 )
-def test_keys_that_do_not_open_an_account_are_refused(
+def test_invalid_api_keys_are_refused(
     harness: ExchangeHarness, headers: tuple[tuple[str, str], ...], code: int
 ) -> None:
     reply = harness.call_rest("POST", LISTEN_TOKEN_PATH, headers=headers)
@@ -106,7 +106,7 @@ def test_keys_that_do_not_open_an_account_are_refused(
 def test_a_revoked_key_is_unknown(harness: ExchangeHarness) -> None:
     harness.exchange.revoke_api_key(harness.user.api_key, harness.now)
     assert harness.call_rest("POST", LISTEN_TOKEN_PATH).code == -2015
-    with pytest.raises(KeyError, match="no account has this API key"):
+    with pytest.raises(KeyError, match="no user has this API key"):
         harness.exchange.revoke_api_key("nobodys", harness.now)
 
 
@@ -116,21 +116,21 @@ class TestSignatures:
         return f"{query}&signature={sign_query(query, harness.user.api_secret)}"
 
     @pytest.mark.parametrize("need", ["optional", "required"])
-    def test_a_good_signature_is_taken(self, need: str) -> None:
+    def test_a_valid_signature_is_accepted(self, need: str) -> None:
         harness = ExchangeHarness(ExchangeRules(signature_policy=need))  # type: ignore[arg-type]  # parametrized literal
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness, validity=1000)).status == 200
 
-    def test_it_may_stand_anywhere_and_in_any_case(self, harness: ExchangeHarness) -> None:
+    def test_a_signature_may_be_in_any_position_and_case(self, harness: ExchangeHarness) -> None:
         query = f"timestamp={harness.now}&validity=1000"
         signature = sign_query(query, harness.user.api_secret).upper()
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, f"signature={signature}&{query}").status == 200
 
-    def test_it_covers_query_and_form(self, harness: ExchangeHarness) -> None:
+    def test_a_signature_covers_query_and_form(self, harness: ExchangeHarness) -> None:
         query, form = "validity=1000", f"timestamp={harness.now}"
         signature = sign_query(query + form, harness.user.api_secret)
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, query, form=f"{form}&signature={signature}").status == 200
 
-    def test_a_wrong_one_is_refused_even_where_none_is_needed(self, harness: ExchangeHarness) -> None:
+    def test_a_wrong_signature_is_refused_even_where_it_is_optional(self, harness: ExchangeHarness) -> None:
         assert (
             harness.call_rest("POST", LISTEN_TOKEN_PATH, f"timestamp={harness.now}&signature={'0' * 64}").code == -1022
         )
@@ -146,23 +146,23 @@ class TestSignatures:
         ("offset_ms", "more", "code"),
         [(-5001, {}, -1021), (1000, {}, -1021), (-5001, {"recvWindow": 6000}, None), (999, {}, None)],
     )
-    def test_the_time_has_to_be_within_the_window(
+    def test_the_timestamp_has_to_be_inside_the_window(
         self, harness: ExchangeHarness, offset_ms: int, more: dict[str, object], code: int | None
     ) -> None:
         reply = harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness, offset_ms, **more))
         assert (reply.status == 200) if code is None else (reply.code == code)
 
     @pytest.mark.parametrize("window", [0, 60_001])
-    def test_the_window_has_its_range(self, harness: ExchangeHarness, window: int) -> None:
+    def test_the_window_has_a_range(self, harness: ExchangeHarness, window: int) -> None:
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, self.sign_query(harness, recvWindow=window)).code == -1130
 
-    def test_where_it_is_required_nothing_goes_without(self) -> None:
+    def test_a_required_signature_cannot_be_left_out(self) -> None:
         harness = ExchangeHarness(ExchangeRules(signature_policy="required"))
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH).code == -1102
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, f"timestamp={harness.now}").code == -1102
         assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).status == 200
 
-    def test_without_a_time_it_is_incomplete(self, harness: ExchangeHarness) -> None:
+    def test_a_signature_needs_a_timestamp(self, harness: ExchangeHarness) -> None:
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, f"signature={'0' * 64}").code == -1102
 
 
@@ -191,10 +191,10 @@ class TestLimits:
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, user=other).status == 200
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH, ip="127.0.0.2").status == 429
 
-    def test_closing_the_risk_key_by_habit_uses_the_weight_up(self, harness: ExchangeHarness) -> None:
+    def test_60_deletes_of_the_risk_key_use_the_whole_weight(self, harness: ExchangeHarness) -> None:
         assert [harness.call_rest("DELETE", RISK_LISTEN_KEY_PATH).status for _ in range(61)] == [200] * 60 + [429]
 
-    def test_who_ignores_429_is_banned_and_longer_each_time(self) -> None:
+    def test_ignoring_429_brings_bans_of_growing_length(self) -> None:
         harness = ExchangeHarness(ExchangeRules(ip_weight_limit=1, refusals_before_ban=2))
         assert [harness.call_rest("POST", LISTEN_KEY_V2_PATH).status for _ in range(5)] == [200, 429, 429, 418, 418]
         banned = harness.call_rest("POST", LISTEN_TOKEN_PATH)
@@ -205,7 +205,7 @@ class TestLimits:
         assert [harness.call_rest("POST", LISTEN_KEY_V2_PATH).status for _ in range(4)] == [200, 429, 429, 418]
         assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).header("Retry-After") == "240"
 
-    def test_a_ban_has_a_longest_length(self) -> None:
+    def test_a_ban_has_a_maximum_length(self) -> None:
         harness = ExchangeHarness(ExchangeRules(ip_weight_limit=1, refusals_before_ban=1, max_ban_ms=150_000))
         assert [harness.call_rest("POST", LISTEN_KEY_V2_PATH).header("Retry-After") for _ in range(3)] == [
             None,
@@ -219,7 +219,7 @@ class TestLimits:
             "150",
         ]
 
-    def test_answers_to_a_wrong_key_cost_weight_too(self) -> None:
+    def test_calls_with_an_invalid_key_count_weight(self) -> None:
         harness = ExchangeHarness(ExchangeRules(ip_weight_limit=1))
         assert harness.call_rest("POST", LISTEN_KEY_V2_PATH, headers=()).status == 401
         assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).status == 429
@@ -237,25 +237,25 @@ class TestFaults:
             (faults.StaticResponse(200, b"<html>"), 200),
         ],
     )
-    def test_an_answer_can_be_dictated_once(
+    def test_a_response_can_be_replaced_once(
         self, harness: ExchangeHarness, fault: faults.StaticResponse, status: int
     ) -> None:
         harness.exchange.inject_fault(fault, harness.now)
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH).response.status == status
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH).json["token"]
 
-    def test_it_strikes_its_path_as_often_as_told(self, harness: ExchangeHarness) -> None:
+    def test_a_fault_applies_to_its_path_the_given_number_of_times(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.server_error(), harness.now, path=LISTEN_KEY_V2_PATH, times=2)
         assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 200
         assert [harness.call_rest("POST", LISTEN_KEY_V2_PATH).status for _ in range(3)] == [503, 503, 200]
 
-    def test_it_strikes_until_cleared(self, harness: ExchangeHarness) -> None:
+    def test_a_fault_without_a_number_applies_until_cleared(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.server_error(), harness.now, times=None)
         assert {harness.call_rest("POST", LISTEN_KEY_V2_PATH).status for _ in range(9)} == {503}
         harness.exchange.clear_faults()
         assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).status == 200
 
-    def test_zero_times_is_a_mistake(self, harness: ExchangeHarness) -> None:
+    def test_zero_times_is_refused(self, harness: ExchangeHarness) -> None:
         with pytest.raises(ValueError, match="times takes"):
             harness.exchange.inject_fault(faults.server_error(), harness.now, times=0)
 
@@ -263,12 +263,12 @@ class TestFaults:
         ("fault", "delivery"),
         [
             (faults.ResetConnection(), "reset"),
-            (faults.NoResponse(), "hang"),
-            (faults.TruncatedResponse(), "half"),
-            (faults.DelayedResponse(1.5), "whole"),
+            (faults.NoResponse(), "never"),
+            (faults.TruncatedResponse(), "truncated"),
+            (faults.DelayedResponse(1.5), "complete"),
         ],
     )
-    def test_a_lost_answer_belongs_to_a_call_that_took_effect(
+    def test_a_call_takes_effect_although_its_response_is_lost(
         self, harness: ExchangeHarness, fault: faults.Fault, delivery: str
     ) -> None:
         harness.exchange.inject_fault(fault, harness.now)
@@ -276,12 +276,12 @@ class TestFaults:
         assert lost.response.delivery == delivery
         assert harness.create_listen_key(CROSS_KEY_PATH) == lost.json["listenKey"]
 
-    def test_a_reset_may_come_before_the_call_took_effect(self, harness: ExchangeHarness) -> None:
+    def test_a_reset_may_come_before_the_call_takes_effect(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.ResetConnection(takes_effect=False), harness.now)
         assert harness.call_rest("POST", CROSS_KEY_PATH).response == Response(0, delivery="reset")
 
 
-def test_what_was_asked_is_counted_and_logged_without_parameters(harness: ExchangeHarness) -> None:
+def test_calls_are_counted_and_logged_without_parameters(harness: ExchangeHarness) -> None:
     harness.call_rest("POST", LISTEN_TOKEN_PATH, "validity=5")
     harness.call_rest("BREW", "/coffee?milk=yes")
     counts = harness.exchange.metrics()
@@ -293,7 +293,7 @@ def test_what_was_asked_is_counted_and_logged_without_parameters(harness: Exchan
     assert "coffee" not in repr(second)
 
 
-def test_the_log_keeps_the_last_calls_only() -> None:
+def test_the_log_has_a_maximum_length() -> None:
     harness = ExchangeHarness(ExchangeRules(max_log_entries=2))
     for _ in range(3):
         harness.call_rest("POST", LISTEN_KEY_V2_PATH)

@@ -1,4 +1,4 @@
-"""Whatever a client sends, the exchange answers, keeps its books, and does not break."""
+"""The exchange handles any request, handshake and frame."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ few = settings(max_examples=150, deadline=None)
 @given(
     method=methods, path=paths, query=queries, body=queries, extra=st.lists(st.tuples(raw_text, raw_text), max_size=3)
 )
-def test_any_request_is_answered(method: str, path: str, query: str, body: str, extra: list[tuple[str, str]]) -> None:
+def test_any_request_has_a_response(
+    method: str, path: str, query: str, body: str, extra: list[tuple[str, str]]
+) -> None:
     harness = ExchangeHarness()
     headers = (("X-MBX-APIKEY", harness.user.api_key), *extra)
     request = Request(method, f"{path}?{query}", headers, body.encode("utf-8", "surrogateescape"))
@@ -60,7 +62,7 @@ def test_any_request_is_answered(method: str, path: str, query: str, body: str, 
 
 @few
 @given(target=raw_text | st.builds("{}{}".format, st.sampled_from(["/ws/", "/stream?streams=", "/stream?"]), raw_text))
-def test_any_handshake_is_answered(target: str) -> None:
+def test_every_handshake_is_handled(target: str) -> None:
     is_websocket_path(target)
     assert isinstance(ExchangeHarness().connect(target), Accepted | Response)
 
@@ -70,7 +72,7 @@ def test_any_handshake_is_answered(target: str) -> None:
     target=st.sampled_from(["/ws-api/v3", "/ws", "/stream"]),
     sent=st.lists(st.tuples(frames, st.integers(0, 30_000)), max_size=12),
 )
-def test_any_frames_are_survived(target: str, sent: list[tuple[Frame, int]]) -> None:
+def test_every_frame_is_handled(target: str, sent: list[tuple[Frame, int]]) -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served"))
     connection = harness.open_connection(target)
     for frame, pause in sent:

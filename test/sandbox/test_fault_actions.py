@@ -1,4 +1,4 @@
-"""What happens by itself (pings, the cut after 24 hours), and faults of connections; on the pure exchange."""
+"""Pings, the maximum lifetime of connections, and immediate faults; on the pure exchange."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_server_pings_every_20_seconds(harness: ExchangeHarness, target: str
     assert harness.take_frames(connection) == pings
 
 
-def test_who_does_not_answer_for_a_minute_is_dropped(harness: ExchangeHarness) -> None:
+def test_a_client_without_pongs_is_dropped_after_a_minute(harness: ExchangeHarness) -> None:
     connection = harness.open_connection()
     harness.advance_time(79, answer_pings=False)
     assert find_close(harness.take_frames(connection)) is None
@@ -34,7 +34,7 @@ def test_who_does_not_answer_for_a_minute_is_dropped(harness: ExchangeHarness) -
     assert find_close(harness.take_frames(connection)) == Close(1008, "Pong timeout")
 
 
-def test_a_pong_for_no_ping_is_no_answer(harness: ExchangeHarness) -> None:
+def test_an_unsolicited_pong_answers_no_ping(harness: ExchangeHarness) -> None:
     connection = harness.open_connection()
     for _ in range(5):
         harness.advance_time(20, answer_pings=False)
@@ -42,7 +42,7 @@ def test_a_pong_for_no_ping_is_no_answer(harness: ExchangeHarness) -> None:
     assert find_close(harness.take_frames(connection)) == Close(1008, "Pong timeout")
 
 
-def test_a_late_answer_to_the_last_ping_answers_those_before(harness: ExchangeHarness) -> None:
+def test_a_pong_to_the_last_ping_answers_earlier_pings(harness: ExchangeHarness) -> None:
     connection = harness.open_connection()
     harness.advance_time(60, answer_pings=False)
     assert harness.exchange.is_awaiting_pong()
@@ -80,7 +80,7 @@ def test_a_month_leaves_no_timers_behind() -> None:
     assert harness.exchange.take_outputs() == []
 
 
-def test_a_client_that_left_is_forgotten(harness: ExchangeHarness) -> None:
+def test_a_disconnected_client_is_removed(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     listener = harness.open_connection("/ws/" + harness.create_listen_key())
     for number in (connection, listener):
@@ -93,24 +93,24 @@ def test_a_client_that_left_is_forgotten(harness: ExchangeHarness) -> None:
 
 class TestHandshakes:
     @pytest.mark.parametrize("status", [403, 429, 503])
-    def test_they_can_be_refused(self, harness: ExchangeHarness, status: int) -> None:
+    def test_handshakes_can_be_refused(self, harness: ExchangeHarness, status: int) -> None:
         harness.exchange.inject_fault(faults.RefuseHandshake(status, (("Retry-After", "5"),)), harness.now)
         refused = harness.connect("/ws-api/v3")
         assert isinstance(refused, Response)
         assert (refused.status, dict(refused.headers)["Retry-After"]) == (status, "5")
         assert harness.open_connection("/ws-api/v3")
 
-    def test_faults_can_name_the_host_that_they_strike(self, harness: ExchangeHarness) -> None:
+    def test_a_fault_can_be_limited_to_a_host(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.RefuseHandshake(403), harness.now, path="/ws")
         harness.open_connection("/ws-api/v3")
         harness.open_connection("/stream?streams=k")
         assert isinstance(harness.connect("/ws/anybodys"), Response)
 
-    def test_they_can_be_slow(self, harness: ExchangeHarness) -> None:
+    def test_handshakes_can_be_slow(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.SlowHandshake(2.5), harness.now)
         assert harness.connect("/ws") == Accepted(1, delay_ms=2500)
 
-    def test_nothing_may_follow_them(self, harness: ExchangeHarness) -> None:
+    def test_connections_can_be_silent_from_the_start(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.SilentConnection(), harness.now)
         connection = harness.open_connection()
         harness.send(connection, {"id": 1, "method": "ping"})
@@ -130,24 +130,24 @@ class TestSubscribes:
         )
         return connection
 
-    def test_the_answer_can_be_lost(self, harness: ExchangeHarness) -> None:
+    def test_the_response_can_be_lost(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe(harness, faults.LostSubscribeResponse())
         harness.send_event(EVENT)
         assert harness.take_texts(connection) == [{"subscriptionId": 0, "event": EVENT}]
 
-    def test_the_answer_can_come_after_an_event(self, harness: ExchangeHarness) -> None:
+    def test_the_response_can_follow_an_event(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe(harness, faults.DelayedSubscribeResponse())
         assert harness.take_texts(connection) == []
         harness.send_event(EVENT)
         event, answer = harness.take_texts(connection)
         assert (event["subscriptionId"], answer["result"]["subscriptionId"]) == (0, 0)
 
-    def test_the_answer_can_come_twice(self, harness: ExchangeHarness) -> None:
+    def test_the_response_can_be_duplicated(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe(harness, faults.DuplicateSubscribeResponse())
         first, second = harness.take_texts(connection)
         assert first == second
 
-    def test_it_can_be_refused(self, harness: ExchangeHarness) -> None:
+    def test_a_subscribe_can_be_refused(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe(harness, faults.RefuseSubscribe(-1209))
         assert harness.take_texts(connection)[0]["error"]["code"] == -1209
         assert harness.send_event(EVENT) == 0
@@ -163,19 +163,21 @@ class TestOpenConnections:
             (faults.DropConnections("eof"), Abort("eof")),
         ],
     )
-    def test_they_can_be_dropped(self, harness: ExchangeHarness, fault: faults.Fault, end: Close | Abort) -> None:
+    def test_connections_can_be_dropped(
+        self, harness: ExchangeHarness, fault: faults.Fault, end: Close | Abort
+    ) -> None:
         connections = [harness.open_subscribed(), harness.open_connection("/ws")]
         harness.exchange.inject_fault(fault, harness.now)
         assert [find_close(harness.take_frames(number)) for number in connections] == [end, end]
         assert harness.send_event(EVENT) == 0
 
-    def test_one_of_them_can_be_meant(self, harness: ExchangeHarness) -> None:
+    def test_one_connection_can_be_selected(self, harness: ExchangeHarness) -> None:
         first, second = harness.open_connection(), harness.open_connection()
         harness.exchange.inject_fault(faults.DropConnections(), harness.now, connection=second)
         assert find_close(harness.take_frames(first)) is None
         assert find_close(harness.take_frames(second)) is not None
 
-    def test_they_can_freeze_with_everything_lost(self, harness: ExchangeHarness) -> None:
+    def test_frozen_connections_lose_everything(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(faults.FreezeConnections(), harness.now)
         assert harness.send_event(EVENT) == 0
@@ -190,13 +192,13 @@ class TestOpenConnections:
         harness.exchange.inject_fault(faults.DropConnections("eof"), harness.now)
         assert find_close(harness.take_frames(connection)) == Abort("eof")
 
-    def test_they_can_get_frames_that_make_no_sense(self, harness: ExchangeHarness) -> None:
+    def test_malformed_frames_can_be_sent(self, harness: ExchangeHarness) -> None:
         connection = harness.open_connection("/ws")
         harness.exchange.inject_fault(faults.MalformedFrame("{"), harness.now)
         harness.exchange.inject_fault(faults.BinaryFrame(b"\xff"), harness.now)
         assert harness.take_frames(connection) == [Text("{"), Binary(b"\xff")]
 
-    def test_events_can_come_twice(self, harness: ExchangeHarness) -> None:
+    def test_events_can_be_duplicated(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(faults.DuplicateEvent(), harness.now)
         assert (harness.send_event(EVENT), harness.send_event(EVENT)) == (2, 1)
@@ -208,14 +210,14 @@ NOTICE: dict[str, object] = {"e": "serverShutdown", "E": START_MS}
 
 class TestShutdown:
     @pytest.mark.parametrize(("target", "wrap"), [("/ws-api/v3", "event"), ("/ws", ""), ("/stream?streams=k", "data")])
-    def test_it_is_announced_as_the_host_would(self, harness: ExchangeHarness, target: str, wrap: str) -> None:
+    def test_the_shutdown_notice_has_the_hosts_envelope(self, harness: ExchangeHarness, target: str, wrap: str) -> None:
         connection = harness.open_connection(target)
         harness.exchange.inject_fault(faults.ShutdownNotice(), harness.now)
         (text,) = harness.take_texts(connection)
         assert (text[wrap] if wrap else text) == NOTICE
 
     @pytest.mark.parametrize("shape", ["event", "bare", "combined"])
-    def test_it_can_be_announced_in_any_shape(self, harness: ExchangeHarness, shape: str) -> None:
+    def test_the_shutdown_notice_can_have_any_envelope(self, harness: ExchangeHarness, shape: str) -> None:
         connection = harness.open_connection()
         harness.exchange.inject_fault(faults.ShutdownNotice(envelope=shape), harness.now)  # type: ignore[arg-type]  # literal
         assert json.dumps(NOTICE) in json.dumps(harness.take_texts(connection)[0])
@@ -234,7 +236,7 @@ class TestExpiry:
         ("which", "token_gone", "key_gone"),
         [("all", True, True), ("listen_tokens", True, False), ("listen_keys", False, True)],
     )
-    def test_credentials_can_expire_at_once(
+    def test_credentials_can_be_expired_now(
         self, harness: ExchangeHarness, which: str, token_gone: bool, key_gone: bool
     ) -> None:
         token = harness.create_listen_token()

@@ -1,4 +1,4 @@
-"""A sandbox driven over HTTP: its operations, what they answer, and who may ask."""
+"""The HTTP control interface: operations, errors, and protection from other origins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox_client import TIMEOUT_SECONDS, SandboxClient, read_json
 from websockets.exceptions import ConnectionClosed
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.sandbox.control.operations import get_operations
+from binance_margin_stream.sandbox.sandbox import OPERATIONS
 
 JSON_BODY = {"Content-Type": "application/json"}
 
@@ -24,7 +24,7 @@ JSON_BODY = {"Content-Type": "application/json"}
 def send_request(
     client: SandboxClient, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
-    """Call the sandbox's own side; a body that is not bytes is sent as JSON."""
+    """Send a control request; a body that is not bytes is sent as JSON."""
     connection = http.client.HTTPConnection(*client.address, timeout=TIMEOUT_SECONDS)
     sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     try:
@@ -48,10 +48,10 @@ def get_state(client: SandboxClient) -> Any:
     return send_request(client, "GET", "/sandbox/state")[1]
 
 
-def test_the_operations_are_listed_with_what_they_take(client: SandboxClient) -> None:
+def test_the_operations_are_listed_with_their_parameters(client: SandboxClient) -> None:
     for path in ("/sandbox", "/sandbox/"):
         listed = {each["name"]: each for each in send_request(client, "GET", path)[1]["operations"]}
-        assert list(listed) == list(get_operations())
+        assert list(listed) == [each.name for each in OPERATIONS.all()]
     assert listed["borrow"]["summary"].startswith("Borrow:")
     assert listed["borrow"]["parameters"][0] == {
         "name": "asset",
@@ -63,10 +63,10 @@ def test_the_operations_are_listed_with_what_they_take(client: SandboxClient) ->
     assert (quantity["type"], quantity["required"], quantity["default"]) == ("number", False, "1")
 
 
-def test_every_operation_says_what_each_parameter_is(client: SandboxClient) -> None:
-    for each in get_operations().values():
+def test_every_parameter_has_a_description(client: SandboxClient) -> None:
+    for each in OPERATIONS.all():
         assert each.summary, each.name
-        assert hasattr(client.exchange, each.method)
+        assert each.method is getattr(type(client.exchange), each.name.replace("-", "_"))
         for parameter in each.parameters:
             assert parameter.description, (each.name, parameter.name)
             assert parameter.name not in ("api_key", "listen_key")
@@ -97,7 +97,7 @@ def test_an_event_is_sent_as_it_is(client: SandboxClient) -> None:
         assert read_json(websocket)["event"] == {"e": "news", "E": 1, "x": [0.5, None, True]}
 
 
-def test_another_user_is_named_by_number(client: SandboxClient) -> None:
+def test_another_user_is_identified_by_number(client: SandboxClient) -> None:
     other = call_operation(client, "add-user")
     assert other["uid"] == 2
     call_operation(client, "borrow", asset="BTC", amount="0.5", uid=2)
@@ -108,13 +108,13 @@ def test_another_user_is_named_by_number(client: SandboxClient) -> None:
     assert (status, answer) == (400, {"error": "uid takes the number of a user: 1, 2"})
 
 
-def test_time_is_stepped(paused_client: SandboxClient) -> None:
+def test_time_is_advanced(paused_client: SandboxClient) -> None:
     before = get_state(paused_client)["time"]
     call_operation(paused_client, "advance-time", seconds=90.5)
     assert get_state(paused_client)["time"] == before + 90_500
 
 
-def test_calls_are_retired_and_reinstated_and_listen_keys_deleted(client: SandboxClient) -> None:
+def test_endpoints_are_retired_and_restored_and_listen_keys_deleted(client: SandboxClient) -> None:
     call_operation(client, "retire-endpoint", path=LISTEN_TOKEN_PATH)
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 410
     call_operation(client, "restore-endpoint", path=LISTEN_TOKEN_PATH)
@@ -124,7 +124,7 @@ def test_calls_are_retired_and_reinstated_and_listen_keys_deleted(client: Sandbo
     assert call_operation(client, "delete-listen-key") is False
 
 
-def test_the_state_shows_all_there_is_and_no_secret(paused_client: SandboxClient) -> None:
+def test_the_state_is_complete_and_has_no_secret(paused_client: SandboxClient) -> None:
     key = paused_client.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
     paused_client.exchange.inject_fault(faults.ip_banned(), path=LISTEN_TOKEN_PATH, times=2)
     paused_client.exchange.clear_faults()
@@ -162,7 +162,7 @@ def test_a_listen_key_is_masked_in_the_event_that_ends_it(client: SandboxClient)
     assert (ended["event"]["e"], ended["event"]["listenKey"]) == ("listenKeyExpired", f"…{key[-4:]}")
 
 
-def test_faults_strike_the_exchange_and_not_its_controls(client: SandboxClient) -> None:
+def test_faults_affect_the_exchange_and_not_its_control_interface(client: SandboxClient) -> None:
     client.exchange.inject_fault(faults.server_error(), times=None)
     assert send_request(client, "GET", "/sandbox/state")[0] == 200
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 503
@@ -171,7 +171,7 @@ def test_faults_strike_the_exchange_and_not_its_controls(client: SandboxClient) 
     assert client.exchange.metrics.rest_calls == 2
 
 
-def test_faults_go_by_name(client: SandboxClient) -> None:
+def test_faults_are_injected_by_name(client: SandboxClient) -> None:
     call_operation(client, "inject-fault", fault="server-error", status=502, times=2, path=LISTEN_TOKEN_PATH)
     assert [
         client.call_rest("POST", path)[0]
@@ -188,7 +188,7 @@ def test_faults_go_by_name(client: SandboxClient) -> None:
             read_json(websocket)
 
 
-def test_trouble_comes_until_it_is_stopped(paused_client: SandboxClient) -> None:
+def test_random_faults_come_until_they_are_stopped(paused_client: SandboxClient) -> None:
     with paused_client.open_subscribed() as websocket:
         call_operation(
             paused_client, "start-random-faults", seed=1, every_seconds=1, faults="malformed-frame,binary-frame"
@@ -234,7 +234,7 @@ def test_trouble_comes_until_it_is_stopped(paused_client: SandboxClient) -> None
         ("place-order", b"[" * 60_000, "the body has to be a JSON object"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said(client: SandboxClient, name: str, body: object, error: str) -> None:
+def test_an_invalid_request_gets_a_reason(client: SandboxClient, name: str, body: object, error: str) -> None:
     status, answer = send_request(client, "POST", f"/sandbox/{name}", body)
     assert status == 400
     assert answer["error"].startswith(error)
@@ -252,7 +252,7 @@ def test_unknown_operations_wrong_methods_and_long_bodies_are_refused(client: Sa
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_a_form_of_another_page_cannot_drive_it(client: SandboxClient, kind: str) -> None:
+def test_a_form_of_another_page_cannot_control_it(client: SandboxClient, kind: str) -> None:
     status, answer = send_request(client, "POST", "/sandbox/add-user", b"{}", {"Content-Type": kind})
     assert (status, answer) == (415, {"error": "send a JSON object, with Content-Type: application/json"})
 
@@ -266,12 +266,12 @@ def test_a_page_of_another_origin_is_refused(client: SandboxClient, path: str, o
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
-def test_a_name_that_was_pointed_here_is_refused(client: SandboxClient, host: str) -> None:
+def test_a_foreign_host_name_is_refused(client: SandboxClient, host: str) -> None:
     status, answer = send_request(client, "GET", "/sandbox/state", None, {"Host": host})
     assert (status, answer) == (403, {"error": "address the sandbox as localhost or by its IP address"})
 
 
-def test_its_own_page_may_drive_it(client: SandboxClient) -> None:
+def test_its_own_page_may_control_it(client: SandboxClient) -> None:
     for host in ("localhost:80", "127.0.0.1", "[::1]:80"):
         for scheme in ("http", "https"):
             headers = {**JSON_BODY, "Host": host, "Origin": f"{scheme}://{host}"}
@@ -288,7 +288,7 @@ def test_the_page_brings_its_own_policy_and_nothing_from_elsewhere(client: Sandb
     assert b"not an exchange" in body
 
 
-def test_closing_while_operations_are_under_way_takes_no_time(paused_client: SandboxClient) -> None:
+def test_close_is_immediate_while_operations_run(paused_client: SandboxClient) -> None:
     first = threading.Event()
 
     def advance_repeatedly() -> None:

@@ -1,4 +1,4 @@
-"""The values that configure a sandbox, and its clock."""
+"""The rules that configure a sandbox, and the public names of the package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 import binance_margin_stream.sandbox as sandbox
 from binance_margin_stream.sandbox import ExchangeRules
-from binance_margin_stream.sandbox.clock import Clock
 
 
 @pytest.mark.parametrize(
@@ -32,43 +31,19 @@ from binance_margin_stream.sandbox.clock import Clock
         {"max_body_bytes": True},
     ],
 )
-def test_a_typing_error_cannot_pass_for_a_rule(wrong: dict[str, object]) -> None:
+def test_a_misspelled_rule_value_is_refused(wrong: dict[str, object]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=f"ExchangeRules.{name} takes"):
         ExchangeRules(**wrong)  # type: ignore[arg-type]  # that is what is tested
 
 
-def test_rules_cannot_be_changed_under_a_running_exchange() -> None:
+def test_rules_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ExchangeRules().resubscribe_response = "new_id"  # type: ignore[misc]  # that is what is tested
 
 
-def test_time_can_run_at_any_speed() -> None:
-    clock = Clock(1_000, 1440.0, 50.0)
-    assert clock.to_exchange_ms(50.0) == 1_000
-    assert clock.to_exchange_ms(110.0) == 1_000 + 86_400_000
-    assert clock.seconds_until(1_000 + 86_400_000, 50.0) == pytest.approx(60.0)
-    assert clock.seconds_until(1_000, 60.0) == 0.0
-
-
-def test_time_can_stand_still_and_be_stepped() -> None:
-    clock = Clock(1_000, 0, 50.0)
-    assert clock.to_exchange_ms(99.0) == 1_000
-    assert clock.seconds_until(2_000, 99.0) is None
-    clock.advance(1.5)
-    assert clock.to_exchange_ms(99.0) == 2_500
-
-
-def test_time_does_not_run_backwards() -> None:
-    for speed in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="speed takes"):
-            Clock(0, speed, 0.0)
-    with pytest.raises(ValueError, match="seconds takes"):
-        Clock(0, 1.0, 0.0).advance(-1)
-
-
-def test_the_sandbox_reads_the_facts_for_itself() -> None:
-    """Nothing is taken from the client's half but the value that holds addresses."""
+def test_the_sandbox_imports_nothing_from_the_client() -> None:
+    """Only the endpoints value is shared with the client."""
     package = Path(sandbox.__file__).parent
     allowed = ("binance_margin_stream.sandbox", "binance_margin_stream.endpoints")
     for module in package.rglob("*.py"):

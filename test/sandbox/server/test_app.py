@@ -1,4 +1,4 @@
-"""REST over real sockets: what the wire looks like, and what nobody should send."""
+"""REST over real sockets: responses, malformed requests, and the lifetime of a sandbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox_client import TIMEOUT_SECONDS, SandboxClient
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 
-def test_an_answer_looks_like_the_exchanges(paused_client: SandboxClient) -> None:
+def test_a_response_has_the_exchanges_headers(paused_client: SandboxClient) -> None:
     status, headers, body = paused_client.call_rest("POST", LISTEN_TOKEN_PATH)
     assert status == 200
     assert headers["Content-Type"] == "application/json;charset=UTF-8"
@@ -33,12 +33,12 @@ def test_the_date_follows_the_exchanges_clock(paused_client: SandboxClient) -> N
     assert paused_client.call_rest("POST", "/nothing")[1]["Date"] == "Sun, 22 Nov 2026 22:00:00 GMT"
 
 
-def test_an_empty_answer_is_empty(client: SandboxClient) -> None:
+def test_an_empty_body_is_empty(client: SandboxClient) -> None:
     status, headers, body = client.call_rest("DELETE", LISTEN_KEY_V2_PATH)
     assert (status, headers["Content-Length"], body) == (200, "0", b"")
 
 
-def test_a_page_is_html(client: SandboxClient) -> None:
+def test_a_gateway_error_is_html(client: SandboxClient) -> None:
     status, headers, body = client.call_rest("GET", "/nothing")
     assert (status, headers["Content-Type"]) == (404, "text/html")
     assert body.startswith(b"<html>\r\n<head><title>404 Not Found</title>")
@@ -93,14 +93,14 @@ END = b"Connection: close\r\n\r\n"
         ),
     ],
 )
-def test_what_is_hardly_http_gets_a_page(client: SandboxClient, data: bytes, status: int) -> None:
+def test_malformed_http_gets_a_gateway_page(client: SandboxClient, data: bytes, status: int) -> None:
     answer = client.send_raw(data)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.split(b" ", 2)[1] == str(status).encode()
     assert body.startswith(b'{"code":' if status == 401 else b"<html>")
 
 
-def test_a_client_that_leaves_half_way_harms_nobody(client: SandboxClient) -> None:
+def test_a_client_that_disconnects_early_affects_no_other(client: SandboxClient) -> None:
     with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
         peer.sendall(b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nvali")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -123,12 +123,12 @@ class TestFaults:
         assert client.exchange.metrics.count_rest_calls(LISTEN_KEY_V2_PATH, "POST", 200) == 1
 
     @pytest.mark.third_party_client
-    def test_an_answer_can_end_half_way(self, client: SandboxClient) -> None:
+    def test_a_response_can_be_truncated(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.TruncatedResponse())
         with pytest.raises(http.client.IncompleteRead):
             client.call_rest("POST", LISTEN_KEY_V2_PATH)
 
-    def test_an_answer_without_a_body_can_end_half_way(self, client: SandboxClient) -> None:
+    def test_a_response_without_a_body_can_be_truncated(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.TruncatedResponse())
         assert client.send_raw(
             b"DELETE /sapi/v2/margin/listen-key HTTP/1.1\r\nHost: a\r\nX-MBX-APIKEY: "
@@ -136,13 +136,13 @@ class TestFaults:
             + b"\r\n\r\n"
         ).startswith(b"HTTP/1.1 200 OK\r\nConte")
 
-    def test_an_answer_can_be_late(self, client: SandboxClient) -> None:
+    def test_a_response_can_be_delayed(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.DelayedResponse(0.05))
         began = time.monotonic()
         assert client.call_rest("POST", LISTEN_KEY_V2_PATH)[0] == 200
         assert time.monotonic() - began >= 0.05
 
-    def test_an_answer_may_never_come(self, client: SandboxClient) -> None:
+    def test_a_response_may_never_come(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.NoResponse())
         connection = http.client.HTTPConnection(*client.address, timeout=0.1)
         connection.request("POST", LISTEN_KEY_V2_PATH, headers={"X-MBX-APIKEY": client.exchange.api_key})
@@ -151,14 +151,14 @@ class TestFaults:
         connection.close()
 
     @pytest.mark.parametrize("fault", [faults.forbidden(), faults.server_error(), faults.StaticResponse(204)])
-    def test_an_answer_can_be_dictated(self, client: SandboxClient, fault: faults.StaticResponse) -> None:
+    def test_a_response_can_be_replaced(self, client: SandboxClient, fault: faults.StaticResponse) -> None:
         client.exchange.inject_fault(fault, path=LISTEN_KEY_V2_PATH)
         status, _, body = client.call_rest("POST", LISTEN_KEY_V2_PATH)
         assert (status, body) == (fault.status, fault.body)
 
 
 class TestLifetime:
-    def test_it_ends_at_once_while_everything_hangs(self) -> None:
+    def test_close_is_immediate_while_requests_hang(self) -> None:
         exchange = Sandbox().start()
         client = SandboxClient(exchange)
         exchange.inject_fault(faults.NoResponse())
@@ -173,7 +173,7 @@ class TestLifetime:
             assert time.monotonic() - began < 2
             assert not any(thread.name == "sandbox-exchange" for thread in threading.enumerate())
 
-    def test_closing_twice_and_starting_twice_are_fine(self) -> None:
+    def test_start_and_close_may_be_called_twice(self) -> None:
         exchange = Sandbox()
         exchange.close()
         with pytest.raises(RuntimeError, match="closed"):
@@ -186,7 +186,7 @@ class TestLifetime:
         assert "closed" in repr(exchange)
 
     @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
-    def test_nothing_is_left_behind(self) -> None:
+    def test_no_thread_or_socket_is_left_behind(self) -> None:
         def count_resources() -> tuple[int, int]:
             return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
@@ -198,7 +198,7 @@ class TestLifetime:
                 exchange.send_event({"e": "x"})
         assert count_resources() == before
 
-    def test_figures_can_be_read_after_the_end(self) -> None:
+    def test_metrics_can_be_read_after_close(self) -> None:
         with Sandbox() as exchange:
             SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)
         assert exchange.metrics.count_rest_calls(LISTEN_TOKEN_PATH) == len(exchange.rest_log) == 1
@@ -213,7 +213,7 @@ class TestLifetime:
         with Sandbox(port=port) as exchange:
             assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
-    def test_a_mistake_comes_back_to_who_made_it(self, exchange: Sandbox) -> None:
+    def test_an_error_is_raised_in_the_calling_thread(self, exchange: Sandbox) -> None:
         with pytest.raises(ValueError, match="no order 5"):
             exchange.fill_order(5)
         with pytest.raises(KeyError):
@@ -228,7 +228,7 @@ class TestLifetime:
         with pytest.raises(ValueError, match="i_understand_that_this_listens_beyond_loopback"):
             Sandbox(host=host)
 
-    def test_unless_told_so_in_full_words(self) -> None:
+    def test_other_hosts_need_an_explicit_option(self) -> None:
         with Sandbox(host="0.0.0.0", i_understand_that_this_listens_beyond_loopback=True) as exchange:
             assert exchange.url.startswith("http://127.0.0.1:")
             assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
@@ -254,11 +254,11 @@ class TestLifetime:
             _ = Sandbox().url
 
     @pytest.mark.parametrize("port", [-1, 70_000])
-    def test_a_port_that_is_none_is_refused(self, port: int) -> None:
-        with pytest.raises(ValueError, match="is none"):
+    def test_an_invalid_port_is_refused(self, port: int) -> None:
+        with pytest.raises(ValueError, match="is invalid"):
             Sandbox(port=port)
 
-    def test_a_seed_makes_the_keys_repeat_and_nothing_else_does(self) -> None:
+    def test_only_a_seed_makes_keys_reproducible(self) -> None:
         assert Sandbox(seed=1).api_key == Sandbox(seed=1).api_key
         assert Sandbox().api_key != Sandbox().api_key
         assert Sandbox().add_user().api_secret.startswith("SandboxSecretNotARealOne")

@@ -1,4 +1,4 @@
-"""Prices, stops and how orders end: what an order does when the market comes to it."""
+"""Execution of orders: prices, stops, rejection and expiry."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from binance_margin_stream.sandbox import ExchangeRules, Order
+from binance_margin_stream.sandbox.model.orders import OrderRequest
 
 BTC, USDT = "BTC", "USDT"
 
@@ -24,7 +25,8 @@ def place(
     harness: ExchangeHarness, side: str = "BUY", kind: str = "LIMIT", price: str | None = "100", **more: str
 ) -> Order:
     trading = harness.exchange.trading
-    return trading.place_order(harness.user.uid, "cross", "BTCUSDT", side, kind, "2", price, harness.now, **more)  # type: ignore[arg-type]  # by name
+    request = OrderRequest(side=side, type=kind, quantity="2", price=price, **more)
+    return trading.place_order(harness.user.uid, request, harness.now)
 
 
 def read_events(harness: ExchangeHarness, connection: int) -> list[Any]:
@@ -44,7 +46,7 @@ def locked(harness: ExchangeHarness) -> Decimal:
     return sum((b.locked for b in harness.exchange.trading.balances(harness.user.uid, "cross").values()), Decimal(0))
 
 
-def test_an_order_rests_until_the_price_comes_to_it(harness: ExchangeHarness) -> None:
+def test_an_order_rests_until_the_price_reaches_it(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     order = place(harness)
     harness.exchange.trading.set_price("BTCUSDT", "101", harness.now)
@@ -56,7 +58,7 @@ def test_an_order_rests_until_the_price_comes_to_it(harness: ExchangeHarness) ->
     assert [entry["a"] for entry in position["B"]] == [BTC, USDT]
 
 
-def test_an_order_that_meets_the_market_trades_at_the_markets_price(harness: ExchangeHarness) -> None:
+def test_a_matching_order_trades_at_the_market_price(harness: ExchangeHarness) -> None:
     harness.exchange.trading.set_price("BTCUSDT", "90", harness.now)
     connection = harness.open_subscribed()
     order = place(harness)
@@ -65,7 +67,7 @@ def test_an_order_that_meets_the_market_trades_at_the_markets_price(harness: Exc
     assert (order.status, free(harness, USDT), locked(harness)) == ("FILLED", Decimal(999_820), 0)
 
 
-def test_without_a_price_an_order_takes_the_symbols(harness: ExchangeHarness) -> None:
+def test_the_price_of_an_order_defaults_to_the_symbols(harness: ExchangeHarness) -> None:
     harness.exchange.trading.set_price("BTCUSDT", "250", harness.now)
     assert place(harness, "SELL", "MARKET", None).filled_quote == 500
     assert harness.exchange.trading.price("BTCUSDT") == 250
@@ -73,7 +75,7 @@ def test_without_a_price_an_order_takes_the_symbols(harness: ExchangeHarness) ->
 
 
 @pytest.mark.parametrize(("working_time", "expected"), [("integer", START_MS + 5000), ("string", str(START_MS + 5000))])
-def test_a_report_tells_since_when_the_order_is_on_the_book(working_time: str, expected: object) -> None:
+def test_a_report_has_the_working_time_of_the_order(working_time: str, expected: object) -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", working_time_type=working_time))  # type: ignore[arg-type]  # literal
     connection = harness.open_subscribed()
     place(harness, "SELL", "STOP_LOSS_LIMIT", "200", stop_price="80")
@@ -97,7 +99,7 @@ def test_a_report_tells_since_when_the_order_is_on_the_book(working_time: str, e
         ("TAKE_PROFIT_LIMIT", "BUY", "80", "81", "80"),
     ],
 )
-def test_a_stop_wakes_when_its_price_is_reached(
+def test_a_stop_is_triggered_at_its_price(
     harness: ExchangeHarness, kind: str, side: str, stop: str, quiet: str, reached: str
 ) -> None:
     connection = harness.open_subscribed()
@@ -111,7 +113,7 @@ def test_a_stop_wakes_when_its_price_is_reached(
     assert reports(harness, connection) == [("TRADE", "FILLED", f"{far}.00000000", False)]
 
 
-def test_a_stop_at_market_trades_as_soon_as_it_wakes(harness: ExchangeHarness) -> None:
+def test_a_market_stop_trades_when_triggered(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     place(harness, "SELL", "STOP_LOSS", None, stop_price="80")
     harness.exchange.trading.set_price("BTCUSDT", "70", harness.now)
@@ -121,7 +123,7 @@ def test_a_stop_at_market_trades_as_soon_as_it_wakes(harness: ExchangeHarness) -
     ]
 
 
-def test_a_stop_at_market_that_cannot_be_paid_any_more_expires() -> None:
+def test_a_market_stop_that_is_too_expensive_expires() -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", opening_balance=Decimal(250)))
     connection = harness.open_subscribed()
     place(harness, "BUY", "STOP_LOSS", None, stop_price="120")
@@ -137,7 +139,7 @@ def test_a_stop_at_market_that_cannot_be_paid_any_more_expires() -> None:
         ("STOP_LOSS_LIMIT", "80", "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY"),
     ],
 )
-def test_an_order_whose_type_forbids_what_it_would_do_is_rejected(
+def test_an_order_whose_type_forbids_an_immediate_match_is_rejected(
     harness: ExchangeHarness, kind: str, stop: str, reason: str
 ) -> None:
     harness.exchange.trading.set_price("BTCUSDT", "90", harness.now)
@@ -148,7 +150,7 @@ def test_an_order_whose_type_forbids_what_it_would_do_is_rejected(
     assert (order.status, order.reject_reason, locked(harness)) == ("REJECTED", reason, 0)
 
 
-def test_an_order_that_cannot_be_paid_is_rejected_and_moves_nothing(harness: ExchangeHarness) -> None:
+def test_an_order_that_is_too_expensive_is_rejected_without_effect(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     order = place(harness, price="500001")
     (report,) = read_events(harness, connection)
@@ -161,7 +163,7 @@ def test_an_order_that_cannot_be_paid_is_rejected_and_moves_nothing(harness: Exc
 def test_an_order_can_be_rejected_by_hand(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     uid = harness.user.uid
-    harness.exchange.trading.reject_order(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 5, "OCO_BAD_PRICES", harness.now)
+    harness.exchange.trading.reject_order(uid, OrderRequest(price=5), "OCO_BAD_PRICES", harness.now)
     (report,) = read_events(harness, connection)
     assert (report["x"], report["r"]) == ("REJECTED", "OCO_BAD_PRICES")
 
@@ -178,7 +180,7 @@ def test_an_order_can_expire(harness: ExchangeHarness) -> None:
 
 
 @pytest.mark.parametrize("time_in_force", ["IOC", "FOK"])
-def test_an_order_that_may_not_wait_trades_or_expires(harness: ExchangeHarness, time_in_force: str) -> None:
+def test_ioc_and_fok_orders_trade_or_expire(harness: ExchangeHarness, time_in_force: str) -> None:
     connection = harness.open_subscribed()
     assert place(harness, time_in_force=time_in_force).status == "EXPIRED"
     assert [event["f"] for event in read_events(harness, connection) if event["e"] == "executionReport"] == [
@@ -189,7 +191,7 @@ def test_an_order_that_may_not_wait_trades_or_expires(harness: ExchangeHarness, 
     assert place(harness, time_in_force=time_in_force).status == "FILLED"
 
 
-def test_nobody_trades_worse_than_the_limit(harness: ExchangeHarness) -> None:
+def test_an_order_does_not_trade_beyond_its_limit(harness: ExchangeHarness) -> None:
     buy, sell = place(harness), place(harness, "SELL")
     with pytest.raises(ValueError, match="limited to 100"):
         harness.exchange.trading.fill_order(buy.order_id, None, "101", harness.now)
@@ -197,7 +199,7 @@ def test_nobody_trades_worse_than_the_limit(harness: ExchangeHarness) -> None:
         harness.exchange.trading.fill_order(sell.order_id, None, "99", harness.now)
 
 
-def test_open_orders_are_those_that_can_still_happen(harness: ExchangeHarness) -> None:
+def test_open_orders_excludes_closed_orders(harness: ExchangeHarness) -> None:
     first, second = place(harness), place(harness)
     uid = harness.user.uid
     assert [order.order_id for order in harness.exchange.trading.open_orders(uid, "cross")] == [1, 2]
@@ -207,7 +209,7 @@ def test_open_orders_are_those_that_can_still_happen(harness: ExchangeHarness) -
     assert harness.exchange.trading.open_orders(uid, "BTCUSDT") == []
 
 
-def test_orders_that_ended_long_ago_are_forgotten() -> None:
+def test_the_oldest_closed_orders_are_forgotten() -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", max_log_entries=2))
     orders = [place(harness) for _ in range(4)]
     for order in orders:
@@ -244,7 +246,7 @@ STEPS = some.lists(
 
 
 @given(STEPS)
-def test_whatever_is_traded_nothing_is_made_or_lost_but_the_commission(steps: list[tuple[Any, ...]]) -> None:
+def test_trading_preserves_all_amounts_but_the_commission(steps: list[tuple[Any, ...]]) -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", opening_balance=Decimal(1000)))
     connection = harness.open_subscribed()
     trading = harness.exchange.trading
@@ -255,7 +257,8 @@ def test_whatever_is_traded_nothing_is_made_or_lost_but_the_commission(steps: li
             elif name == "place":
                 side, kind, price, stop = how
                 stopped = {"stop_price": stop} if "STOP" in kind or "TAKE" in kind else {}
-                trading.place_order(harness.user.uid, "cross", "BTCUSDT", side, kind, 3, price, harness.now, **stopped)
+                request = OrderRequest(side=side, type=kind, quantity=3, price=price, **stopped)
+                trading.place_order(harness.user.uid, request, harness.now)
             elif name == "fill":
                 trading.fill_order(how[0], 1, how[1], harness.now)
             else:

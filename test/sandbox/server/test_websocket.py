@@ -1,4 +1,4 @@
-"""WebSocket over real sockets: events, time, and every way a connection can go wrong."""
+"""WebSocket over real sockets: events, time, and connection faults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_close_frame(websocket: ClientConnection) -> Close | None:
         return closed.rcvd
 
 
-def test_a_listen_key_can_be_listened_to(client: SandboxClient) -> None:
+def test_a_listen_key_delivers_events_on_every_path(client: SandboxClient) -> None:
     key = client.call_json("POST", CROSS_KEY_PATH)["listenKey"]
     stream = client.exchange.endpoints.stream
     with (
@@ -47,7 +47,7 @@ def test_a_listen_key_can_be_listened_to(client: SandboxClient) -> None:
         assert read_json(combined) == read_json(later) == {"stream": key, "data": EVENT}
 
 
-def test_orders_and_risk_arrive(client: SandboxClient) -> None:
+def test_order_and_risk_events_arrive(client: SandboxClient) -> None:
     exchange = client.exchange
     risk_key = client.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
     with (
@@ -76,7 +76,7 @@ def test_orders_and_risk_arrive(client: SandboxClient) -> None:
         assert [read_json(risk)["e"] for _ in range(2)] == ["USER_LIABILITY_CHANGE", "MARGIN_LEVEL_STATUS_CHANGE"]
 
 
-def test_many_threads_may_emit(client: SandboxClient) -> None:
+def test_many_threads_may_send_events(client: SandboxClient) -> None:
     with client.open_subscribed() as websocket:
         threads = [
             threading.Thread(target=lambda: [client.exchange.send_event(EVENT) for _ in range(50)]) for _ in range(4)
@@ -90,7 +90,7 @@ def test_many_threads_may_emit(client: SandboxClient) -> None:
         assert client.exchange.metrics.events_sent == 200
 
 
-def test_it_may_be_used_from_within_an_event_loop(exchange: Sandbox) -> None:
+def test_it_may_be_used_inside_an_event_loop(exchange: Sandbox) -> None:
     async def listen() -> object:
         async with websockets.connect(exchange.endpoints.stream + "/ws", proxy=None) as websocket:
             exchange.inject_fault(faults.MalformedFrame("here"))
@@ -99,7 +99,7 @@ def test_it_may_be_used_from_within_an_event_loop(exchange: Sandbox) -> None:
     assert asyncio.run(listen()) == "here"
 
 
-def test_stepping_from_within_the_clients_own_loop_does_not_hang(paused_client: SandboxClient) -> None:
+def test_advancing_inside_the_clients_event_loop_does_not_hang(paused_client: SandboxClient) -> None:
     async def listen() -> object:
         async with websockets.connect(paused_client.exchange.endpoints.stream + "/ws", proxy=None) as websocket:
             paused_client.exchange.advance_time(20)
@@ -109,21 +109,21 @@ def test_stepping_from_within_the_clients_own_loop_does_not_hang(paused_client: 
     assert asyncio.run(listen()) == "still here"
 
 
-def test_a_revoked_key_is_told_unasked(client: SandboxClient) -> None:
+def test_a_revoked_key_brings_an_unsolicited_error(client: SandboxClient) -> None:
     with client.open_subscribed() as websocket:
         client.exchange.revoke_api_key()
         assert read_json(websocket)["error"]["code"] == -2015
         assert client.exchange.send_event(EVENT) == 0
 
 
-def test_a_call_retired_while_running_is_gone(client: SandboxClient) -> None:
+def test_an_endpoint_can_be_retired_while_running(client: SandboxClient) -> None:
     client.exchange.retire_endpoint(LISTEN_TOKEN_PATH)
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 410
     client.exchange.restore_endpoint(LISTEN_TOKEN_PATH)
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
 
-def test_a_deleted_key_goes_quiet(client: SandboxClient) -> None:
+def test_a_deleted_key_is_unknown(client: SandboxClient) -> None:
     key = client.call_json("POST", CROSS_KEY_PATH)["listenKey"]
     assert client.exchange.delete_listen_key(key)
     assert not client.exchange.delete_listen_key()
@@ -131,7 +131,7 @@ def test_a_deleted_key_goes_quiet(client: SandboxClient) -> None:
 
 
 class TestTime:
-    def test_stepping_brings_pings_and_healthy_clients_stay(self, paused_client: SandboxClient) -> None:
+    def test_advancing_sends_pings_and_healthy_clients_stay(self, paused_client: SandboxClient) -> None:
         with paused_client.open_subscribed() as websocket:
             for _ in range(20):
                 paused_client.exchange.advance_time(20)
@@ -140,7 +140,7 @@ class TestTime:
             assert read_json(websocket)["event"] == EVENT
             assert paused_client.exchange.metrics.frames_received >= 22
 
-    def test_stepping_a_day_ends_subscription_and_connection(self, paused_client: SandboxClient) -> None:
+    def test_advancing_a_day_ends_subscription_and_connection(self, paused_client: SandboxClient) -> None:
         with paused_client.open_websocket() as early:
             paused_client.exchange.advance_time(1)
             with paused_client.open_subscribed(validity=86_399_000) as websocket:
@@ -182,7 +182,7 @@ class TestTime:
                 websocket.send('{"id": 1, "method": "LIST_SUBSCRIPTIONS"}')
                 assert read_json(websocket) == {"result": [], "id": 1}
 
-    def test_a_day_passes_in_a_moment(self) -> None:
+    def test_a_day_passes_in_a_fraction_of_a_second(self) -> None:
         with Sandbox(speed=864_000.0) as exchange:
             began = exchange.now
             with SandboxClient(exchange).open_websocket() as websocket:
@@ -199,7 +199,7 @@ class TestFaults:
         assert client.exchange.metrics.connections_open == 0
 
     @pytest.mark.parametrize(("how", "reset"), [("reset", True), ("eof", False)])
-    def test_a_reset_is_one_on_the_wire(self, client: SandboxClient, how: str, reset: bool) -> None:
+    def test_a_reset_sends_a_tcp_rst(self, client: SandboxClient, how: str, reset: bool) -> None:
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
                 b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -214,7 +214,7 @@ class TestFaults:
                 was_reset = True
             assert was_reset is reset
 
-    def test_frozen_connections_say_nothing_not_even_goodbye(self, paused_client: SandboxClient) -> None:
+    def test_frozen_connections_send_nothing_and_no_close_frame(self, paused_client: SandboxClient) -> None:
         with paused_client.open_subscribed() as websocket:
             paused_client.exchange.inject_fault(faults.FreezeConnections())
             paused_client.exchange.send_event(EVENT)
@@ -225,7 +225,7 @@ class TestFaults:
             assert read_close_frame(websocket) is None
         assert paused_client.exchange.metrics.frames_dropped >= 1
 
-    def test_half_open_connections_take_bytes_that_go_nowhere(self, client: SandboxClient) -> None:
+    def test_half_open_connections_discard_what_they_receive(self, client: SandboxClient) -> None:
         with client.open_subscribed() as websocket:
             client.exchange.inject_fault("half-open")
             assert client.exchange.metrics.connections_open == 0
@@ -236,7 +236,7 @@ class TestFaults:
             websocket.close()
             assert read_close_frame(websocket) is None
 
-    def test_a_sandbox_ends_at_once_while_connections_are_half_open(self) -> None:
+    def test_close_is_immediate_while_connections_are_half_open(self) -> None:
         with Sandbox() as exchange, SandboxClient(exchange).open_subscribed() as websocket:
             exchange.inject_fault("half-open")
             began = time.monotonic()
@@ -244,7 +244,7 @@ class TestFaults:
             assert read_close_frame(websocket) is None
             assert time.monotonic() - began < TIMEOUT_SECONDS / 2
 
-    def test_frames_can_be_late(self, client: SandboxClient) -> None:
+    def test_frames_can_be_delayed(self, client: SandboxClient) -> None:
         with client.open_subscribed() as websocket:
             client.exchange.inject_fault(create_fault("delay-frames", seconds=0.2))
             began = time.monotonic()
@@ -252,14 +252,14 @@ class TestFaults:
             assert read_json(websocket)["event"] == EVENT
             assert time.monotonic() - began >= 0.19
 
-    def test_an_event_can_be_cut_in_half(self, client: SandboxClient) -> None:
+    def test_an_event_can_be_truncated(self, client: SandboxClient) -> None:
         with client.open_subscribed() as websocket:
             client.exchange.inject_fault("truncate-event")
             client.exchange.send_event(EVENT)
             with pytest.raises(ValueError, match=r"."):
                 json.loads(websocket.recv(timeout=TIMEOUT_SECONDS))
 
-    def test_events_of_two_accounts_can_change_places(self, client: SandboxClient) -> None:
+    def test_events_of_two_accounts_can_be_reordered(self, client: SandboxClient) -> None:
         with client.open_subscribed() as websocket:
             token = client.call_json("POST", LISTEN_TOKEN_PATH, isIsolated="true", symbol="BTCUSDT")["token"]
             websocket.send(json.dumps({"id": 1, "method": SUBSCRIBE, "params": {"listenToken": token}}))
@@ -269,7 +269,7 @@ class TestFaults:
             client.exchange.send_event(EVENT, "BTCUSDT")
             assert [read_json(websocket)["subscriptionId"] for _ in range(2)] == [1, 0]
 
-    def test_a_handshake_can_be_accepted_with_nothing_after_it(self, client: SandboxClient) -> None:
+    def test_a_connection_can_be_silent_from_the_start(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.SilentConnection())
         with client.open_websocket() as websocket:
             websocket.send('{"id":1,"method":"ping"}')
@@ -282,7 +282,7 @@ class TestFaults:
         with client.open_websocket():
             assert time.monotonic() - began >= 0.05
 
-    def test_a_client_may_give_up_on_a_slow_handshake(self, client: SandboxClient) -> None:
+    def test_a_client_may_time_out_during_a_slow_handshake(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.SlowHandshake(60))
         url = client.exchange.endpoints.stream + "/ws"
         with pytest.raises(TimeoutError), connect(url, open_timeout=0.05, proxy=None):
@@ -318,7 +318,7 @@ class TestFaults:
             paused_client.exchange.advance_time(10)
             assert read_close_frame(websocket) == Close(1001, "")
 
-    def test_an_answer_can_come_after_an_event(self, client: SandboxClient) -> None:
+    def test_a_subscribe_response_can_follow_an_event(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.DelayedSubscribeResponse())
         with client.open_websocket() as websocket:
             token = client.call_json("POST", LISTEN_TOKEN_PATH)["token"]
@@ -329,7 +329,7 @@ class TestFaults:
             assert read_json(websocket)["event"] == EVENT
             assert read_json(websocket)["status"] == 200
 
-    def test_a_client_that_does_not_read_is_cut_off(
+    def test_a_client_that_does_not_read_is_disconnected(
         self, client: SandboxClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(websocket_module, "_MAX_QUEUED_FRAMES", 10)
@@ -363,7 +363,7 @@ class TestFaults:
             assert getattr(read_close_frame(websocket), "code", None) == 1009
 
 
-def test_rules_reach_the_wire() -> None:
+def test_rules_apply_over_sockets() -> None:
     with Sandbox(rules=ExchangeRules(expiration_time_unit="ms", resubscribe_response="new_id")) as exchange:
         client = SandboxClient(exchange)
         with client.open_subscribed() as websocket:

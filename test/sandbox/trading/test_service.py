@@ -1,4 +1,4 @@
-"""Orders, balances, debt: which events they cause, in which order, with which fields."""
+"""The events of orders, balances and debt: their order and fields."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from exchange_harness import LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH, START_MS, ExchangeHarness
 
 from binance_margin_stream.sandbox import ExchangeRules, Order
+from binance_margin_stream.sandbox.model.orders import OrderRequest
 
-# Exchange-facts §5: what an execution report always carries.
+# The mandatory fields of an execution report.
 ALWAYS = set("eEscSofqpPFgCxXrilzLnNTtIwmMOZYQV")
 
 
@@ -21,15 +22,11 @@ def harness() -> ExchangeHarness:
 def place(
     harness: ExchangeHarness, side: str = "BUY", kind: str = "LIMIT", price: str | None = "100", **more: str
 ) -> Order:
-    account, symbol = more.get("account", "cross"), more.get("symbol", "BTCUSDT")
-    quantity = more.get("quantity", "2")
-    how = {name: more[name] for name in ("stop_price", "time_in_force") if name in more}
-    return harness.exchange.trading.place_order(
-        harness.user.uid, account, symbol, side, kind, quantity, price, harness.now, **how
-    )
+    request = OrderRequest(side=side, type=kind, price=price, **{"quantity": "2", **more})
+    return harness.exchange.trading.place_order(harness.user.uid, request, harness.now)
 
 
-def test_an_order_reports_and_then_the_balances_follow(harness: ExchangeHarness) -> None:
+def test_an_order_sends_a_report_and_then_the_balances(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     order = place(harness)
     report, position = (text["event"] for text in harness.take_texts(connection))
@@ -78,7 +75,7 @@ def test_a_market_order_is_filled_at_once(harness: ExchangeHarness) -> None:
     assert (trade["p"], trade["N"], trade["w"], trade["m"]) == ("0.00000000", "USDT", False, False)
 
 
-def test_a_cancelled_order_names_the_original(harness: ExchangeHarness) -> None:
+def test_a_cancel_report_has_the_original_client_order_id(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     order = place(harness)
     harness.take_texts(connection)
@@ -118,14 +115,14 @@ def test_isolated_accounts_have_their_own_balances(harness: ExchangeHarness) -> 
         {"symbol": "NOSUCH"},
     ],
 )
-def test_orders_that_make_no_sense_are_refused(harness: ExchangeHarness, wrong: dict[str, str]) -> None:
+def test_invalid_orders_are_refused(harness: ExchangeHarness, wrong: dict[str, str]) -> None:
     connection = harness.open_subscribed()
     with pytest.raises(ValueError, match=r"."):
         place(harness, **wrong)
     assert harness.take_texts(connection) == []
 
 
-def test_what_is_done_cannot_be_done_again(harness: ExchangeHarness) -> None:
+def test_a_closed_order_cannot_be_changed(harness: ExchangeHarness) -> None:
     order = place(harness)
     trading = harness.exchange.trading
     with pytest.raises(ValueError, match="left to fill"):
@@ -163,7 +160,7 @@ def test_debt_and_margin_calls_go_to_the_risk_stream(spelling: str, liability: s
     assert harness.take_event_names(both) == [liability, "balanceUpdate", "outboundAccountPosition", level]
 
 
-def test_nothing_can_be_borrowed_or_taken_that_is_not_there(harness: ExchangeHarness) -> None:
+def test_amounts_above_the_balance_are_refused(harness: ExchangeHarness) -> None:
     trading = harness.exchange.trading
     with pytest.raises(ValueError, match="above zero"):
         trading.borrow(harness.user.uid, "cross", "BTC", 0, harness.now)
