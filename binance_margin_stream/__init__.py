@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.models import (
         ApiV3UserDataStreamPost200Response as ApiV3UserDataStreamPost200Response,
     )
-    from binance_margin_stream.models import Error as Error
+    from binance_margin_stream.models import ErrorResponse as ErrorResponse
     from binance_margin_stream.models import ListenToken as ListenToken
     from binance_margin_stream.stream.accounts import CROSS as CROSS
     from binance_margin_stream.stream.accounts import Account as Account
@@ -79,7 +79,7 @@ _NAMES_BY_MODULE = {
         "RiskStreamApi",
         "UtaListenKeyApi",
     ),
-    "models": ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken"),
+    "models": ("ApiV3UserDataStreamPost200Response", "ErrorResponse", "ListenToken"),
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
     "http.client": ("ApiClient",),

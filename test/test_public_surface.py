@@ -31,7 +31,7 @@ PUBLIC = (
     "Configuration",
     "EndpointRetiredError",
     "Endpoints",
-    "Error",
+    "ErrorResponse",
     "Event",
     "ExecutionReport",
     "ExternalLockUpdate",

@@ -120,8 +120,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -194,8 +194,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -268,8 +268,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -405,8 +405,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -475,8 +475,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -545,8 +545,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -681,8 +681,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -755,8 +755,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -829,8 +829,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,

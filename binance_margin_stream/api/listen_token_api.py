@@ -135,8 +135,8 @@ class ListenTokenApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ListenToken",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -224,8 +224,8 @@ class ListenTokenApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ListenToken",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -313,8 +313,8 @@ class ListenTokenApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ListenToken",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,

@@ -116,8 +116,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -186,8 +186,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -256,8 +256,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -384,8 +384,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -450,8 +450,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -516,8 +516,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -643,8 +643,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -713,8 +713,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -783,8 +783,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
