@@ -55,7 +55,7 @@ class Record(Struct, metaclass=_RecordType, frozen=True, kw_only=True, gc=False,
 
     def _fields(self) -> Iterator[tuple[str, object]]:
         for name in self.__struct_fields__:
-            value = getattr(self, name)
+            value = getattr(self, name, None)  # not set in a traceback of an incomplete copy
             if value is not None and (value or name not in _OMITTED_IF_EMPTY):
                 yield name, value
 
