@@ -30,7 +30,14 @@ def run(folder, *arguments):
 
 
 def test_every_block_is_a_file():
-    assert list(FILES) == ["bot.py", "test_bot_units.py", "test_bot.py", "test_own_stream.py", "test_bot_unittest.py", "conftest.py"]
+    assert list(FILES) == [
+        "bot.py",
+        "test_bot_units.py",
+        "test_bot.py",
+        "test_own_stream.py",
+        "test_bot_unittest.py",
+        "conftest.py",
+    ]
 
 
 @pytest.mark.parametrize("options", [["-n", "2"], ["-p", "no:randomly", "-p", "no:xdist"]], ids=["xdist", "in order"])
