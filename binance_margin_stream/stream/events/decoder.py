@@ -80,40 +80,41 @@ def decode(frame: bytes | str, accounts: Mapping[Route, Account] = _NO_ACCOUNTS)
     `event.with_account(account)` gives it the right one once the response with the subscription id is there.
     """
     raw = frame if type(frame) is bytes else _encode(frame)
-    found = _decode_usual(raw) or _decode_exactly(raw)
-    if isinstance(found, EventFrame):
-        force_setattr(found.event, "account", accounts.get(found.route, NO_ACCOUNT))  # nobody else has it yet
+    found: EventFrame | None = None
+    checks = _BARE_CHECKS
+    try:
+        if raw.startswith(b'{"subscriptionId":'):
+            checks = _SUBSCRIPTION_CHECKS
+            found = _decode_subscription(raw)
+        elif raw.startswith(b'{"stream":'):
+            checks = _COMBINED_CHECKS
+            found = _decode_combined(raw)
+        else:
+            found = EventFrame(_decode_bare(raw), None)
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        pass
+    if found is None or not checks[type(found.event)].holds_all(raw, found.event):
+        return _decode_exactly(raw, accounts)
+    force_setattr(found.event, "account", accounts.get(found.route, NO_ACCOUNT))  # nobody else has the event yet
     return found
 
 
-def _decode_usual(raw: bytes) -> EventFrame | None:
-    """The event of a frame that holds what the exchange documents and nothing else."""
-    frame: EventFrame
-    try:
-        if raw.startswith(b'{"subscriptionId":'):
-            frame, checks = _decode_subscription(raw), _SUBSCRIPTION_CHECKS
-        elif raw.startswith(b'{"stream":'):
-            frame, checks = _decode_combined(raw), _COMBINED_CHECKS
-        else:
-            frame, checks = EventFrame(_decode_bare(raw), None), _BARE_CHECKS
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        return None
-    return frame if checks[type(frame.event)].holds_all(raw, frame.event) else None
-
-
-def _decode_exactly(raw: bytes) -> Frame:
+def _decode_exactly(raw: bytes, accounts: Mapping[Route, Account] = _NO_ACCOUNTS) -> Frame:
     payload = parse_json(raw)
     if not isinstance(payload, dict):
         raise MalformedFrameError("frame: not a JSON object")
+    route: Route = None
     if "e" in payload:
-        return EventFrame(read_event(payload), None)
-    if "event" in payload:
-        return EventFrame(read_event(payload["event"]), _read_subscription(payload))
-    if "stream" in payload and "data" in payload:
-        return EventFrame(read_event(payload["data"]), _read_stream(payload))
-    if is_response(payload):
+        event = read_event(payload)
+    elif "event" in payload:
+        event, route = read_event(payload["event"]), _read_subscription(payload)
+    elif "stream" in payload and "data" in payload:
+        event, route = read_event(payload["data"]), _read_stream(payload)
+    elif is_response(payload):
         return parse_response(payload)
-    raise MalformedFrameError("frame: neither an event nor a response")
+    else:
+        raise MalformedFrameError("frame: neither an event nor a response")
+    return EventFrame(event.with_account(accounts.get(route, NO_ACCOUNT)), route)
 
 
 def _read_subscription(envelope: Mapping[str, JsonValue]) -> int | None:

@@ -53,18 +53,15 @@ class _ReportCheck(FrameCheck):
     def __init__(self, envelope: bytes) -> None:
         super().__init__(ExecutionReport, envelope)
         fields = _list_fields(ExecutionReport)
-        self._usual_reports: Final = {
-            (self._opening + _join_shapes(fields, present), *(name in present for name in _OFTEN_ABSENT))
-            for present in ((), _OFTEN_ABSENT, *((name,) for name in _OFTEN_ABSENT))
-        }
+        self._usual_reports: Final = [
+            [self._opening + _join_shapes(fields, {*asset, *time}) for time in ((), ("working_time",))]
+            for asset in ((), ("commission_asset",))
+        ]
 
     def holds_all(self, frame: bytes, event: ExecutionReport) -> bool:
         shape = frame.translate(None, _NOT_IN_SHAPE)
-        key = shape, event.commission_asset is not None, event.working_time is not None
-        return key in self._usual_reports or self._counts_match(shape, event)
-
-
-_OFTEN_ABSENT: Final = ("commission_asset", "working_time")
+        usual = self._usual_reports[event.commission_asset is not None][event.working_time is not None]
+        return shape == usual or self._counts_match(shape, event)
 
 
 def make_frame_check(kind: type[Struct], envelope: bytes) -> FrameCheck:

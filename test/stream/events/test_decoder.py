@@ -282,7 +282,7 @@ def test_a_malformed_frame_is_refused_with_one_error(frame: bytes) -> None:
 def test_usual_frames_are_decoded_in_one_pass(
     payload: dict[str, Any], envelope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder, "_decode_exactly", lambda raw: pytest.fail("was read exactly"))
+    monkeypatch.setattr(decoder, "_decode_exactly", lambda *_: pytest.fail("was read exactly"))
 
     assert decode_event(envelope.replace("{}", encode(payload)))
 
