@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from binance_margin_stream.sandbox.amounts import ZERO, parse_decimal
+
 __all__ = [
     "DAY_MS",
     "HOUR_MS",
@@ -45,6 +47,7 @@ EventNameStyle = Literal["upper", "camel"]
 EmptyBody = Literal["nothing", "object"]
 
 _MIN_PONG_SECONDS = 1.0
+_MAX_INTEGER = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +242,14 @@ def _choices() -> dict[str, tuple[str, ...]]:
 
 
 def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"ExchangeRules.{name} takes a whole number from 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_INTEGER:
+        raise ValueError(f"ExchangeRules.{name} takes a whole number from 1 to {_MAX_INTEGER}")
 
 
 def _check_amount(name: str, value: object) -> None:
-    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
-        raise ValueError(f"ExchangeRules.{name} takes a Decimal from 0")
+    try:
+        valid = isinstance(value, Decimal) and parse_decimal(value) >= ZERO
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(f"ExchangeRules.{name} takes a Decimal from 0, with at most 15 digits and 18 decimals")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from binance_margin_stream.sandbox.api import handshakes, rest, stream_host, websocket_api
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import EventPayload, publish
 from binance_margin_stream.sandbox.fault_actions import FaultScheduler, FaultScope, delete_listen_keys, revoke_api_key
@@ -37,6 +38,8 @@ from binance_margin_stream.sandbox.snapshot import build_snapshot
 from binance_margin_stream.sandbox.trading.service import TradingService
 
 __all__ = ["Exchange"]
+
+_MAX_STEPS_PER_JUMP = 50_000
 
 
 class Exchange:
@@ -76,6 +79,23 @@ class Exchange:
     def advance(self, now: int) -> None:
         """Run everything that is due by now, in order of its time."""
         self._state.scheduler.run_due(now)
+
+    def check_jump(self, now: int, until: int) -> None:
+        """Check that `advance` from one time (ms) to another is a limited amount of work.
+
+        Raises:
+            ValueError: a time after the year 9999, or too many scheduled actions until then.
+
+        """
+        if until > MAX_TIME_MS:
+            raise ValueError("the exchange's time ends with the year 9999")
+        random_faults = self._faults.expected_random_faults(until - now)
+        interest_charges = self.trading.expected_interest_charges(now, until)
+        if random_faults + interest_charges > _MAX_STEPS_PER_JUMP:
+            raise ValueError(
+                f"about {random_faults} random faults and {interest_charges} interest charges are due until then: "
+                f"advance in shorter steps, with at most {_MAX_STEPS_PER_JUMP} each"
+            )
 
     def next_deadline(self) -> int | None:
         """When `advance` has something to do next, or None."""
@@ -168,7 +188,7 @@ class Exchange:
         """Inject faults at random times until `stop_random_faults`; replaces earlier random faults.
 
         Raises:
-            ValueError: `every_seconds` is not above 0, or an unknown fault.
+            ValueError: `every_seconds` is below 0.001, or an unknown fault.
 
         """
         self.advance(now)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from binance_margin_stream.sandbox.api import websocket_api
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS, to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import expire_key, expire_subscription
 from binance_margin_stream.sandbox.faults.random import ScheduledFault, random_faults
@@ -53,9 +55,11 @@ class FaultScope:
         """Validate the values.
 
         Raises:
-            ValueError: times below 1, or a probability outside 0 to 1.
+            ValueError: times below 1, a probability outside 0 to 1, or a time after the year 9999.
 
         """
+        if self.at_ms is not None and self.at_ms > MAX_TIME_MS:
+            raise ValueError("at_ms takes milliseconds since 1970, up to the year 9999")
         if self.times is not None and self.times < 1:
             raise ValueError("times takes a whole number from 1, or None: until cleared")
         if not 0 < self.probability <= 1:
@@ -68,6 +72,7 @@ class FaultScheduler:
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
         self._random_faults: Iterator[ScheduledFault] | None = None
+        self._interval_ms = 0.0
 
     def inject(self, fault: Fault | str, scope: FaultScope, now: int) -> None:
         """Apply a fault, make it pending, or schedule it.
@@ -81,10 +86,12 @@ class FaultScheduler:
 
         def apply_if_current(_: int, then: int) -> None:
             if generation == self._state.pending_faults.generation:
-                self._apply(fault, scope, then)
+                # Too many pending faults: nobody is left to report it to.
+                with contextlib.suppress(ValueError):
+                    self._apply(fault, scope, then)
 
         if scope.at_ms is None or scope.at_ms <= now:
-            apply_if_current(now, now)
+            self._apply(fault, scope, now)
         else:
             self._state.scheduler.call_at(scope.at_ms, apply_if_current)
 
@@ -92,15 +99,20 @@ class FaultScheduler:
         """Inject faults at random times until `stop_random`; replaces earlier random faults.
 
         Raises:
-            ValueError: `every_seconds` is not above 0, or an unknown fault.
+            ValueError: `every_seconds` is below 0.001, or an unknown fault.
 
         """
         self._random_faults = random_faults(seed, every_seconds, faults)
+        self._interval_ms = every_seconds * 1000
         self._schedule_next(self._random_faults, now)
 
     def stop_random(self) -> None:
         """Stop random faults; pending faults stay pending."""
         self._random_faults = None
+
+    def expected_random_faults(self, milliseconds: int) -> int:
+        """The average number of random faults in a time."""
+        return 0 if self._random_faults is None else int(milliseconds / self._interval_ms)
 
     def clear(self) -> None:
         """Remove pending faults, cancel scheduled ones, and stop random faults."""
@@ -184,7 +196,7 @@ def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connectio
         case HalfOpenConnections():
             state.connections.drop_silently(connection)
         case DelayFrames(seconds=seconds):
-            connection.frame_delay_ms = round(seconds * 1000)
+            connection.frame_delay_ms = to_milliseconds(seconds)
         case MalformedFrame(text=text):
             state.connections.send(connection, Text(text))
         case BinaryFrame(data=data):
@@ -203,7 +215,7 @@ def _send_shutdown_notice(state: ExchangeState, fault: ShutdownNotice, connectio
         wrapped = {"stream": next(iter(connection.streams), ""), "data": notice}
     state.connections.send(connection, Text(json.dumps(wrapped, separators=(",", ":"))))
     if fault.close_after_seconds is not None:
-        due = now + round(fault.close_after_seconds * 1000)
+        due = now + to_milliseconds(fault.close_after_seconds)
         state.scheduler.call_at(due, lambda _, __: state.connections.close(connection, Close(1001)))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 
+from binance_margin_stream.sandbox.amounts import exact
 from binance_margin_stream.sandbox.faults.types import DeferredFault
 from binance_margin_stream.sandbox.model.connections import ServerConnection
 from binance_margin_stream.sandbox.model.metrics import Metrics
@@ -25,6 +26,7 @@ def mask(secret: str) -> str:
     return f"…{secret[-4:]}"
 
 
+@exact
 def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     """Accounts, orders, connections, credentials, faults, metrics and the last events.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ from binance_margin_stream.sandbox import ExchangeRules
         {"ip_weight_limit": -1},
         {"max_log_entries": 1.5},
         {"max_body_bytes": True},
+        {"connection_lifetime_ms": 10**16},
+        {"opening_balance": Decimal("1e-999999999")},
+        {"opening_balance": Decimal("1e15")},
     ],
 )
 def test_a_misspelled_rule_value_is_refused(wrong: dict[str, object]) -> None:

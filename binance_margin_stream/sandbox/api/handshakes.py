@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from binance_margin_stream.sandbox.api.rest import banned_response
 from binance_margin_stream.sandbox.api.stream_host import StreamSelection, parse_stream_path
 from binance_margin_stream.sandbox.api.websocket_api import WEBSOCKET_API_PATH, record_connect_weight
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.faults.types import RefuseHandshake, SilentConnection, SlowHandshake
@@ -49,7 +50,7 @@ def handle_handshake(state: ExchangeState, request: Request, now: int) -> Accept
     if connection is None:
         return _record_refusal(state, gateway_error_response(404))
     connection.frozen = isinstance(fault, SilentConnection)
-    delay = round(fault.seconds * 1000) if isinstance(fault, SlowHandshake) else 0
+    delay = to_milliseconds(fault.seconds) if isinstance(fault, SlowHandshake) else 0
     return Accepted(connection.id, delay)
 
 

@@ -15,6 +15,7 @@ from binance_margin_stream.sandbox.api.rest_endpoints import (
     RestEndpoint,
 )
 from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.faults.types import (
     DelayedResponse,
@@ -68,7 +69,7 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
         case TruncatedResponse():
             return path, replace(response, delivery="truncated")
         case DelayedResponse(seconds=seconds):
-            return path, replace(response, delay_ms=round(seconds * 1000))
+            return path, replace(response, delay_ms=to_milliseconds(seconds))
         case _:
             return path, response
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args, get_origin
 
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.faults import types as faults
 from binance_margin_stream.sandbox.faults.types import Fault
@@ -40,7 +41,7 @@ class FaultParameter:
             read = kind(value)
         except (ValueError, TypeError):
             raise ValueError(f"{self.name} takes {self.expected}") from None
-        if (self.choices and read not in self.choices) or (isinstance(read, float) and not 0 <= read < _INFINITY):
+        if (self.choices and read not in self.choices) or not _is_in_range(read):
             raise ValueError(f"{self.name} takes {self.expected}")
         return read
 
@@ -88,7 +89,15 @@ def create_fault(name: str, **parameters: Scalar) -> Fault:
     return fault(**parameters)
 
 
-_INFINITY = float("inf")
+_MAX_SECONDS = MAX_TIME_MS / 1000
+_MAX_INTEGER = 10**9
+_MAX_TEXT_LENGTH = 65_536
+
+
+def _is_in_range(value: Scalar) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT_LENGTH
+    return 0 <= value <= _MAX_SECONDS if isinstance(value, float) else abs(value) <= _MAX_INTEGER
 
 
 def _drop_connections(code: int = 1001) -> Fault:

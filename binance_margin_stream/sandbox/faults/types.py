@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
@@ -89,6 +90,10 @@ class DelayedResponse:
 
     seconds: float
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        to_milliseconds(self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class RefuseHandshake:
@@ -103,6 +108,10 @@ class SlowHandshake:
     """Delay a WebSocket handshake by this many real seconds."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        to_milliseconds(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,10 @@ class DelayFrames:
 
     seconds: float
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        to_milliseconds(self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class MalformedFrame:
@@ -208,6 +221,11 @@ class ShutdownNotice:
     """Seconds of exchange time."""
     envelope: Literal["host", "event", "bare", "combined"] = "host"
     """Envelope of the notice; ``host`` is that of the connection's host."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        if self.close_after_seconds is not None:
+            to_milliseconds(self.close_after_seconds, "close_after_seconds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.control.operations import operation
 from binance_margin_stream.sandbox.faults.types import Fault
 from binance_margin_stream.sandbox.handle.base import ExchangeHandle
@@ -40,7 +41,7 @@ class FaultHandle(ExchangeHandle):
         """
 
         def inject(now: int) -> None:
-            at = now + round(after_seconds * 1000) if at_ms is None else at_ms
+            at = now + to_milliseconds(after_seconds, "after_seconds") if at_ms is None else at_ms
             self._exchange.inject_fault(
                 fault, now, path=path, times=times, connection=connection, at_ms=at, probability=probability
             )
@@ -55,9 +56,12 @@ class FaultHandle(ExchangeHandle):
         gives the same faults at the same intervals.
 
         Raises:
-            ValueError: `every_seconds` is not above 0, or an unknown fault.
+            ValueError: more than one fault per millisecond of exchange time or of real time, or an unknown fault.
 
         """
+        min_seconds = 0.001 * self._server_thread.speed
+        if every_seconds < min_seconds:
+            raise ValueError(f"every_seconds takes a number from {min_seconds:g} at this speed")
         self._server_thread.call(lambda now: self._exchange.start_random_faults(seed, every_seconds, now, faults))
 
     @operation

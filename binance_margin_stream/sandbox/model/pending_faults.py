@@ -13,6 +13,8 @@ __all__ = ["PendingFault", "PendingFaults"]
 
 _F = TypeVar("_F")
 
+_MAX_PENDING = 10_000
+
 
 @dataclass(slots=True)
 class PendingFault:
@@ -35,7 +37,14 @@ class PendingFaults:
         """Incremented by `clear`, so that a scheduled fault notices that it was cancelled."""
 
     def add(self, fault: DeferredFault, path: str | None, times: int | None, probability: float) -> None:
-        """Add a fault that applies `times` times, or until cleared, on one path or all."""
+        """Add a fault that applies `times` times, or until cleared, on one path or all.
+
+        Raises:
+            ValueError: too many faults are pending.
+
+        """
+        if len(self._pending) >= _MAX_PENDING:
+            raise ValueError(f"{_MAX_PENDING} faults are pending already: clear them first")
         self._pending.append(PendingFault(fault, path, times, probability))
 
     def all(self) -> list[PendingFault]:

@@ -13,6 +13,7 @@ CROSS = "cross"
 """Name of the cross margin account; an isolated account has the name of its symbol."""
 
 _KEY_LENGTH = 64
+_MAX_USERS = 100_000
 _KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_KEY_LENGTH}}}")
 
 
@@ -35,7 +36,14 @@ class Users:
         self._last_uid = 0
 
     def add(self) -> User:
-        """Add a user with a new API key."""
+        """Add a user with a new API key.
+
+        Raises:
+            ValueError: there are too many users.
+
+        """
+        if len(self._by_key) >= _MAX_USERS:
+            raise ValueError(f"the sandbox has {_MAX_USERS} users already")
         self._last_uid += 1
         user = User(
             uid=self._last_uid,

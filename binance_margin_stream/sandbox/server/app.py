@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from binance_margin_stream.sandbox.api.handshakes import is_websocket_path
-from binance_margin_stream.sandbox.clock import Clock
+from binance_margin_stream.sandbox.clock import Clock, to_milliseconds
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.control.http import (
     ControlError,
@@ -152,7 +152,14 @@ class Server:
         self._set_timer()
 
     async def advance(self, seconds: float) -> None:
-        """Advance by seconds of exchange time, and give clients a moment to answer their pings."""
+        """Advance by seconds of exchange time, and give clients a moment to answer their pings.
+
+        Raises:
+            ValueError: a negative time, or one that the exchange does not allow; nothing happens.
+
+        """
+        now = self.now()
+        self._exchange.check_jump(now, now + to_milliseconds(seconds))
         self._clock.advance(seconds)
         self._on_timer()
         with contextlib.suppress(TimeoutError):

@@ -43,7 +43,7 @@ class ServerThread:
         self._certificates = certificates
         self._rules = rules
         self._start_ms = start_ms
-        self._speed = speed
+        self.speed = speed
         self._control = control
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
@@ -121,9 +121,9 @@ class ServerThread:
 
         """
         while (left_ms := due - self.call(lambda now: now)) > 0:
-            if not self._speed:
+            if not self.speed:
                 self.advance(left_ms / 1000)
-            elif self._closed.wait(min(left_ms / 1000 / self._speed, _CLOCK_CHECK_SECONDS)):
+            elif self._closed.wait(min(left_ms / 1000 / self.speed, _CLOCK_CHECK_SECONDS)):
                 raise RuntimeError("the sandbox was closed meanwhile")
 
     def _require_running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
@@ -174,6 +174,6 @@ class ServerThread:
                 runner.run(self._server.stop())
 
     async def _start_server(self, host: str, port: int) -> int:
-        clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
+        clock = Clock(self._start_ms, self.speed, asyncio.get_running_loop().time())
         self._server = Server(self._exchange, self._rules, clock, self._control, self._certificates)
         return await self._server.start(host, port)

@@ -325,6 +325,16 @@ class TestRandomFaults:
         harness.advance_time(10)
         assert harness.exchange.metrics().fault_counts.keys() == {"BinaryFrame"}
 
+    def test_pending_faults_are_limited(self, harness: ExchangeHarness) -> None:
+        for _ in range(10_000):
+            harness.exchange.inject_fault("forbidden", harness.now)
+        with pytest.raises(ValueError, match="10000 faults are pending already"):
+            harness.exchange.inject_fault("forbidden", harness.now)
+        harness.exchange.inject_fault("forbidden", harness.now, at_ms=harness.now + 1)
+        harness.advance_time(1)
+        harness.exchange.clear_faults()
+        harness.exchange.inject_fault("forbidden", harness.now)
+
     @pytest.mark.parametrize(
         ("every", "only", "words"), [(0, None, "every_seconds"), (1, ["quake"], "names of faults"), (1, [], "names")]
     )

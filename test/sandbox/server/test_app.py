@@ -16,6 +16,7 @@ from exchange_harness import CROSS_KEY_PATH, LISTEN_KEY_V2_PATH, LISTEN_TOKEN_PA
 from sandbox_client import TIMEOUT_SECONDS, SandboxClient
 
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 
 
 def test_a_response_has_the_exchanges_headers(paused_client: SandboxClient) -> None:
@@ -268,3 +269,15 @@ class TestLifetime:
         shown = repr((exchange, account))
         for secret in (exchange.api_key, exchange.api_secret, account.api_key, account.api_secret):
             assert secret not in shown
+
+
+def test_time_stops_at_the_year_9999_and_calls_still_work() -> None:
+    with Sandbox(speed=10_000_000, start_ms=MAX_TIME_MS - 1000) as exchange:
+        client = SandboxClient(exchange)
+        while exchange.now < MAX_TIME_MS:
+            assert exchange.now <= MAX_TIME_MS
+        assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+        with pytest.raises(ValueError, match="ends with the year 9999"):
+            exchange.advance_time(1)
+        with pytest.raises(ValueError, match="every_seconds takes a number from 10000 at this speed"):
+            exchange.start_random_faults(1, 9_999)
