@@ -18,6 +18,7 @@ __all__ = [
     "EventNameStyle",
     "ExchangeRules",
     "FieldPresence",
+    "ListenKeyCharacters",
     "ListenKeyKind",
     "ListenKeyV2Host",
     "ResubscribeResponse",
@@ -42,6 +43,7 @@ TimeUnit = Literal["us", "ms"]
 TimestampType = Literal["string", "integer"]
 FieldPresence = Literal["present", "missing"]
 ResubscribeResponse = Literal["same_id", "new_id", "refused", "refused_but_extended"]
+ListenKeyCharacters = Literal["alphanumeric", "base64"]
 ListenKeyV2Host = Literal["either", "stream", "margin_stream"]
 EventNameStyle = Literal["upper", "camel"]
 EmptyBody = Literal["nothing", "object"]
@@ -66,6 +68,10 @@ class ExchangeRules:
 
     signature_policy: SignaturePolicy = "optional"
     """Whether ``POST /sapi/v1/userListenToken`` must be signed; the documentation contradicts itself."""
+
+    listen_key_characters: ListenKeyCharacters = "alphanumeric"
+    """Characters of listen keys: letters and digits, as in every documented example, or also `+` and `/`, which clients
+    have to percent-encode. Listen tokens always have both."""
 
     listen_key_validity_ms: int = HOUR_MS
     """Validity of the old listen key after a POST or PUT; documented."""

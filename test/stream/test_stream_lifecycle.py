@@ -31,7 +31,7 @@ from binance_margin_stream.stream.events.models import (
 )
 from binance_margin_stream.stream.protocol.actions import State
 
-SERVE_RETIRED = ExchangeRules(retired_endpoints="served")
+SERVE_RETIRED = ExchangeRules(retired_endpoints="served", listen_key_characters="base64")
 
 
 async def wait_briefly(exchange, stream):

@@ -20,7 +20,8 @@ __all__ = [
     "percent_decode",
 ]
 
-SYMBOL_PATTERN = re.compile(r"[A-Z0-9]{1,32}")
+SYMBOL_PATTERN = re.compile(r"[^\Wa-z]{1,50}")
+"""Symbols may contain letters of any script, such as ``币安人生USDT``, but no ASCII lower case."""
 LISTEN_KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,512}")
 MILLISECONDS_PATTERN = re.compile(r"[0-9]{1,18}")
 BOOLEAN_PATTERN = re.compile(r"true|false", re.IGNORECASE)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import re
-import string
 from dataclasses import dataclass, field
 
-__all__ = ["CROSS", "User", "Users", "is_well_formed", "random_string"]
+from binance_margin_stream.sandbox.model.credential_generator import API_KEY_LENGTH, CredentialGenerator
+
+__all__ = ["CROSS", "User", "Users", "is_well_formed"]
 
 CROSS = "cross"
 """Name of the cross margin account; an isolated account has the name of its symbol."""
 
-_KEY_LENGTH = 64
 _MAX_USERS = 100_000
-_KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_KEY_LENGTH}}}")
+_KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{API_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,8 @@ class User:
 class Users:
     """All users, by API key."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, generator: CredentialGenerator) -> None:
+        self._generator = generator
         self._by_key: dict[str, User] = {}
         self._revoked: set[str] = set()
         self._last_uid = 0
@@ -47,8 +46,8 @@ class Users:
         self._last_uid += 1
         user = User(
             uid=self._last_uid,
-            api_key=self._generate_credential("SandboxKeyNotARealOne"),
-            api_secret=self._generate_credential("SandboxSecretNotARealOne"),
+            api_key=self._generator.api_key(),
+            api_secret=self._generator.api_secret(),
         )
         self._by_key[user.api_key] = user
         return user
@@ -81,16 +80,7 @@ class Users:
         """Whether an API key is revoked."""
         return api_key in self._revoked
 
-    def _generate_credential(self, prefix: str) -> str:
-        alphabet = string.ascii_letters + string.digits
-        return prefix + random_string(self._rng, alphabet, _KEY_LENGTH - len(prefix))
-
 
 def is_well_formed(api_key: str) -> bool:
     """Whether a string has the form of an API key, which decides between -2014 and -2015."""
     return _KEY_FORMAT.fullmatch(api_key) is not None
-
-
-def random_string(rng: random.Random, alphabet: str, length: int) -> str:
-    """A random string; the same generator state gives the same string."""
-    return "".join(rng.choice(alphabet) for _ in range(length))
