@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.messages import Headers, Response
 
 __all__ = [
@@ -12,9 +13,11 @@ __all__ = [
     "ERROR_MESSAGES",
     "STATUS_BY_CODE",
     "RefusedError",
+    "error_body",
     "error_response",
     "gateway_error_response",
     "json_response",
+    "make_refusal",
 ]
 
 _JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
@@ -38,6 +41,8 @@ ERROR_MESSAGES: dict[int, str] = {
     -2035: "User Data Stream subscription already active.",
     -2036: "User Data Stream subscription not active.",
     -2042: "Maximum subscription ID reached for this connection.",
+    -3003: "Margin account does not exist.",
+    -11001: "Isolated margin account does not exist.",
 }
 """Messages of the codes whose message is always the same."""
 
@@ -54,17 +59,30 @@ class RefusedError(Exception):
         super().__init__(f"{code} {self.message}")
 
 
+def make_refusal(code: int) -> RefusedError:
+    """An error with any code, for injected faults."""
+    return RefusedError(code, ERROR_MESSAGES.get(code, "Refused by an injected fault."))
+
+
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
     """A JSON response."""
     body = json.dumps(value, separators=(",", ":")).encode()
     return Response(status, body, (_JSON_TYPE, *headers))
 
 
-def error_response(refusal: RefusedError, status: int | None = None, headers: Headers = ()) -> Response:
+def error_body(refusal: RefusedError, rules: ExchangeRules) -> dict[str, object]:
+    """Code and message of an error."""
+    code = str(refusal.code) if rules.error_code_type == "string" else refusal.code
+    return {"code": code, "msg": refusal.message}
+
+
+def error_response(
+    refusal: RefusedError, rules: ExchangeRules, status: int | None = None, headers: Headers = ()
+) -> Response:
     """The exchange's JSON error; the status defaults to that of the code."""
     if status is None:
         status = STATUS_BY_CODE.get(refusal.code, 400)
-    return json_response({"code": refusal.code, "msg": refusal.message}, status, headers)
+    return json_response(error_body(refusal, rules), status, headers)
 
 
 def gateway_error_response(status: int, headers: Headers = ()) -> Response:

@@ -162,13 +162,31 @@ class Exchange:
         """Serve a path again that `retire_endpoint` or the rules retired."""
         self._state.retired_paths.discard(path)
 
+    def disable_account(self, uid: int, account: str) -> None:
+        """Refuse an account's calls, with -11001 or -3003, and stop its events without notice."""
+        self._state.availability.disable(uid, account)
+
+    def enable_account(self, uid: int, account: str) -> None:
+        """Undo `disable_account`."""
+        self._state.availability.enable(uid, account)
+
+    def delist_symbol(self, symbol: str) -> None:
+        """Refuse a symbol with -1121, and stop the events of its isolated accounts without notice."""
+        self._state.availability.delist(symbol)
+
+    def relist_symbol(self, symbol: str) -> None:
+        """Undo `delist_symbol`."""
+        self._state.availability.relist(symbol)
+
     def inject_fault(
         self,
         fault: Fault | str,
         now: int,
         *,
         path: str | None = None,
+        account: str | None = None,
         times: int | None = 1,
+        duration_ms: int | None = None,
         connection: int | None = None,
         at_ms: int | None = None,
         probability: float = 1.0,
@@ -180,7 +198,8 @@ class Exchange:
 
         """
         self.advance(now)
-        self._faults.inject(fault, FaultScope(path, times, connection, at_ms, probability), now)
+        scope = FaultScope(path, account, times, duration_ms, connection, at_ms, probability)
+        self._faults.inject(fault, scope, now)
 
     def start_random_faults(
         self, seed: int, every_seconds: float, now: int, faults: Sequence[str] | None = None

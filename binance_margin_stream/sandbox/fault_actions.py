@@ -20,17 +20,21 @@ from binance_margin_stream.sandbox.faults.types import (
     DelayFrames,
     DeleteListenKeys,
     DropConnections,
+    EventFault,
     ExpireCredentials,
     Fault,
     FreezeConnections,
     HalfOpenConnections,
     ImmediateFault,
     MalformedFrame,
+    RestFault,
     RevokeApiKey,
     ShutdownNotice,
+    SubscribeFault,
 )
 from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Text
 from binance_margin_stream.sandbox.model.connections import ServerConnection
+from binance_margin_stream.sandbox.model.pending_faults import PendingFault
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["FaultScheduler", "FaultScope", "delete_listen_keys", "revoke_api_key"]
@@ -40,13 +44,16 @@ __all__ = ["FaultScheduler", "FaultScope", "delete_listen_keys", "revoke_api_key
 class FaultScope:
     """What a fault applies to, and when.
 
-    Deferred faults apply to `times` matching requests or events on one path or all, each with a probability.
-    Immediate faults apply once, to one connection or all. `at_ms` delays either, in exchange time.
+    Deferred faults apply to `times` matching requests or events, each with a probability, for `duration_ms` at most;
+    on one path or all, of one account or all. Immediate faults apply once, to one connection or all. `at_ms` delays
+    either, in exchange time.
     """
 
     path: str | None = None
+    account: str | None = None
     times: int | None = 1
     """Until cleared where None."""
+    duration_ms: int | None = None
     connection: int | None = None
     at_ms: int | None = None
     probability: float = 1.0
@@ -78,10 +85,11 @@ class FaultScheduler:
         """Apply a fault, make it pending, or schedule it.
 
         Raises:
-            ValueError: an unknown fault.
+            ValueError: an unknown fault, or an account or duration for a fault that has none.
 
         """
         fault = create_fault(fault) if isinstance(fault, str) else fault
+        _check_scope(fault, scope)
         generation = self._state.pending_faults.generation
 
         def apply_if_current(_: int, then: int) -> None:
@@ -121,7 +129,9 @@ class FaultScheduler:
 
     def _apply(self, fault: Fault, scope: FaultScope, now: int) -> None:
         if isinstance(fault, DeferredFault):
-            self._state.pending_faults.add(fault, scope.path, scope.times, scope.probability)
+            expires_at = None if scope.duration_ms is None else now + scope.duration_ms
+            pending = PendingFault(fault, scope.path, scope.account, scope.times, expires_at, scope.probability)
+            self._state.pending_faults.add(pending)
         elif self._state.pending_faults.roll(scope.probability):
             connections = [c for c in self._state.connections.all() if scope.connection in (None, c.id)]
             _apply_immediate(self._state, fault, connections, now)
@@ -139,6 +149,13 @@ class FaultScheduler:
             self._schedule_next(plan, due)
 
         self._state.scheduler.call_at(since + planned.delay_ms, apply_next)
+
+
+def _check_scope(fault: Fault, scope: FaultScope) -> None:
+    if scope.duration_ms is not None and not isinstance(fault, DeferredFault):
+        raise ValueError("this fault applies once, at once: it takes no duration")
+    if scope.account is not None and not isinstance(fault, RestFault | SubscribeFault | EventFault):
+        raise ValueError("only faults of REST calls, subscribes and events can be limited to an account")
 
 
 def revoke_api_key(state: ExchangeState, uid: int, now: int) -> None:

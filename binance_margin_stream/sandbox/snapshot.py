@@ -43,10 +43,12 @@ def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
         "connections": [_describe_connection(connection, now) for connection in state.connections.all()],
         "credentials": _describe_credentials(state, now),
         "retired": sorted(state.retired_paths),
+        "delisted": state.availability.delisted(),
         "faults": [
             {
                 "fault": _describe_fault(each.fault),
                 "path": each.path,
+                "account": each.account,
                 "remaining_uses": each.remaining_uses,
                 "probability": each.probability,
             }
@@ -79,6 +81,7 @@ def _describe_account(state: ExchangeState, uid: int, account: str) -> dict[str,
     return {
         "uid": uid,
         "account": account,
+        "enabled": state.availability.find_refusal(uid, account) is None,
         "margin_level": _format_amount(level),
         "status": classify_margin_level(level, state.rules),
         "balances": {

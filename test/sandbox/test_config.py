@@ -11,6 +11,7 @@ import pytest
 
 import binance_margin_stream.sandbox as sandbox
 from binance_margin_stream.sandbox import ExchangeRules
+from binance_margin_stream.sandbox.config import scale_rules
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,9 @@ from binance_margin_stream.sandbox import ExchangeRules
         {"listen_key_v2_host": "elsewhere"},
         {"margin_event_name_style": "lower"},
         {"ping_interval_ms": 0},
+        {"subscribe_response": "plain"},
+        {"error_code_type": "text"},
+        {"listen_key_characters": "all"},
         {"ip_weight_limit": -1},
         {"max_log_entries": 1.5},
         {"max_body_bytes": True},
@@ -75,3 +79,9 @@ def test_public_names() -> None:
         assert getattr(sandbox, name) is not None
     with pytest.raises(AttributeError):
         _ = sandbox.Nothing
+
+
+@pytest.mark.parametrize(("interval_ms", "limit"), [(20_000, 77), (None, 5)])
+def test_fast_clocks_leave_clients_a_second_for_their_pongs(interval_ms: int | None, limit: int) -> None:
+    rules = scale_rules(ExchangeRules(ping_interval_ms=interval_ms), 1440.0)
+    assert (rules.pong_timeout_ms, rules.stream_message_limit_per_second) == (1_440_000, limit)

@@ -69,17 +69,17 @@ def _record_refusal(state: ExchangeState, response: Response) -> Response:
 def _check_limits(state: ExchangeState, ip: str, path: str, now: int) -> Response | None:
     until = state.rate_limits.banned_until(ip, now)
     if until is not None:
-        return banned_response(until, now)
+        return banned_response(state.rules, until, now)
     host = "websocket_api" if path == WEBSOCKET_API_PATH else "stream"
     retry_at = state.rate_limits.record_connection_attempt(ip, host, now)
     if retry_at is None and host == "websocket_api" and record_connect_weight(state, ip, now):
         retry_at = state.rate_limits.record_refusal(ip, now)
-    return None if retry_at is None else _too_many_attempts_response(retry_at - now)
+    return None if retry_at is None else _too_many_attempts_response(state.rules, retry_at - now)
 
 
-def _too_many_attempts_response(wait_ms: int) -> Response:
+def _too_many_attempts_response(rules: ExchangeRules, wait_ms: int) -> Response:
     retry = ("Retry-After", str(max(1, -(-wait_ms // 1000))))
-    return error_response(RefusedError(-1034, "Too many connection attempts."), 429, (retry,))
+    return error_response(RefusedError(-1034, "Too many connection attempts."), rules, 429, (retry,))
 
 
 def _open_connection(state: ExchangeState, path: str, query: str, ip: str, now: int) -> ServerConnection | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -16,8 +17,15 @@ from binance_margin_stream.sandbox.api.rest_endpoints import (
 )
 from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
 from binance_margin_stream.sandbox.clock import to_milliseconds
-from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
+from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.error_responses import (
+    RefusedError,
+    error_response,
+    gateway_error_response,
+    make_refusal,
+)
 from binance_margin_stream.sandbox.faults.types import (
+    ApiError,
     DelayedResponse,
     NoResponse,
     ResetConnection,
@@ -27,11 +35,11 @@ from binance_margin_stream.sandbox.faults.types import (
 from binance_margin_stream.sandbox.messages import Headers, Request, Response
 from binance_margin_stream.sandbox.model.metrics import RestCall
 from binance_margin_stream.sandbox.model.state import ExchangeState
-from binance_margin_stream.sandbox.model.users import User, is_well_formed
+from binance_margin_stream.sandbox.model.users import CROSS, User, is_well_formed
 
 __all__ = ["banned_response", "handle_request"]
 
-_REST_FAULTS = (StaticResponse, ResetConnection, NoResponse, TruncatedResponse, DelayedResponse)
+_REST_FAULTS = (ApiError, StaticResponse, ResetConnection, NoResponse, TruncatedResponse, DelayedResponse)
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
 
@@ -45,16 +53,18 @@ def handle_request(state: ExchangeState, request: Request, now: int) -> Response
     return response
 
 
-def banned_response(until: int, now: int) -> Response:
+def banned_response(rules: ExchangeRules, until: int, now: int) -> Response:
     """The response to every request of an IP that is banned until a time (ms)."""
     message = f"Way too much request weight used; IP banned until {until}."
-    return error_response(RefusedError(-1003, message), 418, (("Retry-After", _to_retry_after(until - now)),))
+    return error_response(RefusedError(-1003, message), rules, 418, (("Retry-After", _to_retry_after(until - now)),))
 
 
 def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tuple[str, Response]:
     path, query = _split_target(request.target)
-    fault = state.pending_faults.take_matching(_REST_FAULTS, path)
+    fault = state.pending_faults.take_matching(_REST_FAULTS, path, _find_account(request, query))
     match fault:
+        case ApiError(code=code, status=status):
+            return path, error_response(make_refusal(code), state.rules, status)
         case StaticResponse(status=status, body=body, headers=headers):
             return path, Response(status, body, headers)
         case ResetConnection(takes_effect=False):
@@ -72,6 +82,17 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
             return path, replace(response, delay_ms=to_milliseconds(seconds))
         case _:
             return path, response
+
+
+def _find_account(request: Request, query: str) -> str:
+    """The account that a request is for, as far as its parameters can be read; faults may be limited to it."""
+    for encoded in (query, request.body.decode("utf-8", "surrogateescape")):
+        for pair in encoded.split("&"):
+            name, _, value = pair.partition("=")
+            if name == "symbol":
+                with contextlib.suppress(RefusedError):
+                    return percent_decode(value, plus_as_space=True)
+    return CROSS
 
 
 def _split_target(target: str) -> tuple[str, str]:
@@ -111,7 +132,7 @@ def _is_form_encoded(request: Request) -> bool:
 def _handle_public(state: ExchangeState, request: Request, endpoint: PublicEndpoint, query: str, now: int) -> Response:
     until = state.rate_limits.banned_until(request.ip, now)
     if until is not None:
-        return banned_response(until, now)
+        return banned_response(state.rules, until, now)
     limit, subject = state.rules.websocket_api_weight_limit, ("public", request.ip)
     refusal, headers = _record_weight(state, request.ip, "X-MBX-USED-WEIGHT-1M", subject, endpoint.weight, limit, now)
     if refusal is not None:
@@ -119,7 +140,7 @@ def _handle_public(state: ExchangeState, request: Request, endpoint: PublicEndpo
     try:
         response = endpoint.handler(state, parse_parameters(endpoint.parameters, query, ""), now)
     except RefusedError as error:
-        response = error_response(error)
+        response = error_response(error, state.rules)
     return replace(response, headers=response.headers + headers)
 
 
@@ -128,7 +149,7 @@ def _handle_with_limits(
 ) -> Response:
     until = state.rate_limits.banned_until(request.ip, now)
     if until is not None:
-        return banned_response(until, now)
+        return banned_response(state.rules, until, now)
     headers: Headers = ()
     if endpoint.scope == "IP":
         refusal, headers = _record_endpoint_weight(state, request, endpoint, path, request.ip, now)
@@ -142,7 +163,7 @@ def _handle_with_limits(
                 return refusal
         response = _execute(state, request, endpoint, path, user, query, now)
     except RefusedError as error:
-        response = error_response(error)
+        response = error_response(error, state.rules)
     return replace(response, headers=response.headers + headers)
 
 
@@ -167,10 +188,10 @@ def _record_weight(
     retry_at = state.rate_limits.record_refusal(ip, now)
     until = state.rate_limits.banned_until(ip, now)
     if until is not None:
-        return banned_response(until, now), headers
+        return banned_response(state.rules, until, now), headers
     message = f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE."
     retry = ("Retry-After", _to_retry_after(retry_at - now))
-    return error_response(RefusedError(-1003, message), 429, (retry, *headers)), headers
+    return error_response(RefusedError(-1003, message), state.rules, 429, (retry, *headers)), headers
 
 
 def _to_retry_after(milliseconds: int) -> str:

@@ -20,12 +20,15 @@ def subscribe(state: ExchangeState, connection: ServerConnection, params: Params
     """Subscribe to the account of a listen token, or extend its active subscription.
 
     Raises:
-        RefusedError: -1102, -1209 token, -2035 already active, -2042 no ids left, too many active.
+        RefusedError: -1102, -1209 token, -2035 already active, -2042 no ids left, too many active, refused account.
 
     """
     token = state.listen_tokens.find(_parse_listen_token(params))
     if token is None:
         raise RefusedError(-1209)
+    refusal = state.availability.find_refusal(token.uid, token.account)
+    if refusal is not None:
+        raise RefusedError(refusal)
     active = _find_active(connection, token)
     if active is None:
         return _build_result(state, _create_subscription(state, connection, token))
@@ -45,9 +48,10 @@ def _resubscribe(
     renewal = state.rules.resubscribe_response
     if renewal == "refused":
         raise RefusedError(-2035)
-    if renewal == "new_id":
+    if renewal in ("new_id", "both_deliver"):
         _check_ids_left(state, connection)
-        state.connections.unsubscribe(connection, active)
+        if renewal == "new_id":
+            state.connections.unsubscribe(connection, active)
         return _create_subscription(state, connection, token)
     active.expires_at = max(active.expires_at, token.expires_at)
     if renewal == "refused_but_extended":

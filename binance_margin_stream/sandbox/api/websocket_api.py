@@ -14,12 +14,13 @@ from binance_margin_stream.sandbox.api.subscriptions import (
     unsubscribe,
 )
 from binance_margin_stream.sandbox.delivery.publishing import expire_subscription
-from binance_margin_stream.sandbox.error_responses import ERROR_MESSAGES, RefusedError
+from binance_margin_stream.sandbox.error_responses import RefusedError, error_body, make_refusal
 from binance_margin_stream.sandbox.faults.types import (
     DelayedSubscribeResponse,
     DuplicateSubscribeResponse,
     LostSubscribeResponse,
     RefuseSubscribe,
+    SubscribeFault,
 )
 from binance_margin_stream.sandbox.messages import Text
 from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
@@ -31,7 +32,12 @@ WEBSOCKET_API_PATH = "/ws-api/v3"
 _CONNECT_WEIGHT = 2
 
 _SUBSCRIBE = "userDataStream.subscribe.listenToken"
-_SUBSCRIBE_FAULTS = (RefuseSubscribe, LostSubscribeResponse, DelayedSubscribeResponse, DuplicateSubscribeResponse)
+_SUBSCRIBE_FAULTS: tuple[type[SubscribeFault], ...] = (
+    RefuseSubscribe,
+    LostSubscribeResponse,
+    DelayedSubscribeResponse,
+    DuplicateSubscribeResponse,
+)
 
 Handler = Callable[[ExchangeState, ServerConnection, Params, int], object]
 
@@ -57,7 +63,7 @@ def handle_request(state: ExchangeState, connection: ServerConnection, text: str
         params = _parse_params(request, method)
     except RefusedError as refusal:
         if not _refuse_over_limit(state, connection, request_id, weight, now):
-            _send_response(state, connection, _error_response(request_id, refusal), now)
+            _send_response(state, connection, _error_response(state, request_id, refusal), now)
         return
     if not _refuse_over_limit(state, connection, request_id, weight, now):
         _respond(state, connection, request_id, method, params, now)
@@ -76,7 +82,7 @@ def notify_key_revoked(state: ExchangeState, uid: int, now: int) -> None:
         for subscription in theirs:
             state.connections.unsubscribe(connection, subscription)
         if theirs and state.rules.revocation_notice == "present":
-            _send_response(state, connection, _error_response(None, RefusedError(-2015), 401), now)
+            _send_response(state, connection, _error_response(state, None, RefusedError(-2015), 401), now)
 
 
 def _respond(
@@ -87,10 +93,11 @@ def _respond(
     params: Params,
     now: int,
 ) -> None:
-    fault = state.pending_faults.take_matching(_SUBSCRIBE_FAULTS, _SUBSCRIBE) if method.handler is subscribe else None
+    is_subscribe = method.handler is subscribe
+    fault = _take_subscribe_fault(state, params) if is_subscribe else None
     if isinstance(fault, RefuseSubscribe):
-        refusal = RefusedError(fault.code, ERROR_MESSAGES.get(fault.code, "Refused by an injected fault."))
-        _send_response(state, connection, _error_response(request_id, refusal, fault.status), now)
+        refused = _error_response(state, request_id, make_refusal(fault.code), fault.status)
+        _send_response(state, connection, refused, now)
         return
     terminated: list[AccountSubscription] = []
     try:
@@ -98,9 +105,10 @@ def _respond(
             terminated = select_subscriptions(connection, params)
         result = method.handler(state, connection, params, now)
         response = {"id": request_id, "status": 200, "result": result}
+        bare = is_subscribe and state.rules.subscribe_response == "bare"
+        text = _to_text(result) if bare else _encode_response(state, connection, response, now)
     except RefusedError as refusal:
-        response = _error_response(request_id, refusal)
-    text = _encode_response(state, connection, response, now)
+        text = _encode_response(state, connection, _error_response(state, request_id, refusal), now)
     match fault:
         case LostSubscribeResponse():
             pass
@@ -113,6 +121,13 @@ def _respond(
             state.connections.send(connection, text)
     for subscription in terminated:
         expire_subscription(state, connection, subscription, now)
+
+
+def _take_subscribe_fault(state: ExchangeState, params: Params) -> SubscribeFault | None:
+    value = params.get("listenToken")
+    token = state.listen_tokens.find(value) if isinstance(value, str) else None
+    account = None if token is None else token.account
+    return state.pending_faults.take_matching(_SUBSCRIBE_FAULTS, _SUBSCRIBE, account)
 
 
 def _handle_ping(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
@@ -189,14 +204,16 @@ def _refuse_over_limit(
     else:
         status, retry_after, message = 418, until, f"Way too much request weight used; IP banned until {until}."
     data = {"serverTime": now, "retryAfter": retry_after}
-    _send_response(state, connection, _error_response(request_id, RefusedError(-1003, message), status, data), now)
+    _send_response(
+        state, connection, _error_response(state, request_id, RefusedError(-1003, message), status, data), now
+    )
     return True
 
 
 def _error_response(
-    request_id: object, refusal: RefusedError, status: int = 400, data: Params | None = None
+    state: ExchangeState, request_id: object, refusal: RefusedError, status: int = 400, data: Params | None = None
 ) -> dict[str, object]:
-    error: dict[str, object] = {"code": refusal.code, "msg": refusal.message}
+    error = error_body(refusal, state.rules)
     if data is not None:
         error["data"] = data
     return {"id": request_id, "status": status, "error": error}
@@ -218,6 +235,10 @@ def _encode_response(state: ExchangeState, connection: ServerConnection, respons
             "count": count,
         }
         response = {**response, "rateLimits": [usage]}
+    return _to_text(response)
+
+
+def _to_text(response: object) -> Text:
     return Text(json.dumps(response, separators=(",", ":")))
 
 

@@ -33,6 +33,7 @@ _DESCRIPTIONS = {
     "delta": "amount to add; negative to remove",
     "event": "JSON object, sent unchanged",
     "every_seconds": "average time between two faults, in seconds of exchange time",
+    "for_seconds": "maximum duration in seconds of exchange time",
     "faults": "names of the faults to choose from",
     "kind": "kind of listen key; all kinds of the account by default",
     "level": "margin level, such as 1.1",

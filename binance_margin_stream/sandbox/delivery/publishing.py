@@ -41,9 +41,16 @@ _KEY_KINDS: tuple[ListenKeyKind, ...] = get_args(ListenKeyKind)
 
 
 def publish(state: ExchangeState, uid: int, account: str, event: EventPayload) -> int:
-    """Send an event to all subscribers of an account; returns the number of frames."""
+    """Send an event to all subscribers of an account; returns the number of frames.
+
+    Nothing is sent for an account that is disabled or whose symbol is delisted.
+    """
+    if state.availability.find_refusal(uid, account) is not None:
+        state.metrics.record_event(state.scheduler.now, uid, account, 0, event)
+        return 0
     text = _to_json(event)
-    fault = state.pending_faults.take_matching(_EVENT_FAULTS, "") if _has_subscribers(state, uid, account) else None
+    has_subscribers = _has_subscribers(state, uid, account)
+    fault = state.pending_faults.take_matching(_EVENT_FAULTS, "", account) if has_subscribers else None
     copies = 2 if isinstance(fault, DuplicateEvent) else 1
     name = event.get("e")
     sent = 0

@@ -11,8 +11,12 @@ from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
 __all__ = ["RECOVERABLE_FAULTS", "ScheduledFault", "random_faults"]
 
-RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in ("revoke-api-key", "wrong-certificate"))
-"""The faults that are injected at random by default: all that a client can recover from by itself."""
+_EXCLUDED = ("revoke-api-key", "wrong-certificate", "api-error", "not-found")
+
+RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in _EXCLUDED)
+"""The faults that are injected at random by default: a client recovers from each of them by itself.
+
+``api-error`` and ``not-found`` mean that the account or the path does not exist, unless a test says for how long."""
 
 
 _MIN_INTERVAL_SECONDS = 0.001

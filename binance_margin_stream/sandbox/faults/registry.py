@@ -255,6 +255,16 @@ def _reset_request() -> Fault:
     return faults.ResetConnection()
 
 
+def _api_error(code: int = -3003, status: int = 400) -> Fault:
+    """Respond to the next REST call with this error code of the exchange, such as -3003 or -11001."""
+    return faults.ApiError(code, _validate_error_status(status))
+
+
+def _not_found() -> Fault:
+    """Respond to the next REST call with the HTML page of a front server (404)."""
+    return faults.not_found()
+
+
 _FACTORIES: dict[str, Callable[..., Fault]] = {
     "drop": _drop_connections,
     "reset": _reset_connections,
@@ -287,6 +297,8 @@ _FACTORIES: dict[str, Callable[..., Fault]] = {
     "delayed-response": _delayed_response,
     "no-response": _no_response,
     "reset-request": _reset_request,
+    "api-error": _api_error,
+    "not-found": _not_found,
 }
 
 

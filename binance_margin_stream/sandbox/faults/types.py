@@ -17,6 +17,7 @@ from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
 
 __all__ = [
+    "ApiError",
     "BinaryFrame",
     "ConnectionFault",
     "CredentialFault",
@@ -47,11 +48,13 @@ __all__ = [
     "SilentConnection",
     "SlowHandshake",
     "StaticResponse",
+    "SubscribeFault",
     "TruncateEvent",
     "TruncatedResponse",
     "WrongCertificate",
     "forbidden",
     "ip_banned",
+    "not_found",
     "server_error",
     "too_many_requests",
 ]
@@ -64,6 +67,15 @@ class StaticResponse:
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """Respond to a REST call with an error of the exchange; the call takes no effect."""
+
+    code: int
+    """Such as -3003, no margin account, or -11001, no isolated account."""
+    status: int = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +261,7 @@ class RevokeApiKey:
     uid: int = 1
 
 
-RestFault = StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse
+RestFault = ApiError | StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse
 HandshakeFault = RefuseHandshake | SlowHandshake | SilentConnection
 SubscribeFault = LostSubscribeResponse | DelayedSubscribeResponse | DuplicateSubscribeResponse | RefuseSubscribe
 EventFault = DuplicateEvent | TruncateEvent | ReorderEvents
@@ -271,6 +283,11 @@ Fault = DeferredFault | ImmediateFault
 def forbidden() -> StaticResponse:
     """The HTML page of the firewall, status 403."""
     return _to_fault(gateway_error_response(403))
+
+
+def not_found() -> StaticResponse:
+    """The HTML page of a front server that does not know the path, status 404."""
+    return _to_fault(gateway_error_response(404))
 
 
 def server_error(status: int = 503) -> StaticResponse:

@@ -21,7 +21,9 @@ class FaultHandle(ExchangeHandle):
         fault: Fault | str,
         *,
         path: str | None = None,
+        account: str | None = None,
         times: int | None = 1,
+        for_seconds: float | None = None,
         connection: int | None = None,
         after_seconds: float = 0.0,
         at_ms: int | None = None,
@@ -31,9 +33,10 @@ class FaultHandle(ExchangeHandle):
 
         A fault is a name such as ``"half-open"``, or a value of `binance_margin_stream.sandbox.faults`. The names are
         those of `NAMED_FAULTS`; ``create_fault("drop", code=1011)`` sets parameters. Faults of calls, handshakes,
-        subscribes and events apply to the next `times` matching ones, or to all until `clear_faults` with None, on
-        one path or all, each with a `probability`. The others apply once, to one open connection or all. Both can
-        be delayed, by `after_seconds` or until `at_ms`, in exchange time.
+        subscribes and events apply to the next `times` matching ones, or to all until `clear_faults` with None, each
+        with a `probability`; at most `for_seconds` long; on one `path` or all; those of calls, subscribes and events
+        for one `account` or all. The others apply once, to one open `connection` or all. Both can be delayed, by
+        `after_seconds` or until `at_ms`. All times are exchange time.
 
         Raises:
             ValueError: an unknown fault, times below 1, or a probability outside 0 to 1.
@@ -43,7 +46,15 @@ class FaultHandle(ExchangeHandle):
         def inject(now: int) -> None:
             at = now + to_milliseconds(after_seconds, "after_seconds") if at_ms is None else at_ms
             self._exchange.inject_fault(
-                fault, now, path=path, times=times, connection=connection, at_ms=at, probability=probability
+                fault,
+                now,
+                path=path,
+                account=account,
+                times=times,
+                duration_ms=None if for_seconds is None else to_milliseconds(for_seconds, "for_seconds"),
+                connection=connection,
+                at_ms=at,
+                probability=probability,
             )
 
         self._server_thread.call(inject)

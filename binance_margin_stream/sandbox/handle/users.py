@@ -49,6 +49,31 @@ class UserHandle(ExchangeHandle):
         raise ValueError(f"uid takes the number of a user: {', '.join(str(user.uid) for user in users)}")
 
     @operation
+    def disable_account(self, account: str, api_key: str | None = None) -> None:
+        """Refuse an account's calls, with -11001 (isolated) or -3003 (cross), and stop its events without notice.
+
+        This is what happens when an isolated account is disabled while a stream follows it.
+        """
+        uid = self._find_uid(api_key)
+        self._server_thread.read(lambda: self._exchange.disable_account(uid, account))
+
+    @operation
+    def enable_account(self, account: str, api_key: str | None = None) -> None:
+        """Undo `disable_account`."""
+        uid = self._find_uid(api_key)
+        self._server_thread.read(lambda: self._exchange.enable_account(uid, account))
+
+    @operation
+    def delist_symbol(self, symbol: str) -> None:
+        """Refuse a symbol with -1121, and stop the events of its isolated accounts without notice."""
+        self._server_thread.read(lambda: self._exchange.delist_symbol(symbol))
+
+    @operation
+    def relist_symbol(self, symbol: str) -> None:
+        """Undo `delist_symbol`."""
+        self._server_thread.read(lambda: self._exchange.relist_symbol(symbol))
+
+    @operation
     def revoke_api_key(self, api_key: str | None = None) -> None:
         """Revoke an API key; by default that of the first user.
 

@@ -78,7 +78,7 @@ class Connections:
         connection = ServerConnection(self._last_id, host, ip, combined, now, rate)
         self._open[connection.id] = connection
         self._metrics.connections_opened += 1
-        self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))
+        self._schedule_heartbeat(connection, now)
         self._scheduler.call_at(
             now + self._rules.connection_lifetime_ms, lambda _, __: self.close(connection, _CLOSE_LIFETIME_OVER)
         )
@@ -202,4 +202,9 @@ class Connections:
         # Based on the present time, not on the due time, so that a jump of the clock sends one ping and not thousands.
         pings.append(now)
         self.send(connection, Ping(str(now).encode()))
-        self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))
+        self._schedule_heartbeat(connection, now)
+
+    def _schedule_heartbeat(self, connection: ServerConnection, now: int) -> None:
+        if self._rules.ping_interval_ms is not None:
+            due = now + self._rules.ping_interval_ms
+            self._scheduler.call_at(due, lambda _, at: self._check_heartbeat(connection, at))

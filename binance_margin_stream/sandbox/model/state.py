@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.model.availability import Availability
 from binance_margin_stream.sandbox.model.connections import Connections
 from binance_margin_stream.sandbox.model.credential_generator import CredentialGenerator
 from binance_margin_stream.sandbox.model.ledger import Ledger
@@ -35,6 +36,7 @@ class ExchangeState:
     pending_faults: PendingFaults
     metrics: MetricsRecorder
     retired_paths: set[str]
+    availability: Availability
     ledger: Ledger
     orders: Orders
     prices: Prices
@@ -54,9 +56,10 @@ class ExchangeState:
             rate_limits=RateLimits(rules),
             scheduler=scheduler,
             connections=Connections(rules, scheduler, metrics),
-            pending_faults=PendingFaults(rng, metrics),
+            pending_faults=PendingFaults(rng, metrics, scheduler),
             metrics=metrics,
             retired_paths=set(rules.initial_retired_paths()),
+            availability=Availability(),
             ledger=ledger,
             orders=Orders(rules, ledger),
             prices=Prices(rules),

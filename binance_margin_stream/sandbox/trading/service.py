@@ -211,6 +211,10 @@ class TradingService:
 
     def _build_order(self, uid: int, request: OrderRequest, now: int) -> Order:
         self._check_account(request.account)
+        if self._state.availability.is_delisted(request.symbol):
+            raise ValueError(f"{request.symbol} is delisted")
+        if self._state.availability.find_refusal(uid, request.account) is not None:
+            raise ValueError(f"the account {request.account} is disabled")
         if request.account not in (CROSS, request.symbol):
             raise ValueError(f"the isolated account {request.account} trades {request.account} only")
         stop = parse_decimal(request.stop_price)

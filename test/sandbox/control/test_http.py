@@ -188,6 +188,21 @@ def test_faults_are_injected_by_name(client: SandboxClient) -> None:
             read_json(websocket)
 
 
+def test_accounts_are_disabled_and_symbols_delisted(client: SandboxClient) -> None:
+    isolated = {"isIsolated": "true", "symbol": "BTCUSDT"}
+    call_operation(client, "disable-account", account="BTCUSDT")
+    assert client.call_json("POST", LISTEN_TOKEN_PATH, **isolated)["code"] == -11001
+    call_operation(client, "delist-symbol", symbol="BTCUSDT")
+    assert client.call_json("POST", LISTEN_TOKEN_PATH, **isolated)["code"] == -1121
+    assert get_state(client)["delisted"] == ["BTCUSDT"]
+    call_operation(client, "relist-symbol", symbol="BTCUSDT")
+    call_operation(client, "enable-account", account="BTCUSDT")
+    assert client.call_json("POST", LISTEN_TOKEN_PATH, **isolated)["token"]
+    call_operation(client, "inject-fault", fault="not-found", account="BTCUSDT", times="null", for_seconds=60)
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH, **isolated)[0] == 404
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+
+
 def test_random_faults_come_until_they_are_stopped(paused_client: SandboxClient) -> None:
     with paused_client.open_subscribed() as websocket:
         call_operation(

@@ -172,6 +172,16 @@ def test_amounts_above_the_balance_are_refused(harness: ExchangeHarness) -> None
     trading.change_balance(harness.user.uid, "cross", "BTC", -1, harness.now)
 
 
+def test_orders_of_disabled_accounts_and_delisted_symbols_are_refused(harness: ExchangeHarness) -> None:
+    harness.exchange.disable_account(harness.user.uid, "BTCUSDT")
+    with pytest.raises(ValueError, match="the account BTCUSDT is disabled"):
+        place(harness, account="BTCUSDT")
+    place(harness)
+    harness.exchange.delist_symbol("BTCUSDT")
+    with pytest.raises(ValueError, match="BTCUSDT is delisted"):
+        place(harness)
+
+
 amounts = st.one_of(
     st.decimals(),
     st.integers(),
