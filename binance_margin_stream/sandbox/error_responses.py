@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 
 from binance_margin_stream.sandbox.config import ExchangeRules
@@ -82,7 +83,7 @@ def error_response(
     """The exchange's JSON error; the status defaults to that of the code."""
     if status is None:
         status = STATUS_BY_CODE.get(refusal.code, 400)
-    return json_response(error_body(refusal, rules), status, headers)
+    return replace(json_response(error_body(refusal, rules), status, headers), code=refusal.code)
 
 
 def gateway_error_response(status: int, headers: Headers = ()) -> Response:

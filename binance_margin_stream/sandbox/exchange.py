@@ -9,7 +9,7 @@ same results.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from binance_margin_stream.sandbox.api import handshakes, rest, stream_host, websocket_api
@@ -23,6 +23,7 @@ from binance_margin_stream.sandbox.messages import (
     Binary,
     Close,
     Frame,
+    LoggedRequest,
     Output,
     Ping,
     Pong,
@@ -32,6 +33,7 @@ from binance_margin_stream.sandbox.messages import (
 )
 from binance_margin_stream.sandbox.model.connections import ServerConnection
 from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
+from binance_margin_stream.sandbox.model.public_keys import parse_public_key
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import User
 from binance_margin_stream.sandbox.snapshot import build_snapshot
@@ -105,9 +107,24 @@ class Exchange:
         """Take the frames to send, in order."""
         return self._state.connections.take_outputs()
 
-    def add_user(self) -> User:
-        """Add a user."""
-        return self._state.users.add()
+    def add_user(self, api_key: str | None = None, api_secret: str | None = None) -> User:
+        """Add a user, with a given API key and secret or new ones.
+
+        Raises:
+            ValueError: there are too many API keys, or the given one is invalid.
+
+        """
+        return self._state.users.add(api_key, api_secret)
+
+    def add_key(self, user: User, public_key: str) -> str:
+        """Add an API key that signs with a key pair; `public_key` is in PEM format. Returns the key.
+
+        Raises:
+            ValueError: there are too many API keys, or this is no public key of an Ed25519 or RSA key pair.
+            ImportError: `cryptography` is missing.
+
+        """
+        return self._state.users.add_key(user, parse_public_key(public_key)).value
 
     def get_user(self, api_key: str) -> User:
         """The user of an API key, revoked or not.
@@ -123,7 +140,9 @@ class Exchange:
         return self._state.users.all()
 
     def revoke_api_key(self, api_key: str, now: int) -> None:
-        """Revoke an API key: its listen keys go silent, the WebSocket API sends an unsolicited 401.
+        """Revoke all API keys of the user of this one.
+
+        The listen keys go silent, and the WebSocket API sends an unsolicited 401.
 
         Raises:
             KeyError: there is no such key.
@@ -234,6 +253,14 @@ class Exchange:
     def rest_log(self) -> list[RestCall]:
         """The last REST calls, oldest first."""
         return list(self._state.metrics.rest_log)
+
+    def request_log(self) -> list[LoggedRequest]:
+        """The last requests, oldest first: REST calls, handshakes and messages of WebSocket connections."""
+        return list(self._state.metrics.request_log)
+
+    def set_request_listener(self, on_request: Callable[[LoggedRequest], None] | None) -> None:
+        """Have a function called with every logged request; it must not raise, and must not block."""
+        self._state.metrics.on_request = on_request
 
     def snapshot(self, now: int) -> dict[str, object]:
         """The state as a JSON object, without secrets."""

@@ -35,8 +35,13 @@ def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     return {
         "time": now,
         "users": [
-            {"uid": user.uid, "api_key": mask(user.api_key), "revoked": state.users.is_revoked(user.api_key)}
-            for user in state.users.all()
+            {
+                "uid": key.user.uid,
+                "api_key": mask(key.value),
+                "kind": "HMAC" if key.public_key is None else key.public_key.kind,
+                "revoked": state.users.is_revoked(key.value),
+            }
+            for key in state.users.all_keys()
         ],
         "accounts": _describe_accounts(state),
         "orders": [_describe_order(order) for order in state.orders.open_orders()],

@@ -11,7 +11,7 @@ from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.faults.types import RefuseHandshake, SilentConnection, SlowHandshake
-from binance_margin_stream.sandbox.messages import Accepted, Request, Response
+from binance_margin_stream.sandbox.messages import Accepted, LoggedRequest, Request, Response
 from binance_margin_stream.sandbox.model.connections import HostKind, ServerConnection
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
@@ -35,7 +35,15 @@ def is_websocket_path(target: str) -> bool:
 
 
 def handle_handshake(state: ExchangeState, request: Request, now: int) -> Accepted | Response:
-    """Accept a handshake or refuse it."""
+    """Accept a handshake or refuse it; the request is logged."""
+    result = _handle_handshake(state, request, now)
+    status, code = (101, None) if isinstance(result, Accepted) else (result.status, result.code)
+    path = _fault_path(request.target.partition("?")[0])
+    state.metrics.record_request(LoggedRequest(now, request.ip, "GET", path, status, code))
+    return result
+
+
+def _handle_handshake(state: ExchangeState, request: Request, now: int) -> Accepted | Response:
     path, _, query = request.target.partition("?")
     fault = state.pending_faults.take_matching(_HANDSHAKE_FAULTS, _fault_path(path))
     if isinstance(fault, RefuseHandshake):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Hashable
 from dataclasses import replace
 
+from binance_margin_stream.sandbox.api.masking import mask_path
 from binance_margin_stream.sandbox.api.request_parameters import parse_parameters, percent_decode
 from binance_margin_stream.sandbox.api.rest_endpoints import (
     ENDPOINTS,
@@ -22,6 +23,7 @@ from binance_margin_stream.sandbox.error_responses import (
     RefusedError,
     error_response,
     gateway_error_response,
+    json_response,
     make_refusal,
 )
 from binance_margin_stream.sandbox.faults.types import (
@@ -32,14 +34,15 @@ from binance_margin_stream.sandbox.faults.types import (
     StaticResponse,
     TruncatedResponse,
 )
-from binance_margin_stream.sandbox.messages import Headers, Request, Response
+from binance_margin_stream.sandbox.messages import Headers, LoggedRequest, Request, Response
 from binance_margin_stream.sandbox.model.metrics import RestCall
 from binance_margin_stream.sandbox.model.state import ExchangeState
-from binance_margin_stream.sandbox.model.users import CROSS, User, is_well_formed
+from binance_margin_stream.sandbox.model.users import CROSS, ApiKey, is_well_formed
 
 __all__ = ["banned_response", "handle_request"]
 
 _REST_FAULTS = (ApiError, StaticResponse, ResetConnection, NoResponse, TruncatedResponse, DelayedResponse)
+_NOT_SUPPORTED = -1020
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
 
@@ -47,9 +50,11 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"
 def handle_request(state: ExchangeState, request: Request, now: int) -> Response:
     """The response to a REST request; the request is logged."""
     path, response = _handle_with_faults(state, request, now)
-    known = path if path in METHODS_BY_PATH else "(unknown)"
+    known = path in METHODS_BY_PATH
     method = request.method if request.method in _METHODS else "(unknown)"
-    state.metrics.record_call(RestCall(now, request.ip, method, known, response.status))
+    state.metrics.record_call(RestCall(now, request.ip, method, path if known else "(unknown)", response.status))
+    target = path if known else mask_path(path)
+    state.metrics.record_request(LoggedRequest(now, request.ip, method, target, response.status, response.code))
     return response
 
 
@@ -108,7 +113,7 @@ def _split_target(target: str) -> tuple[str, str]:
 
 def _route(state: ExchangeState, request: Request, path: str, query: str, now: int) -> Response:
     if path not in METHODS_BY_PATH:
-        return gateway_error_response(404)
+        return _unserved_response(request, path)
     if path in state.retired_paths:
         return gateway_error_response(410)
     public_endpoint = PUBLIC_ENDPOINTS.get((request.method, path))
@@ -116,12 +121,25 @@ def _route(state: ExchangeState, request: Request, path: str, query: str, now: i
         return _handle_public(state, request, public_endpoint, query, now)
     endpoint = ENDPOINTS.get((request.method, path))
     if endpoint is None:
-        return gateway_error_response(405, (("Allow", ", ".join(METHODS_BY_PATH[path])),))
+        return _unserved_response(request, path)
     if len(request.body) > state.rules.max_body_bytes:
         return gateway_error_response(413)
     if request.body and not _is_form_encoded(request):
         return gateway_error_response(415)
     return _handle_with_limits(state, request, endpoint, path, query, now)
+
+
+def _unserved_response(request: Request, path: str) -> Response:
+    """The response to a call that the sandbox does not serve, although the exchange may."""
+    methods = METHODS_BY_PATH.get(path)
+    served = [f"{method} {each}" for each, names in METHODS_BY_PATH.items() for method in names]
+    method = request.method if request.method in _METHODS else "(unknown)"
+    message = f"The sandbox does not serve {method} {mask_path(path)}; the field 'served' lists its calls."
+    headers: Headers = (("X-Sandbox", "not-served"),)
+    if methods is not None:
+        headers += (("Allow", ", ".join(methods)),)
+    body = {"code": _NOT_SUPPORTED, "msg": message, "served": served}
+    return replace(json_response(body, 404 if methods is None else 405, headers), code=_NOT_SUPPORTED)
 
 
 def _is_form_encoded(request: Request) -> bool:
@@ -156,12 +174,12 @@ def _handle_with_limits(
         if refusal is not None:
             return refusal
     try:
-        user = _authenticate(state, request)
+        key = _authenticate(state, request)
         if endpoint.scope == "UID":
-            refusal, headers = _record_endpoint_weight(state, request, endpoint, path, user.uid, now)
+            refusal, headers = _record_endpoint_weight(state, request, endpoint, path, key.user.uid, now)
             if refusal is not None:
                 return refusal
-        response = _execute(state, request, endpoint, path, user, query, now)
+        response = _execute(state, request, endpoint, path, key, query, now)
     except RefusedError as error:
         response = error_response(error, state.rules)
     return replace(response, headers=response.headers + headers)
@@ -198,25 +216,25 @@ def _to_retry_after(milliseconds: int) -> str:
     return str(max(1, -(-milliseconds // 1000)))
 
 
-def _authenticate(state: ExchangeState, request: Request) -> User:
+def _authenticate(state: ExchangeState, request: Request) -> ApiKey:
     keys = request.get_header_values("X-MBX-APIKEY")
     if len(keys) != 1 or not is_well_formed(keys[0]):
         raise RefusedError(-2014)
-    user = state.users.find_active(keys[0])
-    if user is None:
+    key = state.users.find_active(keys[0])
+    if key is None:
         raise RefusedError(-2015)
-    return user
+    return key
 
 
 def _execute(
-    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, user: User, query: str, now: int
+    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, key: ApiKey, query: str, now: int
 ) -> Response:
     body = request.body.decode("utf-8", "surrogateescape")
     parameters = parse_parameters((*endpoint.parameters, *SIGNING_PARAMETERS), query, body)
     check_recv_window(parameters)
     if "signature" in parameters or _requires_signature(state, path):
-        check_signature(parameters, query, body, user.api_secret, now)
-    return endpoint.handler(state, user, parameters, now)
+        check_signature(parameters, query, body, key, now)
+    return endpoint.handler(state, key.user, parameters, now)
 
 
 def _requires_signature(state: ExchangeState, path: str) -> bool:

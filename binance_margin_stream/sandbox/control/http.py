@@ -80,7 +80,7 @@ class ControlInterface:
         """
         try:
             return control_response({"result": self._run(call)})
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             raise ControlError(400, str(error)) from None
         except (RuntimeError, TimeoutError):
             raise ControlError(503, "the sandbox is closing") from None

@@ -41,6 +41,7 @@ _DESCRIPTIONS = {
     "path": "such as /sapi/v1/userListenToken",
     "price": "in the quote asset",
     "probability": "probability for each matching request or event, up to 1",
+    "public_key": "public key of an Ed25519 or RSA key pair, in PEM format",
     "quantity": "in the base asset",
     "rate": "fraction of the borrowed amount, such as 0.0001",
     "reason": "reject reason in the execution report",

@@ -35,6 +35,20 @@ class UserHandle(ExchangeHandle):
         """Add a user; the result has its `api_key` and `api_secret`."""
         return self._server_thread.read(self._exchange.add_user)
 
+    @operation
+    def add_key(self, public_key: str, api_key: str | None = None) -> str:
+        """Add an API key for a user that signs with an Ed25519 or RSA key pair, and return it.
+
+        `public_key` is the public key of the pair in PEM format; the private key stays with the client.
+
+        Raises:
+            ValueError: it is no public key of these kinds.
+            ImportError: `cryptography` is missing.
+
+        """
+        user = self._user if api_key is None else self._exchange.get_user(api_key)
+        return self._server_thread.read(lambda: self._exchange.add_key(user, public_key))
+
     def find_api_key(self, uid: int) -> str:
         """API key of a user by its number.
 
@@ -75,7 +89,7 @@ class UserHandle(ExchangeHandle):
 
     @operation
     def revoke_api_key(self, api_key: str | None = None) -> None:
-        """Revoke an API key; by default that of the first user.
+        """Revoke all API keys of a user; by default of the first one.
 
         Raises:
             KeyError: no such key.

@@ -12,6 +12,7 @@ from exchange_harness import (
     LISTEN_KEY_V2_PATH,
     LISTEN_TOKEN_PATH,
     RISK_LISTEN_KEY_PATH,
+    START_MS,
     SUBSCRIBE,
     ExchangeHarness,
     encode_query,
@@ -19,7 +20,7 @@ from exchange_harness import (
 )
 
 from binance_margin_stream.sandbox import ExchangeRules, faults
-from binance_margin_stream.sandbox.messages import Request, Response
+from binance_margin_stream.sandbox.messages import LoggedRequest, Request, Response
 
 
 @pytest.fixture
@@ -58,9 +59,19 @@ def test_calls_can_be_retired_from_the_start() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/sapi/v1/userListenToken/", "/sapi/v1/nothing", "/%ff", "/%zz", "//"])
-def test_unknown_paths_get_the_404_page(harness: ExchangeHarness, path: str) -> None:
+def test_a_call_that_is_not_served_lists_those_that_are(harness: ExchangeHarness, path: str) -> None:
     reply = harness.call_rest("POST", path)
-    assert (reply.status, reply.header("Content-Type")) == (404, "text/html")
+    assert (reply.status, reply.code, reply.header("X-Sandbox")) == (404, -1020, "not-served")
+    assert reply.json["msg"].startswith("The sandbox does not serve POST /")
+    assert {f"{method} {served}" for method, served in ENDPOINTS} < set(reply.json["served"])
+
+
+def test_the_answer_and_the_log_of_an_unknown_path_mask_what_may_be_a_credential(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key()
+    reply = harness.call_rest("GET", f"/sapi/v1/margin/allOrders/{key}", "listenKey=secret")
+    shown = "/sapi/v1/margin/allOrders/…"
+    assert reply.json["msg"].startswith(f"The sandbox does not serve GET {shown};")
+    assert harness.exchange.request_log()[-1] == LoggedRequest(START_MS, "127.0.0.1", "GET", shown, 404, -1020)
 
 
 def test_a_percent_encoded_path_is_the_same_path(harness: ExchangeHarness) -> None:
@@ -72,9 +83,10 @@ def test_an_absolute_target_is_the_same_path(harness: ExchangeHarness) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "OPTIONS", "PUT", "DELETE", "BREW"])
-def test_wrong_methods_get_the_405_page_with_the_allowed_ones(harness: ExchangeHarness, method: str) -> None:
+def test_wrong_methods_get_the_allowed_ones(harness: ExchangeHarness, method: str) -> None:
     reply = harness.call_rest(method, LISTEN_TOKEN_PATH)
-    assert (reply.status, reply.header("Allow")) == (405, "POST")
+    assert (reply.status, reply.code, reply.header("Allow")) == (405, -1020, "POST")
+    assert f"POST {LISTEN_TOKEN_PATH}" in reply.json["served"]
 
 
 def test_a_body_that_is_too_long_gets_the_413_page(harness: ExchangeHarness) -> None:

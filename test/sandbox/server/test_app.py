@@ -40,9 +40,10 @@ def test_an_empty_body_is_empty(client: SandboxClient) -> None:
 
 
 def test_a_gateway_error_is_html(client: SandboxClient) -> None:
-    status, headers, body = client.call_rest("GET", "/nothing")
-    assert (status, headers["Content-Type"]) == (404, "text/html")
-    assert body.startswith(b"<html>\r\n<head><title>404 Not Found</title>")
+    client.exchange.retire_endpoint(LISTEN_TOKEN_PATH)
+    status, headers, body = client.call_rest("POST", LISTEN_TOKEN_PATH)
+    assert (status, headers["Content-Type"]) == (410, "text/html")
+    assert body.startswith(b"<html>\r\n<head><title>410 Gone</title>")
 
 
 def test_head_has_no_body(client: SandboxClient) -> None:
