@@ -1,4 +1,4 @@
-# Everything sets itself up: a fresh clone needs Python 3.11 or newer, make and git.
+# A fresh clone needs only Python 3.11 or newer, make and git. Targets install what they need.
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -11,7 +11,7 @@ PATHS := binance_margin_stream bench examples fuzz interop scripts simulation te
 	fuzz leak-check docs dist sbom audit clean
 .DEFAULT_GOAL := help
 
-help:  ## Say what there is
+help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 	/' | expand -t 24
 
 $(BIN)/python:
@@ -28,28 +28,28 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/installed  ## Run the main job for real, against the embedded sandbox
+demo: $(VENV)/installed  ## Run the demo against an embedded sandbox
 	@$(BIN)/python -m binance_margin_stream.demo
 
 test: $(VENV)/installed-dev  ## Run the tests
 	@$(BIN)/python -m pytest -n 2 --quiet
 
-coverage: $(VENV)/installed-dev  ## Run the tests and report what they do not reach
+coverage: $(VENV)/installed-dev  ## Run the tests and report lines without coverage
 	@$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term
-	@echo "every line of these has to run:"
+	@echo "these must be covered completely:"
 	@$(BIN)/python -m coverage report --fail-under=100 --include='*/auth.py,*/client.py,*/exceptions.py'
 
 lint: $(VENV)/installed-dev  ## Check style, types, the spec, the workflows and the links
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/lint
 
-format: $(VENV)/installed-dev  ## Put the hand-written code in form
+format: $(VENV)/installed-dev  ## Format the hand-written code
 	@$(BIN)/ruff check --fix --quiet $(PATHS)
 	@$(BIN)/ruff format --quiet $(PATHS)
 
-generate: $(VENV)/installed-dev  ## Turn the spec into the generated half
+generate: $(VENV)/installed-dev  ## Generate the REST code from the spec
 	@$(BIN)/python scripts/generate.py
 
-check-generated: $(VENV)/installed-dev  ## Fail when the generated half is not what the spec yields
+check-generated: $(VENV)/installed-dev  ## Fail if the generated code is not up to date
 	@$(BIN)/python scripts/generate.py --check
 
 PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
@@ -92,23 +92,23 @@ fuzz: $(VENV)/installed-dev  ## Fuzz all that reads bytes from the network, for 
 leak-check: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
 	@$(BIN)/python scripts/leak_check.py --plot docs/reconnects.svg
 
-docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails
+docs: $(VENV)/installed-dev  ## Build the documentation into site/; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
-dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, see that they are the same, and check them
+dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, compare and check them
 	@rm -rf dist
 	@$(BIN)/python scripts/build_reproducible.py
 	@$(BIN)/python -m twine check --strict dist/*
 
-sbom: $(VENV)/installed-dev  ## Write down what comes with the wheel of `make dist`, as CycloneDX
+sbom: $(VENV)/installed-dev  ## Write the SBOM of the wheel of `make dist`, as CycloneDX
 	@mkdir -p build
 	@$(BIN)/python scripts/sbom.py dist/*.whl build/sbom.cdx.json
 
-audit: sbom  ## Ask for known vulnerabilities in what comes with the wheel; needs the network
+audit: sbom  ## Check the wheel's dependencies for known vulnerabilities; needs the network
 	@$(BIN)/python -m pip --disable-pip-version-check --python .venv-sbom freeze --exclude binance-margin-stream \
 		> build/requirements.txt
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/requirements.txt
 
-clean:  ## Remove what can be made again
+clean:  ## Remove everything that can be rebuilt
 	@rm -rf $(VENV) .venv-peers .venv-interop .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -210,7 +210,7 @@ class Driver:
             late = TransportError("no answer in time", kind="timeout")
             self._respond_later(_READ_TIMEOUT, request, classify_error(late))
         elif response.delivery in ("truncated", "reset"):
-            self._respond_later(wait, request, classify_error(TransportError("cut off", kind="cut off")))
+            self._respond_later(wait, request, classify_error(TransportError("disconnected", kind="disconnected")))
         else:
             result = self._parse_response(request, response)
             if isinstance(result, Failure):

@@ -139,5 +139,5 @@ def test_every_example_is_run():
 
 
 def test_every_page_is_looked_at():
-    assert {"README", "docs/gaps", "docs/start", "docs/errors"} <= {block.page for block in BLOCKS}
+    assert {"README", "docs/gaps", "docs/getting-started", "docs/errors"} <= {block.page for block in BLOCKS}
     assert len(find_handwritten_pages()) > len([*Path(ROOT).glob("*.md")]) + 10
