@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -54,8 +55,10 @@ STATUS_BY_CODE: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
 class RefusedError(Exception):
     """A request that the exchange refuses: error code and message, never the request's own data."""
 
-    def __init__(self, code: int, message: str | None = None) -> None:
+    def __init__(self, code: int, message: str | None = None, data: Mapping[str, object] | None = None) -> None:
+        """`data` is sent beside code and message in responses of the WebSocket API."""
         self.code = code
+        self.data = data
         self.message = ERROR_MESSAGES[code] if message is None else message
         super().__init__(f"{code} {self.message}")
 

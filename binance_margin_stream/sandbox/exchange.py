@@ -280,7 +280,7 @@ class Exchange:
             case Text(text=text) if connection.host == "websocket_api":
                 websocket_api.handle_request(self._state, connection, text, now)
             case Text(text=text):
-                stream_host.handle_request(self._state, connection, text)
+                stream_host.handle_request(self._state, connection, text, now)
             case Binary():
                 self._state.connections.close(connection, Close(1003, "Text frames only"))
             case Ping(data=data):

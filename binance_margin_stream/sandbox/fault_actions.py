@@ -11,6 +11,7 @@ from binance_margin_stream.sandbox.api import websocket_api
 from binance_margin_stream.sandbox.clock import MAX_TIME_MS, to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import expire_key, expire_subscription
+from binance_margin_stream.sandbox.delivery.time_units import convert_event
 from binance_margin_stream.sandbox.faults.random import ScheduledFault, random_faults
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
 from binance_margin_stream.sandbox.faults.types import (
@@ -223,7 +224,9 @@ def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connectio
 
 
 def _send_shutdown_notice(state: ExchangeState, fault: ShutdownNotice, connection: ServerConnection, now: int) -> None:
-    notice = {"e": "serverShutdown", "E": now}
+    notice: dict[str, object] = {"e": "serverShutdown", "E": now}
+    if connection.time_unit == "us":
+        notice = convert_event(notice)
     envelope = _default_envelope(connection) if fault.envelope == "host" else fault.envelope
     wrapped: dict[str, object] = dict(notice)
     if envelope == "event":

@@ -12,7 +12,7 @@ from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.faults.types import RefuseHandshake, SilentConnection, SlowHandshake
 from binance_margin_stream.sandbox.messages import Accepted, LoggedRequest, Request, Response
-from binance_margin_stream.sandbox.model.connections import HostKind, ServerConnection
+from binance_margin_stream.sandbox.model.connections import HostKind, ServerConnection, TimeUnit
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["MARGIN_STREAM_PREFIX", "handle_handshake", "is_websocket_path", "margin_stream_prefix"]
@@ -94,10 +94,19 @@ def _open_connection(state: ExchangeState, path: str, query: str, ip: str, now: 
     if path == WEBSOCKET_API_PATH:
         connection = state.connections.open("websocket_api", ip, False, now)
         connection.return_rate_limits = "returnRateLimits=false" not in query.split("&")
+        connection.time_unit = _parse_time_unit(query)
         return connection
     host, path = _resolve_stream_host(state.rules, path)
     selection = parse_stream_path(path, query)
-    return None if selection is None else _open_stream_connection(state, host, selection, ip, now)
+    if selection is None:
+        return None
+    connection = _open_stream_connection(state, host, selection, ip, now)
+    connection.time_unit = _parse_time_unit(query)
+    return connection
+
+
+def _parse_time_unit(query: str) -> TimeUnit:
+    return "us" if {"timeUnit=MICROSECOND", "timeUnit=microsecond"} & set(query.split("&")) else "ms"
 
 
 def _resolve_stream_host(rules: ExchangeRules, path: str) -> tuple[HostKind, str]:

@@ -17,7 +17,7 @@ from binance_margin_stream.sandbox.api.request_parameters import (
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.model.users import ApiKey
 
-__all__ = ["SIGNING_PARAMETERS", "check_recv_window", "check_signature", "check_signed_payload"]
+__all__ = ["SIGNING_PARAMETERS", "check_recv_window", "check_signature", "check_signed_payload", "check_timestamp"]
 
 _RECV_WINDOW_PATTERN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,3})?")
 
@@ -66,10 +66,9 @@ def check_signed_payload(parameters: Mapping[str, str], payload: bytes, key: Api
         RefusedError: as `check_signature`.
 
     """
-    for name in ("timestamp", "signature"):
-        if name not in parameters:
-            raise missing_parameter(name)
-    _check_time(int(parameters["timestamp"]), check_recv_window(parameters), now)
+    if "signature" not in parameters:
+        raise missing_parameter("signature")
+    check_timestamp(parameters, now)
     if not _is_valid(key, payload, parameters["signature"]):
         raise RefusedError(-1022)
 
@@ -81,8 +80,16 @@ def _is_valid(key: ApiKey, payload: bytes, signature: str) -> bool:
     return hmac.compare_digest(expected, signature.lower())
 
 
-def _check_time(timestamp: int, window_us: int, now: int) -> None:
-    """Check a timestamp in milliseconds or microseconds."""
+def check_timestamp(parameters: Mapping[str, str], now: int) -> None:
+    """Check the timestamp of a request, in milliseconds or microseconds, against its window.
+
+    Raises:
+        RefusedError: -1102 missing timestamp, -1130 window, -1021 timestamp.
+
+    """
+    if "timestamp" not in parameters:
+        raise missing_parameter("timestamp")
+    timestamp, window_us = int(parameters["timestamp"]), check_recv_window(parameters)
     sent_us = timestamp if timestamp >= _FIRST_MICROSECONDS else timestamp * 1000
     if sent_us >= now * 1000 + _MAX_CLOCK_AHEAD_US:
         raise RefusedError(-1021, _CLOCK_AHEAD_MESSAGE)
