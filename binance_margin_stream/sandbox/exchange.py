@@ -258,6 +258,10 @@ class Exchange:
         """The last requests, oldest first: REST calls, handshakes and messages of WebSocket connections."""
         return list(self._state.metrics.request_log)
 
+    def log_request(self, request: LoggedRequest) -> None:
+        """Add a request to the log that the server answered itself."""
+        self._state.metrics.record_request(request)
+
     def set_request_listener(self, on_request: Callable[[LoggedRequest], None] | None) -> None:
         """Have a function called with every logged request; it must not raise, and must not block."""
         self._state.metrics.on_request = on_request

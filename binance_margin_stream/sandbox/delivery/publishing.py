@@ -49,6 +49,7 @@ def publish(state: ExchangeState, uid: int, account: str, event: EventPayload) -
     if state.availability.find_refusal(uid, account) is not None:
         state.metrics.record_event(state.scheduler.now, uid, account, 0, event)
         return 0
+    encoded = _EncodedEvent(event)
     has_subscribers = _has_subscribers(state, uid, account)
     fault = state.pending_faults.take_matching(_EVENT_FAULTS, "", account) if has_subscribers else None
     copies = 2 if isinstance(fault, DuplicateEvent) else 1
@@ -56,11 +57,11 @@ def publish(state: ExchangeState, uid: int, account: str, event: EventPayload) -
     sent = 0
     for _ in range(copies):
         if name not in _RISK_EVENTS:
-            sent += _send_to_subscriptions(state, uid, account, event, fault)
+            sent += _send_to_subscriptions(state, uid, account, encoded, fault)
         for kind in _KEY_KINDS:
             key = state.listen_keys.find_for_account(kind, uid, account)
             if key is not None and _key_carries_event(kind, name):
-                sent += _send_to_key_subscribers(state, key, event, fault)
+                sent += _send_to_key_subscribers(state, key, encoded, fault)
     state.metrics.record_event(state.scheduler.now, uid, account, sent, event)
     return sent
 
@@ -129,7 +130,9 @@ def expire_key(state: ExchangeState, key: ListenKey, at: int) -> None:
     """Expire a key and notify its subscribers; no event follows on it."""
     time: int | str = str(at) if state.rules.listen_key_expired_time_type == "string" else at
     event = {"e": "listenKeyExpired", "E": time, "listenKey": key.value}
-    state.metrics.record_event(at, key.uid, key.account, _send_to_key_subscribers(state, key, event), event)
+    state.metrics.record_event(
+        at, key.uid, key.account, _send_to_key_subscribers(state, key, _EncodedEvent(event)), event
+    )
     state.listen_keys.remove(key)
 
 
@@ -163,9 +166,8 @@ def _key_carries_event(kind: ListenKeyKind, name: object) -> bool:
 
 
 def _send_to_subscriptions(
-    state: ExchangeState, uid: int, account: str, event: EventPayload, fault: EventFault | None
+    state: ExchangeState, uid: int, account: str, encoded: _EncodedEvent, fault: EventFault | None
 ) -> int:
-    encoded = _EncodedEvent(event)
     subscribers = state.connections.subscribers_by_account.get((uid, account), {})
     return sum(
         send_event(state, connection, number, _wrap_event(number, encoded.get_text(connection)), fault)
@@ -174,9 +176,8 @@ def _send_to_subscriptions(
 
 
 def _send_to_key_subscribers(
-    state: ExchangeState, key: ListenKey, event: EventPayload, fault: EventFault | None = None
+    state: ExchangeState, key: ListenKey, encoded: _EncodedEvent, fault: EventFault | None = None
 ) -> int:
-    encoded = _EncodedEvent(event)
     label = key.kind if key.account == CROSS else f"{key.kind} {key.account}"
     return sum(
         send_event(state, connection, label, _wrap_for_stream(key, connection, encoded.get_text(connection)), fault)
@@ -198,13 +199,13 @@ class _EncodedEvent:
 
     def __init__(self, event: EventPayload) -> None:
         self._event = event
-        self._texts: dict[TimeUnit, str] = {}
+        self._texts: dict[TimeUnit, str] = {"ms": _to_json(event)}
 
     def get_text(self, connection: ServerConnection) -> str:
         """The event in the unit of time of a connection."""
         unit = connection.time_unit
         if unit not in self._texts:
-            self._texts[unit] = _to_json(convert_event(self._event) if unit == "us" else self._event)
+            self._texts[unit] = _to_json(convert_event(self._event))
         return self._texts[unit]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
+from collections.abc import Collection
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ from binance_margin_stream.sandbox.control.http import (
     control_error_response,
     is_control_path,
 )
-from binance_margin_stream.sandbox.error_responses import gateway_error_response
+from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.exchange import Exchange
-from binance_margin_stream.sandbox.messages import Pong, Request, Response
+from binance_margin_stream.sandbox.messages import LoggedRequest, Pong, Request, Response
+from binance_margin_stream.sandbox.server.origin import find_refusal_reason
 from binance_margin_stream.sandbox.server.websocket import (
     CLOSE_TIMEOUT_SECONDS,
     SendQueue,
@@ -40,6 +42,7 @@ __all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
 
+_REFUSED = "(refused)"
 _MAX_FRAME_BYTES = 1_048_576
 _BODY_TIMEOUT_SECONDS = 10.0
 _HANDSHAKE_TIMEOUT_SECONDS = 10.0
@@ -89,11 +92,13 @@ class Server:
         clock: Clock,
         control: ControlInterface,
         certificates: Certificates | None,
+        allowed_names: Collection[str],
     ) -> None:
+        """`allowed_names` are host names that clients may use beside ``localhost`` and IP addresses."""
         self._exchange = exchange
+        self._allowed_names = allowed_names
         self._control = control
         self._certificates = certificates
-        self._host = ""
         self._rules = rules
         self._clock = clock
         self._send_queues: dict[int, SendQueue] = {}
@@ -110,7 +115,6 @@ class Server:
             OSError: the address cannot be used.
 
         """
-        self._host = host
         loop = asyncio.get_running_loop()
         self._tcp_server = await loop.create_server(self._web_server, host, port, **self._tls_options())
         number: int = self._tcp_server.sockets[0].getsockname()[1]
@@ -187,6 +191,9 @@ class Server:
             self._timer = loop.call_later(max(wait, 0.001), self._on_timer)
 
     async def _handle_request(self, request: web.BaseRequest) -> web.StreamResponse:
+        reason = find_refusal_reason(_to_request(request), self._allowed_names)
+        if reason is not None:
+            return self._build_response(self._refuse_foreign(request, reason))
         if is_websocket_path(request.raw_path):
             return await self._handle_websocket(request)
         try:
@@ -201,9 +208,16 @@ class Server:
         self.flush_outputs()
         return await self._send_response(request, response)
 
+    def _refuse_foreign(self, request: web.BaseRequest, reason: str) -> Response:
+        """Refuse a request of a foreign page; it counts nowhere but in the request log."""
+        self._exchange.log_request(LoggedRequest(self.now(), request.remote or "", request.method, _REFUSED, 403))
+        if is_control_path(request.raw_path):
+            return control_error_response(ControlError(403, reason))
+        return error_response(RefusedError(-1002, f"The sandbox refused this request: {reason}."), self._rules, 403)
+
     async def _handle_control(self, request: Request) -> Response:
         try:
-            routed = self._control.route(request, self._host, lambda: self._exchange.snapshot(self.now()))
+            routed = self._control.route(request, lambda: self._exchange.snapshot(self.now()))
             self.flush_outputs()
             # An operation waits for this event loop, so it must not run in its thread.
             return routed if isinstance(routed, Response) else await asyncio.to_thread(self._control.run, routed)

@@ -292,7 +292,10 @@ def test_a_page_of_another_origin_is_refused(client: SandboxClient, path: str, o
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
 def test_a_foreign_host_name_is_refused(client: SandboxClient, host: str) -> None:
     status, answer = send_request(client, "GET", "/sandbox/state", None, {"Host": host})
-    assert (status, answer) == (403, {"error": "address the sandbox as localhost or by its IP address"})
+    assert (status, answer) == (
+        403,
+        {"error": "address the sandbox as localhost, by its IP address, or by a name that --allow-host allows"},
+    )
 
 
 def test_its_own_page_may_control_it(client: SandboxClient) -> None:

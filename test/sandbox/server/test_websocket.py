@@ -153,7 +153,7 @@ class TestTime:
     def test_a_peer_without_pongs_is_dropped(self, paused_client: SandboxClient) -> None:
         with socket.create_connection(paused_client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             assert b" 101 " in peer.recv(4096)
@@ -202,7 +202,7 @@ class TestFaults:
     def test_a_reset_sends_a_tcp_rst(self, client: SandboxClient, how: str, reset: bool) -> None:
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             peer.recv(4096)
@@ -336,7 +336,7 @@ class TestFaults:
         key = client.call_json("POST", CROSS_KEY_PATH)["listenKey"]
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                f"GET /ws/{quote(key, safe='')} HTTP/1.1\r\nHost: a\r\n".encode()
+                f"GET /ws/{quote(key, safe='')} HTTP/1.1\r\nHost: localhost\r\n".encode()
                 + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
@@ -350,7 +350,7 @@ class TestFaults:
     def test_text_that_is_not_utf8_ends_the_connection(self, client: SandboxClient) -> None:
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             peer.recv(4096)
