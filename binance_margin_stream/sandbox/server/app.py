@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import traceback
 from collections.abc import Collection
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -27,6 +25,7 @@ from binance_margin_stream.sandbox.error_responses import RefusedError, error_re
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.messages import LoggedRequest, Pong, Request, Response
 from binance_margin_stream.sandbox.server.origin import find_refusal_reason
+from binance_margin_stream.sandbox.server.protocol import WebServer
 from binance_margin_stream.sandbox.server.websocket import (
     CLOSE_TIMEOUT_SECONDS,
     SendQueue,
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-_log = logging.getLogger(__name__)
-
 _REFUSED = "(refused)"
 _MAX_FRAME_BYTES = 1_048_576
 _BODY_TIMEOUT_SECONDS = 10.0
@@ -49,37 +46,6 @@ _HANDSHAKE_TIMEOUT_SECONDS = 10.0
 _PONG_TIMEOUT_SECONDS = 0.25
 _ACCEPT_ROUNDS = 5
 """Iterations of the event loop; a connection that is being accepted can be aborted after three."""
-
-
-class _RequestHandler(web.RequestHandler):
-    """Responds to malformed HTTP with the gateway's page, and logs none of it, since it may contain secrets."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if exc is not None and status >= 500:
-            _log.error("the sandbox failed to handle a request: %s", _describe_failure(exc))
-        response = web.Response(status=status, body=gateway_error_response(status).body, content_type="text/html")
-        response.force_close()
-        return response
-
-    def log_exception(self, *args: object, **kwargs: object) -> None:
-        """Log nothing: the message of a parse error quotes the request."""
-
-
-class _WebServer(web.Server):
-    def __call__(self) -> web.RequestHandler:
-        return _RequestHandler(
-            self,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # None disables it, which the annotation lacks
-            lingering_time=CLOSE_TIMEOUT_SECONDS,
-            auto_decompress=False,
-        )
 
 
 class Server:
@@ -105,7 +71,7 @@ class Server:
         self._pong_received = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due: int | None = None
-        self._web_server = _WebServer(self._handle_request, handler_cancellation=True)
+        self._web_server = WebServer(self._handle_request)
         self._tcp_server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -291,12 +257,6 @@ class Server:
             # A silent connection does not answer a close frame either; the client has to time out.
             await _wait_forever()
         await socket.close()
-
-
-def _describe_failure(failure: BaseException) -> str:
-    """Type and place of an internal error; its message might quote the request."""
-    last = traceback.extract_tb(failure.__traceback__)[-1]
-    return f"{type(failure).__name__} at {last.name}, line {last.lineno}"
 
 
 def _to_request(request: web.BaseRequest, body: bytes = b"") -> Request:

@@ -329,10 +329,11 @@ class TestFaults:
             assert read_json(websocket)["event"] == EVENT
             assert read_json(websocket)["status"] == 200
 
+    @pytest.mark.parametrize(("limit", "value"), [("_MAX_QUEUED_FRAMES", 10), ("_MAX_QUEUED_CHARACTERS", 5_000_000)])
     def test_a_client_that_does_not_read_is_disconnected(
-        self, client: SandboxClient, monkeypatch: pytest.MonkeyPatch
+        self, client: SandboxClient, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
     ) -> None:
-        monkeypatch.setattr(websocket_module, "_MAX_QUEUED_FRAMES", 10)
+        monkeypatch.setattr(websocket_module, limit, value)
         key = client.call_json("POST", CROSS_KEY_PATH)["listenKey"]
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
