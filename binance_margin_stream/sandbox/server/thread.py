@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, TypeVar
@@ -136,7 +137,8 @@ class ServerThread:
     def _run_in_loop(self, coroutine: Coroutine[object, object, _T]) -> _T:
         loop = self._require_running()[0]
         try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            # In a context of its own: the caller's decimal context must not change any amount.
+            future = contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop)
         except RuntimeError:
             # Another thread has just closed the sandbox.
             coroutine.close()
