@@ -161,6 +161,11 @@ def _create_parser(program: str) -> argparse.ArgumentParser:
         "--every", type=_parse_positive, default=60.0, help="average seconds between random faults (%(default)s)"
     )
     parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults reproducible")
+    _add_access_options(parser)
+    return parser
+
+
+def _add_access_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", action="store_true", help="print every request, without parameters and credentials")
     parser.add_argument(
         "--api-key-file",
@@ -182,7 +187,6 @@ def _create_parser(program: str) -> argparse.ArgumentParser:
         action="store_true",
         help="allow a host that other machines can reach",
     )
-    return parser
 
 
 def _parse_port(text: str) -> int:
