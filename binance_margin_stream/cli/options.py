@@ -42,18 +42,15 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        metavar="",
         callback=_enable_verbose,
         is_eager=True,
         help="Log to standard error, and print the traceback of an error.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for other programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Production = Annotated[
     bool,
-    typer.Option(
-        "--production", metavar="", rich_help_panel=_EXCHANGE_PANEL, help="The real exchange, with the real account."
-    ),
+    typer.Option("--production", rich_help_panel=_EXCHANGE_PANEL, help="The real exchange, with the real account."),
 ]
 SandboxUrl = Annotated[
     str | None,
@@ -88,7 +85,8 @@ ApiSecretFile = Annotated[
         "--api-secret-file",
         metavar="FILE",
         rich_help_panel=_API_KEY_PANEL,
-        help="A file that contains only the secret, for signed calls. Default: BINANCE_API_SECRET, or …_FILE.",
+        help="A file that contains only the secret, for signed calls. Default: BINANCE_API_SECRET, or "
+        "BINANCE_API_SECRET_FILE.",
     ),
 ]
 

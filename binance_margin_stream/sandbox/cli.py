@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import datetime as dt
+import errno
 import re
 import secrets
 import signal
@@ -12,61 +12,183 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 from binance_margin_stream.sandbox.config import ExchangeRules
-from binance_margin_stream.sandbox.control.client import DEFAULT_PORT, URL_VARIABLE, run_client
+from binance_margin_stream.sandbox.control.client import DEFAULT_PORT, URL_VARIABLE, create_client_app
 from binance_margin_stream.sandbox.control.script import read_script
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 from binance_margin_stream.sandbox.sandbox import OPERATIONS, Sandbox
+from binance_margin_stream.terminal.help_pages import Group, format_examples
+from binance_margin_stream.terminal.program import INTERNAL_ERROR, OUTPUT_ERROR, CommandError, run_program
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
 
 _PROGRAM = "python -m binance_margin_stream.sandbox"
+_FAILURE = 1
 
-_EXAMPLES = """\
-examples:
-  --speed 60                                  a day in 24 minutes
-  --script examples/day.yaml --start 09:00    run the script of a day, starting at 09:00
-  --faults all --every 120 --seed 7           a random fault about every two minutes, reproducible
-  --faults server-error:0.1,429:0.05          10 % of all calls fail with 503, 5 % with 429
-  do state                                    from another terminal: show the state
-  do place-order --symbol BTCUSDT             from another terminal: send an operation; see: do --help
-"""
+_EXAMPLES = (
+    ("a day in 24 minutes", "sandbox --speed 60"),
+    ("run the script of a day, starting at 09:00", "sandbox --script examples/day.yaml --start 09:00"),
+    ("a random fault about every two minutes, reproducible", "sandbox --faults all --every 120 --seed 7"),
+    ("10 % of all calls fail with 503, 5 % with 429", "sandbox --faults server-error:0.1,429:0.05"),
+    ("from another terminal: show the state", "sandbox do state"),
+    ("from another terminal: send an operation; see: do --help", "sandbox do place-order --symbol BTCUSDT"),
+)
+
+Faults = tuple[tuple[str, float | None], ...]
+
+app = typer.Typer(
+    cls=Group,
+    invoke_without_command=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.add_typer(create_client_app(OPERATIONS), name="do")
 
 
 def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int:
     """Run a sandbox until Ctrl-C or SIGTERM, or send an operation to a running one; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    if given[:1] == ["do"]:
-        return run_client(given[1:], program, OPERATIONS)
-    options = _create_parser(program).parse_args(given)
+    return run_program(app, given, program, _get_exit_code)
+
+
+def _get_exit_code(error: BaseException) -> int:
+    return OUTPUT_ERROR if isinstance(error, OSError) else INTERNAL_ERROR
+
+
+def _check_positive(seconds: float) -> float:
+    if not 0 < seconds < float("inf"):
+        raise typer.BadParameter("it takes a number above 0", param_hint="'--every'")
+    return seconds
+
+
+def _parse_start_time(text: str) -> int:
+    """Milliseconds since 1970 of a time of day, today, in UTC."""
     try:
-        if options.script is not None:
-            read_script(options.script, OPERATIONS)
+        time_of_day = dt.time.fromisoformat(text) if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text) else None
+    except ValueError:
+        time_of_day = None
+    if time_of_day is None:
+        raise typer.BadParameter("it takes a time of day such as 09:00", param_hint="'--start'")
+    today = dt.datetime.now(dt.UTC).date()
+    return int(dt.datetime.combine(today, time_of_day, dt.UTC).timestamp() * 1000)
+
+
+def _parse_faults(text: str) -> Faults:
+    """Fault names, each with its probability or None."""
+    if text == "all":
+        return tuple((name, None) for name in RECOVERABLE_FAULTS)
+    return tuple(_parse_fault(each.strip()) for each in text.split(","))
+
+
+def _parse_fault(text: str) -> tuple[str, float | None]:
+    name, colon, probability = text.partition(":")
+    if name not in NAMED_FAULTS:
+        names = ", ".join(NAMED_FAULTS)
+        raise typer.BadParameter(f"no fault is called {name!r}; there are all, {names}", param_hint="'--faults'")
+    if not colon:
+        return name, None
+    try:
+        value = float(probability)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        message = f"the probability of {name} takes a number above 0, up to 1"
+        raise typer.BadParameter(message, param_hint="'--faults'")
+    return name, value
+
+
+_EPILOG = f"{format_examples(_EXAMPLES)}\n\n[bold]Faults[/bold]\n\n{', '.join(NAMED_FAULTS)}"
+
+
+@app.callback(epilog=_EPILOG)
+def run_sandbox(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(metavar="PORT", min=0, max=65_535, help="Port to listen on; 0 lets the system choose."),
+    ] = DEFAULT_PORT,
+    retired_endpoints: Annotated[
+        Literal["gone", "served"],
+        typer.Option(help="Whether the calls removed on 2026-02-20 respond 410 or work."),
+    ] = "gone",
+    speed: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Speed relative to real time; 0 is paused, see: do advance-time.")
+    ] = 1.0,
+    start: Annotated[str | None, typer.Option(metavar="HH:MM", help="Initial time of day, UTC. Default: now.")] = None,
+    script: Annotated[Path | None, typer.Option(metavar="FILE", help="Run the steps of a YAML file.")] = None,
+    faults: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Inject these faults at random, or into each call with a probability (NAME:0.1). all: every fault "
+            "that clients can recover from.",
+        ),
+    ] = None,
+    every: Annotated[float, typer.Option(metavar="SECONDS", help="Average time between random faults.")] = 60.0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Makes keys, tokens and random faults reproducible.")
+    ] = None,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Use https and wss, with a certificate created at the start.")
+    ] = False,
+    beyond_loopback: Annotated[
+        bool,
+        typer.Option(
+            "--i-understand-that-this-listens-beyond-loopback",
+            hidden=True,
+            help="Allow a host that other machines can reach.",
+        ),
+    ] = False,
+) -> None:
+    """Run a sandbox for margin user data streams until Ctrl-C. It is not an exchange: no order reaches a market.
+
+    It listens on loopback. A host that other machines can reach needs another option as well:
+    --i-understand-that-this-listens-beyond-loopback
+    """
+    if context.invoked_subcommand is not None:
+        return
+    chosen_faults = () if faults is None else _parse_faults(faults)
+    _check_positive(every)
+    start_ms = None if start is None else _parse_start_time(start)
+    try:
+        if script is not None:
+            read_script(script, OPERATIONS)
         sandbox = Sandbox(
-            rules=ExchangeRules(retired_endpoints=options.retired_endpoints),
-            host=options.host,
-            port=options.port,
-            speed=options.speed,
-            seed=options.seed,
-            start_ms=options.start,
-            tls=options.tls,
-            i_understand_that_this_listens_beyond_loopback=options.beyond_loopback,
+            rules=ExchangeRules(retired_endpoints=retired_endpoints),
+            host=host,
+            port=port,
+            speed=speed,
+            seed=seed,
+            start_ms=start_ms,
+            tls=tls,
+            i_understand_that_this_listens_beyond_loopback=beyond_loopback,
         ).start()
-    except (OSError, ValueError) as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
+    except (OSError, ValueError) as error:
+        raise CommandError(_describe_start_error(error, port), _FAILURE) from error
     with sandbox, _handle_signals() as end:
-        messages = _start_faults(sandbox, options.faults, options.every, options.seed)
+        messages = _start_faults(sandbox, chosen_faults, every, seed)
+        program = context.command_path
         print(_format_banner(sandbox, program), *messages, "Press Ctrl-C to stop.", sep="\n", flush=True)
-        script_thread = threading.Thread(target=_run_script, args=(sandbox, options.script), name="sandbox-script")
+        script_thread = threading.Thread(target=_run_script, args=(sandbox, script), name="sandbox-script")
         script_thread.start()
         end.wait()
         sandbox.close()
         script_thread.join()
     print("The sandbox is closed.", flush=True)
-    return 0
+
+
+def _describe_start_error(error: Exception, port: int) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use: another sandbox may be running; pass another --port, or 0 for any free one"
+    return str(error)
 
 
 def _run_script(sandbox: Sandbox, script: Path | None) -> None:
@@ -82,9 +204,7 @@ def _run_script(sandbox: Sandbox, script: Path | None) -> None:
         print("The script has ended; the sandbox keeps running.", flush=True)
 
 
-def _start_faults(
-    sandbox: Sandbox, faults: Sequence[tuple[str, float | None]], every: float, seed: int | None
-) -> list[str]:
+def _start_faults(sandbox: Sandbox, faults: Faults, every: float, seed: int | None) -> list[str]:
     """Inject the faults that have a probability, start the others at random; returns messages about both."""
     messages = []
     for name, probability in faults:
@@ -97,101 +217,6 @@ def _start_faults(
         sandbox.start_random_faults(effective_seed, every, at_random)
         messages.append(f"Random faults about every {every:g} s, from seed {effective_seed}: {', '.join(at_random)}.")
     return [*messages, ""] if messages else []
-
-
-def _create_parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="A sandbox for margin user data streams. It is not an exchange: no order reaches a market.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (%(default)s)")
-    parser.add_argument(
-        "--port",
-        type=_parse_port,
-        default=DEFAULT_PORT,
-        help="port to listen on; 0 lets the system choose (%(default)s)",
-    )
-    parser.add_argument(
-        "--retired-endpoints",
-        choices=("gone", "served"),
-        default="gone",
-        help="whether the calls removed on 2026-02-20 respond 410 or work (%(default)s)",
-    )
-    parser.add_argument(
-        "--speed",
-        type=float,
-        default=1.0,
-        help="speed relative to real time; 0 is paused, see: do advance-time (%(default)s)",
-    )
-    parser.add_argument("--start", type=_parse_start_time, metavar="HH:MM", help="initial time of day, UTC (now)")
-    parser.add_argument("--script", type=Path, metavar="FILE", help="run the steps of a YAML file")
-    parser.add_argument(
-        "--faults",
-        type=_parse_faults,
-        default=(),
-        metavar="NAMES",
-        help="inject these faults at random, or into each call with a probability (NAME:0.1); all: every fault "
-        f"that clients can recover from; names: {', '.join(NAMED_FAULTS)}",
-    )
-    parser.add_argument(
-        "--every", type=_parse_positive, default=60.0, help="average seconds between random faults (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults reproducible")
-    parser.add_argument("--tls", action="store_true", help="use https and wss, with a certificate created at the start")
-    parser.add_argument(
-        "--i-understand-that-this-listens-beyond-loopback",
-        dest="beyond_loopback",
-        action="store_true",
-        help="allow a host that other machines can reach",
-    )
-    return parser
-
-
-def _parse_port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65_535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
-
-
-def _parse_positive(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("it takes a number above 0")
-    return seconds
-
-
-def _parse_start_time(text: str) -> int:
-    """Milliseconds since 1970 of a time of day, today, in UTC."""
-    if not re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
-        raise argparse.ArgumentTypeError("it takes a time of day such as 09:00")
-    today = dt.datetime.now(dt.UTC).date()
-    return int(dt.datetime.combine(today, dt.time.fromisoformat(text), dt.UTC).timestamp() * 1000)
-
-
-def _parse_faults(text: str) -> tuple[tuple[str, float | None], ...]:
-    """Fault names, each with its probability or None."""
-    if text == "all":
-        return tuple((name, None) for name in RECOVERABLE_FAULTS)
-    return tuple(_parse_fault(each.strip()) for each in text.split(","))
-
-
-def _parse_fault(text: str) -> tuple[str, float | None]:
-    name, colon, probability = text.partition(":")
-    if name not in NAMED_FAULTS:
-        raise argparse.ArgumentTypeError(f"no fault is called {name!r}; there are all, {', '.join(NAMED_FAULTS)}")
-    if not colon:
-        return name, None
-    try:
-        likely = float(probability)
-    except ValueError:
-        likely = 0.0
-    if not 0 < likely <= 1:
-        raise argparse.ArgumentTypeError(f"the probability of {name} takes a number above 0, up to 1")
-    return name, likely
 
 
 def _format_banner(sandbox: Sandbox, program: str) -> str:

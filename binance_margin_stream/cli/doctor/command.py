@@ -11,8 +11,8 @@ from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.doctor.report import Finding, all_ok, diagnose
 from binance_margin_stream.cli.doctor.results import KeyCheck
 from binance_margin_stream.cli.options import ConnectionOptions
-from binance_margin_stream.cli.output import show_spinner
 from binance_margin_stream.cli.runner import CommandError, ExitCode
+from binance_margin_stream.cli.spinner import show_spinner
 from binance_margin_stream.cli.target import Target
 
 __all__ = ["run_doctor"]

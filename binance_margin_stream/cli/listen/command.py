@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.cli.listen.worker import Interrupted, StreamWorker, handle_signals
-from binance_margin_stream.cli.output import print_line
 from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.cli.target import Target
 from binance_margin_stream.exceptions import StreamError
@@ -22,6 +21,7 @@ from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
 from binance_margin_stream.stream.protocol.actions import Severity, StatusChange
 from binance_margin_stream.stream.sync_stream import MarginStream
+from binance_margin_stream.terminal.streams import print_line
 
 if TYPE_CHECKING:
     from rich.live import Live
