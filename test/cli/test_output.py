@@ -37,7 +37,7 @@ COMMANDS = {
     "doctor": ["doctor", *NOBODY],
     "an error": ["listen", "--source", "币安…", *NOBODY],
 }
-BANNED = ("UnicodeEncodeError", "Traceback", "report it")
+BANNED = ("UnicodeEncodeError", "Traceback", "please report it, with")
 
 
 def run_with_redirection(redirection: str, *arguments: str, exchange: Sandbox | None = None) -> tuple[int, str, str]:
