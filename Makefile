@@ -12,10 +12,10 @@ PATHS := binance_margin_stream bench examples fuzz interop scripts simulation te
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 	/' | expand -t 24
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 	/' | expand -t 30
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is required; set PYTHON=... to its path" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
@@ -24,7 +24,7 @@ $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	@echo "setting up the tools"
+	@echo "installing the development tools"
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@
 
@@ -39,7 +39,7 @@ coverage: $(VENV)/installed-dev  ## Run the tests and report lines without cover
 	@echo "these must be covered completely:"
 	@$(BIN)/python -m coverage report --fail-under=100 --include='*/auth.py,*/client.py,*/exceptions.py'
 
-lint: $(VENV)/installed-dev  ## Check style, types, the spec, the workflows and the links
+lint: $(VENV)/installed-dev  ## Check style, types, structure, imports, the spec, the workflows and the links
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/lint
 
 format: $(VENV)/installed-dev  ## Format the hand-written code
@@ -55,41 +55,41 @@ check-generated: $(VENV)/installed-dev  ## Fail if the generated code is not up 
 PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
 
 .venv-peers/%/installed: bench/peers/%.txt | $(BIN)/python
-	@echo "setting up the peer $*"
+	@echo "setting up the client $*"
 	@$(PYTHON) -m venv .venv-peers/$*
 	@.venv-peers/$*/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
 	@touch $@
 
-bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure, beside others; the figures go into docs/
+bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this package and other clients, and write the figures into docs/
 	@$(BIN)/python bench/compare.py
 
 .venv-interop/installed: interop/requirements.txt | $(BIN)/python
-	@echo "setting up the clients of other houses"
+	@echo "setting up the third-party clients"
 	@$(PYTHON) -m venv .venv-interop
 	@.venv-interop/bin/python -m pip --disable-pip-version-check install -qq --requirement interop/requirements.txt
 	@touch $@
 
-interop: $(VENV)/installed .venv-interop/installed  ## Let clients of other houses use the sandbox, and print what they can
+interop: $(VENV)/installed .venv-interop/installed  ## Run third-party clients against the sandbox
 	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
 
-soak: $(VENV)/installed-dev  ## Play a thousand months of trouble in memory
+soak: $(VENV)/installed-dev  ## Simulate a thousand months with faults, in memory
 	@$(BIN)/python -m simulation soak
 
-soak-mutations: $(VENV)/installed-dev  ## Break rules of the life cycle on purpose, and see who notices
+soak-mutations: $(VENV)/installed-dev  ## Mutate rules of the state machine, and check that each is detected
 	@$(BIN)/python -m simulation mutations
 
-soak-sockets: $(VENV)/installed-dev  ## Play the same trouble over real sockets, for five minutes
+soak-sockets: $(VENV)/installed-dev  ## Inject the same faults over real sockets, for five minutes
 	@$(BIN)/python -m simulation.loopback_soak --minutes 5
 
-soak-sockets-long: $(VENV)/installed-dev  ## The same for half an hour
+soak-sockets-long: $(VENV)/installed-dev  ## Like soak-sockets, for half an hour
 	@$(BIN)/python -m simulation.loopback_soak --minutes 30
 
 FUZZ_MINUTES ?= 10
 
-fuzz: $(VENV)/installed-dev  ## Fuzz all that reads bytes from the network, for FUZZ_MINUTES (10)
+fuzz: $(VENV)/installed-dev  ## Fuzz all code that reads bytes from the network, for FUZZ_MINUTES (10)
 	@$(BIN)/python fuzz/run.py --minutes $(FUZZ_MINUTES)
 
-leak-check: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
+leak-check: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and plot them
 	@$(BIN)/python scripts/leak_check.py --plot docs/reconnects.svg
 
 docs: $(VENV)/installed-dev  ## Build the documentation into site/; a broken link fails

@@ -63,9 +63,11 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.events.models import UnknownEvent as UnknownEvent
     from binance_margin_stream.stream.events.models import UserLiabilityChange as UserLiabilityChange
     from binance_margin_stream.stream.health import Health as Health
-    from binance_margin_stream.stream.protocol.actions import State as State
-    from binance_margin_stream.stream.protocol.actions import StatusChange as StatusChange
     from binance_margin_stream.stream.settings import StreamSettings as StreamSettings
+    from binance_margin_stream.stream.state import GapReason as GapReason
+    from binance_margin_stream.stream.state import State as State
+    from binance_margin_stream.stream.state import StatusChange as StatusChange
+    from binance_margin_stream.stream.state import StatusChangeKind as StatusChangeKind
     from binance_margin_stream.stream.sync_stream import MarginStream as MarginStream
 
 _NAMES_BY_MODULE = {
@@ -109,9 +111,11 @@ _NAMES_BY_MODULE = {
         "CROSS",
         "isolated",
     ),
-    "stream.protocol.actions": (
-        "StatusChange",
+    "stream.state": (
+        "GapReason",
         "State",
+        "StatusChange",
+        "StatusChangeKind",
     ),
     "stream.events.models": (
         "BalanceUpdate",

@@ -191,7 +191,7 @@ class _ChangeRecorder:
 
     def __call__(self, change: StatusChange) -> None:
         with self._condition:
-            self._names.append(change.name)
+            self._names.append(change.kind)
             self._condition.notify_all()
 
     def wait_for(self, name: str, *, times: int) -> None:

@@ -140,7 +140,7 @@ def test_a_shell_completes_commands(shell):
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "rest=ftp://x"], "NAME=URL"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "nonsense=http://x"], "listen-key-v2"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "-i", "btcusdt"], "upper case"),
-        (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross"], "at least one"),
+        (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross"], "accounts is empty"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--source", "smoke"], "no source 'smoke'"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross", "-i", "BTCUSDT", "--risk"], "risk"),
         (["key", "create", "--sandbox", "http://127.0.0.1:1", "--kind", "isolated"], "--isolated SYMBOL"),

@@ -39,7 +39,8 @@ def format_default(default: object) -> str:
 def test_every_setting_is_listed_with_its_default(name):
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", CONFIGURATION, re.MULTILINE | re.DOTALL)
     listed = re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", section[1], re.MULTILINE)
-    settings = inspect.signature(getattr(sdk, name)).parameters.values()
+    parameters = inspect.signature(getattr(sdk, name)).parameters.values()
+    settings = [parameter for parameter in parameters if not parameter.name.startswith("_")]
     assert listed == [(setting.name, format_default(setting.default)) for setting in settings]
 
 
@@ -58,6 +59,11 @@ def test_every_error_is_in_the_table_and_in_the_tree():
     errors = {*exceptions.__all__, "MalformedFrameError"}
     assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(errors)
     assert set(re.findall(r"\w+", re.search(r"```text\n(.*?)```", page, re.DOTALL)[1])) == errors
+
+
+def test_every_gap_reason_is_in_the_table():
+    reasons = re.search(r"^## Reasons\n(.*?)(?=^## )", (DOCS / "gaps.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^\| `([^`]+)` \|", reasons[1], re.MULTILINE) == [reason.value for reason in sdk.GapReason]
 
 
 def list_documented_names() -> set[str]:

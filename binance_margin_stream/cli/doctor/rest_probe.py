@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from binance_margin_stream import api
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.doctor.network_probe import probe_hosts
 from binance_margin_stream.cli.doctor.results import STATUS_BY_KIND, KeyCheck, ProbeReport, ProbeResult, ProbeStatus
@@ -148,7 +147,7 @@ def _has_timed_out(results: list[ProbeResult]) -> bool:
 
 def _request_credential(client: Any, source: Source, clock: float) -> CallResult:
     call = source.build_create_call(CROSS, _TOKEN_SECONDS)
-    operation = getattr(getattr(api, call.api)(client), f"{call.operation}_with_http_info")
+    operation = getattr(call.make_api(client), f"{call.operation}_with_http_info")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)

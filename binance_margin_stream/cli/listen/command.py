@@ -19,7 +19,7 @@ from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
-from binance_margin_stream.stream.protocol.actions import Severity, StatusChange
+from binance_margin_stream.stream.state import Severity, StatusChange
 from binance_margin_stream.stream.sync_stream import MarginStream
 from binance_margin_stream.terminal.streams import print_line
 
@@ -103,10 +103,10 @@ class _JsonLines:
         print_line(item.to_json())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity.value >= Severity.INFO.value:
+        if change.severity >= Severity.INFO:
             account = f" {change.account}" if change.account is not None else ""
             detail = f" ({change.detail})" if change.detail else ""
-            print(truncate(f"{change.name}{account}{detail}"), file=sys.stderr, flush=True)
+            print(truncate(f"{change.kind}{account}{detail}"), file=sys.stderr, flush=True)
 
     def refresh(self, stream: MarginStream) -> None:
         """Do nothing: lines do not change."""
@@ -126,7 +126,7 @@ class _LiveTable:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity.value >= Severity.INFO.value:
+        if change.severity >= Severity.INFO:
             self._dashboard.add_change(change, time.time())
 
     def refresh(self, stream: MarginStream) -> None:

@@ -10,7 +10,7 @@ from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
-from binance_margin_stream.stream.protocol.actions import StatusChange
+from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
 
 __all__ = ["AccountStats", "Dashboard", "LogEntry"]
 
@@ -62,10 +62,10 @@ class Dashboard:
 
     def add_change(self, change: StatusChange, timestamp: float) -> None:
         """Record a change of the stream itself. Gaps are recorded as items."""
-        if change.name == "gap":
+        if change.kind is StatusChangeKind.GAP:
             return
         account = "" if change.account is None else str(change.account)
-        text = truncate(f"{change.name} ({change.detail})" if change.detail else change.name)
+        text = truncate(f"{change.kind} ({change.detail})" if change.detail else change.kind.value)
         with self._lock:
             self._recent.append(LogEntry(timestamp, "stream", account, text))
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from binance_margin_stream.cli.listen.dashboard import AccountStats, Dashboard, LogEntry
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.health import Health
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.state import State
 
 __all__ = ["render"]
 

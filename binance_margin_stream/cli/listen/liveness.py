@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from binance_margin_stream.cli.runner import CommandError, ExitCode
-from binance_margin_stream.stream.protocol.actions import Severity, State, StatusChange
+from binance_margin_stream.stream.state import Severity, State, StatusChange, StatusChangeKind
 
 __all__ = ["LivenessTimeout"]
 
-_EXIT_CODE_BY_CHANGE = {"limited": ExitCode.RATE_LIMITED, "banned": ExitCode.BANNED, "blocked": ExitCode.BLOCKED}
+_EXIT_CODE_BY_CHANGE = {
+    StatusChangeKind.RATE_LIMITED: ExitCode.RATE_LIMITED,
+    StatusChangeKind.BANNED: ExitCode.BANNED,
+    StatusChangeKind.FIREWALL_BLOCKED: ExitCode.BLOCKED,
+}
 
 
 @dataclass
@@ -24,9 +28,9 @@ class LivenessTimeout:
 
     def on_change(self, change: StatusChange) -> None:
         """Record a change of the stream."""
-        if change.name in _EXIT_CODE_BY_CHANGE:
-            self._exit_code = _EXIT_CODE_BY_CHANGE[change.name]
-        elif change.severity.value >= Severity.WARNING.value and change.detail:
+        if change.kind in _EXIT_CODE_BY_CHANGE:
+            self._exit_code = _EXIT_CODE_BY_CHANGE[change.kind]
+        elif change.severity >= Severity.WARNING and change.detail:
             self._reason = change.detail
 
     def check(self, state: State, now: float) -> None:

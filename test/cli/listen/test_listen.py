@@ -16,7 +16,7 @@ from binance_margin_stream import BalanceUpdate, ExecutionReport, State, StatusC
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
-from binance_margin_stream.stream.protocol.actions import Severity
+from binance_margin_stream.stream.state import Severity, StatusChangeKind
 
 
 def read_items(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
@@ -186,10 +186,10 @@ def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
 def test_the_timeout_restarts_when_the_stream_was_live():
     liveness = LivenessTimeout(10)
     liveness.check(State.CONNECTING, 0)
-    liveness.on_change(StatusChange("banned", Severity.WARNING, detail="sending nothing for 120 s"))
+    liveness.on_change(StatusChange(StatusChangeKind.BANNED, Severity.WARNING, detail="sending nothing for 120 s"))
     liveness.check(State.LIVE, 9)
     liveness.check(State.RECOVERING, 15)
-    liveness.on_change(StatusChange("connection lost", Severity.WARNING, detail="refused"))
+    liveness.on_change(StatusChange(StatusChangeKind.CONNECTION_LOST, Severity.WARNING, detail="refused"))
     liveness.check(State.RECOVERING, 24.9)
     with pytest.raises(CommandError, match=r"not live for 10 s: refused") as caught:
         liveness.check(State.RECOVERING, 25)
