@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,10 +32,19 @@ def _enable_verbose(context: typer.Context, enabled: bool) -> None:
         return
     context.find_root().obj.verbose = True
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_create_formatter())
     logger = logging.getLogger("binance_margin_stream")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+
+
+def _create_formatter() -> logging.Formatter:
+    """The times are those of `print_status`, in UTC."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter.converter = time.gmtime
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_msec_format = "%s.%03dZ"
+    return formatter
 
 
 Verbose = Annotated[

@@ -7,8 +7,17 @@ import contextlib
 import io
 import os
 import sys
+from datetime import UTC, datetime
 
-__all__ = ["configure_streams", "discard_output", "encodes_unicode", "flush_output", "print_error", "print_line"]
+__all__ = [
+    "configure_streams",
+    "discard_output",
+    "encodes_unicode",
+    "flush_output",
+    "print_error",
+    "print_line",
+    "print_status",
+]
 
 _REPLACE_HANDLER = "binance-margin-stream-replace"
 _SUBSTITUTES = {"→": ">", "…": ".", "─": "-"}
@@ -68,6 +77,13 @@ def print_line(text: str) -> None:
     descriptor = sys.stdout.fileno()
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def print_status(text: str) -> None:
+    """Print one line with the time in UTC to standard error."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    with contextlib.suppress(OSError):
+        print(f"{now}Z {text}", file=sys.stderr, flush=True)
 
 
 def print_error(message: str, code: int) -> int:
