@@ -169,15 +169,22 @@ def _open_api(connection: ConnectionOptions, name: str) -> Iterator[Any]:
     with show_spinner(f"Requesting {target.name}"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", DeprecationWarning)
         from binance_margin_stream import api
-        from binance_margin_stream.exceptions import EndpointRetiredError
+        from binance_margin_stream.cli.proxies import check_proxies, describe_proxies
+        from binance_margin_stream.exceptions import EndpointRetiredError, TransportError
         from binance_margin_stream.http.client import ApiClient
 
+        proxies = check_proxies(target.endpoints)
         with ApiClient(auth=auth, endpoints=target.endpoints) as client:
             try:
                 yield getattr(api, name)(client)
             except EndpointRetiredError as error:
                 message = f"{error.call}: the exchange has retired this call; {_REPLACEMENT_HINT} (HTTP {error.status})"
                 raise CommandError(message, ExitCode.RETIRED) from error
+            except TransportError as error:
+                if error.kind != "proxy" or not proxies:
+                    raise
+                message = f"{error}; it is the proxy {describe_proxies(proxies)}: see doctor"
+                raise CommandError(message, ExitCode.UNREACHABLE) from error
     for warning in warned:
         _print_note(f"{warning.message} Production has retired it: {_REPLACEMENT_HINT}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_every_command_line_of_the_documentation_can_be_parsed():
     assert len(lines) > 5
     for line in lines:
         parse_command(split_arguments(line.removesuffix(" &").partition(" | ")[0].partition("  #")[0]))
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_filter_of_the_documentation_keeps_every_digit_of_an_id():
+    line = '{"kind":"ExecutionReport","order_id":1234567890123456789}\n'
+    (script,) = re.findall(r"listen .* \| jq -Rr '(.*)'$", PAGE.read_text(), re.MULTILINE)
+    lines = line + line.replace("ExecutionReport", "BalanceUpdate")
+    done = subprocess.run(["jq", "-Rr", script], input=lines, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == line
 
 
 @pytest.mark.parametrize("command", COMMANDS)

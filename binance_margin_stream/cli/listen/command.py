@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.cli.listen.worker import Interrupted, StreamWorker, handle_signals
+from binance_margin_stream.cli.proxies import check_proxies, describe_proxies
 from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.cli.target import Target
 from binance_margin_stream.exceptions import StreamError
@@ -50,7 +51,10 @@ class ListenOptions:
 
 
 class Output(Protocol):
-    """Shows a stream. `on_item` and `on_change` are called in the stream's threads, `refresh` in the main thread."""
+    """Shows a stream. The stream's threads call `on_item` and `on_change`, the main thread the others."""
+
+    def on_note(self, text: str) -> None:
+        """Show a note about how the stream connects."""
 
     def on_item(self, item: Event | StreamGap) -> None:
         """Show an item."""
@@ -104,6 +108,8 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
     stream = MarginStream(
         auth, accounts, endpoints=target.endpoints, source=options.source, risk=options.risk, on_change=on_change
     )
+    if proxies := check_proxies(target.endpoints):
+        output.on_note(f"connections use the proxy {describe_proxies(proxies)}")
     worker = StreamWorker(stream, on_item)
     with handle_signals():
         try:
@@ -129,6 +135,9 @@ def _is_shown(change: StatusChange) -> bool:
 class _JsonLines:
     """One JSON object per line on standard output, changes of the stream on standard error."""
 
+    def on_note(self, text: str) -> None:
+        print_status(text)
+
     def on_item(self, item: Event | StreamGap) -> None:
         print_line(item.to_json())
 
@@ -150,6 +159,10 @@ class _TextLines:
 
         self._dashboard = Dashboard()
         self._lock = threading.Lock()
+
+    def on_note(self, text: str) -> None:
+        self._dashboard.add_note(text, time.time())
+        self._print_last()
 
     def on_item(self, item: Event | StreamGap) -> None:
         with self._lock:
@@ -177,6 +190,9 @@ class _LiveTable:
         self._target_name = target_name
         self._live = live
         self._dashboard = dashboard
+
+    def on_note(self, text: str) -> None:
+        self._dashboard.add_note(text, time.time())
 
     def on_item(self, item: Event | StreamGap) -> None:
         self._dashboard.add_item(item, time.monotonic(), time.time())

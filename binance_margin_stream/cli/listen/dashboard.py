@@ -73,6 +73,11 @@ class Dashboard:
                 stats.events, stats.last_event, stats.last_event_at = stats.events + 1, text, now
             self._recent.append(LogEntry(timestamp, kind, str(item.account), text))
 
+    def add_note(self, text: str, timestamp: float) -> None:
+        """Record a note about how the stream connects."""
+        with self._lock:
+            self._recent.append(LogEntry(timestamp, "stream", "", text))
+
     def add_change(self, change: StatusChange, timestamp: float) -> None:
         """Record a change of the stream itself. Gaps are recorded as items."""
         if change.kind is StatusChangeKind.GAP:

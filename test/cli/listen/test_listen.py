@@ -274,7 +274,10 @@ def test_the_table_uses_the_alternate_screen_and_follows_the_size_of_the_termina
         terminal.clear()
         exchange.send_margin_call("1.18")
         terminal.wait_for("MARGIN_CALL")
-        wait_until(lambda: re.search(r"cross \(risk\) +live +1 +0 +margin .*… +\d+ s", terminal.text) is not None, "the risk row")
+        wait_until(
+            lambda: re.search(r"cross \(risk\) +live +1 +0 +margin .*… +\d+ s", terminal.text) is not None,
+            "the risk row",
+        )
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait_for_exit() == 0
         assert max(map(len, terminal.text.splitlines())) <= 60
