@@ -1,9 +1,9 @@
 """Build wheel and sdist reproducibly, and check it by building twice.
 
 Only files known to git are built, in a copy whose modes and times do not depend on this machine. With ``--tag``, they
-are the files of that tag, from ``git archive``, whatever the work tree contains. Every timestamp in the archives is that
-of the last commit, or of the tag, or `SOURCE_DATE_EPOCH`. The second build uses another folder and time zone. Exits with
-1 if the two differ.
+are the files of that tag, from ``git archive``, whatever the work tree contains. Every timestamp in the archives is
+that of the last commit, or of the tag, or `SOURCE_DATE_EPOCH`. The second build uses another folder and time zone.
+Exits with 1 if the two differ.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ _ENTRY_STYLES = {"event": "", "gap": "bold yellow", "stream": "dim"}
 _MAX_LOG_LINES = 50
 _MIN_TEXT_WIDTH = 12
 _COLUMN_GAP = 3
+_TABLE_EDGES = 2
 
 
 def render(
@@ -97,7 +98,8 @@ def _select_columns(rows: Sequence[Mapping[str, Text]], width: int) -> list[str]
     widths["last event"] = _MIN_TEXT_WIDTH
     for omitted in (None, "source", "last event", "gaps"):
         names = [name for name in names if name != omitted]
-        if sum(widths[name] + _COLUMN_GAP for name in names) - _COLUMN_GAP <= width:
+        gaps = _COLUMN_GAP * (len(names) - 1) + _TABLE_EDGES
+        if sum(widths[name] for name in names) + gaps <= width:
             break
     return names
 

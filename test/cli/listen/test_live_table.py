@@ -66,7 +66,7 @@ def get_header(lines: list[str]) -> list[str]:
         (120, ["account", "source", "state", "events", "gaps", "last-event", "age"]),
         (76, ["account", "state", "events", "gaps", "last-event", "age"]),
         (60, ["account", "state", "events", "gaps", "age"]),
-        (48, ["account", "state", "events", "age"]),
+        (50, ["account", "state", "events", "age"]),
     ],
 )
 def test_a_narrow_terminal_has_fewer_columns_with_all_their_text(width, columns):
