@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRAS = ("cli", "sandbox")
+EXTRAS = ("cli", "keys", "sandbox")
 TEST_TOOLS = (
     "hypothesis",
     "pytest",
