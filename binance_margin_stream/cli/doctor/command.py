@@ -20,7 +20,7 @@ from binance_margin_stream.exceptions import ApiValueError
 __all__ = ["run_doctor"]
 
 _KEY_FORM = re.compile("[A-Za-z0-9]{64}")
-_SECRET_NAME = re.compile("BINANCE_API_SECRET|--api-secret-file|the secret file")
+_SECRET_NAME = re.compile("BINANCE_API_SECRET|BINANCE_PRIVATE_KEY|--api-secret-file|the secret file|the private key")
 _MIN_KEY_LENGTH = 16
 """Nothing is sent with a shorter key: it cannot be one."""
 _LEVEL_STYLES = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}

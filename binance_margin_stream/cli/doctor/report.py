@@ -83,7 +83,7 @@ _HINTS = {
 
 
 _NO_KEY_HINT = "set BINANCE_API_KEY to the key, or BINANCE_API_KEY_FILE to a file that contains it"
-_SIGNING_HINT = "set BINANCE_API_SECRET to the secret of this key, or unset it: only signed calls need one"
+_SIGNING_HINT = "correct it, or unset it: only signed calls need a secret or a private key"
 _KEY_FORM = "the exchange's keys have 64 letters and digits"
 
 

@@ -295,7 +295,8 @@ def test_an_unreachable_proxy_is_reported_without_its_password():
 @pytest.mark.parametrize(
     ("variables", "hint"),
     [
-        ({"BINANCE_API_SECRET": ""}, "set BINANCE_API_SECRET to the secret of this key, or unset it"),
+        ({"BINANCE_API_SECRET": ""}, "correct it, or unset it: only signed calls need a secret"),
+        ({"BINANCE_PRIVATE_KEY": "x"}, "correct it, or unset it: only signed calls need a secret"),
         ({"BINANCE_API_KEY": ""}, "set BINANCE_API_KEY to the key"),
     ],
 )
