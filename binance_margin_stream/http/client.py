@@ -243,7 +243,7 @@ class _ApiResponse(ApiResponse[Any]):
         return "ApiResponse"
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [("status_code", self.status_code), ("data", self.data)]
+        return [(name, getattr(self, name, None)) for name in ("status_code", "data")]
 
 
 def _deserialize(response: HttpResponse, expected_type: str | None) -> object:
