@@ -282,6 +282,8 @@ def _describe_redirect(response: HttpResponse) -> str:
 
 
 def _encode_value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_encode_value, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
