@@ -32,7 +32,7 @@ class GapReason(StrEnum):
     DISCONNECTED = "disconnected"
     """The connection was lost."""
     FROZEN = "frozen"
-    """The connection was open, but no frame and no ping arrived within the idle timeout."""
+    """The connection was open, but silent, and left a ping unanswered."""
     CREDENTIAL_EXPIRED = "expired"
     """The exchange reported that the listen key has expired."""
     CREDENTIAL_GONE = "credential gone"

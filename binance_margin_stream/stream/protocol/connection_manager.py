@@ -134,7 +134,7 @@ class ConnectionManager:
         settings = self._context.settings
         if connection.phase is ConnectionPhase.OPEN:
             deadline = connection.last_activity_at + settings.idle_timeout
-            if deadline <= now and not self._is_probed(connection):
+            if deadline <= now and not self._is_probed(connection, now):
                 connection.probed_at, deadline = now, now + settings.request_timeout
                 if connection.ping_sent_at is None:
                     self.send_ping(connection, now)
@@ -146,9 +146,10 @@ class ConnectionManager:
         detail = "a ping was not answered" if is_open else "handshake timed out"
         self.on_lost(connection, Failure(FailureKind.TRANSPORT_ERROR, detail), GapReason.FROZEN, now)
 
-    def _is_probed(self, connection: ConnectionState) -> bool:
-        """Whether the connection was silent since it had to prove that it is alive."""
-        return connection.probed_at >= connection.last_activity_at
+    def _is_probed(self, connection: ConnectionState, now: float) -> bool:
+        """Whether the connection was silent since it was pinged for silence. After a sleep it is pinged once more."""
+        is_recent = now <= connection.probed_at + 2 * self._context.settings.request_timeout
+        return is_recent and connection.probed_at >= connection.last_activity_at
 
     def drain(self, connection: ConnectionState, reason: str, now: float) -> bool:
         """Let a connection take no more subscriptions. Returns False if it was draining already."""
