@@ -78,6 +78,8 @@ class ScenarioPlan:
     exchange_rules: ExchangeRules
     clock_skew: float
     exchange_pings: bool
+    ping_interval: float | None
+    """How often the exchange pings, None for never."""
     is_fatal: bool
     faults: tuple[PlannedFault, ...]
     events: tuple[PlannedEvent, ...]
@@ -95,7 +97,7 @@ class ScenarioPlan:
 
 def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
     """The plan of a seed."""
-    rng = random.Random(seed)
+    rng, readings = random.Random(seed), random.Random(f"readings {seed}")
     source_name, chains = rng.choice(_SOURCE_CHOICES)
     accounts = _choose_accounts(rng, source_name)
     feeds = tuple((account, _filter_sources(account, chain)) for account in accounts for chain in chains)
@@ -112,6 +114,7 @@ def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
         exchange_rules=exchange_rules,
         clock_skew=rng.choice((0.0, 0.0, rng.uniform(-3, 3))),
         exchange_pings=rng.random() < 0.01,
+        ping_interval=readings.choice((20.0, 20.0, 180.0, None)),
         is_fatal=kind == "fatal",
         faults=faults,
         events=_plan_events(rng, accounts, faults, duration, notices=notices),

@@ -43,7 +43,8 @@ class SimulatedMonth:
         self._is_tracing = trace
         self._trace: list[str] = []
         rules = plan.exchange_rules
-        exchange_rules = replace(rules, ping_interval_ms=rules.ping_interval_ms if plan.exchange_pings else 10**12)
+        interval_ms = None if plan.ping_interval is None else round(plan.ping_interval * 1000)
+        exchange_rules = replace(rules, ping_interval_ms=interval_ms if plan.exchange_pings else None)
         self._clock = VirtualClock()
         self._network = Network(exchange_rules, random.Random(plan.seed + 2), self._clock)
         self._active_faults = ActiveFaults(self._rng, self._clock)
@@ -243,6 +244,7 @@ class IdleSpeedup:
         self._recovery_checker = recovery_checker
         self._settings = plan.settings
         self._next_fault_at = next_fault_at
+        self._ping_interval = plan.ping_interval
         # The pings of the exchange are simulated one by one in all cases if the sandbox sends them.
         self._is_pinging = plan.exchange_pings
         self._check_rarely()
@@ -266,11 +268,12 @@ class IdleSpeedup:
     def _send_pings(self) -> None:
         self._is_pinging = self._recovery_checker.faults_possible
         until = self._clock.now if self._is_pinging else self._idle_until()
-        for connection in list(self._network.connections.values()):
+        is_silent = self._is_pinging and self._ping_interval is None
+        for connection in [] if is_silent else list(self._network.connections.values()):
             if connection.handshake_done and not connection.dead and not self._is_frozen(connection):
                 self._lifecycle.on_ping(connection.number, until)
         if self._is_pinging:
-            self._clock.call_later(_PING_INTERVAL, self._send_pings)
+            self._clock.call_later(self._ping_interval or _PING_INTERVAL, self._send_pings)
         elif self._next_fault_at() > self._clock.now + _FAULT_LEAD_SECONDS:
             self._check_rarely()
 

@@ -109,7 +109,7 @@ class Coordinator(Generic[E]):
         if active is None or feed.credential is None or active.connection.source is not feed.source:
             return
         if feed.source.renewal_mode is RenewalMode.REPLACE:
-            self.subscriptions.renew(active, now)
+            self.failover.renew(feed, now)
         elif active.credential is not None and active.credential.secret != feed.credential.secret:
             self.failover.on_lost(active, active.credential.confirmed_at, GapReason.CREDENTIAL_GONE, now)
         else:
@@ -213,8 +213,18 @@ class Coordinator(Generic[E]):
         self.context.notify(StatusChangeKind.SUBSCRIBE_FAILED, Severity.WARNING, feed.account, failure.detail)
         self.failover.retry_later(feed, now)
 
+    def on_renewing(self, subscription: Subscription) -> None:
+        """A renewal is sent: events may arrive by a second id from now on."""
+        self.failover.deduplicator.start_renewal(subscription.feed)
+
+    def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription | None:
+        """A renewal brought another id, and the old one may go on: move to it, as in a rotation."""
+        self.on_renewed(subscription, now)
+        return self.failover.make_renewed(subscription, at)
+
     def on_renewed(self, subscription: Subscription, now: float) -> None:
         """A subscription was renewed with the new credential."""
+        self.failover.deduplicator.end_renewal(subscription.feed)
         self.context.counters.renewals += 1
         self.context.notify(StatusChangeKind.RENEWED, Severity.DEBUG, subscription.feed.account)
         subscription.feed.backoff.reset()
@@ -223,6 +233,7 @@ class Coordinator(Generic[E]):
     def on_renewal_failed(self, subscription: Subscription, failure: Failure, now: float) -> None:
         """Renew again later. If the exchange does not renew, replace the connection before the expiry."""
         feed = subscription.feed
+        self.failover.deduplicator.end_renewal(feed)
         if failure.kind is FailureKind.ALREADY_SUBSCRIBED:
             self._replace_before_expiry(subscription, now)
             return
@@ -277,7 +288,9 @@ class Coordinator(Generic[E]):
         feed = subscription.feed
         if feed.credential is subscription.credential:
             feed.credential = None
-        if subscription is feed.active:
+        if self.failover.is_replaced_in_place(subscription):
+            self.failover.switch_to_successor(feed, now)
+        elif subscription is feed.active:
             self.failover.on_lost(subscription, since, reason, now)
         elif subscription is feed.successor:
             self.failover.abandon(subscription)

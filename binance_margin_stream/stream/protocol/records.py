@@ -92,6 +92,7 @@ class Feed:
         "duplicate_filter",
         "duplicate_sign",
         "has_pending_call",
+        "is_renewing",
         "joined_at",
         "last_event_at",
         "last_failure",
@@ -116,6 +117,7 @@ class Feed:
         self.was_live = False
         self.last_event_at = float("-inf")
         self.has_pending_call = False
+        self.is_renewing = False
         self.joined_at = float("-inf")
         self.last_failure: Failure | None = None
         self.counts_for_state = True
