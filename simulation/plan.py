@@ -102,7 +102,7 @@ def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
     accounts = _choose_accounts(rng, source_name)
     feeds = tuple((account, _filter_sources(account, chain)) for account in accounts for chain in chains)
     feeds = tuple((account, chain) for account, chain in feeds if chain)
-    exchange_rules = _make_exchange_rules(rng, source_name)
+    exchange_rules = _add_readings(readings, _make_exchange_rules(rng, source_name))
     kind = rng.choices(("mixed", "lossless", "heavy", "fatal"), (60, 12, 16, 12))[0]
     faults = _plan_faults(rng, kind, duration, can_retire=source_name == "auto" and accounts == (CROSS,))
     notices = any(source.has_risk_events for _, chain in feeds for source in chain[:1])
@@ -149,6 +149,14 @@ def _make_exchange_rules(rng: random.Random, source_name: str) -> ExchangeRules:
         margin_event_name_style=rng.choice(("upper", "camel")),
         active_subscription_limit=rng.choice((2, 1000, 1000)),
         max_log_entries=1,
+    )
+
+
+def _add_readings(rng: random.Random, rules: ExchangeRules) -> ExchangeRules:
+    """Further readings: a renewal may leave two subscriptions that deliver, and responses may be bare."""
+    renewal = "both_deliver" if rng.random() < 0.25 else rules.resubscribe_response
+    return replace(
+        rules, resubscribe_response=renewal, subscribe_response=rng.choice(("enveloped", "enveloped", "bare"))
     )
 
 

@@ -219,8 +219,9 @@ class Coordinator(Generic[E]):
 
     def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription | None:
         """A renewal brought another id, and the old one may go on: move to it, as in a rotation."""
+        renewed = self.failover.make_renewed(subscription, at)
         self.on_renewed(subscription, now)
-        return self.failover.make_renewed(subscription, at)
+        return renewed
 
     def on_renewed(self, subscription: Subscription, now: float) -> None:
         """A subscription was renewed with the new credential."""
