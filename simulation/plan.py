@@ -105,6 +105,10 @@ def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
     exchange_rules = _add_readings(readings, _make_exchange_rules(rng, source_name))
     kind = rng.choices(("mixed", "lossless", "heavy", "fatal"), (60, 12, 16, 12))[0]
     faults = _plan_faults(rng, kind, duration, can_retire=source_name == "auto" and accounts == (CROSS,))
+    if len(accounts) > 1 and readings.random() < 0.25:
+        at = readings.choice((readings.uniform(_FIRST_FAULT_AFTER, duration), faults[0].at + readings.uniform(0, 60)))
+        end = _plan_fault(readings, min(at, duration - 2 * HOUR), "end of an account")
+        faults = tuple(sorted((*faults, replace(end, trigger="")), key=lambda fault: fault.at))
     notices = any(source.has_risk_events for _, chain in feeds for source in chain[:1])
     return ScenarioPlan(
         seed=seed,

@@ -90,13 +90,14 @@ class Coordinator(Generic[E]):
         self.failover.ensure_subscribed(feed, now)
 
     def lose_feed(self, feed: Feed, failure: Failure, now: float) -> None:
-        """End the feed of an account that the exchange refuses for good; the other feeds go on."""
-        active, since = feed.active, feed.joined_at
-        if active is not None:
-            last_event_at = active.last_event_at - self.context.settings.latency_allowance
-            since = self.failover.gap_start(active, max(last_event_at, active.confirmed_at))
-            if active.credential is not None:
-                since = max(since, active.credential.confirmed_at)
+        """End the feed of an account that the exchange refuses for good; the other feeds go on.
+
+        The exchange does not say when it ended the account: events may be missing since it last served it.
+        """
+        confirmed_at, last_event_at = feed.last_confirmed_at, feed.last_event_at
+        if feed.active is not None:
+            confirmed_at, last_event_at = feed.active.last_confirmed_at, feed.active.last_event_at
+        since = max(feed.joined_at, confirmed_at, last_event_at - self.context.settings.latency_allowance)
         self.membership.lose(feed, since, failure, now)
 
     def on_credential(self, feed: Feed, now: float) -> None:

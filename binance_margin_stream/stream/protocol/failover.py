@@ -237,6 +237,7 @@ class Failover(Generic[E]):
         """An active subscription ended: switch to its successor, or make a new one. Opens a gap at `since`."""
         feed, new = subscription.feed, subscription.feed.successor
         feed.last_event_at = max(feed.last_event_at, subscription.last_event_at)
+        feed.last_confirmed_at = max(feed.last_confirmed_at, subscription.last_confirmed_at)
         if feed.open_gap is None:
             feed.open_gap = OpenGap(since, reason, subscription.connection.source.name)
         feed.active = None

@@ -16,6 +16,7 @@ from binance_margin_stream.stream.protocol.records import (
     QueuedRequest,
     RequestKind,
     Subscription,
+    SubscriptionId,
 )
 from binance_margin_stream.stream.protocol.timing import RateLimiter
 from binance_margin_stream.stream.sources import Source
@@ -157,7 +158,9 @@ class RequestQueue:
         deadline = request.sent_at + self._context.settings.request_timeout
         self._context.timers.set_earlier((ScheduledAction.REQUEST_TIMEOUT, connection), deadline)
 
-    def take_only_subscribe(self, connection: ConnectionState) -> PendingRequest | None:
+    def take_only_subscribe(
+        self, connection: ConnectionState, subscription_id: SubscriptionId | None
+    ) -> PendingRequest | None:
         """Remove the request that a response without an id belongs to, if only one can be meant.
 
         Requests to the source are sent one at a time from now on. If several can be meant, the exchange is asked for
@@ -167,6 +170,10 @@ class RequestQueue:
         pending = {each: request for each, request in connection.pending_requests.items() if request.subscriptions}
         if len(pending) == 1:
             ((request_id, request),) = pending.items()
+            ((subscription, _),) = request.subscriptions
+            known = connection.subscriptions_by_id
+            if subscription_id in known and known[subscription_id] is not subscription:
+                return None  # a repeated response to an earlier request
             return None if request.timed_out else self.take_pending(connection, request_id)
         for request in pending.values():
             if not request.timed_out:

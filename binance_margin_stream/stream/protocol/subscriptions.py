@@ -57,8 +57,8 @@ class SubscriptionManager:
 
     def on_response(self, connection: ConnectionState, response: ResponseFrame, now: float) -> None:
         """A response arrived."""
-        if response.id is None and response.ok:
-            request = self.request_queue.take_only_subscribe(connection)
+        if response.id is None and response.ok and connection.source.protocol.assigns_ids:
+            request = self.request_queue.take_only_subscribe(connection, response.subscription_id)
         else:
             request = self.request_queue.take_pending(connection, response.id)
         if request is None:
