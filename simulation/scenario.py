@@ -183,7 +183,7 @@ class SimulatedMonth:
 
     def _on_gap(self, gap: StreamGap) -> None:
         self._add_to_trace(f"gap {gap.account} {gap.since - EPOCH_MS} to {gap.until - EPOCH_MS} ms: {gap.reason}")
-        if gap.reason == GapReason.SLOW_CONSUMER:
+        if gap.reason == GapReason.SLOW_CONSUMER or gap.account in self._fault_injector.ended_accounts:
             self._delivery_checker.mark_possible_loss(gap.account, gap.until)
         self._delivery_checker.record_gap(gap)
 

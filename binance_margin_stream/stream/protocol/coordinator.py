@@ -218,9 +218,9 @@ class Coordinator(Generic[E]):
         """A renewal is sent: events may arrive by a second id from now on."""
         self.failover.deduplicator.start_renewal(subscription.feed)
 
-    def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription | None:
+    def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription:
         """A renewal brought another id, and the old one may go on: move to it, as in a rotation."""
-        renewed = self.failover.make_renewed(subscription, at)
+        renewed = self.failover.make_renewed(subscription, at, now)
         self.on_renewed(subscription, now)
         return renewed
 
@@ -241,9 +241,11 @@ class Coordinator(Generic[E]):
             return
         if self._handle_final_failure(subscription, failure, now):
             return
-        if failure.kind is FailureKind.CONNECTION_FULL:
-            self.replace_connection(subscription.connection, "its subscription limit is reached", now)
         self.context.notify(StatusChangeKind.RENEWAL_FAILED, Severity.WARNING, feed.account, failure.detail)
+        if failure.kind is FailureKind.CONNECTION_FULL:
+            # There is no room for a second id. The new connection subscribes with the new credential.
+            self.replace_connection(subscription.connection, "its subscription limit is reached", now)
+            return
         self.context.timers.set_earlier((ScheduledAction.RENEW, feed), now + feed.backoff.next_delay())
 
     def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:

@@ -145,13 +145,12 @@ class Failover(Generic[E]):
         is_live = new is not None and new.live_at is not None and new.connection is subscription.connection
         return subscription.feed.active is subscription and is_live
 
-    def make_renewed(self, old: Subscription, at: float) -> Subscription | None:
-        """A successor for the second id of a subscription; None if there is a better one already."""
+    def make_renewed(self, old: Subscription, at: float, now: float) -> Subscription:
+        """A successor for the second id of a subscription, in place of one on another connection."""
         feed = old.feed
-        if feed.successor is not None and feed.successor.live_at is not None:
-            return None
         counts = feed.seen_counts
         if feed.successor is not None:
+            self._unsubscribe(feed.successor, now)
             self.abandon(feed.successor)
         new = Subscription(self._context.next_subscription_number(), feed, old.connection)
         new.credential, new.requested_at = feed.credential, at

@@ -243,9 +243,6 @@ class SubscriptionManager:
         """A renewal brought another id. Whether the old one still delivers is not documented: either is right."""
         self.request_queue.remove_unidentified(subscription.connection, subscription)
         renewed = self._listener.on_second_id(subscription, at, now)
-        if renewed is None:
-            self.unsubscribe(subscription.connection, subscription_id, now)
-            return
         renewed.assign_id(subscription_id)
         self._confirm_subscription(renewed, at, now)
 
