@@ -365,7 +365,7 @@ class Engine:
         name = type(error).__name__
         log.error("internal error (%s): the stream is closed", name)
         self._failure = Failure(FailureKind.INTERNAL_ERROR, f"internal error ({name}), please report it", cause=error)
-        self._lifecycle.fail(self._failure)
+        self._lifecycle.fail(self._failure, monotonic())
         for action in self._lifecycle.pop_actions():
             with contextlib.suppress(Exception):
                 self._execute(action)

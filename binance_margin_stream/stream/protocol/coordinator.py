@@ -144,7 +144,7 @@ class Coordinator(Generic[E]):
         """Switch every account that uses the source to its next source."""
         self.context.retired_sources.setdefault(source.name, failure)
         if not any(map(self._next_source, self.feeds)):
-            self.fail(failure)
+            self.fail(failure, now)
             return
         for feed in [each for each in self.feeds if each.source is source]:
             next_source = self._next_source(feed)
@@ -250,7 +250,7 @@ class Coordinator(Generic[E]):
 
     def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:
         if failure.kind.is_fatal:
-            self.fail(failure)
+            self.fail(failure, now)
         elif failure.kind.is_final_for_account:
             self.lose_feed(subscription.feed, failure, now)
         elif failure.kind is FailureKind.RETIRED:
@@ -333,15 +333,17 @@ class Coordinator(Generic[E]):
             at = now + self.context.settings.health_check_interval
             self.context.timers.set((ScheduledAction.CHECK_EXPIRY, feed), at)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, now: float) -> None:
         """End the stream with a failure that cannot be retried."""
         if self.failover.state in (State.FAILED, State.CLOSED):
             return
-        self.stop(State.FAILED, failure.detail)
+        self.stop(State.FAILED, now, failure.detail)
         self.context.emit(Terminate(failure))
 
-    def stop(self, state: State, detail: str = "") -> None:
-        """Enter one of the two final states."""
+    def stop(self, state: State, now: float, detail: str = "") -> None:
+        """Enter one of the two final states. What may be missing of an account that is down is reported first."""
+        for feed in self.feeds:
+            self.failover.deduplicator.end_open_gap(feed, now)
         self.context.is_stopped = True
         self.connections.close_all()
         self.failover.set_state(state)

@@ -274,15 +274,15 @@ class Lifecycle(Generic[E]):
             action, subject = due
             self.timer_handlers[action](subject, now)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, now: float) -> None:
         """End the stream with a failure of the driver."""
-        self.coordinator.fail(failure)
+        self.coordinator.fail(failure, now)
 
     def close(self, now: float, *, close_listen_keys: bool = False) -> None:
         """End the stream. `close_listen_keys` deletes its listen keys, for every client of the account."""
         if self.state in (State.CLOSED, State.FAILED):
             return
-        self.coordinator.stop(State.CLOSED)
+        self.coordinator.stop(State.CLOSED, now)
         if close_listen_keys:
             self.context.actions.extend(self.coordinator.credentials.build_delete_requests(self.coordinator.feeds))
 
