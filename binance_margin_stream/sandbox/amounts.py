@@ -7,7 +7,17 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from typing import ParamSpec, TypeVar
 
-__all__ = ["ZERO", "Number", "exact", "parse_decimal", "parse_positive", "round_down", "round_up"]
+__all__ = [
+    "ZERO",
+    "Number",
+    "exact",
+    "format_amount",
+    "parse_decimal",
+    "parse_positive",
+    "round_down",
+    "round_to_step",
+    "round_up",
+]
 
 Number = Decimal | int | str
 """A quantity, price or amount; floats are not exact."""
@@ -73,6 +83,17 @@ def round_down(number: Decimal) -> Decimal:
 def round_up(number: Decimal) -> Decimal:
     """Round to the exchange's eight decimals, away from zero."""
     return number.quantize(_STEP, ROUND_UP)
+
+
+def round_to_step(number: Decimal, step: Decimal) -> Decimal:
+    """Round to a multiple of a step, towards zero."""
+    return number // step * step
+
+
+@exact
+def format_amount(number: Decimal) -> str:
+    """Eight decimals and no exponent, as the exchange formats amounts."""
+    return format(number.quantize(_STEP), "f")
 
 
 @exact
