@@ -266,6 +266,13 @@ class Exchange:
         """Have a function called with every logged request; it must not raise, and must not block."""
         self._state.metrics.on_request = on_request
 
+    def set_signing_times(self, read_times: Callable[[], tuple[int, int]] | None) -> None:
+        """Judge the timestamps of signed requests by the earliest and latest time (ms) that this returns.
+
+        By default, both are the exchange's time.
+        """
+        self._state.signing_clock.read_times = read_times
+
     def snapshot(self, now: int) -> dict[str, object]:
         """The state as a JSON object, without secrets."""
         self.advance(now)

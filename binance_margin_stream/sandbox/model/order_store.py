@@ -29,6 +29,8 @@ class Orders:
         self._open_ids: dict[int, None] = {}
         self._open_ids_by_symbol: dict[str, dict[int, None]] = {}
         self._ids: dict[_Symbol, list[int]] = {}
+        self._creation_times: dict[_Symbol, list[int]] = {}
+        """When the orders of `_ids` were created."""
         self._ids_by_client_id: dict[tuple[int, str, str, str], int] = {}
         self._closed_ids: deque[int] = deque()
         self._last_order_id = 0
@@ -65,6 +67,13 @@ class Orders:
             order = self._orders.get(ids[index])
             if order is not None:
                 yield order
+
+    def select_created(self, uid: int, account: str, symbol: str, since: int) -> Iterator[Order]:
+        """An account's orders of a symbol that were created from a time on, oldest first."""
+        key = (uid, account, symbol)
+        times, ids = self._creation_times.get(key, []), self._ids.get(key, [])
+        first = bisect_left(times, since)
+        return self.select(uid, account, symbol, ids[first]) if first < len(ids) else iter(())
 
     def select_backwards(self, uid: int, account: str, symbol: str) -> Iterator[Order]:
         """An account's orders of a symbol, newest first."""
@@ -207,6 +216,7 @@ class Orders:
         client_order_id = draft.client_order_id or f"sandbox-{self._last_order_id}"
         order = replace(draft, order_id=self._last_order_id, client_order_id=client_order_id)
         self._ids.setdefault(_get_symbol_key(order), []).append(order.order_id)
+        self._creation_times.setdefault(_get_symbol_key(order), []).append(order.created_at)
         self._ids_by_client_id[*_get_symbol_key(order), client_order_id] = order.order_id
         return order
 
@@ -230,7 +240,11 @@ class Orders:
         key = _get_symbol_key(order)
         ids = self._ids[key]
         if len(ids) > 2 * self._rules.max_history_entries:
-            self._ids[key] = [number for number in ids if number in self._orders]
+            kept = [
+                (number, at) for number, at in zip(ids, self._creation_times[key], strict=True) if self._has(number)
+            ]
+            self._ids[key] = [number for number, _ in kept]
+            self._creation_times[key] = [at for _, at in kept]
         if self._ids_by_client_id.get((*key, order.client_order_id)) == order.order_id:
             del self._ids_by_client_id[*key, order.client_order_id]
 

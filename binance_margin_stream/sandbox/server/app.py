@@ -82,6 +82,7 @@ class Server:
 
         """
         loop = asyncio.get_running_loop()
+        self._exchange.set_signing_times(lambda: self._clock.get_signing_times(loop.time()))
         self._tcp_server = await loop.create_server(self._web_server, host, port, **self._tls_options())
         number: int = self._tcp_server.sockets[0].getsockname()[1]
         return number

@@ -20,27 +20,30 @@ from binance_margin_stream.sandbox.model.users import CROSS
 from binance_margin_stream.sandbox.trading.lending import borrow, repay
 from binance_margin_stream.sandbox.trading.reports import send_order_balances, send_report
 
-__all__ = ["accept_order", "close_order", "fill_order", "reject_order"]
+__all__ = ["accept_order", "borrow_for_order", "close_order", "fill_order", "reject_order"]
 
 
 def accept_order(state: ExchangeState, draft: Order, now: int, *, sends_balances: bool) -> Order:
     """Accept an order: borrow what its side effect allows, lock its funds, and send the report."""
-    asset, required = state.orders.required_funds(draft, draft.quantity)
-    missing = required - state.ledger.get_balance(draft.uid, draft.account, asset).free
-    locked, borrowed = required, ZERO
-    if missing > ZERO and draft.side_effect in BORROWING_SIDE_EFFECTS:
-        if state.rules.borrow_time == "placement":
-            borrow(state, draft.uid, draft.account, asset, missing, now, "AUTO")
-            borrowed = missing
-        else:
-            locked = required - missing
+    _, required = state.orders.required_funds(draft, draft.quantity)
+    draft, locked = borrow_for_order(state, draft, required, now)
     order = state.orders.accept(draft, locked)
-    if borrowed:
-        order = state.orders.update(_with_loan(order, borrowed), now)
     send_report(state, order, "NEW", now)
     if sends_balances:
         send_order_balances(state, order, now)
     return order
+
+
+def borrow_for_order(state: ExchangeState, draft: Order, required: Decimal, now: int) -> tuple[Order, Decimal]:
+    """Borrow what an order lacks, if its side effect does so; returns the order, and what is to be locked for it."""
+    asset, _ = state.orders.required_funds(draft, draft.quantity)
+    missing = required - state.ledger.get_balance(draft.uid, draft.account, asset).free
+    if missing <= ZERO or draft.side_effect not in BORROWING_SIDE_EFFECTS:
+        return draft, required
+    if state.rules.borrow_time == "execution":
+        return draft, required - missing
+    borrow(state, draft.uid, draft.account, asset, missing, now, "AUTO")
+    return _with_loan(draft, missing), required
 
 
 def reject_order(state: ExchangeState, draft: Order, reason: str, now: int) -> Order:

@@ -143,7 +143,11 @@ def _take_liquidity(state: ExchangeState, order: Order, price: Decimal, now: int
         if not order.is_open or not order.matches(level):
             break
         quantity = order.remaining if available is None else min(order.remaining, available)
-        order = trade_order(state, order, quantity, level, now, maker=False)
+        try:
+            order = trade_order(state, order, quantity, level, now, maker=False)
+        except ValueError:
+            # A market order that becomes too expensive at a worse price.
+            return end_order(state, order, "EXPIRED", now)
         if not order.is_open:
             break
     return order

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from binance_margin_stream.sandbox.amounts import ZERO
 from binance_margin_stream.sandbox.model.history.order_lists import ContingencyType, OrderList
 from binance_margin_stream.sandbox.model.orders import NO_LIST, Order
 from binance_margin_stream.sandbox.model.state import ExchangeState
-from binance_margin_stream.sandbox.trading.execution import close_order
+from binance_margin_stream.sandbox.trading.execution import borrow_for_order, close_order
 from binance_margin_stream.sandbox.trading.reports import send_list_status, send_report
 
 __all__ = ["cancel_list", "create_list", "prepare_leg", "settle_list"]
@@ -24,7 +25,9 @@ def create_list(
     first = drafts[0]
     created = state.order_lists.create(contingency, first.uid, first.account, first.symbol, client_id, now)
     placed = [replace(draft, order_list_id=created.list_id) for draft in drafts]
-    orders = _accept_oco(state, placed) if contingency == "OCO" else _accept_working_and_pending(state, placed)
+    orders = (
+        _accept_oco(state, placed, now) if contingency == "OCO" else _accept_working_and_pending(state, placed, now)
+    )
     created = state.order_lists.update(replace(created, order_ids=tuple(order.order_id for order in orders)))
     send_list_status(state, created, "EXEC_STARTED", "EXECUTING", now)
     for order in orders:
@@ -75,19 +78,22 @@ def cancel_list(state: ExchangeState, order_list: OrderList, now: int) -> list[O
     return cancelled
 
 
-def _accept_oco(state: ExchangeState, drafts: Sequence[Order]) -> list[Order]:
+def _accept_oco(state: ExchangeState, drafts: Sequence[Order], now: int) -> list[Order]:
     amounts = [state.orders.required_funds(draft, draft.quantity)[1] for draft in drafts]
     holder = amounts.index(max(amounts))
-    return [
-        state.orders.accept(draft, amounts[index] if index == holder else draft.locked)
-        for index, draft in enumerate(drafts)
-    ]
+    orders = []
+    for index, draft in enumerate(drafts):
+        holding, locked = borrow_for_order(state, draft, amounts[index], now) if index == holder else (draft, ZERO)
+        orders.append(state.orders.accept(holding, locked))
+    return orders
 
 
-def _accept_working_and_pending(state: ExchangeState, drafts: Sequence[Order]) -> list[Order]:
+def _accept_working_and_pending(state: ExchangeState, drafts: Sequence[Order], now: int) -> list[Order]:
     working, *pending = drafts
-    orders = [state.orders.accept(working)]
-    return orders + [state.orders.accept(replace(draft, status="PENDING_NEW"), draft.locked) for draft in pending]
+    _, required = state.orders.required_funds(working, working.quantity)
+    working, locked = borrow_for_order(state, working, required, now)
+    orders = [state.orders.accept(working, locked)]
+    return orders + [state.orders.accept(replace(draft, status="PENDING_NEW"), ZERO) for draft in pending]
 
 
 def _is_working_leg(state: ExchangeState, order: Order) -> bool:

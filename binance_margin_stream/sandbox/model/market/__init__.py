@@ -1,4 +1,4 @@
-"""The market that the sandbox shows: prices, candles, public trades and the order book.
+"""The market that the sandbox shows: prices, candles, public trades and filters.
 
-May import the rules and amounts; never the other modules of `model` except `users`.
+May import the values of `model.orders` and `model.users`.
 """
