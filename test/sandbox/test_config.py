@@ -66,6 +66,7 @@ def test_public_names() -> None:
     assert sorted(sandbox.__all__) == [
         "Balance",
         "ExchangeRules",
+        "LoggedRequest",
         "Metrics",
         "NAMED_FAULTS",
         "Order",
