@@ -241,7 +241,9 @@ class Orders:
         ids = self._ids[key]
         if len(ids) > 2 * self._rules.max_history_entries:
             kept = [
-                (number, at) for number, at in zip(ids, self._creation_times[key], strict=True) if self._has(number)
+                (number, at)
+                for number, at in zip(ids, self._creation_times[key], strict=True)
+                if number in self._orders
             ]
             self._ids[key] = [number for number, _ in kept]
             self._creation_times[key] = [at for _, at in kept]

@@ -8,6 +8,7 @@ from binance_margin_stream.sandbox.amounts import ZERO, format_amount
 from binance_margin_stream.sandbox.api.endpoint import Call, Cost, Endpoint, Parameters
 from binance_margin_stream.sandbox.api.market.start_up import SYMBOLS_PATTERN, parse_symbols
 from binance_margin_stream.sandbox.api.parameter_types import TIME_RANGE, choice, integer, symbol, text
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import DAY_MS, ExchangeRules
 from binance_margin_stream.sandbox.model.market.candles import INTERVALS, Candle
 from binance_margin_stream.sandbox.trading.matching import iterate_levels
@@ -143,6 +144,26 @@ def _get_trades(call: Call) -> object:
     ]
 
 
+def _get_aggregate_trades(call: Call) -> object:
+    tape = call.state.prices.get_tape(call.parse_symbol())
+    limit, from_id = call.get_integer("limit", 500, _MAX_TRADES), call.get_integer("fromId", 0)
+    since, until = call.get_integer("startTime", 0), call.get_integer("endTime", MAX_TIME_MS)
+    found = [trade for trade in tape.trades if trade.trade_id >= from_id and since <= trade.time <= until]
+    return [
+        {
+            "a": trade.trade_id,
+            "p": format_amount(trade.price),
+            "q": format_amount(trade.quantity),
+            "f": trade.trade_id,
+            "l": trade.trade_id,
+            "T": trade.time,
+            "m": trade.is_buyer_maker,
+            "M": True,
+        }
+        for trade in (found[:limit] if {"fromId", "startTime"} & call.parameters.keys() else found[-limit:])
+    ]
+
+
 def _get_candles(call: Call) -> object:
     tape = call.state.prices.get_tape(call.parse_symbol())
     length = INTERVALS[call.get_text("interval")]
@@ -200,6 +221,15 @@ ENDPOINTS = (
         "GET", "/api/v3/depth", "NONE", 5, "IP", _get_depth, (symbol(mandatory=True), _LIMIT), _compute_depth_cost
     ),
     Endpoint("GET", "/api/v3/trades", "NONE", 25, "IP", _get_trades, (symbol(mandatory=True), _LIMIT)),
+    Endpoint(
+        "GET",
+        "/api/v3/aggTrades",
+        "NONE",
+        4,
+        "IP",
+        _get_aggregate_trades,
+        (symbol(mandatory=True), _LIMIT, integer("fromId"), *TIME_RANGE),
+    ),
     Endpoint("GET", "/api/v3/klines", "NONE", 2, "IP", _get_candles, _CANDLE_PARAMETERS),
 )
 """The calls for market data."""

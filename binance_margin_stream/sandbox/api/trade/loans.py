@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from binance_margin_stream.sandbox.amounts import format_amount
 from binance_margin_stream.sandbox.api.endpoint import Call, Endpoint
-from binance_margin_stream.sandbox.api.parameter_types import amount, choice, flag, symbol
+from binance_margin_stream.sandbox.api.parameter_types import PAGE, TIME_RANGE, amount, choice, flag, symbol
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import DAY_MS
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.model.history.records import TransferRecord
@@ -75,6 +77,30 @@ def _transfer(call: Call) -> object:
         if account != SPOT:
             check_account(state, uid, account, call.now)
     return {"tranId": number}
+
+
+def _get_transfers(call: Call) -> object:
+    source, target = _parse_route(call)
+    until = call.get_integer("endTime", MAX_TIME_MS)
+    found = [
+        record
+        for record in call.state.records.transfers.between(call.user.uid, call.get_integer("startTime", 0), until)
+        if (record.source, record.target) == (source, target)
+    ]
+    size, page = call.get_integer("size", 10, 100), call.get_integer("current", 1, MAX_TIME_MS)
+    end = max(0, len(found) - (page - 1) * size)
+    rows = [
+        {
+            "asset": record.asset,
+            "amount": format_amount(record.amount),
+            "type": call.get_text("type"),
+            "status": "CONFIRMED",
+            "tranId": record.record_id,
+            "timestamp": record.time,
+        }
+        for record in reversed(found[max(0, end - size) : end])
+    ]
+    return {"total": len(found), "rows": rows}
 
 
 def _parse_route(call: Call) -> tuple[str, str]:
@@ -154,6 +180,7 @@ _TRANSFER = (
     symbol("fromSymbol"),
     symbol("toSymbol"),
 )
+_TRANSFERS = (_TRANSFER[0], symbol("fromSymbol"), symbol("toSymbol"), *TIME_RANGE, *PAGE)
 _SYMBOL = (symbol(mandatory=True),)
 _BURN = (flag("spotBNBBurn"), flag("interestBNBBurn"))
 _ISOLATED_PATH = "/sapi/v1/margin/isolated/account"
@@ -161,6 +188,7 @@ _ISOLATED_PATH = "/sapi/v1/margin/isolated/account"
 ENDPOINTS = (
     Endpoint("POST", "/sapi/v1/margin/borrow-repay", "MARGIN", 1500, "UID", _borrow_or_repay, _LOAN),
     Endpoint("POST", "/sapi/v1/asset/transfer", "MARGIN", 900, "UID", _transfer, _TRANSFER),
+    Endpoint("GET", "/sapi/v1/asset/transfer", "USER_DATA", 1, "IP", _get_transfers, _TRANSFERS),
     Endpoint("POST", _ISOLATED_PATH, "TRADE", 300, "UID", _enable_isolated_account, _SYMBOL),
     Endpoint("DELETE", _ISOLATED_PATH, "TRADE", 300, "UID", _disable_isolated_account, _SYMBOL),
     Endpoint("GET", "/sapi/v1/bnbBurn", "USER_DATA", 1, "IP", _get_bnb_burn),
