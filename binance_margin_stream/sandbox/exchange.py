@@ -126,6 +126,16 @@ class Exchange:
         """
         return self._state.users.add_key(user, parse_public_key(public_key)).value
 
+    def set_permissions(self, api_key: str, permissions: Sequence[str]) -> None:
+        """Set what an API key may do: some of reading, trading and loan_and_transfer.
+
+        Raises:
+            KeyError: there is no such key.
+            ValueError: an unknown permission.
+
+        """
+        self._state.users.set_permissions(api_key, permissions)
+
     def get_user(self, api_key: str) -> User:
         """The user of an API key, revoked or not.
 

@@ -49,6 +49,21 @@ class UserHandle(ExchangeHandle):
         user = self._user if api_key is None else self._exchange.get_user(api_key)
         return self._server_thread.read(lambda: self._exchange.add_key(user, public_key))
 
+    @operation
+    def set_permissions(self, permissions: str, api_key: str | None = None) -> None:
+        """Set what an API key may do: some of reading, trading and loan_and_transfer, separated by commas.
+
+        A new key may do everything. A call that the key does not allow is refused with -2015.
+
+        Raises:
+            KeyError: no such key.
+            ValueError: an unknown permission.
+
+        """
+        key = self.api_key if api_key is None else api_key
+        allowed = [each.strip() for each in permissions.split(",") if each.strip()]
+        self._server_thread.read(lambda: self._exchange.set_permissions(key, allowed))
+
     def find_api_key(self, uid: int) -> str:
         """API key of a user by its number.
 
