@@ -11,7 +11,7 @@ from decimal import Decimal
 from binance_margin_stream.sandbox.amounts import ZERO, round_down
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
-from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order
+from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order, OrderStatus
 
 __all__ = ["Orders"]
 
@@ -141,15 +141,24 @@ class Orders:
         return max(ZERO, spent - available)
 
     def fill(
-        self, order: Order, quantity: Decimal, price: Decimal, maker: bool, now: int, commission: tuple[Decimal, str]
+        self,
+        order: Order,
+        quantity: Decimal,
+        price: Decimal,
+        maker: bool,
+        now: int,
+        commission: tuple[Decimal, str],
+        late: bool = False,
     ) -> tuple[Order, Fill]:
         """Fill an order, fully or partially, and move the balances; `commission` is its amount and asset.
+
+        A `late` fill is that of an order that has ended; it does not change its status.
 
         Raises:
             ValueError: not open, more than remains, beyond the limit price, or more than the account can pay.
 
         """
-        if not order.is_open or not ZERO < quantity <= order.remaining or price <= ZERO:
+        if order.is_open == late or not ZERO < quantity <= order.remaining or price <= ZERO:
             raise ValueError(f"order {order.order_id} is {order.status} with {order.remaining} left to fill")
         if not order.matches(price):
             raise ValueError(f"order {order.order_id} is limited to {order.price} and does not {order.side} at {price}")
@@ -161,11 +170,14 @@ class Orders:
         amount, commission_asset = commission
         self._ledger.get_balance(order.uid, order.account, commission_asset).free -= amount
         self._last_trade_id += 1
+        status: OrderStatus = "FILLED" if quantity == order.remaining else "PARTIALLY_FILLED"
+        if late:
+            status = order.status
         filled = replace(
             order,
             filled=order.filled + quantity,
             filled_quote=order.filled_quote + quantity * price,
-            status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
+            status=status,
             locked=order.locked - locked,
         )
         return self._store(filled, now), Fill(self._last_trade_id, quantity, price, amount, commission_asset, maker)

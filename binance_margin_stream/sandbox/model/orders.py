@@ -22,6 +22,7 @@ __all__ = [
     "FinalStatus",
     "Order",
     "OrderRequest",
+    "OrderStatus",
 ]
 
 OrderStatus = Literal[

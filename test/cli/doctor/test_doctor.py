@@ -319,6 +319,9 @@ FAULT_CAUSES = {
     "reset-request": "disconnected",
     "revoke-api-key": "key rejected",
     "server-error": "server error",
+    "unknown-outcome": "server error",
+    "order-limit": "too many requests",
+    "archived-order": "refused",
     "delayed-response": "no response in time",
     "slow-handshake": "no response in time",
 }
@@ -345,8 +348,16 @@ HARMLESS = {
         "truncate-event",
         "wrong-certificate",
     ),
+    *(
+        "empty-rows",
+        "late-fill",
+        "missing-rows",
+        "null-commission",
+        "order-not-found",
+        "unexpected-trade",
+    ),
 }
-"""Faults that affect only open streams or TLS, not the doctor."""
+"""Faults that affect only open streams, TLS or trading calls, not the doctor."""
 
 
 @pytest.mark.parametrize("name", NAMED_FAULTS)
