@@ -110,6 +110,7 @@ LISTEN_TOKEN_PATH = "/sapi/v1/userListenToken"  # noqa: S105 - a path, not a tok
 """Path of the call that has to be signed by one reading only."""
 
 _V2_PATH = "/sapi/v2/margin/listen-key"
+_UTA_PATH = "/sapi/v2/margin/uta/listen-key"
 _RISK_PATH = "/sapi/v1/margin/listen-key"
 _USER: Security = "USER_STREAM"
 
@@ -124,6 +125,10 @@ ENDPOINTS = (
     Endpoint("POST", _V2_PATH, _USER, 1, "IP", _create_key_handler("listen_key_v2")),
     Endpoint("PUT", _V2_PATH, _USER, 1, "IP", _extend_key_handler("listen_key_v2"), _LISTEN_KEY),
     Endpoint("DELETE", _V2_PATH, _USER, 1, "IP", _close_only_key_handler("listen_key_v2")),
+    # The calls for unified accounts are undocumented; here they serve the listen key V2.
+    Endpoint("POST", _UTA_PATH, _USER, 1, "IP", _create_key_handler("listen_key_v2")),
+    Endpoint("PUT", _UTA_PATH, _USER, 1, "IP", _extend_key_handler("listen_key_v2"), _LISTEN_KEY),
+    Endpoint("DELETE", _UTA_PATH, _USER, 1, "IP", _close_only_key_handler("listen_key_v2")),
     Endpoint("POST", _RISK_PATH, _USER, 1, "UID", _create_key_handler("risk_listen_key")),
     Endpoint("PUT", _RISK_PATH, _USER, 1, "UID", _extend_key_handler("risk_listen_key"), _LISTEN_KEY),
     Endpoint("DELETE", _RISK_PATH, _USER, 3000, "UID", _close_only_key_handler("risk_listen_key")),
