@@ -93,10 +93,11 @@ class Exchange:
             raise ValueError("the exchange's time ends with the year 9999")
         random_faults = self._faults.expected_random_faults(until - now)
         interest_charges = self.trading.expected_interest_charges(now, until)
-        if random_faults + interest_charges > _MAX_STEPS_PER_JUMP:
+        prices = self.trading.price_feeds.expected_steps(until - now)
+        if random_faults + interest_charges + prices > _MAX_STEPS_PER_JUMP:
             raise ValueError(
-                f"about {random_faults} random faults and {interest_charges} interest charges are due until then: "
-                f"advance in shorter steps, with at most {_MAX_STEPS_PER_JUMP} each"
+                f"about {random_faults} random faults, {prices} prices and {interest_charges} interest charges are due "
+                f"until then: advance in shorter steps, with at most {_MAX_STEPS_PER_JUMP} each"
             )
 
     def next_deadline(self) -> int | None:

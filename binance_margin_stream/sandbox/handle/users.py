@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.control.operations import operation
 from binance_margin_stream.sandbox.delivery.publishing import EventPayload
@@ -50,8 +52,8 @@ class UserHandle(ExchangeHandle):
         return self._server_thread.read(lambda: self._exchange.add_key(user, public_key))
 
     @operation
-    def set_permissions(self, permissions: str, api_key: str | None = None) -> None:
-        """Set what an API key may do: some of reading, trading and loan_and_transfer, separated by commas.
+    def set_permissions(self, permissions: Sequence[str], api_key: str | None = None) -> None:
+        """Set what an API key may do: some of reading, trading and loan_and_transfer.
 
         A new key may do everything. A call that the key does not allow is refused with -2015.
 
@@ -61,8 +63,7 @@ class UserHandle(ExchangeHandle):
 
         """
         key = self.api_key if api_key is None else api_key
-        allowed = [each.strip() for each in permissions.split(",") if each.strip()]
-        self._server_thread.read(lambda: self._exchange.set_permissions(key, allowed))
+        self._server_thread.read(lambda: self._exchange.set_permissions(key, permissions))
 
     def find_api_key(self, uid: int) -> str:
         """API key of a user by its number.

@@ -281,10 +281,10 @@ def test_a_client_with_a_clock_at_real_speed_stays_inside_its_window(make_trader
 
 
 def test_a_key_does_only_what_it_is_allowed(trader: TradingClient) -> None:
-    trader.exchange.set_permissions("reading")
+    trader.exchange.set_permissions(["reading"])
     assert trader.get("/openOrders") == []
     assert trader.order().code == -2015
-    trader.exchange.set_permissions("reading, trading")
+    trader.exchange.set_permissions(["reading", "trading"])
     assert trader.order().status == 200
     loan = {"asset": "USDT", "amount": "1", "isIsolated": "FALSE", "type": "BORROW"}
     assert trader.call("POST", "/borrow-repay", **loan).code == -2015
