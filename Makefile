@@ -75,8 +75,15 @@ bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this
 	@.venv-interop/bin/python -m pip --disable-pip-version-check install -qq --requirement interop/requirements.txt
 	@touch $@
 
-interop: $(VENV)/installed .venv-interop/installed  ## Run third-party clients against the sandbox
-	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
+.venv-interop-connector/installed: interop/requirements-connector.txt | $(BIN)/python
+	@echo "setting up binance-connector"
+	@$(PYTHON) -m venv .venv-interop-connector
+	@.venv-interop-connector/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
+	@touch $@
+
+interop: $(VENV)/installed .venv-interop/installed .venv-interop-connector/installed  ## Run third-party clients against the sandbox
+	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python --connector .venv-interop-connector/bin/python
+	@$(BIN)/python interop/grid.py --peers .venv-interop/bin/python
 
 soak: $(VENV)/installed-dev  ## Simulate a thousand months with faults, in memory
 	@$(BIN)/python -m simulation soak
@@ -116,5 +123,5 @@ audit: sbom  ## Check the wheel's dependencies for known vulnerabilities; needs 
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/requirements.txt
 
 clean:  ## Remove everything that can be rebuilt
-	@rm -rf $(VENV) .venv-peers .venv-interop .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .venv-peers .venv-interop .venv-interop-connector .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
