@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.sandbox.ccxt_options import build_ccxt_options
 from binance_margin_stream.sandbox.clock import Clock
 from binance_margin_stream.sandbox.config import ExchangeRules, scale_rules
 from binance_margin_stream.sandbox.control.http import ControlInterface
@@ -140,6 +141,17 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
     def endpoints(self) -> Endpoints:
         """All URLs; they share one port."""
         return self._address.endpoints(self._rules, self.ca_file)
+
+    def ccxt_options(self) -> dict[str, object]:
+        """The argument of ``ccxt.binance`` for a client of the first user that trades on margin here.
+
+        Every address of ccxt 4.5.90 is replaced, so that no order can reach the exchange. Calls on an account take
+        ``{"marginMode": "cross"}`` or ``{"marginMode": "isolated"}`` as `params`.
+        """
+        endpoints = self.endpoints
+        return build_ccxt_options(
+            endpoints.rest, endpoints.websocket_api, endpoints.stream, self.api_key, self.api_secret
+        )
 
     @property
     def ca_file(self) -> str | None:
