@@ -2,7 +2,7 @@
 
     pip install ccxt 'binance-margin-stream[sandbox]'
     binance-margin-stream sandbox --speed 60
-    python examples/grid_bot.py --url http://127.0.0.1:8765 --seconds 60
+    python examples/grid_bot.py --url http://127.0.0.1:8650 --seconds 60
 
 The key and secret come from BINANCE_API_KEY and BINANCE_API_SECRET, which the sandbox prints. The bot keeps its books
 by trade id, asks again for what it has seen before, and takes no single response as final: a call may fail after it
