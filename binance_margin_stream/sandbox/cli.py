@@ -67,11 +67,19 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
             api_secret=api_secret,
             allowed_hosts=options.allow_host,
             on_request=printer.add if options.log else None,
+            persist=options.persist,
             i_understand_that_this_listens_beyond_loopback=options.beyond_loopback,
         ).start()
     except (OSError, ValueError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
+    for symbol, path in options.candles:
+        try:
+            sandbox.play_candles(path, symbol)
+        except (OSError, ValueError) as failure:
+            print(f"error: {failure}", file=sys.stderr)
+            sandbox.close()
+            return 1
     with printer, sandbox, _handle_signals() as end:
         messages = _start_faults(sandbox, options.faults, options.every, options.seed)
         print(
@@ -166,6 +174,17 @@ def _create_parser(program: str) -> argparse.ArgumentParser:
 
 
 def _add_access_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--persist", type=Path, metavar="FILE", help="keep accounts, keys, orders and the exchange time over a restart"
+    )
+    parser.add_argument(
+        "--candles",
+        type=_parse_candles,
+        action="append",
+        default=[],
+        metavar="SYMBOL=FILE",
+        help="play the prices of a CSV file: time in milliseconds, open, high, low, close; may be repeated",
+    )
     parser.add_argument("--log", action="store_true", help="print every request, without parameters and credentials")
     parser.add_argument(
         "--api-key-file",
@@ -187,6 +206,13 @@ def _add_access_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="allow a host that other machines can reach",
     )
+
+
+def _parse_candles(text: str) -> tuple[str, str]:
+    symbol, equals, path = text.partition("=")
+    if not symbol or not equals or not path:
+        raise argparse.ArgumentTypeError("it takes a symbol and a file, such as BTCUSDT=candles.csv")
+    return symbol, path
 
 
 def _parse_port(text: str) -> int:

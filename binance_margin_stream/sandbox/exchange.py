@@ -277,6 +277,11 @@ class Exchange:
         """Have a function called with every logged request; it must not raise, and must not block."""
         self._state.metrics.on_request = on_request
 
+    @property
+    def executed_calls(self) -> int:
+        """How many REST calls have run to their end; a refused call has no effect."""
+        return self._state.metrics.executed_calls
+
     def set_signing_times(self, read_times: Callable[[], tuple[int, int]] | None) -> None:
         """Judge the timestamps of signed requests by the earliest and latest time (ms) that this returns.
 

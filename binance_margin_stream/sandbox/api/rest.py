@@ -258,7 +258,9 @@ def _execute(call: Call, endpoint: Endpoint) -> object:
     if endpoint.orders:
         check_order_limits(call)
     check_order_fault(call, endpoint)
-    return apply_read_faults(call, endpoint, endpoint.handler(call))
+    result = endpoint.handler(call)
+    call.state.metrics.executed_calls += 1
+    return apply_read_faults(call, endpoint, result)
 
 
 def _count_orders(call: Call, endpoint: Endpoint) -> Headers:

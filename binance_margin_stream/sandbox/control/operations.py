@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from binance_margin_stream.sandbox.control.operation_schema import (
     OperationParameter,
@@ -18,9 +19,22 @@ from binance_margin_stream.sandbox.control.operation_schema import (
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
 from binance_margin_stream.sandbox.messages import JSON
 
-__all__ = ["Operation", "OperationCall", "OperationTable", "OperationTarget", "operation"]
+__all__ = [
+    "CURRENT_OPERATION",
+    "Operation",
+    "OperationCall",
+    "OperationTable",
+    "OperationTarget",
+    "operation",
+    "recorded",
+]
 
 _Method = TypeVar("_Method", bound=Callable[..., object])
+
+CURRENT_OPERATION: ContextVar[tuple[str, tuple[object, ...], dict[str, object]] | None] = ContextVar(
+    "CURRENT_OPERATION", default=None
+)
+"""Name and arguments of the operation that the caller is running."""
 
 _OPERATION_MARK = "_is_sandbox_operation"
 
@@ -159,8 +173,23 @@ class OperationTable:
 
 def operation(method: _Method) -> _Method:
     """Make a method of a handle an operation, which HTTP requests, scripts and the command line can run."""
-    setattr(method, _OPERATION_MARK, True)
-    return method
+    run = recorded(method)
+    setattr(run, _OPERATION_MARK, True)
+    return run
+
+
+def recorded(method: _Method) -> _Method:
+    """Let a journal know which method of a handle is running, and with which arguments."""
+
+    @functools.wraps(method)
+    def run(target: object, *positional: object, **named: object) -> object:
+        token = CURRENT_OPERATION.set((method.__name__, positional, named))
+        try:
+            return method(target, *positional, **named)
+        finally:
+            CURRENT_OPERATION.reset(token)
+
+    return cast(_Method, run)
 
 
 def _is_operation(member: object) -> bool:

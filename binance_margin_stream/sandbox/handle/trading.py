@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from binance_margin_stream.sandbox.amounts import Number
-from binance_margin_stream.sandbox.control.operations import operation
+from binance_margin_stream.sandbox.control.operations import operation, recorded
 from binance_margin_stream.sandbox.handle.base import ExchangeHandle
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order, OrderRequest
@@ -147,6 +147,7 @@ class TradingHandle(ExchangeHandle):
         feeds = self._exchange.trading.price_feeds
         self._server_thread.call(lambda now: feeds.start_walk(symbol, seed, every_seconds, percent, now))
 
+    @recorded
     def play_candles(self, path: str | Path, symbol: str = "BTCUSDT") -> None:
         """Set a symbol's prices from a CSV file from now on: time in milliseconds, open, high, low, close.
 
