@@ -68,6 +68,7 @@ PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
 
 bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this package and other clients, and write the figures into docs/
 	@$(BIN)/python bench/compare.py
+	@$(BIN)/python bench/trading.py
 
 .venv-interop/installed: interop/requirements.txt | $(BIN)/python
 	@echo "setting up the third-party clients"

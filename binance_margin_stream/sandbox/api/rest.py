@@ -166,7 +166,7 @@ def _handle_with_limits(state: ExchangeState, request: Request, endpoint: Endpoi
     if until is not None:
         return banned_response(state.rules, until, now)
     body = request.body.decode("utf-8", "surrogateescape")
-    weight, scope = endpoint.compute_cost(state.rules, read_parameters(query, body))
+    weight, scope = endpoint.compute_cost(state.rules, query, body)
     headers: Headers = ()
     if scope == "IP":
         refusal, headers = _record_endpoint_weight(state, request, endpoint, weight, None, now)
