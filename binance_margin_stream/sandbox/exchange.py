@@ -8,6 +8,7 @@ same results.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -180,7 +181,14 @@ class Exchange:
         return True
 
     def send_event(self, event: EventPayload, uid: int, account: str, now: int) -> int:
-        """Send an event unchanged to all subscribers of an account; returns the number of frames."""
+        """Send an event unchanged to all subscribers of an account; returns the number of frames.
+
+        Raises:
+            TypeError: the event has no JSON equivalent.
+
+        """
+        # Also where nobody is subscribed, for whom it would not be encoded.
+        json.dumps(event)
         self.advance(now)
         return publish(self._state, uid, account, event)
 

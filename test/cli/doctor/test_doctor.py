@@ -322,6 +322,7 @@ FAULT_CAUSES = {
     "unknown-outcome": "server error",
     "order-limit": "too many requests",
     "archived-order": "refused",
+    "api-error": "refused",
     "delayed-response": "no response in time",
     "slow-handshake": "no response in time",
 }
@@ -352,12 +353,13 @@ HARMLESS = {
         "empty-rows",
         "late-fill",
         "missing-rows",
+        "not-found",
         "null-commission",
         "order-not-found",
         "unexpected-trade",
     ),
 }
-"""Faults that affect only open streams, TLS or trading calls, not the doctor."""
+"""Faults that affect only open streams, TLS or calls whose result the doctor does not need."""
 
 
 @pytest.mark.parametrize("name", NAMED_FAULTS)
