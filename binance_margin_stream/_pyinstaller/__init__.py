@@ -1,6 +1,6 @@
 """Hooks for PyInstaller, which finds this folder through the entry point ``pyinstaller40``.
 
-May import the standard library.
+May import the standard library and PyInstaller; never `stream`, `http` or `sandbox`.
 """
 
 from __future__ import annotations

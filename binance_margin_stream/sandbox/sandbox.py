@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.sandbox.ccxt_options import build_ccxt_options
 from binance_margin_stream.sandbox.clock import MAX_TIME_MS, Clock
 from binance_margin_stream.sandbox.config import ExchangeRules, scale_rules
 from binance_margin_stream.sandbox.control.http import ControlInterface
 from binance_margin_stream.sandbox.control.operations import OperationTable, operation
 from binance_margin_stream.sandbox.control.script import Script, read_script, schedule_steps
 from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.handle.ccxt_options import build_ccxt_options
 from binance_margin_stream.sandbox.handle.faults import FaultHandle
 from binance_margin_stream.sandbox.handle.trading import TradingHandle
 from binance_margin_stream.sandbox.handle.users import UserHandle

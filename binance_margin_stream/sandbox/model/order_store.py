@@ -11,7 +11,7 @@ from decimal import Decimal
 from binance_margin_stream.sandbox.amounts import ZERO, round_down
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
-from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order, OrderStatus
+from binance_margin_stream.sandbox.model.orders import FinalStatus, Order, OrderFill, OrderStatus
 
 __all__ = ["Orders"]
 
@@ -151,7 +151,7 @@ class Orders:
         now: int,
         commission: tuple[Decimal, str],
         late: bool = False,
-    ) -> tuple[Order, Fill]:
+    ) -> tuple[Order, OrderFill]:
         """Fill an order, fully or partially, and move the balances; `commission` is its amount and asset.
 
         A `late` fill is that of an order that has ended; it does not change its status.
@@ -183,7 +183,9 @@ class Orders:
             locked=order.locked - locked,
             updated_at=now,
         )
-        return self._store(filled, now), Fill(self._last_trade_id, quantity, price, amount, commission_asset, maker)
+        return self._store(filled, now), OrderFill(
+            self._last_trade_id, quantity, price, amount, commission_asset, maker
+        )
 
     def compute_commission(self, order: Order, quantity: Decimal, price: Decimal) -> tuple[Decimal, str]:
         """Commission in the asset that a fill brings in, and that asset."""
