@@ -173,7 +173,7 @@ def _check_addresses(endpoints: Endpoints) -> None:
             is_valid = False
         if not is_valid:
             raise ApiValueError(
-                f"endpoints.{name} is no WebSocket address: expected wss:// with a host, not {address!r}"
+                f"endpoints.{name} is no WebSocket address: expected wss://, not {address!r}"
             )
 
 
