@@ -172,9 +172,7 @@ def _check_addresses(endpoints: Endpoints) -> None:
         except ValueError:  # such as a port above 65535
             is_valid = False
         if not is_valid:
-            raise ApiValueError(
-                f"endpoints.{name} is no WebSocket address: expected wss:// with a host, not {address!r}"
-            )
+            raise ApiValueError(f"endpoints.{name} is no WebSocket address: expected wss://, not {address!r}")
 
 
 def _check_callback(callback: object) -> None:

@@ -146,6 +146,7 @@ class Subscription:
         "number",
         "possibly_ended_since",
         "requested_at",
+        "served_at",
         "steady",
         "unrouted_event_since",
     )
@@ -158,7 +159,7 @@ class Subscription:
         self.id: SubscriptionId | None = None
         self.requested_at: float | None = None
         self.live_at: float | None = None
-        self.confirmed_at = float("-inf")
+        self.confirmed_at = self.served_at = float("-inf")
         self.possibly_ended_since: float | None = None
         self.marked_uncertain_at = float("-inf")
         self.unrouted_event_since: float | None = None
@@ -178,8 +179,11 @@ class Subscription:
 
     @property
     def last_confirmed_at(self) -> float:
-        """When it was last known to be served: by a response to a request, or to a call for its credential."""
-        return self.confirmed_at if self.credential is None else max(self.confirmed_at, self.credential.confirmed_at)
+        """When its account was last known to be served: by a response to a request, or to a call for its credential.
+
+        A list of subscriptions says nothing about that: those of an account that was disabled stay in it.
+        """
+        return self.served_at if self.credential is None else max(self.served_at, self.credential.confirmed_at)
 
     def assign_id(self, subscription_id: SubscriptionId) -> None:
         """Set the id. Events with this id belong to the subscription from now on."""

@@ -134,6 +134,7 @@ class SubscriptionManager:
             return
         subscription.unrouted_event_since = None
         subscription.mark_confirmed(at)
+        subscription.served_at = max(subscription.served_at, at)
         if subscription.live_at is None:
             self._listener.on_subscribed(subscription, now)
         elif subscription.possibly_ended_since is not None:
