@@ -1,0 +1,253 @@
+"""The orders of one account: those that are open, and those that ended within the time that fills are remembered.
+
+An order whose fills add up is kept as its last execution report, which costs next to nothing. Only an order about which
+something was read, or does not add up, becomes a `KnownOrder`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+from binance_margin_stream.account.reads.rows import OrderRow
+from binance_margin_stream.account.state.order_sums import NO_TRADE, ZERO, Amounts, KnownFill, OrderSums, add_exactly
+from binance_margin_stream.account.state.snapshot import OpenOrder
+from binance_margin_stream.stream.events.execution_report import ExecutionReport
+
+__all__ = ["KnownOrder", "OrderKey", "OrderTable", "is_open_status"]
+
+OrderKey: TypeAlias = tuple[str, int]
+"""Symbol and order id."""
+
+OPEN_STATUSES: Final = frozenset({"NEW", "PENDING_NEW", "PARTIALLY_FILLED", "PENDING_CANCEL"})
+
+
+def is_open_status(status: str) -> bool:
+    """Whether an order with this status may still be filled. A status that is not known ends the order."""
+    return status in OPEN_STATUSES
+
+
+@dataclass(slots=True)
+class KnownOrder:
+    """An order as the user of the stream knows it, and what was read about it since."""
+
+    symbol: str
+    order_id: int
+    client_order_id: str
+    side: str
+    order_type: str
+    time_in_force: str
+    quantity: Decimal
+    price: Decimal
+    created: int
+    status: str
+    sums: OrderSums
+    is_delivered: bool = True
+    """False for an order that was read, and that the user does not know yet."""
+    row: OrderRow | None = None
+    """What was read last, as far as it is news to the user."""
+
+    @property
+    def key(self) -> OrderKey:
+        """What it is known by."""
+        return self.symbol, self.order_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, as far as the user knows."""
+        return is_open_status(self.status)
+
+    def on_row(self, row: OrderRow, look: int) -> None:
+        """A look read the order."""
+        self.sums.on_row(row.executed_quantity, row.update_time, look)
+        known = self.row
+        if known is None or (is_open_status(known.status) and known.update_time <= row.update_time):
+            self.row = row
+        elif not is_open_status(row.status):
+            self.row = max(known, row, key=lambda each: (not is_open_status(each.status), each.update_time))
+
+
+class OrderTable:
+    """The orders of one account."""
+
+    def __init__(self) -> None:
+        self.covered_since = 0
+        """Orders that were made since then were followed from their beginning; exchange time in milliseconds."""
+        self._steady: dict[OrderKey, ExecutionReport] = {}
+        self._known: dict[OrderKey, KnownOrder] = {}
+        self._ended: dict[OrderKey, tuple[int, str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._steady) + len(self._known) + len(self._ended)
+
+    def has_ended(self, key: OrderKey) -> bool:
+        """Whether the user knows that this order has ended, and all its fills."""
+        return key in self._ended
+
+    def get(self, key: OrderKey) -> KnownOrder | None:
+        """An order that has not ended, or about which something is not settled."""
+        report = self._steady.pop(key, None)
+        if report is not None:
+            self._known[key] = _from_report(report, _sums_at(report))
+        return self._known.get(key)
+
+    def list_open(self) -> list[OrderKey]:
+        """The orders that the user knows as open."""
+        return [*self._steady, *(key for key, order in self._known.items() if order.is_delivered and order.is_open)]
+
+    def list_unsettled(self) -> list[KnownOrder]:
+        """Orders about which something was read that is news, or whose fills do not add up."""
+        return [order for order in self._known.values() if order.row is not None or not order.sums.adds_up]
+
+    def list_unsummed(self) -> list[OrderKey]:
+        """Orders whose reports do not add up: a fill did not arrive."""
+        return [key for key, order in self._known.items() if order.is_delivered and not order.sums.adds_up]
+
+    def to_open_orders(self) -> tuple[OpenOrder, ...]:
+        """The open orders as values, oldest first."""
+        found = [_open_order(_from_report(report, _sums_at(report))) for report in self._steady.values()]
+        found += [_open_order(order) for order in self._known.values() if order.is_delivered and order.is_open]
+        return tuple(sorted(found, key=lambda order: (order.order_creation_time, order.symbol, order.order_id)))
+
+    def on_report(self, report: ExecutionReport) -> None:
+        """An execution report came."""
+        key = report.symbol, report.order_id
+        known = self._known.get(key)
+        if known is not None:
+            self._update(known, report)
+        elif key in self._ended:
+            return
+        elif self._adds_up(key, report):
+            if report.order_status in OPEN_STATUSES:
+                self._steady[key] = report
+            else:
+                self._steady.pop(key, None)
+                self._ended[key] = report.transaction_time, report.order_status
+        else:
+            previous = self._steady.pop(key, None)
+            self._known[key] = _from_report(report, OrderSums() if previous is None else _sums_at(previous))
+            self._update(self._known[key], report)
+
+    def _adds_up(self, key: OrderKey, report: ExecutionReport) -> bool:
+        previous = self._steady.get(key)
+        if previous is not None:
+            before = previous.cumulative_filled_quantity
+        elif report.order_creation_time >= self.covered_since:
+            before = ZERO.quantity
+        else:
+            return True
+        return add_exactly(before, report.last_executed_quantity) == report.cumulative_filled_quantity
+
+    def _update(self, order: KnownOrder, report: ExecutionReport) -> None:
+        order.is_delivered = True
+        if report.trade_id != NO_TRADE:
+            cumulative = Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity)
+            last = Amounts(report.last_executed_quantity, report.last_quote_quantity)
+            order.sums.on_report(KnownFill(report.trade_id, report.transaction_time, last, cumulative), cumulative)
+            order.sums.collapse_reported()
+        else:
+            order.sums.on_reported_quantity(report.cumulative_filled_quantity, report.transaction_time)
+        if order.is_open:
+            order.status = report.order_status
+            order.quantity, order.price = report.quantity, report.price
+        self.settle(order, report.transaction_time)
+
+    def adopt(self, row: OrderRow) -> None:
+        """The user knows this open order, from before the stream began."""
+        key = row.symbol, row.order_id
+        if self.get(key) is None and key not in self._ended:
+            sums = OrderSums(Amounts(row.executed_quantity, row.quote_quantity), is_reading=True)
+            self._known[key] = _from_row(row, sums)
+
+    def on_row(self, row: OrderRow, look: int) -> KnownOrder:
+        """A look read an order."""
+        key = row.symbol, row.order_id
+        order = self.get(key)
+        if order is None:
+            is_covered = row.time >= self.covered_since
+            executed = Amounts(row.executed_quantity, row.quote_quantity)
+            order = _from_row(row, OrderSums() if is_covered else OrderSums(executed))
+            _, status = self._ended.pop(key, (0, None))
+            order.is_delivered, order.status = status is not None, status or order.status
+            self._known[key] = order
+        order.on_row(row, look)
+        return order
+
+    def settle(self, order: KnownOrder, at: int) -> None:
+        """Keep no more than the end of an order of which all is known and delivered."""
+        if order.is_delivered and not order.is_open and order.row is None and order.sums.adds_up:
+            self._known.pop(order.key, None)
+            self._ended[order.key] = at, order.status
+
+    def remove(self, key: OrderKey) -> None:
+        """Forget an order that the exchange does not show any more."""
+        self._steady.pop(key, None)
+        self._known.pop(key, None)
+
+    def on_gap(self) -> None:
+        """Reports may be missing: what the next report of an order says no longer goes without proof."""
+        for order in self._known.values():
+            order.sums.is_reading = False
+
+    def forget(self, before: int) -> None:
+        """Forget orders that ended before a time."""
+        for key, (ended_at, _) in list(self._ended.items()):
+            if ended_at >= before:
+                break
+            del self._ended[key]
+
+
+def _sums_at(report: ExecutionReport) -> OrderSums:
+    return OrderSums(
+        Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity), base_id=report.trade_id
+    )
+
+
+def _from_report(report: ExecutionReport, sums: OrderSums) -> KnownOrder:
+    return KnownOrder(
+        symbol=report.symbol,
+        order_id=report.order_id,
+        client_order_id=report.original_client_order_id or report.client_order_id,
+        side=report.side,
+        order_type=report.order_type,
+        time_in_force=report.time_in_force,
+        quantity=report.quantity,
+        price=report.price,
+        created=report.order_creation_time,
+        status=report.order_status,
+        sums=sums,
+    )
+
+
+def _from_row(row: OrderRow, sums: OrderSums) -> KnownOrder:
+    return KnownOrder(
+        symbol=row.symbol,
+        order_id=row.order_id,
+        client_order_id=row.client_order_id,
+        side=row.side,
+        order_type=row.order_type,
+        time_in_force=row.time_in_force,
+        quantity=row.quantity,
+        price=row.price,
+        created=row.time,
+        status=row.status,
+        sums=sums,
+    )
+
+
+def _open_order(order: KnownOrder) -> OpenOrder:
+    return OpenOrder(
+        symbol=order.symbol,
+        order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        side=order.side,
+        order_type=order.order_type,
+        time_in_force=order.time_in_force,
+        quantity=order.quantity,
+        price=order.price,
+        order_status=order.status,
+        cumulative_filled_quantity=order.sums.base.quantity,
+        cumulative_quote_quantity=order.sums.base.quote,
+        order_creation_time=order.created,
+    )
