@@ -87,10 +87,9 @@ class Queries:
             return outcome
         return ClockReading(outcome.of(ServerTimeRow)[0].time, outcome.sent_at, outcome.received_at)
 
-    def open_orders(self, symbol: str | None) -> Query[list[OrderRow] | Refusal]:
+    def open_orders(self, symbol: str | None) -> Query[Outcome]:
         """The open orders of a symbol; of all symbols of the cross account if None."""
-        outcome = yield Read(ReadKind.OPEN_ORDERS, self.account, self._scope(symbol))
-        return outcome if isinstance(outcome, Refusal) else outcome.of(OrderRow)
+        return (yield Read(ReadKind.OPEN_ORDERS, self.account, self._scope(symbol)))
 
     def order(self, symbol: str, order_id: int) -> Query[OrderRow | Refusal]:
         """One order."""

@@ -14,7 +14,7 @@ from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.balances import BalanceTable
 from binance_margin_stream.account.state.fills import FillLedger
 from binance_margin_stream.account.state.order_sums import NO_TRADE
-from binance_margin_stream.account.state.orders import OrderTable
+from binance_margin_stream.account.state.orders import UNKNOWN, OrderTable
 from binance_margin_stream.account.state.snapshot import AccountSnapshot, InexactReason, Interval, Trade
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
@@ -42,8 +42,18 @@ class AccountState:
         self.margin_level: Decimal | None = None
         self.margin_level_status: str | None = None
         self.debts_as_of: Interval | None = None
-        self.event_count = 0
+        self.version = 0
+        """Grows with every change."""
         self._journal: deque[Event] = deque()
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether it is known since when orders and fills were followed."""
+        return self.orders.covered_since != UNKNOWN
+
+    def cover(self, since: int) -> None:
+        """Orders and fills from this time on, in the exchange's milliseconds, were followed."""
+        self.orders.covered_since = since
 
     def on_event(self, event: Event) -> bool:
         """An event is being delivered; True if so many wait by now that `fold` has to be called."""
@@ -55,7 +65,7 @@ class AccountState:
         """Work in the events that wait."""
         for _ in range(len(self._journal)):
             event = self._journal.popleft()
-            self.event_count += 1
+            self.version += 1
             if isinstance(event, ExecutionReport):
                 self._on_report(event)
             elif isinstance(event, OutboundAccountPosition):
@@ -77,6 +87,7 @@ class AccountState:
         if row.margin_level_status is not None:
             self.margin_level_status = row.margin_level_status
         self.debts_as_of = as_of
+        self.version += 1
         return self.balances.on_read(row.balances, sent_at)
 
     def on_gap(self) -> None:

@@ -77,6 +77,14 @@ class OrderSums:
         """Whether every fill is in the base, and nothing else was executed."""
         return not self.fills and self.base.quantity == self._executed
 
+    @property
+    def is_short(self) -> bool:
+        """Whether more was executed than the known fills add up to."""
+        quantity = self.base.quantity
+        for fill in self.fills.values():
+            quantity = add_exactly(quantity, fill.amounts.quantity)
+        return quantity < self._executed
+
     def on_report(self, fill: KnownFill, cumulative: Amounts) -> None:
         """A fill came live, with its sum."""
         if self.is_reading:

@@ -15,10 +15,13 @@ from binance_margin_stream.account.state.order_sums import NO_TRADE, ZERO, Amoun
 from binance_margin_stream.account.state.snapshot import OpenOrder
 from binance_margin_stream.stream.events.execution_report import ExecutionReport
 
-__all__ = ["KnownOrder", "OrderKey", "OrderTable", "is_open_status"]
+__all__ = ["UNKNOWN", "KnownOrder", "OrderKey", "OrderTable", "is_open_status"]
 
 OrderKey: TypeAlias = tuple[str, int]
 """Symbol and order id."""
+
+UNKNOWN: Final = 2**62
+"""A time that does not come: no order was followed from its beginning."""
 
 OPEN_STATUSES: Final = frozenset({"NEW", "PENDING_NEW", "PARTIALLY_FILLED", "PENDING_CANCEL"})
 
@@ -46,7 +49,11 @@ class KnownOrder:
     is_delivered: bool = True
     """False for an order that was read, and that the user does not know yet."""
     row: OrderRow | None = None
-    """What was read last, as far as it is news to the user."""
+    """What was read last, until it is clear whether it is news to the user."""
+    reported_at: int = 0
+    """The exchange's time of its last event."""
+    ended_at: int | None = None
+    """When it ended, as far as the user knows."""
 
     @property
     def key(self) -> OrderKey:
@@ -57,6 +64,13 @@ class KnownOrder:
     def is_open(self) -> bool:
         """Whether it is open, as far as the user knows."""
         return is_open_status(self.status)
+
+    def has_ended_before(self, time: int) -> bool:
+        """Whether the order ended before a time, by what the user knows or what was read."""
+        ends = [] if self.ended_at is None else [self.ended_at]
+        if self.row is not None and not is_open_status(self.row.status):
+            ends.append(self.row.update_time)
+        return any(end < time for end in ends)
 
     def on_row(self, row: OrderRow, look: int) -> None:
         """A look read the order."""
@@ -72,7 +86,7 @@ class OrderTable:
     """The orders of one account."""
 
     def __init__(self) -> None:
-        self.covered_since = 0
+        self.covered_since = UNKNOWN
         """Orders that were made since then were followed from their beginning; exchange time in milliseconds."""
         self._steady: dict[OrderKey, ExecutionReport] = {}
         self._known: dict[OrderKey, KnownOrder] = {}
@@ -92,9 +106,27 @@ class OrderTable:
             self._known[key] = _from_report(report, _sums_at(report))
         return self._known.get(key)
 
+    def is_known_open(self, key: OrderKey) -> bool:
+        """Whether the user knows this order as open."""
+        known = self._known.get(key)
+        return key in self._steady or (known is not None and known.is_delivered and known.is_open)
+
     def list_open(self) -> list[OrderKey]:
         """The orders that the user knows as open."""
         return [*self._steady, *(key for key, order in self._known.items() if order.is_delivered and order.is_open)]
+
+    def list_executed(self, reported_before: int) -> dict[OrderKey, Decimal]:
+        """What was executed of each order that the user knows as open, unless a report came since some time."""
+        executed = {
+            key: report.cumulative_filled_quantity
+            for key, report in self._steady.items()
+            if report.event_time < reported_before
+        }
+        return executed | {
+            key: order.sums.base.quantity
+            for key, order in self._known.items()
+            if order.is_delivered and order.is_open and order.reported_at < reported_before
+        }
 
     def list_unsettled(self) -> list[KnownOrder]:
         """Orders about which something was read that is news, or whose fills do not add up."""
@@ -140,7 +172,7 @@ class OrderTable:
         return add_exactly(before, report.last_executed_quantity) == report.cumulative_filled_quantity
 
     def _update(self, order: KnownOrder, report: ExecutionReport) -> None:
-        order.is_delivered = True
+        order.is_delivered, order.reported_at = True, report.event_time
         if report.trade_id != NO_TRADE:
             cumulative = Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity)
             last = Amounts(report.last_executed_quantity, report.last_quote_quantity)
@@ -150,6 +182,7 @@ class OrderTable:
             order.sums.on_reported_quantity(report.cumulative_filled_quantity, report.transaction_time)
         if order.is_open:
             order.status = report.order_status
+            order.ended_at = None if order.is_open else report.transaction_time
             order.quantity, order.price = report.quantity, report.price
         self.settle(order, report.transaction_time)
 
@@ -168,17 +201,18 @@ class OrderTable:
             is_covered = row.time >= self.covered_since
             executed = Amounts(row.executed_quantity, row.quote_quantity)
             order = _from_row(row, OrderSums() if is_covered else OrderSums(executed))
-            _, status = self._ended.pop(key, (0, None))
-            order.is_delivered, order.status = status is not None, status or order.status
+            order.is_delivered = key in self._ended
+            if order.is_delivered:
+                order.ended_at, order.status = self._ended.pop(key)
             self._known[key] = order
         order.on_row(row, look)
         return order
 
     def settle(self, order: KnownOrder, at: int) -> None:
-        """Keep no more than the end of an order of which all is known and delivered."""
+        """Keep no more than the end of an order of which all is known and delivered; `at` is now or later."""
         if order.is_delivered and not order.is_open and order.row is None and order.sums.adds_up:
             self._known.pop(order.key, None)
-            self._ended[order.key] = at, order.status
+            self._ended[order.key] = at if order.ended_at is None else order.ended_at, order.status
 
     def remove(self, key: OrderKey) -> None:
         """Forget an order that the exchange does not show any more."""
