@@ -288,17 +288,10 @@ def _to_recovered_trade(state: AccountState, fill: _WaitingFill, order: KnownOrd
         time_in_force=None if order is None else order.time_in_force,
         quantity=None if order is None else order.quantity,
         price=None if order is None else order.price,
-        order_status=None if order is None or cumulative is None else _status_at(order, cumulative, row.time),
+        order_status=None if order is None or cumulative is None else order.status_at(cumulative.quantity, row.time),
         cumulative_filled_quantity=None if cumulative is None else cumulative.quantity,
         cumulative_quote_quantity=None if cumulative is None else cumulative.quote,
     )
-
-
-def _status_at(order: KnownOrder, cumulative: Amounts, time: int) -> str | None:
-    """The order's status at a fill; None for a fill that came after the order's end, when it is not told."""
-    if cumulative.quantity == order.quantity:
-        return "FILLED"
-    return None if order.has_ended_before(time) else "PARTIALLY_FILLED"
 
 
 def _to_recovered_order(state: AccountState, row: OrderRow) -> RecoveredOrder:

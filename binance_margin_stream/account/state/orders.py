@@ -65,12 +65,16 @@ class KnownOrder:
         """Whether it is open, as far as the user knows."""
         return is_open_status(self.status)
 
-    def has_ended_before(self, time: int) -> bool:
-        """Whether the order ended before a time, by what the user knows or what was read."""
-        ends = [] if self.ended_at is None else [self.ended_at]
-        if self.row is not None and not is_open_status(self.row.status):
-            ends.append(self.row.update_time)
-        return any(end < time for end in ends)
+    def status_at(self, filled: Decimal, time: int) -> str | None:
+        """The status after a fill, from the sum at that fill; None if the fill may have come after the order's end."""
+        end, ended_at = (None, 0) if self.is_open else (self.status, self.ended_at or 0)
+        if end is None and self.row is not None and not is_open_status(self.row.status):
+            # A fill may have changed the order after it had ended.
+            is_last_change = all(fill.time < self.row.update_time for fill in self.sums.fills.values())
+            end, ended_at = self.row.status, self.row.update_time if is_last_change else 0
+        if filled == self.quantity:
+            return "FILLED" if end in (None, "FILLED") else None
+        return "PARTIALLY_FILLED" if end in (None, "FILLED") or time < ended_at else None
 
     def on_row(self, row: OrderRow, look: int) -> None:
         """A look read the order."""
