@@ -148,7 +148,7 @@ class Reconciler:
     def orders_to_sum(self) -> list[OrderKey]:
         """The orders of which all fills have to be read, since those that are known do not add up."""
         orders = self.state.orders
-        wanted = {order.key for order in orders.list_unsettled() if order.sums.is_short}
+        wanted = {order.key for order in orders.list_unsettled() if order.sums.missing > 0}
         for fill in self._waiting.values():
             order = orders.get(fill.order_key)
             if order is not None and fill.cumulative is None and fill.row.trade_id <= order.sums.base_id:
@@ -250,7 +250,7 @@ class Reconciler:
     def _deliver(self, order: KnownOrder, row: OrderRow) -> None:
         order.is_delivered, order.status, order.row = True, row.status, None
         order.quantity, order.price = row.quantity, row.price
-        order.ended_at = None if order.is_open else row.update_time
+        order.ended_at = None if order.is_open else order.end_by(row)
         self._first_seen.pop(order.key, None)
 
     def _note_known(self, order: KnownOrder, row: OrderRow) -> None:

@@ -16,6 +16,7 @@ __all__ = ["NO_TRADE", "ZERO", "Amounts", "KnownFill", "OrderSums", "Proof", "ad
 _EXACT: Final = Context(prec=256)
 """Sums must not depend on the precision that a user has set."""
 add_exactly: Final = _EXACT.add
+subtract_exactly: Final = _EXACT.subtract
 
 NO_TRADE: Final = -1
 
@@ -57,15 +58,29 @@ class Proof:
 class OrderSums:
     """The fills of one order, as far as they are not summed up yet."""
 
-    __slots__ = ("_executed", "_executed_at", "_look", "base", "base_id", "fills", "is_confirmed", "is_reading")
+    __slots__ = (
+        "_executed",
+        "_executed_at",
+        "_look",
+        "base",
+        "base_id",
+        "fills",
+        "is_confirmed",
+        "is_reading",
+        "last_fill_at",
+    )
 
-    def __init__(self, base: Amounts = ZERO, *, base_id: int = NO_TRADE, is_reading: bool = False) -> None:
+    def __init__(
+        self, base: Amounts = ZERO, *, base_id: int = NO_TRADE, last_fill_at: int = 0, is_reading: bool = False
+    ) -> None:
         self.base = base
         """The sum of all fills up to `base_id`."""
         self.base_id = base_id
         self.is_reading = is_reading
         """The base was read at some moment of the exchange's choice: the first report replaces it."""
         self.fills: dict[int, KnownFill] = {}
+        self.last_fill_at = last_fill_at
+        """No known fill is from a later time; exchange time in milliseconds."""
         self.is_confirmed = False
         """Two looks read the same executed quantity."""
         self._executed = base.quantity
@@ -78,15 +93,16 @@ class OrderSums:
         return not self.fills and self.base.quantity == self._executed
 
     @property
-    def is_short(self) -> bool:
-        """Whether more was executed than the known fills add up to."""
+    def missing(self) -> Decimal:
+        """How much more was executed than the known fills add up to."""
         quantity = self.base.quantity
         for fill in self.fills.values():
             quantity = add_exactly(quantity, fill.amounts.quantity)
-        return quantity < self._executed
+        return subtract_exactly(self._executed, quantity)
 
     def on_report(self, fill: KnownFill, cumulative: Amounts) -> None:
         """A fill came live, with its sum."""
+        self.last_fill_at = max(self.last_fill_at, fill.time)
         if self.is_reading:
             self.is_reading = False
             self.base, self.base_id = cumulative, fill.trade_id
@@ -107,6 +123,7 @@ class OrderSums:
     def add(self, fills: Iterable[KnownFill]) -> None:
         """Fills are known from a read call."""
         for fill in fills:
+            self.last_fill_at = max(self.last_fill_at, fill.time)
             if fill.trade_id > self.base_id:
                 self.fills.setdefault(fill.trade_id, fill)
 

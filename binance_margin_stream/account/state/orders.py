@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from binance_margin_stream.account.reads.rows import OrderRow
 from binance_margin_stream.account.state.order_sums import NO_TRADE, ZERO, Amounts, KnownFill, OrderSums, add_exactly
@@ -53,7 +53,7 @@ class KnownOrder:
     reported_at: int = 0
     """The exchange's time of its last event."""
     ended_at: int | None = None
-    """When it ended, as far as the user knows."""
+    """When it ended, where that is certain: what a row tells is the time of the last change, maybe a later fill."""
 
     @property
     def key(self) -> OrderKey:
@@ -69,12 +69,14 @@ class KnownOrder:
         """The status after a fill, from the sum at that fill; None if the fill may have come after the order's end."""
         end, ended_at = (None, 0) if self.is_open else (self.status, self.ended_at or 0)
         if end is None and self.row is not None and not is_open_status(self.row.status):
-            # A fill may have changed the order after it had ended.
-            is_last_change = all(fill.time < self.row.update_time for fill in self.sums.fills.values())
-            end, ended_at = self.row.status, self.row.update_time if is_last_change else 0
+            end, ended_at = self.row.status, self.end_by(self.row) or 0
         if filled == self.quantity:
             return "FILLED" if end in (None, "FILLED") else None
         return "PARTIALLY_FILLED" if end in (None, "FILLED") or time < ended_at else None
+
+    def end_by(self, row: OrderRow) -> int | None:
+        """When the order ended, by a row of its end; None if a fill may have changed it after that."""
+        return row.update_time if not self.sums.missing and self.sums.last_fill_at < row.update_time else None
 
     def on_row(self, row: OrderRow, look: int) -> None:
         """A look read the order."""
@@ -86,6 +88,14 @@ class KnownOrder:
             self.row = max(known, row, key=lambda each: (not is_open_status(each.status), each.update_time))
 
 
+class _EndedOrder(NamedTuple):
+    status: str
+    known_at: int
+    """When all of it was known at the latest."""
+    ended_at: int | None
+    last_fill_at: int
+
+
 class OrderTable:
     """The orders of one account."""
 
@@ -94,7 +104,7 @@ class OrderTable:
         """Orders that were made since then were followed from their beginning; exchange time in milliseconds."""
         self._steady: dict[OrderKey, ExecutionReport] = {}
         self._known: dict[OrderKey, KnownOrder] = {}
-        self._ended: dict[OrderKey, tuple[int, str]] = {}
+        self._ended: dict[OrderKey, _EndedOrder] = {}
 
     def __len__(self) -> int:
         return len(self._steady) + len(self._known) + len(self._ended)
@@ -159,7 +169,8 @@ class OrderTable:
                 self._steady[key] = report
             else:
                 self._steady.pop(key, None)
-                self._ended[key] = report.transaction_time, report.order_status
+                at = report.transaction_time
+                self._ended[key] = _EndedOrder(report.order_status, at, at, at if report.trade_id != NO_TRADE else 0)
         else:
             previous = self._steady.pop(key, None)
             self._known[key] = _from_report(report, OrderSums() if previous is None else _sums_at(previous))
@@ -194,7 +205,8 @@ class OrderTable:
         """The user knows this open order, from before the stream began."""
         key = row.symbol, row.order_id
         if self.get(key) is None and key not in self._ended:
-            sums = OrderSums(Amounts(row.executed_quantity, row.quote_quantity), is_reading=True)
+            executed = Amounts(row.executed_quantity, row.quote_quantity)
+            sums = OrderSums(executed, last_fill_at=row.update_time, is_reading=True)
             self._known[key] = _from_row(row, sums)
 
     def on_row(self, row: OrderRow, look: int) -> KnownOrder:
@@ -204,10 +216,11 @@ class OrderTable:
         if order is None:
             is_covered = row.time >= self.covered_since
             executed = Amounts(row.executed_quantity, row.quote_quantity)
-            order = _from_row(row, OrderSums() if is_covered else OrderSums(executed))
+            order = _from_row(row, OrderSums() if is_covered else OrderSums(executed, last_fill_at=row.update_time))
             order.is_delivered = key in self._ended
             if order.is_delivered:
-                order.ended_at, order.status = self._ended.pop(key)
+                ended = self._ended.pop(key)
+                order.status, order.ended_at, order.sums.last_fill_at = ended.status, ended.ended_at, ended.last_fill_at
             self._known[key] = order
         order.on_row(row, look)
         return order
@@ -216,7 +229,7 @@ class OrderTable:
         """Keep no more than the end of an order of which all is known and delivered; `at` is now or later."""
         if order.is_delivered and not order.is_open and order.row is None and order.sums.adds_up:
             self._known.pop(order.key, None)
-            self._ended[order.key] = at if order.ended_at is None else order.ended_at, order.status
+            self._ended[order.key] = _EndedOrder(order.status, at, order.ended_at, order.sums.last_fill_at)
 
     def remove(self, key: OrderKey) -> None:
         """Forget an order that the exchange does not show any more."""
@@ -230,16 +243,15 @@ class OrderTable:
 
     def forget(self, before: int) -> None:
         """Forget orders that ended before a time."""
-        for key, (ended_at, _) in list(self._ended.items()):
-            if ended_at >= before:
+        for key, ended in list(self._ended.items()):
+            if ended.known_at >= before:
                 break
             del self._ended[key]
 
 
 def _sums_at(report: ExecutionReport) -> OrderSums:
-    return OrderSums(
-        Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity), base_id=report.trade_id
-    )
+    cumulative = Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity)
+    return OrderSums(cumulative, base_id=report.trade_id, last_fill_at=report.transaction_time)
 
 
 def _from_report(report: ExecutionReport, sums: OrderSums) -> KnownOrder:
