@@ -63,6 +63,12 @@ class _Entry:
     """Orders whose reports do not add up, and since when."""
     shown_version: int = 0
 
+    @property
+    def unchecked_since(self) -> float | None:
+        """Since when an event may be missing that no gap reports; None while the account is not live."""
+        live_at = self.watched.live_at
+        return live_at if live_at is None or self.watched.checked_at is None else self.watched.checked_at
+
 
 class AccountManager:
     """All accounts of one stream. `emit` takes recovered items; `pop_actions` says what the stream has to do."""
@@ -313,9 +319,12 @@ class AccountManager:
             return
         if entry.recovery.is_looking:
             return
-        since = entry.watched.checked_at
+        since = entry.unchecked_since
+        if since is None:
+            return
         entry.gap_requested = True
-        self._actions.append(EmitGap(account, entry.watched.live_at if since is None else since, "audit"))
+        remembered_since = now - self._settings.max_retention + self._settings.overlap
+        self._actions.append(EmitGap(account, max(since, remembered_since), "audit"))
         if now - entry.audit_gap_at <= _REPEATED_WITHIN:
             self._actions.append(ChangeSource(account))
         entry.audit_gap_at = now
@@ -336,10 +345,12 @@ class AccountManager:
             return
         settings = self._settings
         for entry in self._entries.values():
+            unchecked_since = entry.unchecked_since
+            if unchecked_since is None:
+                continue
             entry.state.fold(now)
-            since = now - settings.retention
-            if entry.watched.checked_at is not None:
-                since = max(min(since, entry.watched.checked_at - settings.overlap), now - settings.max_retention)
+            since = min(now - settings.retention, unchecked_since - settings.overlap)
+            since = max(since, now - settings.max_retention)
             if entry.recovery.since is not None:
                 since = min(since, entry.recovery.since - settings.overlap)
             entry.state.forget(self._clock.to_exchange(since))

@@ -169,8 +169,8 @@ class OrderTable:
                 self._steady[key] = report
             else:
                 self._steady.pop(key, None)
-                at = report.transaction_time
-                self._ended[key] = _EndedOrder(report.order_status, at, at, at if report.trade_id != NO_TRADE else 0)
+                at, is_fill = report.transaction_time, report.trade_id != NO_TRADE
+                self._ended[key] = _EndedOrder(report.order_status, at, _end_by(report), at if is_fill else 0)
         else:
             previous = self._steady.pop(key, None)
             self._known[key] = _from_report(report, OrderSums() if previous is None else _sums_at(previous))
@@ -197,7 +197,7 @@ class OrderTable:
             order.sums.on_reported_quantity(report.cumulative_filled_quantity, report.transaction_time)
         if order.is_open:
             order.status = report.order_status
-            order.ended_at = None if order.is_open else report.transaction_time
+            order.ended_at = None if order.is_open else _end_by(report)
             order.quantity, order.price = report.quantity, report.price
         self.settle(order, report.transaction_time)
 
@@ -247,6 +247,12 @@ class OrderTable:
             if ended.known_at >= before:
                 break
             del self._ended[key]
+
+
+def _end_by(report: ExecutionReport) -> int | None:
+    """When the order ended, by a report with an end status; None for a fill that came after the end."""
+    is_late_fill = report.trade_id != NO_TRADE and report.order_status != "FILLED"
+    return None if is_late_fill else report.transaction_time
 
 
 def _sums_at(report: ExecutionReport) -> OrderSums:
