@@ -71,6 +71,8 @@ class OrderAudit:
             self.equal_reads = 0
         elif not self.equal_reads or self.checked_at is None or self._is_later(sent_at, self.checked_at):
             self.equal_reads, self.checked_at = self.equal_reads + 1, sent_at
+            if self.equal_reads == 2:
+                self.state.orders.confirm_reads()
         return any(self._is_later(sent_at, first) for first in self._differences.values())
 
     def _is_later(self, at: float, before: float) -> bool:

@@ -31,7 +31,7 @@ class Window:
     """What a look is about, in the exchange's milliseconds."""
 
     since: int
-    """Fills from here on are handed over unless they were delivered."""
+    """Fills are asked for from here on."""
     live_since: int
     """What happens from here on arrives live: it is recovered only if it did not arrive until the next look."""
 
@@ -103,12 +103,17 @@ class Reconciler:
         """Fills were read."""
         for row in rows:
             key = row.symbol, row.trade_id, row.order_id
-            if row.time < self._window.since or key in self._waiting or key in self.state.fills:
+            if row.time < self._followed_since or key in self._waiting or key in self.state.fills:
                 continue
             self._waiting[key] = _WaitingFill(row, self._look)
             order = self.state.orders.get((row.symbol, row.order_id))
             if order is not None:
                 order.sums.add([_to_known_fill(row)])
+
+    @property
+    def _followed_since(self) -> int:
+        """A fill from before this time is not news, or it cannot be told whether it is."""
+        return max(self.state.orders.covered_since, self.state.fills.horizon)
 
     def on_order_trades(self, key: OrderKey, rows: Iterable[TradeRow]) -> None:
         """All fills of one order were read."""

@@ -274,9 +274,7 @@ class AccountExchange:
             for asset in assets
             for free, locked in [self.holdings[account].get(asset, (Decimal(0), Decimal(0)))]
         )
-        return OutboundAccountPosition(
-            account=account, event_time=now, last_account_update_time=now, balances=balances
-        )
+        return OutboundAccountPosition(account=account, event_time=now, last_account_update_time=now, balances=balances)
 
     # What the exchange tells
 
@@ -294,6 +292,9 @@ class AccountExchange:
         if read.parameters.get("symbol") in self.refused_symbols:
             raise RefusedError(-1121)
         return serve[read.kind]()
+
+    def history(self, account: Account) -> list[tuple[int, dict[str, tuple[Decimal, Decimal]]]]:
+        return self._history[account]
 
     def truth_at(self, account: Account, now: int) -> dict[str, tuple[Decimal, Decimal]]:
         history = self._history[account]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from account_world import AccountWorld, ErrorKind, Lag, Order, ReadFailure, Recovery
+
 from binance_margin_stream.account.reads.requests import Read
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 
@@ -21,8 +22,10 @@ class Trouble:
     trades_a_minute: float = 6.0
     read_failures: float = 0.0
     """The part of the reads that fail in a bad spell."""
+    silent_spells: int = 0
+    """Times in which events are not sent while the connection stays healthy."""
     late_fills: bool = True
-    lag: Lag = Lag()
+    lag: Lag = field(default_factory=Lag)
     minutes: int = 30
     accounts: tuple[Account, ...] = (CROSS, isolated("BTCUSDT"))
     orders: str = "known"
@@ -101,10 +104,29 @@ def play(seed: int, trouble: Trouble) -> AccountWorld:
         while (at := at + random.expovariate(trouble.trades_a_minute / 60)) < end:
             world.at(at, trader.act)
         _plan_downs(world, account, random, trouble, end)
+        _plan_losses(world, random, trouble, end)
     _plan_failures(world, random, trouble, end)
     world.run(60 * trouble.minutes)
-    world.run(60 * 20)
+    if world.silent:
+        world.run(60 * 20)  # audits find what was not sent; until then nothing speaks against the events
+    _watch_snapshots(world)
+    world.run(60 * 30)
     return world
+
+
+def _plan_losses(world: AccountWorld, random: Random, trouble: Trouble, end: float) -> None:
+    """Spells in which frames are never sent although the connection is healthy."""
+    for _ in range(trouble.silent_spells):
+        start = random.uniform(world.now, end)
+        world.silent.append((start, start + random.choice((0.1, 5.0, 90.0))))
+
+
+def _watch_snapshots(world: AccountWorld) -> None:
+    """Look at a snapshot now and then; it counts when nothing is under way."""
+    for offset in range(0, 60 * 30, 7):
+        world.at(
+            world.now + offset, lambda: [world.check_snapshot(each) for each in world.channels if world.is_quiet(each)]
+        )
 
 
 def _plan_downs(world: AccountWorld, account: Account, random: Random, trouble: Trouble, end: float) -> None:

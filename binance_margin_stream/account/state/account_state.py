@@ -93,7 +93,7 @@ class AccountState:
     def on_gap(self) -> None:
         """Events may have been missed."""
         self.balances.on_gap()
-        self.orders.on_gap()
+        self.orders.confirm_reads()
 
     def forget(self, before: int) -> None:
         """Forget what ended before a time."""

@@ -202,9 +202,9 @@ class OrderTable:
         self.settle(order, report.transaction_time)
 
     def adopt(self, row: OrderRow) -> None:
-        """The user knows this open order, from before the stream began."""
+        """An open order was read at the start: one from before the stream began is known to the user."""
         key = row.symbol, row.order_id
-        if self.get(key) is None and key not in self._ended:
+        if row.time < self.covered_since and self.get(key) is None and key not in self._ended:
             executed = Amounts(row.executed_quantity, row.quote_quantity)
             sums = OrderSums(executed, last_fill_at=row.update_time, is_reading=True)
             self._known[key] = _from_row(row, sums)
@@ -236,8 +236,9 @@ class OrderTable:
         self._steady.pop(key, None)
         self._known.pop(key, None)
 
-    def on_gap(self) -> None:
-        """Reports may be missing: what the next report of an order says no longer goes without proof."""
+    def confirm_reads(self) -> None:
+        """What the next report of an order says no longer goes without proof: reports may be missing, or two reads
+        agreed."""
         for order in self._known.values():
             order.sums.is_reading = False
 
