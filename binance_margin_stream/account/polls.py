@@ -166,7 +166,6 @@ class Polls:
     def _on_balances(
         self, accounts: tuple[Account, ...], result: tuple[Outcome, ...] | ReadFailure, now: float
     ) -> None:
-        delay = self.settings.debt_interval if accounts[0].symbol is not None else self._audit_delay()
         if isinstance(result, ReadFailure):
             self.on_failed(result)
         elif isinstance(response := result[0], Response):
@@ -178,9 +177,15 @@ class Polls:
             # One that is refused must not keep the others from being read.
             for account in accounts:
                 self._submit_balances((account,), now)
-        if any(self._is_live(each) and not self.accounts[each].state.balances.is_settled for each in accounts):
-            delay = self.settings.repeat_after
+        delay = self._balances_delay(accounts, is_failed=isinstance(result, ReadFailure))
         self._timers.set_earlier((_Poll.BALANCES, _group_of(accounts[0])), now + delay)
+
+    def _balances_delay(self, accounts: tuple[Account, ...], *, is_failed: bool) -> float:
+        if is_failed:
+            return self.settings.unproven_after
+        if any(self._is_live(account) and self.accounts[account].state.balances.needs_read for account in accounts):
+            return self.settings.repeat_after
+        return self.settings.debt_interval if accounts[0].symbol is not None else self._audit_delay()
 
     def _on_account(self, account: Account, row: AccountRow, response: Response, now: float) -> None:
         watched = self.accounts.get(account)
@@ -190,7 +195,7 @@ class Polls:
         as_of = Interval(self.to_epoch_ms(response.sent_at), self.to_epoch_ms(response.received_at))
         if watched.state.on_account(row, response.sent_at, as_of):
             self.on_difference(account, now)
-        elif watched.state.balances.is_settled:
+        elif not watched.state.balances.needs_read:
             watched.balances_checked_at = response.sent_at
 
     def _is_live(self, account: Account) -> bool:

@@ -32,6 +32,8 @@ class Window:
 
     since: int
     """Fills are asked for from here on."""
+    asked_at: int
+    """When the look began."""
     live_since: int
     """What happens from here on arrives live: it is recovered only if it did not arrive until the next look."""
 
@@ -66,7 +68,7 @@ class Reconciler:
     """Compares rows with what was delivered, across the looks at one account."""
 
     state: AccountState
-    _window: Window = Window(0, 0)
+    _window: Window = Window(0, 0, 0)
     _look: int = 1
     """The number of looks that were completed, and one more."""
     _read: set[OrderKey] = field(default_factory=set)
@@ -96,7 +98,7 @@ class Reconciler:
             self._unshown.pop(key, None)
             fills = self._waiting_of(key)
             if fills or not self.state.orders.has_ended(key):
-                order = self.state.orders.on_row(row, self._look)
+                order = self.state.orders.on_row(row, self._window.asked_at)
                 order.sums.add(_to_known_fill(fill.row) for fill in fills)
 
     def on_trades(self, rows: Iterable[TradeRow]) -> None:
@@ -153,7 +155,7 @@ class Reconciler:
     def orders_to_sum(self) -> list[OrderKey]:
         """The orders of which all fills have to be read, since those that are known do not add up."""
         orders = self.state.orders
-        wanted = {order.key for order in orders.list_unsettled() if order.sums.missing > 0}
+        wanted = {order.key for order in orders.list_unsettled() if order.sums.needs_all_fills}
         for fill in self._waiting.values():
             order = orders.get(fill.order_key)
             if order is not None and fill.cumulative is None and fill.row.trade_id <= order.sums.base_id:
@@ -260,7 +262,8 @@ class Reconciler:
 
     def _note_known(self, order: KnownOrder, row: OrderRow) -> None:
         """The user knows it already, from an event or from before the stream began."""
-        if order.is_open and order.sums.adds_up:
+        is_newest = row.update_time >= order.reported_at and row.executed_quantity == order.sums.base.quantity
+        if order.is_open and order.sums.adds_up and is_newest:
             order.status = row.status
         order.is_delivered, order.row = True, None
         self._first_seen.pop(order.key, None)

@@ -243,7 +243,11 @@ class AccountRecovery:
         since = self._clock.to_exchange(min(span.since for span in spans) - settings.overlap)
         live_since = self._clock.to_exchange(max(span.until for span in spans)) + self._clock.error
         plan = LookPlan(
-            window=Window(max(since, self._state.orders.covered_since, self._state.fills.horizon), live_since),
+            window=Window(
+                since=max(since, self._state.orders.covered_since, self._state.fills.horizon),
+                asked_at=self._clock.to_exchange(now) - self._clock.error,
+                live_since=live_since,
+            ),
             until=self._clock.to_exchange(now) + self._clock.error + 1000,
             lists_orders=any(span.looks == 0 or self._is_late(span, now) for span in spans),
             reads_all_orders=settings.orders == "all" and any(span.looks > 0 for span in spans),

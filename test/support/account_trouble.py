@@ -117,7 +117,7 @@ def play(seed: int, trouble: Trouble) -> AccountWorld:
 def _plan_losses(world: AccountWorld, random: Random, trouble: Trouble, end: float) -> None:
     """Spells in which frames are never sent although the connection is healthy."""
     for _ in range(trouble.silent_spells):
-        start = random.uniform(world.now, end)
+        start = random.uniform(world.now + 120, end)
         world.silent.append((start, start + random.choice((0.1, 5.0, 90.0))))
 
 

@@ -55,6 +55,7 @@ class AccountWorld:
         settings: Recovery | None = None,
         budget: ReadBudget | None = None,
         clock_offset: int = 0,
+        shows_changes: bool = False,
     ) -> None:
         self.random = Random(seed)
         self.settings = settings or Recovery()
@@ -78,6 +79,7 @@ class AccountWorld:
             self.random.uniform,
             to_epoch_ms=lambda at: EPOCH_MS + round(at * 1000),
             emit=self._on_item,
+            shows_changes=shows_changes,
         )
         for account in accounts:
             self.manager.add(account)
@@ -235,17 +237,19 @@ class AccountWorld:
             return False
         truth = self.exchange.truth_at(account, self.exchange_now)
         theirs = {asset: holding for asset, holding in truth.items() if any(holding)}
-        ours = {asset: (each.free, each.locked) for asset, each in snapshot.balances.items()}
-        assert {asset: holding for asset, holding in ours.items() if any(holding)} == theirs
+        held = {asset: (each.free, each.locked) for asset, each in snapshot.balances.items()}
+        assert {asset: holding for asset, holding in held.items() if any(holding)} == theirs
         orders = {
             (order.symbol, order.order_id): (order.status, order.executed)
             for (owner, _, _), order in self.exchange.orders.items()
             if owner == account and order.is_open
         }
-        assert orders == {
+        ours = {
             (order.symbol, order.order_id): (order.order_status, order.cumulative_filled_quantity)
             for order in snapshot.open_orders
         }
+        differing = {key: (orders.get(key), ours.get(key)) for key in orders.keys() | ours.keys()}
+        assert orders == ours, {key: each for key, each in differing.items() if each[0] != each[1]}
         return True
 
     # What was handed over

@@ -31,7 +31,7 @@ class _Asset:
     named_at: float = float("-inf")
     """When an event named the asset last; not before it came."""
     read: tuple[_Holding, float] | None = None
-    """A read that differs from `holding` or has to be confirmed, and when the first such read was sent."""
+    """A read that has to be confirmed, and when the first such read was sent; if settled, any that differs."""
     debt: tuple[Decimal, Decimal] | None = None
     """Borrowed and interest, as read."""
 
@@ -53,6 +53,11 @@ class BalanceTable:
     def is_settled(self) -> bool:
         """Whether every balance is confirmed, by two equal reads or by an event."""
         return self._was_read and all(asset.is_settled for asset in self._assets.values())
+
+    @property
+    def needs_read(self) -> bool:
+        """Whether something has to be confirmed by another read."""
+        return not self.is_settled or any(asset.read is not None for asset in self._assets.values())
 
     def on_position(self, event: OutboundAccountPosition, now: float) -> None:
         """An event says what the account holds of some assets."""
@@ -88,7 +93,7 @@ class BalanceTable:
             return False
         if not asset.is_settled:
             asset.holding = holding
-        if asset.read is None or asset.read[0] != holding:
+        if asset.read is None or (asset.read[0] != holding and not asset.is_settled):
             asset.read = holding, sent_at
             return False
         if sent_at - asset.read[1] < self._repeat_after:

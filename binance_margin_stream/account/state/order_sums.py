@@ -59,13 +59,14 @@ class OrderSums:
     """The fills of one order, as far as they are not summed up yet."""
 
     __slots__ = (
+        "_asked_at",
+        "_confirmed_at",
         "_executed",
         "_executed_at",
-        "_look",
         "base",
         "base_id",
         "fills",
-        "is_confirmed",
+        "is_base_read",
         "is_reading",
         "last_fill_at",
     )
@@ -78,19 +79,27 @@ class OrderSums:
         self.base_id = base_id
         self.is_reading = is_reading
         """The base was read at some moment of the exchange's choice: the first report replaces it."""
+        self.is_base_read = base_id == NO_TRADE and base.quantity != 0
+        """It is not known which fills the base contains: they prove nothing until all fills were read."""
         self.fills: dict[int, KnownFill] = {}
         self.last_fill_at = last_fill_at
         """No known fill is from a later time; exchange time in milliseconds."""
-        self.is_confirmed = False
-        """Two looks read the same executed quantity."""
         self._executed = base.quantity
         self._executed_at = 0
-        self._look = 0
+        self._asked_at = 0
+        """When the last look that read the order began."""
+        self._confirmed_at = 0
+        """When the one before it began, if both read the same: what was executed before then is contained."""
 
     @property
     def adds_up(self) -> bool:
         """Whether every fill is in the base, and nothing else was executed."""
         return not self.fills and self.base.quantity == self._executed
+
+    @property
+    def needs_all_fills(self) -> bool:
+        """Whether all fills of the order have to be read, from its first on."""
+        return self.missing > 0 or (self.is_base_read and bool(self.fills))
 
     @property
     def missing(self) -> Decimal:
@@ -104,20 +113,23 @@ class OrderSums:
         """A fill came live, with its sum."""
         self.last_fill_at = max(self.last_fill_at, fill.time)
         if self.is_reading:
-            self.is_reading = False
-            self.base, self.base_id = cumulative, fill.trade_id
+            self._set_base(cumulative, fill.trade_id)
         elif fill.trade_id <= self.base_id:
             return
         elif not self.fills and add_exactly(self.base.quantity, fill.amounts.quantity) == cumulative.quantity:
-            self.base, self.base_id = cumulative, fill.trade_id
+            self._set_base(cumulative, fill.trade_id)
         else:
             self.fills[fill.trade_id] = fill
         self.on_reported_quantity(cumulative.quantity, fill.time)
 
+    def _set_base(self, base: Amounts, base_id: int) -> None:
+        self.base, self.base_id = base, base_id
+        self.is_reading = self.is_base_read = False
+
     def on_reported_quantity(self, executed: Decimal, time: int) -> None:
         """A report came live that says how much was executed until then."""
         if self.is_reading:
-            self.base, self.is_reading = Amounts(executed, None), False
+            self.base, self.is_reading, self.is_base_read = Amounts(executed, None), False, executed != 0
         self._claim(executed, time)
 
     def add(self, fills: Iterable[KnownFill]) -> None:
@@ -130,16 +142,17 @@ class OrderSums:
     def add_all(self, fills: Iterable[KnownFill]) -> None:
         """All fills of the order were read, from its first on: a base without a trade id has served."""
         if self.base_id == NO_TRADE:
-            self.base, self.is_reading = ZERO, False
+            self._set_base(ZERO, NO_TRADE)
         self.add(fills)
 
-    def on_row(self, executed: Decimal, update_time: int, look: int) -> None:
-        """A look read how much was executed, and when the order changed last."""
-        is_known = (executed, update_time) == (self._executed, self._executed_at)
-        self.is_confirmed = is_known and (self.is_confirmed or look != self._look)
-        if not is_known:
+    def on_row(self, executed: Decimal, update_time: int, asked_at: int) -> None:
+        """A look that began at a time read how much was executed, and when the order changed last."""
+        if (executed, update_time) != (self._executed, self._executed_at):
             self._claim(executed, update_time)
-            self._look = look
+            self._confirmed_at = 0
+        elif asked_at != self._asked_at:
+            self._confirmed_at = self._asked_at
+        self._asked_at = asked_at
 
     def _claim(self, executed: Decimal, at: int) -> None:
         if executed >= self._executed:
@@ -158,15 +171,17 @@ class OrderSums:
             sum_, latest = sum_.plus(fill.amounts), max(latest, fill.time)
             unproven[trade_id] = sum_
             if fill.cumulative is not None:
-                if sum_.quantity == fill.cumulative.quantity:
+                if sum_.quantity == fill.cumulative.quantity and not self.is_base_read:
                     proven |= unproven
                 else:
                     is_complete = False
                 sum_ = fill.cumulative
                 unproven = {}
+        if self.is_base_read and unproven:
+            return Proof({}, is_complete=False)
         if sum_.quantity != self._executed:
             return Proof(proven, is_complete=False)
-        if unproven and latest > self._executed_at and not self.is_confirmed:
+        if unproven and latest > max(self._executed_at, self._confirmed_at):
             return Proof(proven, is_complete=False)
         return Proof(proven | unproven, is_complete)
 
@@ -187,7 +202,7 @@ class OrderSums:
         """Sum up what is complete: to be called when `prove` says so."""
         for trade_id in sorted(self.fills):
             fill = self.fills[trade_id]
-            self.base, self.base_id = fill.cumulative or self.base.plus(fill.amounts), trade_id
+            self._set_base(fill.cumulative or self.base.plus(fill.amounts), trade_id)
         self.fills = {}
 
     def give_up(self) -> None:

@@ -78,9 +78,9 @@ class KnownOrder:
         """When the order ended, by a row of its end; None if a fill may have changed it after that."""
         return row.update_time if not self.sums.missing and self.sums.last_fill_at < row.update_time else None
 
-    def on_row(self, row: OrderRow, look: int) -> None:
-        """A look read the order."""
-        self.sums.on_row(row.executed_quantity, row.update_time, look)
+    def on_row(self, row: OrderRow, asked_at: int) -> None:
+        """A look that began at a time read the order."""
+        self.sums.on_row(row.executed_quantity, row.update_time, asked_at)
         known = self.row
         if known is None or (is_open_status(known.status) and known.update_time <= row.update_time):
             self.row = row
@@ -209,8 +209,8 @@ class OrderTable:
             sums = OrderSums(executed, last_fill_at=row.update_time, is_reading=True)
             self._known[key] = _from_row(row, sums)
 
-    def on_row(self, row: OrderRow, look: int) -> KnownOrder:
-        """A look read an order."""
+    def on_row(self, row: OrderRow, asked_at: int) -> KnownOrder:
+        """A look that began at a time read an order."""
         key = row.symbol, row.order_id
         order = self.get(key)
         if order is None:
@@ -222,7 +222,7 @@ class OrderTable:
                 ended = self._ended.pop(key)
                 order.status, order.ended_at, order.sums.last_fill_at = ended.status, ended.ended_at, ended.last_fill_at
             self._known[key] = order
-        order.on_row(row, look)
+        order.on_row(row, asked_at)
         return order
 
     def settle(self, order: KnownOrder, at: int) -> None:
@@ -274,6 +274,7 @@ def _from_report(report: ExecutionReport, sums: OrderSums) -> KnownOrder:
         created=report.order_creation_time,
         status=report.order_status,
         sums=sums,
+        reported_at=report.event_time,
     )
 
 
