@@ -7,6 +7,7 @@
     ├── TransportError                  no whole answer came: refused, DNS, TLS, timeout, cut off
     ├── ResponseError                   an answer came that is not what the exchange promises
     ├── StreamError                     the stream cannot go on
+    ├── CheckpointError                 a checkpoint file is damaged, or belongs to something else
     └── ApiException                    the exchange, or something in front of it, said no
         ├── BadRequestException         … and the request is at fault
         │   ├── BadParameterError       a parameter is missing, ill-formed or unknown
@@ -37,6 +38,7 @@ __all__ = [
     "BadRequestException",
     "BannedError",
     "BlockedError",
+    "CheckpointError",
     "EndpointRetiredError",
     "KeyRejectedError",
     "ListenKeyUnknownError",
@@ -65,6 +67,10 @@ class ApiValueError(OpenApiException, ValueError):
 
 class StreamError(OpenApiException):
     """The stream cannot go on; the cause is attached."""
+
+
+class CheckpointError(OpenApiException):
+    """A checkpoint cannot be used: it is damaged, written by a newer version, or belongs to another stream."""
 
 
 class TransportError(OpenApiException):

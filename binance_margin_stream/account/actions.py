@@ -15,7 +15,8 @@ __all__ = ["AccountAction", "ChangeSource", "DisableRecovery", "EmitGap", "SendR
 class EmitGap:
     """Emit a gap of a live account, and report it back: events since then may be missing.
 
-    `since` is on the stream's clock; the gap ends now.
+    `since` is on the stream's clock; the gap ends now. The reason is ``"audit"``, or ``"restart"`` for what happened
+    before the stream began.
     """
 
     account: Account

@@ -16,7 +16,7 @@ class ExchangeClock:
     """Turns seconds of the stream's clock into the exchange's milliseconds. `speed` is that of a sandbox."""
 
     def __init__(self, speed: float = 1.0) -> None:
-        self._speed = speed
+        self.speed = speed
         self._time = 0
         self._read_at: float | None = None
         self.error = 0
@@ -35,10 +35,10 @@ class ExchangeClock:
         """The exchange's time was read: at some moment between sending and receiving."""
         self._time = reading.time
         self._read_at = (reading.sent_at + reading.received_at) / 2
-        self.error = round((reading.received_at - reading.sent_at) * 500 * self._speed) + 1
+        self.error = round((reading.received_at - reading.sent_at) * 500 * self.speed) + 1
 
     def to_exchange(self, at: float) -> int:
         """The exchange's time at a moment of the stream's clock."""
         if self._read_at is None:
             raise ValueError("the exchange's time was not read yet")
-        return self._time + round((at - self._read_at) * 1000 * self._speed)
+        return self._time + round((at - self._read_at) * 1000 * self.speed)

@@ -14,6 +14,7 @@ from typing import Final
 
 from binance_margin_stream.account.actions import AccountAction, ChangeSource, DisableRecovery, EmitGap
 from binance_margin_stream.account.audit import OrderAudit
+from binance_margin_stream.account.checkpoint import AccountProgress
 from binance_margin_stream.account.clock import ExchangeClock
 from binance_margin_stream.account.items import AccountChanged, RecoveredItem, UnresolvedGap
 from binance_margin_stream.account.polls import Polls, WatchedAccount
@@ -56,6 +57,8 @@ class _Entry:
     recovery: AccountRecovery
     covered_from: float | None = None
     """When the account was live for the first time."""
+    restart_since: int | None = None
+    """From when on events are missing that came before the stream began; the exchange's milliseconds."""
     gap_requested: bool = False
     looked_again_at: float = float("-inf")
     audit_gap_at: float = float("-inf")
@@ -107,8 +110,8 @@ class AccountManager:
             _Task.SHOW: self._show_changes,
         }
 
-    def add(self, account: Account) -> None:
-        """Follow an account from now on."""
+    def add(self, account: Account, progress: AccountProgress | None = None) -> None:
+        """Follow an account: from where an earlier run ended, from `Recovery.since` on, or from now on."""
         with self._lock:
             state = AccountState(account, self._settings)
             recovery = AccountRecovery(
@@ -124,7 +127,13 @@ class AccountManager:
             )
             audit = OrderAudit(state, self._settings, self._clock)
             watched = WatchedAccount(state, audit, recovery.unproven_orders)
-            self._entries[account] = _Entry(state, watched, recovery)
+            entry = self._entries[account] = _Entry(state, watched, recovery)
+            if progress is not None:
+                state.restore(progress)
+                entry.restart_since = progress.handled_until
+            elif self._settings.since is not None:
+                state.cover(self._settings.since)
+                entry.restart_since = self._settings.since
             self._polls.accounts[account] = watched
 
     def remove(self, account: Account) -> None:
@@ -157,6 +166,9 @@ class AccountManager:
             if entry.covered_from is None:
                 entry.covered_from = now
                 self._cover(entry)
+                if entry.restart_since is not None:
+                    entry.gap_requested = True
+                    self._actions.append(EmitGap(account, self._restart_at(entry.restart_since, now), "restart"))
             if self._is_disabled:
                 return
             self._polls.on_live(account, now)
@@ -177,8 +189,8 @@ class AccountManager:
         """A gap of the account was emitted: what stands before it in the stream was reported before."""
         with self._lock:
             entry = self._entries[account]
-            entry.recovery.on_gap(gap, now)
-            entry.gap_requested = False
+            entry.recovery.on_gap(gap, now, entry.restart_since)
+            entry.gap_requested, entry.restart_since = False, None
             entry.unsummed.clear()
             self._polls.on_gap(account, now)
 
@@ -295,6 +307,16 @@ class AccountManager:
         if isinstance(result, ReadFailure):
             self._on_failed(result)
 
+    def _restart_at(self, since: int, now: float) -> float:
+        """About when that was on the stream's clock: this machine's clock may differ from the exchange's."""
+        return now - max(0, self._to_epoch_ms(now) - since) / 1000 / self._clock.speed
+
+    def followed_since(self, account: Account) -> int | None:
+        """Since when the account is followed, in the exchange's milliseconds; None as long as that is not known."""
+        with self._lock:
+            state = self._entries[account].state
+            return state.orders.covered_since if state.is_covered else None
+
     def _cover(self, entry: _Entry) -> None:
         """Orders and fills from here on were followed from their beginning."""
         if entry.covered_from is not None and self._clock.is_known and not entry.state.is_covered:
@@ -351,9 +373,8 @@ class AccountManager:
             entry.state.fold(now)
             since = min(now - settings.retention, unchecked_since - settings.overlap)
             since = max(since, now - settings.max_retention)
-            if entry.recovery.since is not None:
-                since = min(since, entry.recovery.since - settings.overlap)
-            entry.state.forget(self._clock.to_exchange(since))
+            before, asks_since = self._clock.to_exchange(since), entry.recovery.asks_since
+            entry.state.forget(before if asks_since is None else min(before, asks_since))
 
     def _show_changes(self, now: float) -> None:
         self._timers.set(_Task.SHOW, now + _SHOW_INTERVAL)

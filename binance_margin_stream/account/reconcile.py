@@ -189,6 +189,8 @@ class Reconciler:
             order = self.state.orders.get((each.symbol, each.order_id))
             if each.kind is UnprovenKind.FILLS and order is not None:
                 order.sums.give_up()
+                if order.status == "NEW" and order.sums.base.quantity:
+                    order.status = "PARTIALLY_FILLED"
                 self.state.orders.settle(order, self._window.live_since)
             elif order is not None:
                 self.state.orders.remove(order.key)

@@ -54,6 +54,8 @@ class _Span:
     reason: str
     live_at: float
     open_before: frozenset[OrderKey]
+    exchange_since: int | None = None
+    """The beginning in the exchange's milliseconds, where that is known: for what happened before the stream began."""
     looks: int = 0
     trades: int = 0
     orders: int = 0
@@ -154,9 +156,16 @@ class AccountRecovery:
         return bool(self._spans)
 
     @property
-    def since(self) -> float | None:
-        """The beginning of the oldest gap that may still bring something, on the stream's clock."""
-        return min((span.since for span in self._spans), default=None)
+    def asks_since(self) -> int | None:
+        """From when on the next look asks for fills, in the exchange's milliseconds; None if no gap is open."""
+        return min((self._asks_since(span) for span in self._spans), default=None)
+
+    def _asks_since(self, span: _Span) -> int:
+        since = self._clock.to_exchange(span.since - self._settings.overlap)
+        if span.exchange_since is None:
+            return since
+        overlap = self._clock.to_exchange(span.since) - since
+        return min(since, span.exchange_since - overlap) if len(span.gap_ids) > 1 else span.exchange_since - overlap
 
     def unproven_orders(self) -> set[OrderKey]:
         """The orders that a closed gap names as unproven."""
@@ -174,8 +183,8 @@ class AccountRecovery:
             late = min(span.live_at for span in self._spans) + self._settings.late_after
             self._on_schedule(max(self._not_before, min(late, self._next_look_at)))
 
-    def on_gap(self, gap: Gap, now: float) -> None:
-        """A gap was emitted; the account is live again, or will be told to be."""
+    def on_gap(self, gap: Gap, now: float, exchange_since: int | None = None) -> None:
+        """A gap was emitted; the account is live again, or will be soon."""
         self._state.fold(now)
         self._state.on_gap()
         open_before = frozenset(self._state.orders.list_open())
@@ -184,7 +193,7 @@ class AccountRecovery:
             unresolved.merge(gap, now, open_before)
         else:
             times = gap.since, gap.until, gap.since_ms, gap.until_ms
-            self._spans.append(_Span([gap.id], *times, gap.reason, now, open_before))
+            self._spans.append(_Span([gap.id], *times, gap.reason, now, open_before, exchange_since))
         self._schedule_first(now)
 
     def on_live(self, now: float) -> None:
@@ -240,7 +249,7 @@ class AccountRecovery:
     def start_look(self, now: float) -> None:
         """Start the look that is due."""
         settings, spans = self._settings, self._spans
-        since = self._clock.to_exchange(min(span.since for span in spans) - settings.overlap)
+        since = min(self._asks_since(span) for span in spans)
         live_since = self._clock.to_exchange(max(span.until for span in spans)) + self._clock.error
         plan = LookPlan(
             window=Window(
@@ -301,7 +310,7 @@ class AccountRecovery:
 
     def _span_at(self, time: int) -> _Span:
         """The last gap that began before a time, else the first one."""
-        before = [span for span in self._spans if self._clock.to_exchange(span.since) <= time]
+        before = [span for span in self._spans if self._asks_since(span) <= time]
         return max(before, key=lambda span: span.since) if before else self._spans[0]
 
     def _judge(self, span: _Span, look: _Look, findings: Findings, now: float) -> None:

@@ -269,3 +269,24 @@ def test_hundreds_of_accounts_recover_in_turn_with_cross_first():
     world.check_budget()
     for account in accounts:
         world.check_fills(account)
+
+
+def test_nothing_is_concluded_before_the_time_of_the_exchange_is_known():
+    world = AccountWorld(PAIR)
+    world.place(PAIR, "BTCUSDT")
+    fails_until = world.now + 100
+
+    def fail(read, now):
+        is_clock = read.kind is ReadKind.SERVER_TIME
+        return ReadFailure(ErrorKind.SERVER_FAULT, "503") if is_clock and now < fails_until else None
+
+    world.fail_read = fail
+    world.go_live(PAIR)
+    cut(world)
+    world.fill(world.place(PAIR, "BTCUSDT"), 1)
+    world.run(95)
+    assert not world.snapshot(PAIR).is_exact
+    assert world.closed(PAIR) == []
+    world.run(200)
+    assert len(world.closed(PAIR)) == 1
+    assert world.check_snapshot(PAIR)

@@ -11,7 +11,7 @@ from account_world import Lag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-RELAXED = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+RELAXED = settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
 SEEDS = st.integers(0, 2**32)
 
 
@@ -55,3 +55,9 @@ def test_frames_that_were_never_sent_are_found(seed, silent_spells, downs):
 @given(seed=SEEDS, page_rows=st.sampled_from([2, 5, 20]))
 def test_responses_that_hold_a_part_only_are_read_to_the_end(seed, page_rows):
     play(seed, Trouble(page_rows=page_rows, minutes=8, downs=2)).check()
+
+
+@RELAXED
+@given(seed=SEEDS, restarts=st.integers(1, 4), downs=st.sampled_from([0, 3]), read_failures=st.sampled_from([0.0, 0.3]))
+def test_a_restart_from_a_checkpoint_loses_nothing(seed, restarts, downs, read_failures):
+    play(seed, Trouble(restarts=restarts, downs=downs, read_failures=read_failures, minutes=12)).check()

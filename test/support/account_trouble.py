@@ -24,6 +24,8 @@ class Trouble:
     """The part of the reads that fail in a bad spell."""
     silent_spells: int = 0
     """Times in which events are not sent while the connection stays healthy."""
+    restarts: int = 0
+    """Times in which the process is killed; the user commits now and then."""
     late_fills: bool = True
     lag: Lag = field(default_factory=Lag)
     minutes: int = 30
@@ -106,6 +108,8 @@ def play(seed: int, trouble: Trouble) -> AccountWorld:
         _plan_downs(world, account, random, trouble, end)
         _plan_losses(world, random, trouble, end)
     _plan_failures(world, random, trouble, end)
+    if trouble.restarts:
+        _plan_restarts(world, random, trouble, end)
     world.run(60 * trouble.minutes)
     if world.silent:
         world.run(60 * 20)  # audits find what was not sent; until then nothing speaks against the events
@@ -119,6 +123,18 @@ def _plan_losses(world: AccountWorld, random: Random, trouble: Trouble, end: flo
     for _ in range(trouble.silent_spells):
         start = random.uniform(world.now + 120, end)
         world.silent.append((start, start + random.choice((0.1, 5.0, 90.0))))
+
+
+def _plan_restarts(world: AccountWorld, random: Random, trouble: Trouble, end: float) -> None:
+    at = world.now
+    while (at := at + random.expovariate(1 / 20)) < end:
+        world.at(at, world.commit)
+    for _ in range(trouble.restarts):
+        start = random.uniform(world.now + 5, end - 1)
+        world.at(start, world.restart)
+        for account in world.channels:
+            up = start + random.choice((0.1, 10.0, 90.0, 600.0)) * random.random()
+            world.at(up, lambda account=account: world.channels[account].is_live or world.go_live(account))
 
 
 def _watch_snapshots(world: AccountWorld) -> None:
@@ -135,8 +151,10 @@ def _plan_downs(world: AccountWorld, account: Account, random: Random, trouble: 
         if random.random() < 0.7:
             up = min(up, down + random.choice((0.5, 5, 30)))
         before = random.choice((0.0, 1.0, 20.0, 45.0))
-        world.at(down, lambda: world.go_down(account))
-        world.at(up, lambda before=before: world.go_live(account, proven_before=before))
+        world.at(down, lambda: world.channels[account].is_live and world.go_down(account))
+        world.at(
+            up, lambda before=before: world.channels[account].is_live or world.go_live(account, proven_before=before)
+        )
 
 
 def _plan_failures(world: AccountWorld, random: Random, trouble: Trouble, end: float) -> None:

@@ -16,8 +16,10 @@ from random import Random
 from account_exchange import EPOCH_MS, AccountExchange, Fill, Lag, Order, RefusedError
 
 from binance_margin_stream.account.actions import ChangeSource, DisableRecovery, EmitGap, SendRead
+from binance_margin_stream.account.checkpoint import Checkpoint
 from binance_margin_stream.account.items import GapClosed, RecoveredOrder, RecoveredTrade, UnprovenKind
 from binance_margin_stream.account.manager import AccountManager
+from binance_margin_stream.account.progress import HandledGap, ProgressTracker
 from binance_margin_stream.account.reads.budget import ReadBudget
 from binance_margin_stream.account.reads.requests import MINUTE_LIMIT, Read, ReadFailure, ReadKind
 from binance_margin_stream.account.recovery import Gap
@@ -38,7 +40,13 @@ class Channel:
     last_arrival: float = 0.0
     lost_since: float | None = None
     was_live: bool = False
+    is_new: bool = True
+    """Whether nothing of an earlier run is known."""
     covered_from: float = 0.0
+    handled: int = 0
+    """How many of the items the user has handled."""
+    runs: list[int] = field(default_factory=lambda: [0])
+    """Which items are the first of each run."""
     gaps: list[Gap] = field(default_factory=list)
     items: list[object] = field(default_factory=list)
     lost_events: int = 0
@@ -72,17 +80,23 @@ class AccountWorld:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._serial = count()
         self._gap_ids = count(1)
-        self._emitting: Account | None = None
-        self.manager = AccountManager(
+        self.budget = budget or ReadBudget(self.settings.weight_share)
+        self.shows_changes = shows_changes
+        self.tracker = ProgressTracker(self.settings)
+        self.manager = self._make_manager(None)
+
+    def _make_manager(self, checkpoint: Checkpoint | None) -> AccountManager:
+        manager = AccountManager(
             self.settings,
-            budget or ReadBudget(self.settings.weight_share),
+            self.budget,
             self.random.uniform,
             to_epoch_ms=lambda at: EPOCH_MS + round(at * 1000),
             emit=self._on_item,
-            shows_changes=shows_changes,
+            shows_changes=self.shows_changes,
         )
-        for account in accounts:
-            self.manager.add(account)
+        for account in self.channels:
+            manager.add(account, None if checkpoint is None else checkpoint.accounts.get(account))
+        return manager
 
     # Time
 
@@ -126,8 +140,11 @@ class AccountWorld:
         channel.is_live = True
         channel.connection += 1
         self.manager.on_live(account, self.now)
+        self._obey()
         if not channel.was_live:
-            channel.was_live, channel.covered_from = True, self.now
+            channel.was_live = True
+            if channel.is_new:
+                channel.is_new, channel.covered_from = False, self.now
         else:
             assert channel.lost_since is not None
             self.emit_gap(account, max(channel.covered_from, channel.lost_since - proven_before), "disconnected")
@@ -174,6 +191,35 @@ class AccountWorld:
     def _on_item(self, item: RecoveredTrade | RecoveredOrder | GapClosed) -> None:
         self.channels[item.account].items.append(item)
 
+    # The user
+
+    def commit(self) -> None:
+        """The user has handled all that was delivered so far."""
+        for account, channel in self.channels.items():
+            since = self.manager.followed_since(account)
+            if since is None:
+                continue
+            self.tracker.begin(account, since)
+            for item in channel.items[channel.handled :]:
+                self.tracker.on_handled(HandledGap(account, item.id) if isinstance(item, Gap) else item)
+            channel.handled = len(channel.items)
+
+    def restart(self) -> None:
+        """The process is killed and starts anew; what was not committed is forgotten."""
+        text = self.tracker.to_checkpoint("world").to_bytes()
+        checkpoint = Checkpoint.from_bytes(text, "world")
+        self.manager.close()  # its reads leave the budget, which outlives it here
+        self.tracker = ProgressTracker(self.settings)
+        self.tracker.restore(checkpoint)
+        self.manager = self._make_manager(checkpoint)
+        for account, channel in self.channels.items():
+            del channel.items[channel.handled :]
+            channel.runs.append(len(channel.items))
+            channel.gaps = []
+            channel.is_live = channel.was_live = False
+            channel.lost_since = None
+            channel.is_new = account not in checkpoint.accounts
+
     # The network
 
     def _obey(self) -> None:
@@ -185,7 +231,7 @@ class AccountWorld:
                 self.emit_gap(action.account, action.since, action.reason)
 
     def _send_read(self, action: SendRead) -> None:
-        read, sent_at = action.read, self.now
+        read, sent_at, manager = action.read, self.now, self.manager
         self.reads.append((sent_at, read))
         there, back = self.random.uniform(0.01, 0.2), self.random.uniform(0.01, 0.2)
 
@@ -197,9 +243,9 @@ class AccountWorld:
                 except RefusedError as error:
                     failure = ReadFailure(classify(400, error.code), str(error.code))
             if failure is not None:
-                self.at(self.now + back, lambda: self.manager.on_read_failed(action.id, failure, self.now))
+                self.at(self.now + back, lambda: manager.on_read_failed(action.id, failure, self.now))
             else:
-                self.at(self.now + back, lambda: self.manager.on_read(action.id, rows, sent_at, self.now, self.now))
+                self.at(self.now + back, lambda: manager.on_read(action.id, rows, sent_at, self.now, self.now))
 
         self.at(self.now + there, serve)
 
@@ -260,12 +306,13 @@ class AccountWorld:
     def closed(self, account: Account) -> list[GapClosed]:
         return self.items(account, GapClosed)
 
+    def runs(self, account: Account) -> list[Counter[tuple[str, int, int]]]:
+        """The fills of each run, from one start of the process to the next."""
+        items, starts = self.channels[account].items, self.channels[account].runs
+        return [_count_fills(items[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
     def delivered_fills(self, account: Account) -> Counter[tuple[str, int, int]]:
-        return Counter(
-            (item.symbol, item.trade_id, item.order_id)
-            for item in self.channels[account].items
-            if isinstance(item, RecoveredTrade | ExecutionReport) and item.execution_type == "TRADE"
-        )
+        return _count_fills(self.channels[account].items)
 
     def covered_fills(self, account: Account) -> list[Fill]:
         since = EPOCH_MS + self.clock_offset + round(self.channels[account].covered_from * 1000)
@@ -296,7 +343,9 @@ class AccountWorld:
 
     def check_fills(self, account: Account) -> None:
         delivered = self.delivered_fills(account)
-        assert not [key for key, number in delivered.items() if number > 1], "delivered twice"
+        for run in self.runs(account):
+            twice = [key for key, number in run.items() if number > 1]
+            assert not twice, f"{twice} were delivered twice"
         covered = {fill.key for fill in self.covered_fills(account)}
         assert set(delivered) <= covered, "delivered what never happened, or happened before"
         unproven, known = self.unproven_orders(account), self.user_orders(account)
@@ -359,6 +408,14 @@ class AccountWorld:
                         break
                     used += weight
                 assert used <= limit, f"{kind} used {used} in a minute"
+
+
+def _count_fills(items: list[object]) -> Counter[tuple[str, int, int]]:
+    return Counter(
+        (item.symbol, item.trade_id, item.order_id)
+        for item in items
+        if isinstance(item, RecoveredTrade | ExecutionReport) and item.execution_type == "TRADE"
+    )
 
 
 __all__ = [

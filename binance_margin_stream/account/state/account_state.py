@@ -9,12 +9,13 @@ from collections import deque
 from decimal import Decimal
 from typing import Final
 
+from binance_margin_stream.account.checkpoint import AccountProgress, HandledOrder
 from binance_margin_stream.account.reads.rows import AccountRow
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.balances import BalanceTable
 from binance_margin_stream.account.state.fills import FillLedger
-from binance_margin_stream.account.state.order_sums import NO_TRADE
-from binance_margin_stream.account.state.orders import UNKNOWN, OrderTable
+from binance_margin_stream.account.state.order_sums import NO_TRADE, Amounts, OrderSums
+from binance_margin_stream.account.state.orders import UNKNOWN, KnownOrder, OrderTable
 from binance_margin_stream.account.state.snapshot import AccountSnapshot, InexactReason, Interval, Trade
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
@@ -54,6 +55,17 @@ class AccountState:
     def cover(self, since: int) -> None:
         """Orders and fills from this time on, in the exchange's milliseconds, were followed."""
         self.orders.covered_since = since
+
+    def restore(self, progress: AccountProgress) -> None:
+        """Know what the user handled in an earlier run."""
+        self.cover(progress.followed_since)
+        self.fills.horizon = progress.remembered_since
+        for key, time in sorted(progress.fills.items(), key=lambda fill: fill[1]):
+            self.fills.add(key, time)
+            self.symbols.add(key[0])
+        for order in progress.open_orders:
+            self.symbols.add(order.symbol)
+            self.orders.restore(_to_known_order(order))
 
     def on_event(self, event: Event) -> bool:
         """An event is being delivered; True if so many wait by now that `fold` has to be called."""
@@ -113,6 +125,23 @@ class AccountState:
             debts_as_of=self.debts_as_of,
             inexact_reasons=reasons,
         )
+
+
+def _to_known_order(order: HandledOrder) -> KnownOrder:
+    return KnownOrder(
+        symbol=order.symbol,
+        order_id=order.order_id,
+        client_order_id=order.client_order_id,
+        side=order.side,
+        order_type=order.order_type,
+        time_in_force=order.time_in_force,
+        quantity=order.quantity,
+        price=order.price,
+        created=order.created,
+        status=order.status,
+        sums=OrderSums(Amounts(order.filled, order.quote), base_id=order.trade_id, last_fill_at=order.changed_at),
+        reported_at=order.changed_at,
+    )
 
 
 def _to_trade(report: ExecutionReport) -> Trade:

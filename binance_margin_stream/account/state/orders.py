@@ -209,6 +209,10 @@ class OrderTable:
             sums = OrderSums(executed, last_fill_at=row.update_time, is_reading=True)
             self._known[key] = _from_row(row, sums)
 
+    def restore(self, order: KnownOrder) -> None:
+        """The user knows this order, from an earlier run."""
+        self._known[order.key] = order
+
     def on_row(self, row: OrderRow, asked_at: int) -> KnownOrder:
         """A look that began at a time read an order."""
         key = row.symbol, row.order_id
@@ -237,8 +241,10 @@ class OrderTable:
         self._known.pop(key, None)
 
     def confirm_reads(self) -> None:
-        """What the next report of an order says no longer goes without proof: reports may be missing, or two reads
-        agreed."""
+        """What the next report of an order says no longer goes without proof.
+
+        Reports may be missing, or two reads agreed.
+        """
         for order in self._known.values():
             order.sums.is_reading = False
 
