@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final
 
 from binance_margin_stream.account.reads.queries import BatchQuery, Queries, gather
-from binance_margin_stream.account.reads.requests import Refusal, Response
+from binance_margin_stream.account.reads.requests import ReadResponse, Refusal
 from binance_margin_stream.account.reads.rows import OrderRow
 from binance_margin_stream.account.reconcile import Reconciler, Window
 from binance_margin_stream.account.state.orders import OrderKey
@@ -37,7 +37,7 @@ class LookPlan:
     """The orders that were open before the gap."""
 
 
-def run_look(plan: LookPlan, queries: Queries, reconciler: Reconciler) -> BatchQuery[Response | None]:
+def run_look(plan: LookPlan, queries: Queries, reconciler: Reconciler) -> BatchQuery[ReadResponse | None]:
     """Ask, and let the reconciler know; the caller works in new events before it sends outcomes.
 
     Returns the list of all open orders of the account, if it was read.
@@ -60,17 +60,17 @@ def run_look(plan: LookPlan, queries: Queries, reconciler: Reconciler) -> BatchQ
     return listed
 
 
-def _read_open_orders(plan: LookPlan, queries: Queries, reconciler: Reconciler) -> BatchQuery[Response | None]:
+def _read_open_orders(plan: LookPlan, queries: Queries, reconciler: Reconciler) -> BatchQuery[ReadResponse | None]:
     symbols: Sequence[str | None] = [queries.account.symbol]
     if not plan.lists_orders:
         symbols = [symbol for symbol, count in _count_by_symbol(plan.open_before) if count > _FEW]
     found = yield from gather([queries.open_orders(symbol) for symbol in symbols])
     for symbol, outcome in zip(symbols, found, strict=True):
-        if isinstance(outcome, Response):
+        if isinstance(outcome, ReadResponse):
             reconciler.on_orders(outcome.of(OrderRow))
         elif symbol is not None:
             reconciler.on_refused(outcome, symbol)
-    return found[0] if plan.lists_orders and isinstance(found[0], Response) else None
+    return found[0] if plan.lists_orders and isinstance(found[0], ReadResponse) else None
 
 
 def _count_by_symbol(keys: Iterable[OrderKey]) -> list[tuple[str, int]]:

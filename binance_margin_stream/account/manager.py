@@ -21,7 +21,7 @@ from binance_margin_stream.account.polls import Polls, WatchedAccount
 from binance_margin_stream.account.reads.budget import ReadBudget
 from binance_margin_stream.account.reads.queries import ClockReading, Queries
 from binance_margin_stream.account.reads.queue import ReadQueue
-from binance_margin_stream.account.reads.requests import Outcome, RawRows, ReadFailure, Response
+from binance_margin_stream.account.reads.requests import Outcome, RawRows, ReadFailure, ReadResponse
 from binance_margin_stream.account.reads.rows import OrderRow, ServerTimeRow
 from binance_margin_stream.account.recovery import AccountRecovery, Gap
 from binance_margin_stream.account.settings import Recovery
@@ -32,8 +32,7 @@ from binance_margin_stream.error_codes import ErrorKind
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
 from binance_margin_stream.stream.events.execution_report import ExecutionReport
-from binance_margin_stream.stream.protocol.rate_limit import Jitter
-from binance_margin_stream.stream.protocol.timers import Timers
+from binance_margin_stream.stream.protocol.timing import Jitter, Timers
 
 __all__ = ["AccountManager"]
 
@@ -297,7 +296,7 @@ class AccountManager:
     def _on_clock(self, result: tuple[Outcome, ...] | ReadFailure, now: float) -> None:
         self._is_reading_clock = False
         response = None if isinstance(result, ReadFailure) else result[0]
-        if isinstance(response, Response):
+        if isinstance(response, ReadResponse):
             (row,) = response.of(ServerTimeRow)
             self._clock.on_reading(ClockReading(row.time, response.sent_at, response.received_at))
             for entry in self._entries.values():
@@ -322,7 +321,7 @@ class AccountManager:
         if entry.covered_from is not None and self._clock.is_known and not entry.state.is_covered:
             entry.state.cover(self._clock.to_exchange(entry.covered_from))
 
-    def _on_listed(self, account: Account, response: Response, now: float) -> None:
+    def _on_listed(self, account: Account, response: ReadResponse, now: float) -> None:
         self._polls.on_open_orders(self._entries[account].watched, response.of(OrderRow), response.sent_at, now)
 
     def _on_failed(self, failure: ReadFailure) -> None:

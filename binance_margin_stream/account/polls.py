@@ -11,15 +11,14 @@ from typing import Final, TypeAlias
 from binance_margin_stream.account.audit import OrderAudit
 from binance_margin_stream.account.reads.queries import Queries
 from binance_margin_stream.account.reads.queue import ReadQueue
-from binance_margin_stream.account.reads.requests import Outcome, Read, ReadFailure, ReadKind, Response
+from binance_margin_stream.account.reads.requests import Outcome, Read, ReadFailure, ReadKind, ReadResponse
 from binance_margin_stream.account.reads.rows import AccountRow, OrderRow
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.account_state import AccountState
 from binance_margin_stream.account.state.orders import OrderKey
 from binance_margin_stream.account.state.snapshot import Interval
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.protocol.rate_limit import Jitter
-from binance_margin_stream.stream.protocol.timers import Timers
+from binance_margin_stream.stream.protocol.timing import Jitter, Timers
 
 __all__ = ["Polls", "WatchedAccount"]
 
@@ -132,7 +131,7 @@ class Polls:
         if isinstance(result, ReadFailure):
             delay = self.settings.unproven_after
             self.on_failed(result)
-        elif isinstance(response := result[0], Response):
+        elif isinstance(response := result[0], ReadResponse):
             self.on_open_orders(watched, response.of(OrderRow), response.sent_at, now)
             delay = delay if watched.audit.is_exact else self.settings.repeat_after
         self._timers.set((_Poll.ORDERS, account), now + delay)
@@ -168,7 +167,7 @@ class Polls:
     ) -> None:
         if isinstance(result, ReadFailure):
             self.on_failed(result)
-        elif isinstance(response := result[0], Response):
+        elif isinstance(response := result[0], ReadResponse):
             for row in response.of(AccountRow):
                 for account in accounts:
                     if account.symbol == row.symbol:
@@ -187,7 +186,7 @@ class Polls:
             return self.settings.repeat_after
         return self.settings.debt_interval if accounts[0].symbol is not None else self._audit_delay()
 
-    def _on_account(self, account: Account, row: AccountRow, response: Response, now: float) -> None:
+    def _on_account(self, account: Account, row: AccountRow, response: ReadResponse, now: float) -> None:
         watched = self.accounts.get(account)
         if watched is None or watched.live_at is None or response.sent_at < watched.live_at + self.settings.lag_guard:
             return

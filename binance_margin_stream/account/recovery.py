@@ -20,12 +20,12 @@ from binance_margin_stream.account.items import (
 from binance_margin_stream.account.look import LookPlan, run_look
 from binance_margin_stream.account.reads.queries import BatchQuery, Queries
 from binance_margin_stream.account.reads.queue import Batch, ReadQueue
-from binance_margin_stream.account.reads.requests import Outcome, ReadFailure, Response
+from binance_margin_stream.account.reads.requests import Outcome, ReadFailure, ReadResponse
 from binance_margin_stream.account.reconcile import Findings, Reconciler, Window
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.account_state import AccountState
 from binance_margin_stream.account.state.orders import OrderKey
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, Jitter
+from binance_margin_stream.stream.protocol.timing import Backoff, Jitter
 
 __all__ = ["AccountRecovery", "Gap"]
 
@@ -97,7 +97,7 @@ class _Span:
 class _Look:
     plan: LookPlan
     started_at: float
-    steps: BatchQuery[Response | None]
+    steps: BatchQuery[ReadResponse | None]
     batch: Batch | None = None
 
 
@@ -118,7 +118,7 @@ class AccountRecovery:
         *,
         emit: Callable[[RecoveredItem], None],
         on_failed: Callable[[ReadFailure], None],
-        on_listed: Callable[[Response, float], None],
+        on_listed: Callable[[ReadResponse, float], None],
         on_schedule: Callable[[float | None], None],
     ) -> None:
         self._state = state

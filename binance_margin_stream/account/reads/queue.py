@@ -16,16 +16,15 @@ from binance_margin_stream.account.reads.requests import (
     RawRows,
     Read,
     ReadFailure,
+    ReadResponse,
     Refusal,
-    Response,
     SendRead,
     parse_rows,
 )
 from binance_margin_stream.account.reads.rows import MalformedRowError
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.error_codes import ErrorKind
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, Jitter
-from binance_margin_stream.stream.protocol.timers import Timers
+from binance_margin_stream.stream.protocol.timing import Backoff, Jitter, Timers
 
 __all__ = ["Batch", "OnDone", "ReadQueue"]
 
@@ -123,7 +122,7 @@ class ReadQueue:
         if pending is None:
             return
         try:
-            outcome = Response(parse_rows(pending.read, rows), sent_at, received_at)
+            outcome = ReadResponse(parse_rows(pending.read, rows), sent_at, received_at)
         except MalformedRowError as error:
             self.on_read_failed(read_id, ReadFailure(None, f"{pending.read.kind.value}: {error}"), now)
         else:

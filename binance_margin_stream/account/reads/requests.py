@@ -34,8 +34,8 @@ __all__ = [
     "Read",
     "ReadFailure",
     "ReadKind",
+    "ReadResponse",
     "Refusal",
-    "Response",
     "SendRead",
     "parse_rows",
 ]
@@ -117,7 +117,7 @@ class ReadFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ReadResponse:
     """Rows, and the interval of the stream's clock in which the exchange made them."""
 
     rows: tuple[Row, ...]
@@ -136,7 +136,7 @@ class Refusal:
     kind: ErrorKind
 
 
-Outcome: TypeAlias = Response | Refusal
+Outcome: TypeAlias = ReadResponse | Refusal
 """What a read came to, once retries are over."""
 
 
