@@ -80,6 +80,8 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
         super().__init__(exchange, server_thread, user)
 
     def __repr__(self) -> str:
+        if "_server_thread" not in vars(self):  # in a traceback out of the constructor
+            return "<Sandbox, not created>"
         return f"<Sandbox {self._address.host}:{self._address.port} {self._server_thread.state}>"
 
     def __enter__(self) -> Self:

@@ -391,7 +391,11 @@ class TestToken:
                 async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK_SETTINGS) as stream:
                     await run_in_thread(Traffic(exchange).send_event)
                     assert isinstance(await anext(stream), BalanceUpdate)
-                assert [call.status for call in exchange.rest_log] == [400, 200]
+                assert [(call.path, call.status) for call in exchange.rest_log] == [
+                    ("/sapi/v1/userListenToken", 400),
+                    ("/api/v3/time", 200),
+                    ("/sapi/v1/userListenToken", 200),
+                ]
 
         asyncio.run(main())
 

@@ -79,9 +79,9 @@ class TestSubscribing:
 
         asyncio.run(main())
 
-    @pytest.mark.parametrize("source", ["listen-key-v2", "listen-key"])
+    @pytest.mark.parametrize("source", ["listen-key-v2", "listen-key-uta", "listen-key"])
     def test_listen_keys_carry_the_same(self, source):
-        accounts = (CROSS,) if source == "listen-key-v2" else (CROSS, BTC)
+        accounts = (CROSS, BTC) if source == "listen-key" else (CROSS,)
         checker, _ = run_stream(SERVE_RETIRED, accounts, wait_briefly, source=source)
         assert checker.gaps == []
         assert checker.delivered > 50

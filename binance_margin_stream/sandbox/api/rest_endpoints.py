@@ -148,6 +148,7 @@ LISTEN_TOKEN_PATH = "/sapi/v1/userListenToken"  # noqa: S105 - a path, not a tok
 """Path of the only call that may have to be signed."""
 
 _V2_PATH = "/sapi/v2/margin/listen-key"
+_UTA_PATH = "/sapi/v2/margin/uta/listen-key"
 _RISK_PATH = "/sapi/v1/margin/listen-key"
 
 ENDPOINTS: dict[tuple[str, str], RestEndpoint] = {
@@ -165,6 +166,10 @@ ENDPOINTS: dict[tuple[str, str], RestEndpoint] = {
     ("POST", _V2_PATH): RestEndpoint(_create_key_handler("listen_key_v2"), "IP"),
     ("PUT", _V2_PATH): RestEndpoint(_extend_key_handler("listen_key_v2"), "IP", (_LISTEN_KEY_PARAMETER,)),
     ("DELETE", _V2_PATH): RestEndpoint(_close_only_key_handler("listen_key_v2"), "IP"),
+    # The calls for unified accounts are undocumented; here they serve the listen key V2.
+    ("POST", _UTA_PATH): RestEndpoint(_create_key_handler("listen_key_v2"), "IP"),
+    ("PUT", _UTA_PATH): RestEndpoint(_extend_key_handler("listen_key_v2"), "IP", (_LISTEN_KEY_PARAMETER,)),
+    ("DELETE", _UTA_PATH): RestEndpoint(_close_only_key_handler("listen_key_v2"), "IP"),
     ("POST", _RISK_PATH): RestEndpoint(_create_key_handler("risk_listen_key"), "UID"),
     ("PUT", _RISK_PATH): RestEndpoint(_extend_key_handler("risk_listen_key"), "UID", (_LISTEN_KEY_PARAMETER,)),
     ("DELETE", _RISK_PATH): RestEndpoint(_close_only_key_handler("risk_listen_key"), "UID", weight=3000),
