@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from binance_margin_stream._version import __version__ as __version__
     from binance_margin_stream.api import IsolatedMarginStreamApi as IsolatedMarginStreamApi
     from binance_margin_stream.api import ListenTokenApi as ListenTokenApi
+    from binance_margin_stream.api import MarginAccountApi as MarginAccountApi
     from binance_margin_stream.api import MarginListenKeyApi as MarginListenKeyApi
+    from binance_margin_stream.api import MarginOrdersApi as MarginOrdersApi
+    from binance_margin_stream.api import MarginRecordsApi as MarginRecordsApi
     from binance_margin_stream.api import MarginStreamApi as MarginStreamApi
     from binance_margin_stream.api import RiskStreamApi as RiskStreamApi
+    from binance_margin_stream.api import ServerTimeApi as ServerTimeApi
     from binance_margin_stream.api import UtaListenKeyApi as UtaListenKeyApi
     from binance_margin_stream.api_response import ApiResponse as ApiResponse
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.exceptions import BadRequestException as BadRequestException
     from binance_margin_stream.exceptions import BannedError as BannedError
     from binance_margin_stream.exceptions import BlockedError as BlockedError
+    from binance_margin_stream.exceptions import CheckpointError as CheckpointError
     from binance_margin_stream.exceptions import EndpointRetiredError as EndpointRetiredError
     from binance_margin_stream.exceptions import KeyRejectedError as KeyRejectedError
     from binance_margin_stream.exceptions import ListenKeyUnknownError as ListenKeyUnknownError
@@ -45,8 +50,17 @@ if TYPE_CHECKING:
     from binance_margin_stream.models import (
         ApiV3UserDataStreamPost200Response as ApiV3UserDataStreamPost200Response,
     )
+    from binance_margin_stream.models import CapitalFlow as CapitalFlow
+    from binance_margin_stream.models import CrossMarginAccount as CrossMarginAccount
     from binance_margin_stream.models import ErrorResponse as ErrorResponse
+    from binance_margin_stream.models import IsolatedMarginAccount as IsolatedMarginAccount
+    from binance_margin_stream.models import IsolatedMarginAccounts as IsolatedMarginAccounts
+    from binance_margin_stream.models import IsolatedMarginBalance as IsolatedMarginBalance
     from binance_margin_stream.models import ListenToken as ListenToken
+    from binance_margin_stream.models import MarginBalance as MarginBalance
+    from binance_margin_stream.models import MarginOrder as MarginOrder
+    from binance_margin_stream.models import MarginTrade as MarginTrade
+    from binance_margin_stream.models import ServerTime as ServerTime
     from binance_margin_stream.stream.accounts import CROSS as CROSS
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
@@ -77,11 +91,28 @@ _NAMES_BY_MODULE = {
         "IsolatedMarginStreamApi",
         "ListenTokenApi",
         "MarginListenKeyApi",
+        "MarginAccountApi",
+        "MarginOrdersApi",
+        "MarginRecordsApi",
         "MarginStreamApi",
         "RiskStreamApi",
+        "ServerTimeApi",
         "UtaListenKeyApi",
     ),
-    "models": ("ApiV3UserDataStreamPost200Response", "ErrorResponse", "ListenToken"),
+    "models": (
+        "ApiV3UserDataStreamPost200Response",
+        "CapitalFlow",
+        "CrossMarginAccount",
+        "ErrorResponse",
+        "IsolatedMarginAccount",
+        "IsolatedMarginAccounts",
+        "IsolatedMarginBalance",
+        "ListenToken",
+        "MarginBalance",
+        "MarginOrder",
+        "MarginTrade",
+        "ServerTime",
+    ),
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
     "http.client": ("ApiClient",),
@@ -95,6 +126,7 @@ _NAMES_BY_MODULE = {
         "BadRequestException",
         "BannedError",
         "BlockedError",
+        "CheckpointError",
         "EndpointRetiredError",
         "KeyRejectedError",
         "ListenKeyUnknownError",

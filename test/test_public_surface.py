@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from api_methods import API_METHODS
+from api_methods import API_METHODS, READ_METHODS
 
 import binance_margin_stream as sdk
 
@@ -27,7 +27,10 @@ PUBLIC = (
     "BannedError",
     "BlockedError",
     "CROSS",
+    "CapitalFlow",
+    "CheckpointError",
     "Configuration",
+    "CrossMarginAccount",
     "EndpointRetiredError",
     "Endpoints",
     "ErrorResponse",
@@ -36,6 +39,9 @@ PUBLIC = (
     "ExternalLockUpdate",
     "GapReason",
     "Health",
+    "IsolatedMarginAccount",
+    "IsolatedMarginAccounts",
+    "IsolatedMarginBalance",
     "IsolatedMarginStreamApi",
     "KeyRejectedError",
     "ListStatus",
@@ -44,10 +50,16 @@ PUBLIC = (
     "ListenTokenApi",
     "ListenTokenInvalidError",
     "MalformedFrameError",
+    "MarginAccountApi",
+    "MarginBalance",
     "MarginLevelStatusChange",
     "MarginListenKeyApi",
+    "MarginOrder",
+    "MarginOrdersApi",
+    "MarginRecordsApi",
     "MarginStream",
     "MarginStreamApi",
+    "MarginTrade",
     "NO_RETRIES",
     "OpenApiException",
     "OutboundAccountPosition",
@@ -56,6 +68,8 @@ PUBLIC = (
     "RetryPolicy",
     "RiskStreamApi",
     "ServerError",
+    "ServerTime",
+    "ServerTimeApi",
     "State",
     "StatusChange",
     "StatusChangeKind",
@@ -91,7 +105,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_error_is_under_one_root():
     errors = [value for name in PUBLIC if inspect.isclass(value := getattr(sdk, name)) and issubclass(value, Exception)]
-    assert len(errors) == 19
+    assert len(errors) == 20
     assert all(issubclass(error, sdk.OpenApiException) for error in errors)
 
 
@@ -112,12 +126,12 @@ def test_nothing_is_imported_before_it_is_used(code, absent):
     assert run_in_fresh_interpreter(f"import sys; {code}; print([m for m in {absent} if m in sys.modules])") == "[]"
 
 
-def test_the_sixteen_calls_are_all_of_them():
+def test_these_calls_are_all_of_them():
     found = {
         f"{name}.{method}"
         for name in PUBLIC
         if name.endswith("Api")
         for method in vars(getattr(sdk, name))
-        if method.startswith("sapi") and not method.endswith(("_with_http_info", "_without_preload_content"))
+        if method.startswith(("api_", "sapi")) and not method.endswith(("_with_http_info", "_without_preload_content"))
     }
-    assert found == {f"{call.api_class}.{call.name}" for call in API_METHODS}
+    assert found == {f"{call.api_class}.{call.name}" for call in [*API_METHODS, *READ_METHODS]}
