@@ -73,7 +73,10 @@ class _Entry:
 
 
 class AccountManager:
-    """All accounts of one stream. `emit` takes recovered items; `pop_actions` says what the stream has to do."""
+    """All accounts of one stream. `emit` takes recovered items; `pop_actions` says what the stream has to do.
+
+    `oldest_waiting_at` returns when the oldest event came that the consumer has not taken yet.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class AccountManager:
         *,
         to_epoch_ms: Callable[[float], int],
         emit: Callable[[RecoveredItem], None],
+        oldest_waiting_at: Callable[[], float | None] = lambda: None,
         exchange_speed: float = 1.0,
         shows_changes: bool = False,
     ) -> None:
@@ -90,6 +94,7 @@ class AccountManager:
         self._jitter = jitter
         self._to_epoch_ms = to_epoch_ms
         self._emit = emit
+        self._oldest_waiting_at = oldest_waiting_at
         self._shows_changes = shows_changes
         self._lock = RLock()
         self._actions: list[AccountAction] = []
@@ -98,7 +103,9 @@ class AccountManager:
         self._is_reading_clock = False
         self._is_disabled = False
         self._queue = ReadQueue(settings, budget, jitter, self._actions.append)
-        self._polls = Polls(settings, self._queue, jitter, to_epoch_ms, self._on_difference, self._on_failed)
+        self._polls = Polls(
+            settings, self._queue, jitter, to_epoch_ms, self._on_difference, self._on_failed, self._is_behind
+        )
         self._timers: Timers[_Task | Account] = Timers()
         """Tasks, and the looks at accounts."""
         self._due_looks: set[Account] = set()
@@ -262,9 +269,15 @@ class AccountManager:
             InexactReason.GAP: entry.recovery.is_unresolved or bool(entry.recovery.unproven_orders()),
             InexactReason.BALANCES: not entry.state.balances.is_settled,
             InexactReason.ORDERS: not entry.watched.audit.is_exact,
+            InexactReason.BEHIND: self._oldest_waiting_at() is not None,
             InexactReason.NO_READS: self._is_disabled,
         }
         return tuple(reason for reason, holds in reasons.items() if holds)
+
+    def _is_behind(self, at: float) -> bool:
+        """Whether an event that came before a moment still waits for the consumer."""
+        oldest = self._oldest_waiting_at()
+        return oldest is not None and oldest < at
 
     def _schedule_look(self, account: Account, at: float | None) -> None:
         self._due_looks.discard(account)

@@ -71,6 +71,8 @@ class Polls:
     to_epoch_ms: Callable[[float], int]
     on_difference: Callable[[Account, float], None]
     on_failed: Callable[[ReadFailure], None]
+    is_behind: Callable[[float], bool]
+    """Whether an event that came before a moment has not been seen yet: a read cannot be compared with the others."""
     accounts: dict[Account, WatchedAccount] = field(default_factory=dict)
     _timers: Timers[_Key] = field(default_factory=Timers)
 
@@ -138,7 +140,7 @@ class Polls:
 
     def on_open_orders(self, watched: WatchedAccount, rows: list[OrderRow], sent_at: float, now: float) -> None:
         """All open orders of an account were read, for whatever reason."""
-        if watched.live_at is None or sent_at < watched.live_at + self.settings.lag_guard:
+        if watched.live_at is None or sent_at < watched.live_at + self.settings.lag_guard or self.is_behind(now):
             return
         watched.state.fold(now)
         if watched.audit.on_open_orders(rows, sent_at, watched.live_at, watched.unproven_orders()):
@@ -188,7 +190,9 @@ class Polls:
 
     def _on_account(self, account: Account, row: AccountRow, response: ReadResponse, now: float) -> None:
         watched = self.accounts.get(account)
-        if watched is None or watched.live_at is None or response.sent_at < watched.live_at + self.settings.lag_guard:
+        if watched is None or watched.live_at is None or self.is_behind(now):
+            return
+        if response.sent_at < watched.live_at + self.settings.lag_guard:
             return
         watched.state.fold(now)
         as_of = Interval(self.to_epoch_ms(response.sent_at), self.to_epoch_ms(response.received_at))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Final, Literal
 
 from binance_margin_stream.exceptions import ApiValueError
@@ -30,6 +32,15 @@ class Recovery:
     allows 60 times a minute."""
     since: int | None = None
     """Recover from here on when the stream starts: milliseconds since 1970-01-01 UTC. None: from the start."""
+    checkpoint: str | os.PathLike[str] | None = None
+    """A file that keeps what the user has handled. A stream that finds it recovers what happened since."""
+    checkpoint_name: str = ""
+    """Whose checkpoint it is: a file of another name is refused."""
+    commit: Literal["explicit", "next"] = "explicit"
+    """When an item counts as handled: ``"explicit"`` when `commit` is called, ``"next"`` when the next one is
+    taken. The file is written by `commit` either way."""
+    show_changes: bool = False
+    """Whether the stream emits an `AccountChanged` when an account has changed, at most once a second."""
     weight_share: float = 1 / 3
     """The part of each endpoint's weight limit that all streams of the process may use together."""
 
@@ -71,16 +82,24 @@ class Recovery:
     def __post_init__(self) -> None:
         if self.orders not in ("known", "all"):
             raise ApiValueError("orders must be 'known' or 'all'")
+        if self.commit not in ("explicit", "next"):
+            raise ApiValueError("commit must be 'explicit' or 'next'")
         if not 0 < self.weight_share <= 1:
             raise ApiValueError("weight_share must be above 0 and at most 1")
         if self.since is not None and (isinstance(self.since, bool) or not isinstance(self.since, int)):
             raise ApiValueError("since must be whole milliseconds since 1970-01-01 UTC")
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float | int) and field.name != "since" and not value > 0:
+            is_number = isinstance(value, float | int) and not isinstance(value, bool)
+            if is_number and field.name != "since" and not value > 0:
                 raise ApiValueError(f"{field.name} must be above 0")
         if not self.lag_guard <= self.repeat_after <= self.unproven_after <= self.late_after <= self.retention:
             raise ApiValueError("lag_guard, repeat_after, unproven_after, late_after and retention must not decrease")
+
+    @property
+    def checkpoint_path(self) -> Path | None:
+        """The checkpoint file."""
+        return None if self.checkpoint is None else Path(self.checkpoint)
 
     def scaled(self, factor: float) -> Recovery:
         """These settings for an exchange whose time runs `factor` times as fast, such as ``Sandbox(speed=60)``.

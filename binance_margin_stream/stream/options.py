@@ -7,20 +7,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from binance_margin_stream.account.settings import Recovery
+from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 from binance_margin_stream.http.transport import Timeout, create_ssl_context
 from binance_margin_stream.stream.accounts import CROSS, Account
+from binance_margin_stream.stream.io.account_reads import AccountReader
 from binance_margin_stream.stream.io.engine import EngineConfig
-from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller
+from binance_margin_stream.stream.io.recovery import RecoveryConfig
+from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller, monotonic
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
 from binance_margin_stream.stream.state import State, StatusChange
 
 __all__ = ["BaseStream", "StreamOptions", "build_config"]
 
+DEFAULT_RECOVERY = Recovery()
 _DEFAULT_SETTINGS = StreamSettings()
 
 
@@ -39,6 +44,8 @@ class StreamOptions:
     configuration: Configuration | None = None
     tls: ssl.SSLContext | None = None
     close_listen_keys: bool = False
+    recover: Recovery | None = DEFAULT_RECOVERY
+    on_account: Callable[[AccountSnapshot], None] | None = None
 
 
 class BaseStream:
@@ -58,6 +65,8 @@ class BaseStream:
         configuration: Configuration | None = None,
         tls: ssl.SSLContext | None = None,
         close_listen_keys: bool = False,
+        recover: Recovery | None = DEFAULT_RECOVERY,
+        on_account: Callable[[AccountSnapshot], None] | None = None,
     ) -> None:
         """Nothing is sent yet. Raises `ApiTypeError` or `ApiValueError` for an invalid argument.
 
@@ -73,6 +82,10 @@ class BaseStream:
         - `tls`: a context for ``wss://`` if `Endpoints.ca_file` is not enough.
         - `close_listen_keys`: whether to delete the listen keys when the stream closes. By default they expire by
           themselves, since they belong to the account and other programs may use them.
+        - `recover`: how events that a gap swallowed are recovered, by reading the account. By default a stream recovers
+          if `auth` has a secret or a private key to sign with. None turns it off.
+        - `on_account`: called with an `AccountSnapshot` when an account has changed, at most once a second. It must
+          return soon.
         """
         self._config = build_config(
             StreamOptions(
@@ -87,6 +100,8 @@ class BaseStream:
                 configuration=configuration,
                 tls=tls,
                 close_listen_keys=close_listen_keys,
+                recover=recover,
+                on_account=on_account,
             )
         )
         self._closed = False
@@ -125,6 +140,24 @@ def build_config(options: StreamOptions) -> EngineConfig:
         make_rest_caller=partial(RestCaller, options.auth, configuration or endpoints, options.timeout),
         on_change=options.on_change,
         close_listen_keys=options.close_listen_keys,
+        recovery=_build_recovery(options, configuration or endpoints, endpoints.rest),
+    )
+
+
+def _build_recovery(
+    options: StreamOptions, configuration: Configuration | Endpoints, host: str
+) -> RecoveryConfig | None:
+    _check_type("recover", options.recover, Recovery)
+    if options.recover is None or not options.auth.can_sign:
+        if options.on_account is not None or options.recover not in (None, DEFAULT_RECOVERY):
+            raise ApiValueError("recovery reads the account: pass a secret or a private key to ApiKeyAuth, and recover")
+        return None
+    return RecoveryConfig(
+        settings=options.recover,
+        accounts=tuple(dict.fromkeys(options.accounts)),
+        host=configuration.host if isinstance(configuration, Configuration) else host,
+        make_reader=partial(AccountReader, options.auth, configuration, options.timeout, monotonic),
+        on_account=options.on_account,
     )
 
 

@@ -31,6 +31,8 @@ class InexactReason(StrEnum):
     """Balances of some asset are not confirmed by two equal reads yet, nor by an event."""
     ORDERS = "orders"
     """The open orders are not confirmed by two equal reads yet."""
+    BEHIND = "behind"
+    """Events wait in the buffer that the consumer has not taken."""
     NO_READS = "no reads"
     """The API key may not read, or reading is turned off."""
 

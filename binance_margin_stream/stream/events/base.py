@@ -185,6 +185,13 @@ class StreamGap(StreamItem, frozen=True):
     dropped: Integer = 0
     """How many events are known to be missing; 0 where nobody can know."""
 
+    id: Integer = 0
+    """Counts the gaps of a stream that recovers, from 1 on; a `GapClosed` names it. 0 for one that does not."""
+
+    def with_id(self, id_: int) -> Self:
+        """The same gap with a number."""
+        return self.model_copy(update={"id": id_})
+
     @property
     def since_datetime(self) -> datetime:
         """`since`, in UTC."""
