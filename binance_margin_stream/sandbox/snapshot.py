@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 
+from binance_margin_stream.sandbox.amounts import exact
 from binance_margin_stream.sandbox.faults.types import DeferredFault
 from binance_margin_stream.sandbox.model.connections import ServerConnection
 from binance_margin_stream.sandbox.model.metrics import Metrics
@@ -25,6 +26,7 @@ def mask(secret: str) -> str:
     return f"…{secret[-4:]}"
 
 
+@exact
 def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     """Accounts, orders, connections, credentials, faults, metrics and the last events.
 
@@ -33,18 +35,25 @@ def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     return {
         "time": now,
         "users": [
-            {"uid": user.uid, "api_key": mask(user.api_key), "revoked": state.users.is_revoked(user.api_key)}
-            for user in state.users.all()
+            {
+                "uid": key.user.uid,
+                "api_key": mask(key.value),
+                "kind": "HMAC" if key.public_key is None else key.public_key.kind,
+                "revoked": state.users.is_revoked(key.value),
+            }
+            for key in state.users.all_keys()
         ],
         "accounts": _describe_accounts(state),
         "orders": [_describe_order(order) for order in state.orders.open_orders()],
         "connections": [_describe_connection(connection, now) for connection in state.connections.all()],
         "credentials": _describe_credentials(state, now),
         "retired": sorted(state.retired_paths),
+        "delisted": state.availability.delisted(),
         "faults": [
             {
                 "fault": _describe_fault(each.fault),
                 "path": each.path,
+                "account": each.account,
                 "remaining_uses": each.remaining_uses,
                 "probability": each.probability,
             }
@@ -77,6 +86,7 @@ def _describe_account(state: ExchangeState, uid: int, account: str) -> dict[str,
     return {
         "uid": uid,
         "account": account,
+        "enabled": state.availability.find_refusal(uid, account) is None,
         "margin_level": _format_amount(level),
         "status": classify_margin_level(level, state.rules),
         "balances": {

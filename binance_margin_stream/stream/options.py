@@ -12,12 +12,12 @@ from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
+from binance_margin_stream.exceptions import ApiTypeError, ApiValueError, StreamError
 from binance_margin_stream.http.transport import Timeout, create_ssl_context
 from binance_margin_stream.stream.accounts import CROSS, Account
 from binance_margin_stream.stream.io.account_reads import AccountReader
-from binance_margin_stream.stream.io.engine import EngineConfig
-from binance_margin_stream.stream.io.recovery import RecoveryConfig
+from binance_margin_stream.stream.io.engine import Engine, EngineConfig
+from binance_margin_stream.stream.io.recovery import RecoveryConfig, StreamRecovery
 from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller, monotonic
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
@@ -115,6 +115,18 @@ class BaseStream:
         """The state of the stream."""
         return State.CLOSED if self._closed else State.CONNECTING
 
+    def _require_recovery(self, engine: Engine | None) -> StreamRecovery:
+        if engine is None:
+            raise StreamError("enter the stream first")
+        if engine.recovery is None:
+            raise StreamError("the stream does not read accounts: pass recover=Recovery() and a key that can sign")
+        return engine.recovery
+
+    def _find_account(self, account: Account) -> Account:
+        if all(account != each for each, _ in self._config.feeds):
+            raise ApiValueError(f"{account!r} is not followed by this stream: add it to accounts")
+        return account
+
     def __repr__(self) -> str:
         if "_config" not in vars(self):  # in a traceback out of the constructor
             return f"<{type(self).__name__}, not created>"
@@ -131,8 +143,9 @@ def build_config(options: StreamOptions) -> EngineConfig:
     if configuration is not None and options.endpoints is None:
         raise ApiValueError("configuration sets the REST host only: pass endpoints as well, for the WebSocket")
     endpoints = Endpoints.production() if options.endpoints is None else options.endpoints
+    feeds = _build_feeds(options)
     return EngineConfig(
-        feeds=_build_feeds(options),
+        feeds=feeds,
         endpoints=endpoints,
         settings=options.settings,
         tls=options.tls or create_ssl_context(endpoints.ca_file),
@@ -140,22 +153,22 @@ def build_config(options: StreamOptions) -> EngineConfig:
         make_rest_caller=partial(RestCaller, options.auth, configuration or endpoints, options.timeout),
         on_change=options.on_change,
         close_listen_keys=options.close_listen_keys,
-        recovery=_build_recovery(options, configuration or endpoints, endpoints.rest),
+        recovery=_build_recovery(options, configuration or endpoints, tuple(dict.fromkeys(each for each, _ in feeds))),
     )
 
 
 def _build_recovery(
-    options: StreamOptions, configuration: Configuration | Endpoints, host: str
+    options: StreamOptions, configuration: Configuration | Endpoints, accounts: tuple[Account, ...]
 ) -> RecoveryConfig | None:
     _check_type("recover", options.recover, Recovery)
     if options.recover is None or not options.auth.can_sign:
         if options.on_account is not None or options.recover not in (None, DEFAULT_RECOVERY):
-            raise ApiValueError("recovery reads the account: pass a secret or a private key to ApiKeyAuth, and recover")
+            raise ApiValueError("the account cannot be read: pass a secret or a private key to ApiKeyAuth")
         return None
     return RecoveryConfig(
         settings=options.recover,
-        accounts=tuple(dict.fromkeys(options.accounts)),
-        host=configuration.host if isinstance(configuration, Configuration) else host,
+        accounts=accounts,
+        host=configuration.host if isinstance(configuration, Configuration) else configuration.rest,
         make_reader=partial(AccountReader, options.auth, configuration, options.timeout, monotonic),
         on_account=options.on_account,
     )

@@ -12,7 +12,7 @@ import binance_margin_stream as sdk
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 TOKEN = API_METHODS[6]
-SERVED = ExchangeRules(retired_endpoints="served")
+SERVED = ExchangeRules(retired_endpoints="served", listen_key_characters="base64")
 RETIRED = [call for call in API_METHODS if "userDataStream" in call.path]
 KEEP_ALIVE = [call for call in API_METHODS if call.http_method == "PUT"]
 

@@ -142,8 +142,10 @@ def test_a_script_is_checked_before_anything_starts(tmp_path: Path, capsys: pyte
 
 def test_a_port_in_use_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox() as exchange:
-        assert main(["--port", exchange.url.rpartition(":")[2]]) == 1
-    assert "address already in use" in capsys.readouterr().err
+        port = exchange.url.rpartition(":")[2]
+        assert main(["--port", port]) == 1
+    expected = f"error: port {port} is in use, perhaps by another sandbox: choose another one, or 0 for any free port\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from binance_margin_stream.stream.events.models import (
 from binance_margin_stream.stream.settings import get_limits, with_limits
 from binance_margin_stream.stream.state import State
 
-SERVE_RETIRED = ExchangeRules(retired_endpoints="served")
+SERVE_RETIRED = ExchangeRules(retired_endpoints="served", listen_key_characters="base64")
 
 
 async def wait_briefly(exchange, stream):

@@ -21,8 +21,7 @@ from _pytest.raises import RaisesExc
 from api_methods import PLANTED_SECRETS
 from frame_locals import show_frame_locals
 
-from binance_margin_stream.sandbox.model import listen_keys
-from binance_margin_stream.sandbox.model import users as accounts
+from binance_margin_stream.sandbox.model.credential_generator import CredentialGenerator
 
 _EXEMPT_MARKER = "third_party_client"
 _ALPHANUMERIC_RUN = re.compile(r"[A-Za-z0-9]{16,}")
@@ -94,8 +93,8 @@ DETECTOR = SecretLeakDetector()
 
 def _record_secrets(make):
     @functools.wraps(make)
-    def wrapper(*arguments):
-        secret = make(*arguments)
+    def wrapper(*arguments, **options):
+        secret = make(*arguments, **options)
         DETECTOR.add_secret(secret)
         return secret
 
@@ -121,8 +120,7 @@ def _record_locals(error: BaseException) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Install the detector."""
     config.addinivalue_line("markers", f"{_EXEMPT_MARKER}: what it logs and raises is not ours, and may hold secrets")
-    accounts.Users._generate_credential = _record_secrets(accounts.Users._generate_credential)
-    listen_keys._generate_value = _record_secrets(listen_keys._generate_value)
+    CredentialGenerator.generate = _record_secrets(CredentialGenerator.generate)
     RaisesExc.__exit__ = _record_errors(RaisesExc.__exit__)
     logging.getLogger().setLevel(logging.DEBUG)
     logging.getLogger().addHandler(_RecordingHandler(DETECTOR))

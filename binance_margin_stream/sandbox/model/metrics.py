@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from binance_margin_stream.sandbox.messages import LoggedRequest
 
 __all__ = ["Metrics", "MetricsRecorder", "RestCall", "SentEvent"]
 
 
 _EVENT_LOG_SIZE = 50
 """How many events the log keeps."""
+
+_REQUEST_LOG_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,20 @@ class MetricsRecorder:
         self.fault_counts: Counter[str] = Counter()
         self.event_log: deque[SentEvent] = deque(maxlen=_EVENT_LOG_SIZE)
         self._last_event_number = 0
+        self.request_log: deque[LoggedRequest] = deque(maxlen=_REQUEST_LOG_SIZE)
+        self.on_request: Callable[[LoggedRequest], None] | None = None
+        """Called with every logged request."""
         self.handshakes_refused = 0
         self.connections_opened = 0
         self.frames_received = 0
         self.frames_sent = 0
         self.frames_dropped = 0
+
+    def record_request(self, request: LoggedRequest) -> None:
+        """Add a request to the request log."""
+        self.request_log.append(request)
+        if self.on_request is not None:
+            self.on_request(request)
 
     def record_call(self, call: RestCall) -> None:
         """Record a REST call."""

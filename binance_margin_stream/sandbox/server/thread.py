@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
 from binance_margin_stream.sandbox.clock import Clock
@@ -38,12 +38,14 @@ class ServerThread:
         speed: float,
         control: ControlInterface,
         certificates: Certificates | None,
+        allowed_names: Collection[str] = (),
     ) -> None:
+        self._allowed_names = allowed_names
         self._exchange = exchange
         self._certificates = certificates
         self._rules = rules
         self._start_ms = start_ms
-        self._speed = speed
+        self.speed = speed
         self._control = control
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
@@ -121,9 +123,9 @@ class ServerThread:
 
         """
         while (left_ms := due - self.call(lambda now: now)) > 0:
-            if not self._speed:
+            if not self.speed:
                 self.advance(left_ms / 1000)
-            elif self._closed.wait(min(left_ms / 1000 / self._speed, _CLOCK_CHECK_SECONDS)):
+            elif self._closed.wait(min(left_ms / 1000 / self.speed, _CLOCK_CHECK_SECONDS)):
                 raise RuntimeError("the sandbox was closed meanwhile")
 
     def _require_running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
@@ -162,10 +164,14 @@ class ServerThread:
     def _run_thread(self, host: str, port: int, started: concurrent.futures.Future[int]) -> None:
         # Independent of the event loop policy of the user's program.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            self._loop = runner.get_loop()
+            try:
+                self._loop = runner.get_loop()
+            except Exception as failure:
+                started.set_exception(failure)
+                return
             try:
                 number = runner.run(self._start_server(host, port))
-            except (OSError, OverflowError) as failure:
+            except Exception as failure:
                 started.set_exception(failure)
                 return
             started.set_result(number)
@@ -174,6 +180,8 @@ class ServerThread:
                 runner.run(self._server.stop())
 
     async def _start_server(self, host: str, port: int) -> int:
-        clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
-        self._server = Server(self._exchange, self._rules, clock, self._control, self._certificates)
+        clock = Clock(self._start_ms, self.speed, asyncio.get_running_loop().time())
+        self._server = Server(
+            self._exchange, self._rules, clock, self._control, self._certificates, self._allowed_names
+        )
         return await self._server.start(host, port)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import Number, parse_decimal, parse_positive
+from binance_margin_stream.sandbox.amounts import Number, exact, parse_decimal, parse_positive
 from binance_margin_stream.sandbox.config import HOUR_MS
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order, OrderRequest
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
-from binance_margin_stream.sandbox.trading import execution, lending
-from binance_margin_stream.sandbox.trading.margin import check_margin_level, compute_margin_level, send_margin_level
+from binance_margin_stream.sandbox.trading import execution, lending, matching
+from binance_margin_stream.sandbox.trading.follow_up import check_account, set_market_price
+from binance_margin_stream.sandbox.trading.margin import compute_margin_level, send_margin_level
 
 __all__ = ["TradingService"]
 
@@ -21,8 +22,8 @@ class TradingService:
 
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
-        self._interest_scheduled = False
 
+    @exact
     def place_order(self, uid: int, request: OrderRequest, now: int) -> Order:
         """Place an order; a MARKET order is filled at once.
 
@@ -32,10 +33,11 @@ class TradingService:
             ValueError: the order is invalid.
 
         """
-        order = execution.place_order(self._state, self._build_order(uid, request, now), now)
-        check_margin_level(self._state, uid, request.account, now)
+        order = matching.place_order(self._state, self._build_order(uid, request, now), now)
+        check_account(self._state, uid, request.account, now)
         return order
 
+    @exact
     def reject_order(self, uid: int, request: OrderRequest, reason: str, now: int) -> Order:
         """Reject an order for a reason such as ``INSUFFICIENT_BALANCES``.
 
@@ -45,6 +47,7 @@ class TradingService:
         """
         return execution.reject_order(self._state, self._build_order(uid, request, now), reason, now)
 
+    @exact
     def fill_order(self, order_id: int | None, quantity: Number | None, price: Number | None, now: int) -> Order:
         """Fill an order; by default its remaining quantity, at its price.
 
@@ -53,7 +56,7 @@ class TradingService:
 
         """
         order = self._state.orders.get(order_id)
-        order = execution.fill_order(
+        order = matching.trade_order(
             self._state,
             order,
             order.remaining if quantity is None else parse_decimal(quantity),
@@ -61,9 +64,10 @@ class TradingService:
             now,
             maker=order.is_on_book,
         )
-        check_margin_level(self._state, order.uid, order.account, now)
+        check_account(self._state, order.uid, order.account, now)
         return order
 
+    @exact
     def cancel_order(self, order_id: int | None, now: int) -> Order:
         """Cancel an order.
 
@@ -71,8 +75,9 @@ class TradingService:
             ValueError: no such order, or not open.
 
         """
-        return execution.close_order(self._state, self._state.orders.get(order_id), "CANCELED", now)
+        return matching.end_order(self._state, self._state.orders.get(order_id), "CANCELED", now)
 
+    @exact
     def expire_order(self, order_id: int | None, now: int) -> Order:
         """Let an order expire.
 
@@ -80,8 +85,9 @@ class TradingService:
             ValueError: no such order, or not open.
 
         """
-        return execution.close_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
+        return matching.end_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
 
+    @exact
     def set_price(self, symbol: str, price: Number, now: int) -> None:
         """Set a symbol's price: fill or trigger the orders that it reaches, and update margin levels.
 
@@ -91,13 +97,9 @@ class TradingService:
         """
         self._state.orders.split_symbol(symbol)
         market_price = parse_positive(price)
-        self._state.prices.set_price(symbol, market_price)
-        for order in self._state.orders.open_orders():
-            if order.symbol == symbol and self._state.orders.get(order.order_id).is_open:
-                execution.on_price(self._state, order, market_price, now)
-        for uid, account in self._state.ledger.accounts_with_debt():
-            check_margin_level(self._state, uid, account, now)
+        set_market_price(self._state, symbol, market_price, now)
 
+    @exact
     def borrow(self, uid: int, account: str, asset: str, amount: Number, now: int) -> None:
         """Borrow an asset: a liability event on the risk stream, then the balance.
 
@@ -107,9 +109,9 @@ class TradingService:
         """
         self._check_account(account, asset)
         lending.borrow(self._state, uid, account, asset, parse_positive(amount), now)
-        self._schedule_hourly_interest(now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
+    @exact
     def repay(self, uid: int, account: str, asset: str, amount: Number | None, now: int) -> None:
         """Repay debt, interest first; by default the whole debt in the asset.
 
@@ -122,8 +124,9 @@ class TradingService:
         if not debt:
             raise ValueError(f"the account has no debt in {asset}")
         lending.repay(self._state, uid, account, asset, debt if amount is None else parse_positive(amount), now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
+    @exact
     def charge_interest(self, uid: int, account: str, rate: Number, now: int) -> None:
         """Charge interest now: a fraction of each asset's borrowed amount.
 
@@ -133,8 +136,9 @@ class TradingService:
         """
         self._check_account(account)
         lending.charge_interest(self._state, uid, account, parse_positive(rate), now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
+    @exact
     def change_balance(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Add an asset to an account, or remove it with a negative delta.
 
@@ -144,8 +148,9 @@ class TradingService:
         """
         self._check_account(account, asset)
         lending.transfer(self._state, uid, account, asset, parse_decimal(delta), now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
+    @exact
     def change_external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Lock an asset for a purpose outside the account, or unlock it with a negative delta.
 
@@ -156,6 +161,7 @@ class TradingService:
         self._check_account(account, asset)
         lending.change_external_lock(self._state, uid, account, asset, parse_decimal(delta), now)
 
+    @exact
     def send_margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
         """Send a margin level event of the cross account with a status such as ``MARGIN_CALL``, whatever its debt.
 
@@ -173,8 +179,9 @@ class TradingService:
     def open_orders(self, uid: int, account: str) -> list[Order]:
         """The open orders of an account, oldest first."""
         self._check_account(account)
-        return [order for order in self._state.orders.open_orders() if (order.uid, order.account) == (uid, account)]
+        return self._state.orders.open_orders_of_account(uid, account)
 
+    @exact
     def margin_level(self, uid: int, account: str) -> Decimal:
         """Assets divided by debt; at most 999, also without debt."""
         self._check_account(account)
@@ -190,8 +197,18 @@ class TradingService:
         self._state.orders.split_symbol(symbol)
         return self._state.prices.get_price(symbol)
 
+    def expected_interest_charges(self, now: int, until: int) -> int:
+        """The number of hourly interest charges between two times (ms)."""
+        if not self._state.rules.hourly_interest_rate:
+            return 0
+        return (until // HOUR_MS - now // HOUR_MS) * len(self._state.ledger.accounts_with_debt())
+
     def _build_order(self, uid: int, request: OrderRequest, now: int) -> Order:
         self._check_account(request.account)
+        if self._state.availability.is_delisted(request.symbol):
+            raise ValueError(f"{request.symbol} is delisted")
+        if self._state.availability.find_refusal(uid, request.account) is not None:
+            raise ValueError(f"the account {request.account} is disabled")
         if request.account not in (CROSS, request.symbol):
             raise ValueError(f"the isolated account {request.account} trades {request.account} only")
         stop = parse_decimal(request.stop_price)
@@ -216,17 +233,3 @@ class TradingService:
         assets = None if account == CROSS else self._state.orders.split_symbol(account)
         if assets is not None and asset is not None and asset not in assets:
             raise ValueError(f"the isolated account {account} holds {' and '.join(assets)}, not {asset}")
-
-    def _schedule_hourly_interest(self, now: int) -> None:
-        if self._state.rules.hourly_interest_rate and not self._interest_scheduled:
-            self._interest_scheduled = True
-            self._state.scheduler.call_at((now // HOUR_MS + 1) * HOUR_MS, self._charge_hourly_interest)
-
-    def _charge_hourly_interest(self, due: int, _: int) -> None:
-        debtors = self._state.ledger.accounts_with_debt()
-        for uid, account in debtors:
-            lending.charge_interest(self._state, uid, account, self._state.rules.hourly_interest_rate, due)
-            check_margin_level(self._state, uid, account, due)
-        self._interest_scheduled = False
-        if self._state.ledger.accounts_with_debt():
-            self._schedule_hourly_interest(due)
