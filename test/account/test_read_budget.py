@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from binance_margin_stream.account.reads.budget import ReadBudget
+from binance_margin_stream.account.reads.budget import ReadBudget, compute_charge
 from binance_margin_stream.account.reads.requests import MINUTE_LIMIT, Read, ReadKind
 from binance_margin_stream.stream.accounts import CROSS
 
@@ -36,7 +36,7 @@ def test_no_minute_uses_more_than_the_share(reads, share):
     assert len(sent) == len(reads)
     limit = max(1, int(MINUTE_LIMIT * share))
     for kind in ReadKind:
-        charges = [(at, min(read.weight, limit)) for at, read in sent if read.kind is kind]
+        charges = [(at, compute_charge(read, limit)) for at, read in sent if read.kind is kind]
         for start, _ in charges:
             assert sum(weight for at, weight in charges if start <= at < start + 60) <= limit
 
@@ -50,6 +50,14 @@ def test_the_lowest_priority_is_served_first_whoever_asks():
     assert budget.grant(cross, 0.0, 50) == [100]
     assert budget.grant(pair, 60.0, 50) == []
     assert len(budget.grant(pair, 61.5, 50)) == 3
+
+
+def test_all_open_orders_are_listed_once_a_minute_and_leave_room_for_those_of_a_symbol():
+    budget, owner = ReadBudget(), Owner()
+    for read_id, read in enumerate([ALL_OPEN, ALL_OPEN, Read(ReadKind.OPEN_ORDERS, CROSS, {"symbol": "BTCUSDT"})]):
+        budget.enqueue(owner, read_id, read, read_id % 2)
+    assert budget.grant(owner, 0.0, 5) == [0, 2]
+    assert budget.next_at(owner, 0.0) == 61.0
 
 
 def test_an_owner_that_is_gone_holds_up_nobody():

@@ -20,7 +20,7 @@ from binance_margin_stream.account.checkpoint import Checkpoint
 from binance_margin_stream.account.items import GapClosed, RecoveredOrder, RecoveredTrade, UnprovenKind
 from binance_margin_stream.account.manager import AccountManager
 from binance_margin_stream.account.progress import HandledGap, ProgressTracker
-from binance_margin_stream.account.reads.budget import ReadBudget
+from binance_margin_stream.account.reads.budget import ReadBudget, compute_charge
 from binance_margin_stream.account.reads.requests import MINUTE_LIMIT, Read, ReadFailure, ReadKind
 from binance_margin_stream.account.recovery import Gap
 from binance_margin_stream.account.settings import Recovery
@@ -399,7 +399,7 @@ class AccountWorld:
         limit = MINUTE_LIMIT * self.settings.weight_share
         by_kind: dict[ReadKind, list[tuple[float, int]]] = defaultdict(list)
         for sent_at, read in self.reads:
-            by_kind[read.kind].append((sent_at, min(read.weight, int(limit))))
+            by_kind[read.kind].append((sent_at, compute_charge(read, int(limit))))
         for kind, charges in by_kind.items():
             for index, (start, _) in enumerate(charges):
                 used = 0

@@ -16,7 +16,7 @@ from weakref import ref
 
 from binance_margin_stream.account.reads.requests import MINUTE_LIMIT, Read, ReadKind
 
-__all__ = ["ReadBudget"]
+__all__ = ["ReadBudget", "compute_charge"]
 
 _MINUTE: Final = 60.0
 _SLACK: Final = 1.0
@@ -25,28 +25,45 @@ _DEFAULT_PAUSE: Final = 60.0
 """How long to send nothing after a 429 or 418 that does not say how long."""
 
 
+def compute_charge(read: Read, limit: int) -> int:
+    """What a read counts of a limit. One that may exceed the limit fits once a minute, and leaves room for others."""
+    return read.weight if read.weight <= limit else max(1, limit * 3 // 4)
+
+
 class _Waiting(NamedTuple):
     priority: int
     serial: int
     owner: ref[object]
     read_id: int
     weight: int
+    is_heavy: bool
+
+
+class _Charge(NamedTuple):
+    expires_at: float
+    weight: int
+    is_heavy: bool
 
 
 class _Endpoint:
-    """What waits for one endpoint, and what was sent to it within the last minute."""
+    """What waits for one endpoint, and what was sent to it within the last minute.
+
+    A heavy read takes most of the limit. While one waits for another one to expire, light reads that came later use
+    the rest.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.queue: list[_Waiting] = []
         self.quiet_until = 0.0
-        self._charges: deque[tuple[float, int]] = deque()
+        self._charges: deque[_Charge] = deque()
         self._used = 0
+        self._used_by_light = 0
 
-    def charge(self, weight: int, now: float) -> None:
-        """Count what is sent now."""
-        self._charges.append((now + _MINUTE + _SLACK, weight))
-        self._used += weight
+    def _charge(self, entry: _Waiting, now: float) -> None:
+        self._charges.append(_Charge(now + _MINUTE + _SLACK, entry.weight, entry.is_heavy))
+        self._used += entry.weight
+        self._used_by_light += 0 if entry.is_heavy else entry.weight
 
     def grant(self, owner: object, now: float, room: int) -> list[int]:
         """Remove from the queue what the owner may send now, less what others may who came first."""
@@ -57,37 +74,55 @@ class _Endpoint:
         granted: list[_Waiting] = []
         free = self.limit - self._used
         for entry in self.queue:
-            free -= entry.weight
-            if free < 0 or len(granted) == room:
+            if len(granted) == room:
                 break
+            if entry.weight > free and not entry.is_heavy:
+                break
+            if entry.weight > free:
+                free = min(free, self.limit - entry.weight - self._used_by_light)
+                continue
+            free -= entry.weight
             if entry.owner() is owner:
                 granted.append(entry)
         for entry in granted:
             self.queue.remove(entry)
-            self.charge(entry.weight, now)
+            self._charge(entry, now)
         return [entry.read_id for entry in granted]
 
     def next_at(self, owner: object, now: float) -> float | None:
-        """When the first read of the owner may be sent, if all who came first send theirs; None if none waits."""
+        """When a read of the owner may be sent, if all who came first send theirs; None if none waits."""
         self._expire(now)
-        needed = 0
+        needed, heavy, moments, kinds = 0, 0, [], set()
         for entry in self.queue:
-            needed += entry.weight
-            if entry.owner() is owner:
-                return self._free_at(needed, now)
-        return None
+            if entry.owner() is owner and entry.is_heavy not in kinds:
+                kinds.add(entry.is_heavy)
+                if entry.is_heavy:
+                    moments.append(self._free_at(needed + heavy + entry.weight, 0, now))
+                else:
+                    moments.append(self._free_at(needed + entry.weight, heavy, now))
+            if entry.is_heavy:
+                heavy += entry.weight
+            else:
+                needed += entry.weight
+        return min(moments, default=None)
 
-    def _free_at(self, needed: int, now: float) -> float:
-        at, excess = max(now, self.quiet_until), self._used + needed - self.limit
-        for expires_at, weight in self._charges:
-            if excess <= 0:
+    def _free_at(self, needed: int, heavy: int, now: float) -> float:
+        """When so much is free, also beside a heavy read that waits."""
+        at = max(now, self.quiet_until)
+        excess = self._used + needed - self.limit
+        excess_of_light = self._used_by_light + needed + heavy - self.limit if heavy else 0
+        for charge in self._charges:
+            if excess <= 0 and excess_of_light <= 0:
                 return at
-            at, excess = max(at, expires_at), excess - weight
-        return at if excess <= 0 else max(at, now + _MINUTE)
+            at, excess = max(at, charge.expires_at), excess - charge.weight
+            excess_of_light -= 0 if charge.is_heavy else charge.weight
+        return at if excess <= 0 and excess_of_light <= 0 else max(at, now + _MINUTE)
 
     def _expire(self, now: float) -> None:
-        while self._charges and self._charges[0][0] <= now:
-            self._used -= self._charges.popleft()[1]
+        while self._charges and self._charges[0].expires_at <= now:
+            charge = self._charges.popleft()
+            self._used -= charge.weight
+            self._used_by_light -= 0 if charge.is_heavy else charge.weight
 
 
 class ReadBudget:
@@ -107,8 +142,9 @@ class ReadBudget:
         """Let a read wait for its turn; the lowest priority is served first."""
         with self._lock:
             endpoint = self._endpoints[read.kind]
-            weight = min(read.weight, endpoint.limit)
-            insort(endpoint.queue, _Waiting(priority, next(self._serials), ref(owner), read_id, weight))
+            weight = compute_charge(read, endpoint.limit)
+            is_heavy = weight > endpoint.limit // 2
+            insort(endpoint.queue, _Waiting(priority, next(self._serials), ref(owner), read_id, weight, is_heavy))
 
     def cancel(self, owner: object, read_id: int | None = None) -> None:
         """Let a read of the owner wait no longer; all of them by default."""
