@@ -132,7 +132,7 @@ class AccountManager:
                 on_schedule=partial(self._schedule_look, account),
             )
             audit = OrderAudit(state, self._settings, self._clock)
-            watched = WatchedAccount(state, audit, recovery.unproven_orders)
+            watched = WatchedAccount(state, audit, recovery.unproven_orders, lambda: recovery.is_unresolved)
             entry = self._entries[account] = _Entry(state, watched, recovery)
             if progress is not None:
                 state.restore(progress)

@@ -44,6 +44,8 @@ class WatchedAccount:
     audit: OrderAudit
     unproven_orders: Callable[[], Set[OrderKey]]
     """Orders that a gap names as unproven: a difference is no news."""
+    is_recovering: Callable[[], bool]
+    """Whether a gap is not closed yet."""
     live_at: float | None = None
     """Since when events arrive, None while they may be missing."""
     balances_checked_at: float | None = None
@@ -121,7 +123,12 @@ class Polls:
         self._timers.set_earlier((_Poll.BALANCES, _group_of(account)), at)
 
     def _read_orders(self, account: Account, now: float) -> None:
-        if self._is_live(account):
+        if not self._is_live(account):
+            return
+        if account.symbol is None and self.accounts[account].is_recovering():
+            # All open orders can be listed once a minute only: recovery lists them, too.
+            self._timers.set((_Poll.ORDERS, account), now + self.settings.repeat_after)
+        else:
             read = next(Queries(account, self.settings.page_rows).open_orders(account.symbol))
             self.queue.submit([read], _PRIORITY, partial(self._on_orders, account), now)
 

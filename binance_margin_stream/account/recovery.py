@@ -57,6 +57,8 @@ class _Span:
     exchange_since: int | None = None
     """The beginning in the exchange's milliseconds, where that is known: for what happened before the stream began."""
     looks: int = 0
+    is_listed: bool = False
+    """Whether all open orders were listed since it ended."""
     trades: int = 0
     orders: int = 0
     unproven: tuple[Unproven, ...] = ()
@@ -69,7 +71,7 @@ class _Span:
         self.gap_ids.append(gap.id)
         self.since, self.since_ms = min(self.since, gap.since), min(self.since_ms, gap.since_ms)
         self.until, self.until_ms = max(self.until, gap.until), max(self.until_ms, gap.until_ms)
-        self.live_at, self.looks, self.open_before = live_at, 0, open_before
+        self.live_at, self.looks, self.is_listed, self.open_before = live_at, 0, False, open_before
 
     def count_trade(self) -> None:
         """A fill was recovered."""
@@ -258,13 +260,18 @@ class AccountRecovery:
                 live_since=live_since,
             ),
             until=self._clock.to_exchange(now) + self._clock.error + 1000,
-            lists_orders=any(span.looks == 0 or self._is_late(span, now) for span in spans),
+            lists_orders=self._may_list(now) and any(not each.is_listed or self._is_late(each, now) for each in spans),
             reads_all_orders=settings.orders == "all" and any(span.looks > 0 for span in spans),
             open_before=frozenset().union(*(span.open_before for span in spans)),
         )
         self._next_look_at = float("inf")
         self._look = _Look(plan, now, run_look(plan, self._queries, self._reconciler))
         self._advance(self._look, None, now)
+
+    def _may_list(self, now: float) -> bool:
+        """Whether all open orders can be listed at once: those of all symbols can be listed once a minute only."""
+        account = self._state.account
+        return self._queue.can_send(next(self._queries.open_orders(account.symbol)), now) or account.symbol is not None
 
     def _is_late(self, span: _Span, at: float) -> bool:
         return at >= span.live_at + self._settings.late_after
@@ -315,6 +322,7 @@ class AccountRecovery:
 
     def _judge(self, span: _Span, look: _Look, findings: Findings, now: float) -> None:
         span.looks += 1
+        span.is_listed |= look.plan.lists_orders
         if findings.is_pending:
             return
         if self._is_late(span, look.started_at):
@@ -331,7 +339,7 @@ class AccountRecovery:
 
     def _may_close(self, span: _Span, findings: Findings, now: float) -> bool:
         has_waited = now >= span.live_at + self._settings.unproven_after
-        return span.looks >= 2 and (findings.is_settled or has_waited)
+        return span.looks >= 2 and span.is_listed and (findings.is_settled or has_waited)
 
     def _unproven_now(self, findings: Findings) -> tuple[Unproven, ...]:
         """The ledger of the cross account may lag behind by an unknown time, until the last look."""

@@ -89,6 +89,12 @@ class _Endpoint:
             self._charge(entry, now)
         return [entry.read_id for entry in granted]
 
+    def can_send(self, read: Read, now: float) -> bool:
+        """Whether a read would be sent at once if nobody else waited for it."""
+        self._expire(now)
+        waits = any(entry.is_heavy for entry in self.queue)
+        return now >= self.quiet_until and not waits and self._used + compute_charge(read, self.limit) <= self.limit
+
     def next_at(self, owner: object, now: float) -> float | None:
         """When a read of the owner may be sent, if all who came first send theirs; None if none waits."""
         self._expire(now)
@@ -163,6 +169,11 @@ class ReadBudget:
             for endpoint in self._endpoints.values():
                 granted += endpoint.grant(owner, now, room - len(granted))
         return granted
+
+    def can_send(self, read: Read, now: float) -> bool:
+        """Whether a read would be sent at once if nobody else waited for it."""
+        with self._lock:
+            return self._endpoints[read.kind].can_send(read, now)
 
     def next_at(self, owner: object, now: float) -> float | None:
         """When a read of the owner may be sent, None if none waits."""

@@ -84,6 +84,10 @@ class ReadQueue:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def can_send(self, read: Read, now: float) -> bool:
+        """Whether the budget allows a read at once."""
+        return self._budget.can_send(read, now)
+
     def submit(self, reads: Sequence[Read], priority: int, on_done: OnDone, now: float) -> Batch:
         """Send these reads as soon as the budget allows; `on_done` hears how they ended, never from within here."""
         batch = Batch(len(reads), on_done)
