@@ -16,7 +16,7 @@ from binance_margin_stream.tracebacks import hide_frames
 if TYPE_CHECKING:
     from binance_margin_stream.configuration import Configuration
 
-__all__ = ["ApiKeyAuth", "validate_credential"]
+__all__ = ["ApiKeyAuth", "read_credential_file", "validate_credential"]
 
 API_KEY_VARIABLE = "BINANCE_API_KEY"
 API_SECRET_VARIABLE = "BINANCE_API_SECRET"  # noqa: S105  # the name of a variable
@@ -98,9 +98,9 @@ class ApiKeyAuth:
         read, or an invalid key.
         """
         return cls(
-            _read_file(key, "the key file"),
-            None if secret is None else _read_file(secret, "the secret file"),
-            private_key=None if private_key is None else _read_file(private_key, "the private key file"),
+            read_credential_file(key, "the key file"),
+            None if secret is None else read_credential_file(secret, "the secret file"),
+            private_key=None if private_key is None else read_credential_file(private_key, "the private key file"),
             private_key_password=private_key_password,
         )
 
@@ -202,11 +202,12 @@ def _read_variable(environ: Mapping[str, str], variable: str) -> str | None:
         return environ[variable]
     if path == "":
         raise ApiValueError(f"{variable}_FILE is set, but names no file")
-    return None if path is None else _read_file(path, f"{variable}_FILE")
+    return None if path is None else read_credential_file(path, f"the file in {variable}_FILE")
 
 
-def _read_file(file: str | os.PathLike[str], name: str) -> str:
-    """Read a file that contains one value. Does not show a path that may be the value itself."""
+@hide_frames
+def read_credential_file(file: str | os.PathLike[str], name: str) -> str:
+    """Read a file that contains one value; `name` describes it. Does not show a path that may be the value itself."""
     shown = _describe_path(file, name)
     try:
         content = Path(file).read_bytes()
@@ -232,5 +233,5 @@ def _describe_path(file: str | os.PathLike[str], name: str) -> str:
     except TypeError:
         return name
     if PEM_MARK in path or (_KEY_IN_PATH.search(path) and not os.path.exists(path)):
-        return f"the file that {name} names (not shown, as it looks like a key; it must be a path)"
+        return f"{name} (its path is not shown, as it looks like a key)"
     return path

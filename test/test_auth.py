@@ -112,7 +112,7 @@ def test_a_file_variable_that_holds_the_key_itself_is_named_and_not_shown(variab
     environ = {"BINANCE_API_KEY": API_KEY, f"{variable}_FILE": key}
     if variable == "BINANCE_API_KEY":
         del environ[variable]
-    with pytest.raises(sdk.ApiValueError, match=f"{variable}_FILE names .not shown, as it looks like a key") as caught:
+    with pytest.raises(sdk.ApiValueError, match=f"{variable}_FILE .its path is not shown") as caught:
         ApiKeyAuth.from_env(environ)
     assert API_KEY not in str(caught.value)
     assert "planted" not in str(caught.value)

@@ -322,7 +322,7 @@ class TestNotifications:
     def test_a_failing_renewal_is_in_the_log_with_its_account_and_no_token(self, caplog):
         async def main():
             with Sandbox() as exchange:
-                rules = replace(QUICK_SETTINGS, token_validity=2.0)
+                rules = replace(with_limits(QUICK_SETTINGS, renewal_fraction=0.05), token_validity=20.0)
                 async with make_async_stream(exchange, BTC, settings=rules) as stream:
                     exchange.inject_fault(faults.server_error(), path=TOKENS, times=2)
                     await wait_until(lambda: stream.health.renewals >= 1)

@@ -47,13 +47,13 @@ _DESCRIPTIONS = {
     "reason": "reject reason in the execution report",
     "seconds": "seconds of exchange time",
     "seed": "the same seed gives the same faults",
-    "side": "BUY or SELL",
+    "side": "side of the order",
     "status": "such as MARGIN_CALL",
     "stop_price": "price that triggers a stop order",
     "symbol": "such as BTCUSDT",
-    "time_in_force": "GTC, IOC or FOK",
+    "time_in_force": "how long the order stays open",
     "times": "how many matching requests or events; null: all until clear-faults",
-    "type": "such as LIMIT or MARKET",
+    "type": "type of the order",
 }
 
 _UID_PARAMETER = OperationParameter("uid", "integer", "number of the user; 1 is the first user", False, 1)

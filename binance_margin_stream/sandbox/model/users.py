@@ -63,12 +63,12 @@ class Users:
             ValueError: there are too many API keys, or the given one is invalid.
 
         """
+        if api_key is not None and not is_well_formed(api_key):
+            raise ValueError(f"api_key takes {API_KEY_LENGTH} letters and digits")
+        if api_secret is not None and not _is_usable_secret(api_secret):
+            raise ValueError(f"api_secret takes 1 to {_MAX_SECRET_LENGTH} ASCII characters")
         key = self._generator.api_key() if api_key is None else api_key
         secret = self._generator.api_secret() if api_secret is None else api_secret
-        if not is_well_formed(key):
-            raise ValueError(f"api_key takes {API_KEY_LENGTH} letters and digits")
-        if not secret.isascii() or not secret.isprintable() or not 1 <= len(secret) <= _MAX_SECRET_LENGTH:
-            raise ValueError(f"api_secret takes 1 to {_MAX_SECRET_LENGTH} ASCII characters")
         user = User(len(self._users) + 1, key, secret)
         self._add_key(ApiKey(key, user))
         self._users.append(user)
@@ -139,6 +139,10 @@ class Users:
         if len(self._keys) >= _MAX_KEYS:
             raise ValueError(f"the sandbox has {_MAX_KEYS} API keys already")
         self._keys[key.value] = key
+
+
+def _is_usable_secret(secret: str) -> bool:
+    return secret.isascii() and secret.isprintable() and 1 <= len(secret) <= _MAX_SECRET_LENGTH
 
 
 def is_well_formed(api_key: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
+import socket
 import threading
 from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, TypeVar
@@ -136,7 +138,8 @@ class ServerThread:
     def _run_in_loop(self, coroutine: Coroutine[object, object, _T]) -> _T:
         loop = self._require_running()[0]
         try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            # In a context of its own: the caller's decimal context must not change any amount.
+            future = contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop)
         except RuntimeError:
             # Another thread has just closed the sandbox.
             coroutine.close()
@@ -147,6 +150,8 @@ class ServerThread:
             raise RuntimeError("the sandbox was closed meanwhile") from None
 
     def _start(self, host: str, port: int) -> int:
+        # Where a test runner blocks sockets, this fails without leaving half an event loop behind.
+        socket.socket().close()
         started: concurrent.futures.Future[int] = concurrent.futures.Future()
         thread = threading.Thread(
             target=self._run_thread, args=(host, port, started), name="sandbox-exchange", daemon=True
@@ -164,11 +169,7 @@ class ServerThread:
     def _run_thread(self, host: str, port: int, started: concurrent.futures.Future[int]) -> None:
         # Independent of the event loop policy of the user's program.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            try:
-                self._loop = runner.get_loop()
-            except Exception as failure:
-                started.set_exception(failure)
-                return
+            self._loop = runner.get_loop()
             try:
                 number = runner.run(self._start_server(host, port))
             except Exception as failure:

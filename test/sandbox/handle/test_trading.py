@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_UP, Context, Decimal, localcontext
 
-from binance_margin_stream.sandbox import Sandbox
+from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 
 def test_the_users_decimal_context_has_no_effect(exchange: Sandbox) -> None:
@@ -29,3 +29,13 @@ def test_the_smallest_and_the_largest_amount_are_booked_without_loss(exchange: S
     exchange.repay("ETH")
     exchange.change_balance("ETH", -999_999_999_999_999)
     assert exchange.balances()["ETH"].free == 1_000_000
+
+
+def test_the_users_decimal_context_has_no_effect_on_what_time_brings() -> None:
+    rules = ExchangeRules(hourly_interest_rate=Decimal("0.000123456789"))
+    with Sandbox(rules=rules, speed=0) as exchange:
+        exchange.borrow("BTC", "12345.678901234")
+        with localcontext(Context(prec=3, rounding=ROUND_UP, traps=[])):
+            exchange.advance_time(3600)
+        with localcontext(Context(prec=50)):
+            assert exchange.balances()["BTC"].interest == Decimal("1.52415788")

@@ -272,6 +272,18 @@ class TestLifetime:
         assert Sandbox().api_key != Sandbox().api_key
         assert Sandbox().add_user().api_secret.startswith("SandboxSecretNotARealOne")
 
+    def test_the_first_user_may_have_a_fixed_key(self) -> None:
+        with Sandbox(api_key="K" * 64, api_secret="secret") as exchange:
+            assert (exchange.api_key, exchange.api_secret) == ("K" * 64, "secret")
+            assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+            assert exchange.add_user().api_key != exchange.api_key
+
+    @pytest.mark.parametrize("given", [{"api_key": "short"}, {"api_key": "-" * 64}, {"api_secret": ""}])
+    def test_an_invalid_key_is_refused_without_being_shown(self, given: dict[str, str]) -> None:
+        with pytest.raises(ValueError, match=r"^api_(key|secret) takes .*") as refused:
+            Sandbox(**given)  # type: ignore[arg-type]  # parametrized
+        assert "short" not in str(refused.value)
+
     def test_no_secret_is_in_its_repr(self, exchange: Sandbox) -> None:
         account = exchange.add_user()
         shown = repr((exchange, account))

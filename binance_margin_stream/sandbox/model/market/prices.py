@@ -56,6 +56,10 @@ class Prices:
         pairs = (self._rules.split_symbol(symbol) for symbol in self.symbols())
         return list(dict.fromkeys(asset for pair in pairs if pair is not None for asset in pair))
 
+    def all(self) -> dict[str, Decimal]:
+        """The prices that were set, by symbol."""
+        return dict(self._prices)
+
     def find_price(self, symbol: str) -> Decimal | None:
         """The price that was set, or None."""
         return self._prices.get(symbol)
