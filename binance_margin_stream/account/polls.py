@@ -125,8 +125,7 @@ class Polls:
     def _read_orders(self, account: Account, now: float) -> None:
         if not self._is_live(account):
             return
-        if account.symbol is None and self.accounts[account].is_recovering():
-            # All open orders can be listed once a minute only: recovery lists them, too.
+        if self.accounts[account].is_recovering():  # which lists them, too
             self._timers.set((_Poll.ORDERS, account), now + self.settings.repeat_after)
         else:
             read = next(Queries(account, self.settings.page_rows).open_orders(account.symbol))

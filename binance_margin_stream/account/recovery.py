@@ -260,7 +260,7 @@ class AccountRecovery:
                 live_since=live_since,
             ),
             until=self._clock.to_exchange(now) + self._clock.error + 1000,
-            lists_orders=self._may_list(now) and any(not each.is_listed or self._is_late(each, now) for each in spans),
+            lists_orders=self._lists_orders(now),
             reads_all_orders=settings.orders == "all" and any(span.looks > 0 for span in spans),
             open_before=frozenset().union(*(span.open_before for span in spans)),
         )
@@ -268,10 +268,15 @@ class AccountRecovery:
         self._look = _Look(plan, now, run_look(plan, self._queries, self._reconciler))
         self._advance(self._look, None, now)
 
-    def _may_list(self, now: float) -> bool:
-        """Whether all open orders can be listed at once: those of all symbols can be listed once a minute only."""
-        account = self._state.account
-        return self._queue.can_send(next(self._queries.open_orders(account.symbol)), now) or account.symbol is not None
+    def _lists_orders(self, now: float) -> bool:
+        """Whether the look lists all open orders.
+
+        Those of all symbols can be listed once a minute only: the first look at a gap does not wait for that.
+        """
+        symbol = self._state.account.symbol
+        if symbol is not None or self._queue.can_send(next(self._queries.open_orders(symbol)), now):
+            return any(not span.is_listed or self._is_late(span, now) for span in self._spans)
+        return any(not span.is_listed and span.looks > 0 for span in self._spans)
 
     def _is_late(self, span: _Span, at: float) -> bool:
         return at >= span.live_at + self._settings.late_after
