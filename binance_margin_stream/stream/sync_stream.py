@@ -224,6 +224,8 @@ class _Worker:
 
     async def _close(self) -> None:
         await self.engine.close()
+        if self.engine.recovery is not None:
+            self.batch.extend(self.engine.recovery.pop_recovered())
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0)

@@ -73,6 +73,7 @@ class StreamRecovery:
         self._budget = budget
         self._tracker = ProgressTracker(settings, config.exchange_speed)
         self._commit_lock = threading.Lock()
+        self._is_closed = False
         self._taken: list[TakenItem] = []
         checkpoint = self._restore()
         self.manager = AccountManager(
@@ -135,6 +136,12 @@ class StreamRecovery:
                 manager.on_event(item.account, item, monotonic())
                 return item
         return None
+
+    def pop_recovered(self) -> list[RecoveredItem | StreamGap]:
+        """Remove and return what was recovered and not taken yet."""
+        items = list(self._items)
+        self._items.clear()
+        return items
 
     def _take_gap(self, gap: StreamGap) -> StreamGap:
         now, now_ms = monotonic(), to_epoch_ms(monotonic())
@@ -212,6 +219,9 @@ class StreamRecovery:
 
     def close(self) -> None:
         """Stop reading, and emit the gaps that are still open."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         for gap in self.manager.close():
             for gap_id in gap.gap_ids:
                 self._items.append(
