@@ -10,6 +10,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from binance_margin_stream._version import __version__ as __version__
+    from binance_margin_stream.account.items import AccountChanged as AccountChanged
+    from binance_margin_stream.account.items import GapClosed as GapClosed
+    from binance_margin_stream.account.items import RecoveredOrder as RecoveredOrder
+    from binance_margin_stream.account.items import RecoveredTrade as RecoveredTrade
+    from binance_margin_stream.account.items import Unproven as Unproven
+    from binance_margin_stream.account.items import UnprovenKind as UnprovenKind
+    from binance_margin_stream.account.settings import Recovery as Recovery
+    from binance_margin_stream.account.state.snapshot import AccountSnapshot as AccountSnapshot
+    from binance_margin_stream.account.state.snapshot import AssetBalance as AssetBalance
+    from binance_margin_stream.account.state.snapshot import InexactReason as InexactReason
+    from binance_margin_stream.account.state.snapshot import Interval as Interval
+    from binance_margin_stream.account.state.snapshot import OpenOrder as OpenOrder
+    from binance_margin_stream.account.state.snapshot import Trade as Trade
     from binance_margin_stream.api import IsolatedMarginStreamApi as IsolatedMarginStreamApi
     from binance_margin_stream.api import ListenTokenApi as ListenTokenApi
     from binance_margin_stream.api import MarginAccountApi as MarginAccountApi
@@ -163,6 +176,23 @@ _NAMES_BY_MODULE = {
         "StreamItem",
         "UnknownEvent",
         "UserLiabilityChange",
+    ),
+    "account.settings": ("Recovery",),
+    "account.items": (
+        "AccountChanged",
+        "GapClosed",
+        "RecoveredOrder",
+        "RecoveredTrade",
+        "Unproven",
+        "UnprovenKind",
+    ),
+    "account.state.snapshot": (
+        "AccountSnapshot",
+        "AssetBalance",
+        "InexactReason",
+        "Interval",
+        "OpenOrder",
+        "Trade",
     ),
     "stream.health": ("Health",),
     "stream.events.errors": ("MalformedFrameError",),
