@@ -97,7 +97,7 @@ class SimulatedClient(ApiClient):
     ) -> Any:
         """Pass a request to the exchange. Raises an error for any response but 2xx, as the product does."""
         path, _, query = url.removeprefix(_REST_HOST).partition("?")
-        form = self._sign(path, "&".join(filter(None, (query, _encode_form(tuple(post_params))))))
+        form = self._sign(path, "&".join(filter(None, (query, _encode_form(post_params.parameters)))))
         request = Request(method, path, tuple(header_params.items()), form.encode())
         response = self._network.call_rest(request, self._fault)
         self._seconds = self._network.sample_delay() + response.delay_ms / 1000
