@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from binance_margin_stream._version import __version__ as __version__
     from binance_margin_stream.account.items import AccountChanged as AccountChanged
-    from binance_margin_stream.account.items import GapClosed as GapClosed
-    from binance_margin_stream.account.items import RecoveredOrder as RecoveredOrder
-    from binance_margin_stream.account.items import RecoveredTrade as RecoveredTrade
-    from binance_margin_stream.account.items import Unproven as Unproven
-    from binance_margin_stream.account.items import UnprovenKind as UnprovenKind
     from binance_margin_stream.account.settings import Recovery as Recovery
     from binance_margin_stream.account.state.snapshot import AccountSnapshot as AccountSnapshot
     from binance_margin_stream.account.state.snapshot import AssetBalance as AssetBalance
@@ -78,11 +73,23 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
     from binance_margin_stream.stream.async_stream import AsyncMarginStream as AsyncMarginStream
+    from binance_margin_stream.stream.events.enumerations import ExecutionType as ExecutionType
+    from binance_margin_stream.stream.events.enumerations import ExpiryReason as ExpiryReason
+    from binance_margin_stream.stream.events.enumerations import MarginLevelStatus as MarginLevelStatus
+    from binance_margin_stream.stream.events.enumerations import OrderStatus as OrderStatus
+    from binance_margin_stream.stream.events.enumerations import OrderType as OrderType
+    from binance_margin_stream.stream.events.enumerations import RejectReason as RejectReason
+    from binance_margin_stream.stream.events.enumerations import SelfTradePreventionMode as SelfTradePreventionMode
+    from binance_margin_stream.stream.events.enumerations import Side as Side
+    from binance_margin_stream.stream.events.enumerations import TimeInForce as TimeInForce
     from binance_margin_stream.stream.events.errors import MalformedFrameError as MalformedFrameError
+    from binance_margin_stream.stream.events.models import AnyEvent as AnyEvent
+    from binance_margin_stream.stream.events.models import AnyItem as AnyItem
     from binance_margin_stream.stream.events.models import BalanceUpdate as BalanceUpdate
     from binance_margin_stream.stream.events.models import Event as Event
     from binance_margin_stream.stream.events.models import ExecutionReport as ExecutionReport
     from binance_margin_stream.stream.events.models import ExternalLockUpdate as ExternalLockUpdate
+    from binance_margin_stream.stream.events.models import Fill as Fill
     from binance_margin_stream.stream.events.models import ListStatus as ListStatus
     from binance_margin_stream.stream.events.models import MarginLevelStatusChange as MarginLevelStatusChange
     from binance_margin_stream.stream.events.models import OutboundAccountPosition as OutboundAccountPosition
@@ -90,6 +97,11 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.events.models import StreamItem as StreamItem
     from binance_margin_stream.stream.events.models import UnknownEvent as UnknownEvent
     from binance_margin_stream.stream.events.models import UserLiabilityChange as UserLiabilityChange
+    from binance_margin_stream.stream.events.recovered import GapClosed as GapClosed
+    from binance_margin_stream.stream.events.recovered import RecoveredOrder as RecoveredOrder
+    from binance_margin_stream.stream.events.recovered import RecoveredTrade as RecoveredTrade
+    from binance_margin_stream.stream.events.recovered import Unproven as Unproven
+    from binance_margin_stream.stream.events.recovered import UnprovenKind as UnprovenKind
     from binance_margin_stream.stream.health import Health as Health
     from binance_margin_stream.stream.settings import StreamSettings as StreamSettings
     from binance_margin_stream.stream.state import GapReason as GapReason
@@ -164,11 +176,25 @@ _NAMES_BY_MODULE = {
         "StatusChange",
         "StatusChangeKind",
     ),
+    "stream.events.enumerations": (
+        "ExecutionType",
+        "ExpiryReason",
+        "MarginLevelStatus",
+        "OrderStatus",
+        "OrderType",
+        "RejectReason",
+        "SelfTradePreventionMode",
+        "Side",
+        "TimeInForce",
+    ),
     "stream.events.models": (
+        "AnyEvent",
+        "AnyItem",
         "BalanceUpdate",
         "Event",
         "ExecutionReport",
         "ExternalLockUpdate",
+        "Fill",
         "ListStatus",
         "MarginLevelStatusChange",
         "OutboundAccountPosition",
@@ -178,8 +204,8 @@ _NAMES_BY_MODULE = {
         "UserLiabilityChange",
     ),
     "account.settings": ("Recovery",),
-    "account.items": (
-        "AccountChanged",
+    "account.items": ("AccountChanged",),
+    "stream.events.recovered": (
         "GapClosed",
         "RecoveredOrder",
         "RecoveredTrade",

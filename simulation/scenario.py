@@ -11,7 +11,7 @@ from itertools import count
 
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
+from binance_margin_stream.stream.events.models import AccountEvent, BalanceUpdate, UserLiabilityChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.state import GapReason, State, StatusChange
 from simulation.checks import DeliveryChecker, ExpectedGaps, SentEvent, SimulationResult, Violation
@@ -51,7 +51,7 @@ class SimulatedMonth:
             frozenset({"notice"}) if plan.source_name == "V2 and risk" else frozenset(),
             tolerance_ms=round(plan.settings.latency_allowance * 1000),
         )
-        self._lifecycle: Lifecycle[Event] = Lifecycle(
+        self._lifecycle: Lifecycle[AccountEvent] = Lifecycle(
             plan.feeds,
             settings=plan.settings,
             jitter=random.Random(plan.seed + 3).uniform,
@@ -154,9 +154,9 @@ class SimulatedMonth:
 
     def _consume(self) -> None:
         while (item := self._lifecycle.next_item()) is not None:
-            if isinstance(item, BalanceUpdate):
+            if isinstance(item, BalanceUpdate) and item.delta is not None:
                 self._delivery_checker.record_received(item.account, "order", int(item.delta))
-            elif isinstance(item, UserLiabilityChange):
+            elif isinstance(item, UserLiabilityChange) and item.principal is not None:
                 self._delivery_checker.record_received(item.account, "notice", int(item.principal))
             elif isinstance(item, StreamGap):
                 self._on_gap(item)
@@ -229,7 +229,7 @@ class IdleSpeedup:
 
     def __init__(
         self,
-        lifecycle: Lifecycle[Event],
+        lifecycle: Lifecycle[AccountEvent],
         network: Network,
         clock: VirtualClock,
         recovery_checker: RecoveryChecker,

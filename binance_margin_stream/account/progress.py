@@ -12,15 +12,16 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from binance_margin_stream.account.checkpoint import AccountProgress, Checkpoint, HandledOrder
-from binance_margin_stream.account.items import GapClosed, RecoveredOrder, RecoveredTrade
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.fills import FillKey
 from binance_margin_stream.account.state.order_sums import NO_TRADE
 from binance_margin_stream.account.state.orders import OrderKey, is_open_status
+from binance_margin_stream.account.state.reports import CompleteReport, is_complete
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
 from binance_margin_stream.stream.events.execution_report import ExecutionReport
 from binance_margin_stream.stream.events.models import OutboundAccountPosition
+from binance_margin_stream.stream.events.recovered import GapClosed, RecoveredOrder, RecoveredTrade
 
 __all__ = ["HandledGap", "HandledItem", "ProgressTracker"]
 
@@ -94,9 +95,12 @@ class ProgressTracker:
         if account is None:
             return
         if isinstance(item, ExecutionReport):
-            if item.trade_id != NO_TRADE:
-                account.fills[item.symbol, item.trade_id, item.order_id] = item.transaction_time
-            _on_report(account, item)
+            if item.trade_id is not None and item.trade_id != NO_TRADE:
+                known = (item.transaction_time, item.event_time, account.handled_until)
+                time = next(each for each in known if each is not None)
+                account.fills[item.symbol, item.trade_id, item.order_id] = time
+            if is_complete(item):
+                _on_report(account, item)
         elif isinstance(item, RecoveredTrade):
             account.fills[item.symbol, item.trade_id, item.order_id] = item.transaction_time
             _on_recovered_trade(account, item)
@@ -106,7 +110,7 @@ class ProgressTracker:
             account.gaps[item.gap_id] = _OpenGap(account.since if account.gaps else account.handled_until)
         elif isinstance(item, GapClosed):
             self._on_closed(account, item)
-        if isinstance(item, ExecutionReport | OutboundAccountPosition):
+        if isinstance(item, ExecutionReport | OutboundAccountPosition) and item.event_time is not None:
             self._advance(account, item.event_time)
 
     def _on_closed(self, account: _Account, closed: GapClosed) -> None:
@@ -147,7 +151,7 @@ class ProgressTracker:
         return Checkpoint(name, accounts)
 
 
-def _on_report(account: _Account, report: ExecutionReport) -> None:
+def _on_report(account: _Account, report: CompleteReport) -> None:
     key = report.symbol, report.order_id
     if not is_open_status(report.order_status):
         account.orders.pop(key, None)

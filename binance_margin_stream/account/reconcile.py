@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from binance_margin_stream.account.items import RecoveredOrder, RecoveredTrade, Unproven, UnprovenKind
 from binance_margin_stream.account.reads.requests import Refusal
 from binance_margin_stream.account.reads.rows import OrderRow, TradeRow
 from binance_margin_stream.account.state.account_state import AccountState
@@ -19,6 +18,7 @@ from binance_margin_stream.account.state.order_sums import Amounts, KnownFill
 from binance_margin_stream.account.state.orders import KnownOrder, OrderKey, is_open_status
 from binance_margin_stream.account.state.snapshot import Trade
 from binance_margin_stream.error_codes import ErrorKind
+from binance_margin_stream.stream.events.recovered import RecoveredOrder, RecoveredTrade, Unproven, UnprovenKind
 
 __all__ = ["Findings", "Reconciler", "Window"]
 
@@ -176,10 +176,10 @@ class Reconciler:
     def _list_unproven(self, unsummed: set[OrderKey]) -> tuple[Unproven, ...]:
         """An order that did not add up in one look only may have been filled at that very moment."""
         lasting, self._unsummed = unsummed & self._unsummed - self._unshown.keys(), unsummed
-        unproven = [Unproven(kind, *key) for key, kind in sorted(self._unshown.items())]
-        unproven += [Unproven(UnprovenKind.SYMBOL, symbol) for symbol in sorted(self._refused)]
-        unproven += [Unproven(UnprovenKind.FILLS, *key) for key in sorted(lasting)]
-        return (*unproven, *([Unproven(UnprovenKind.LEDGER_DELAY)] if self._is_flow_refused else []))
+        unproven = [Unproven(kind=kind, symbol=key[0], order_id=key[1]) for key, kind in sorted(self._unshown.items())]
+        unproven += [Unproven(kind=UnprovenKind.SYMBOL, symbol=symbol) for symbol in sorted(self._refused)]
+        unproven += [Unproven(kind=UnprovenKind.FILLS, symbol=key[0], order_id=key[1]) for key in sorted(lasting)]
+        return (*unproven, *([Unproven(kind=UnprovenKind.LEDGER_DELAY)] if self._is_flow_refused else []))
 
     def give_up(self, unproven: Iterable[Unproven]) -> None:
         """Nothing more will be found about these: take what the exchange said last for the truth."""

@@ -10,13 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from binance_margin_stream.account.clock import ExchangeClock
-from binance_margin_stream.account.items import (
-    GapClosed,
-    RecoveredItem,
-    Unproven,
-    UnprovenKind,
-    UnresolvedGap,
-)
+from binance_margin_stream.account.items import RecoveredItem, UnresolvedGap
 from binance_margin_stream.account.look import LookPlan, run_look
 from binance_margin_stream.account.reads.queries import BatchQuery, Queries
 from binance_margin_stream.account.reads.queue import Batch, ReadQueue
@@ -25,6 +19,7 @@ from binance_margin_stream.account.reconcile import Findings, Reconciler, Window
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.account_state import AccountState
 from binance_margin_stream.account.state.orders import OrderKey
+from binance_margin_stream.stream.events.recovered import GapClosed, Unproven, UnprovenKind
 from binance_margin_stream.stream.protocol.timing import Backoff, Jitter
 
 __all__ = ["AccountRecovery", "Gap"]
@@ -348,7 +343,7 @@ class AccountRecovery:
 
     def _unproven_now(self, findings: Findings) -> tuple[Unproven, ...]:
         """The ledger of the cross account may lag behind by an unknown time, until the last look."""
-        delay = Unproven(UnprovenKind.LEDGER_DELAY)
+        delay = Unproven(kind=UnprovenKind.LEDGER_DELAY)
         is_complete = self._state.account.symbol is not None or delay in findings.unproven
         return findings.unproven if is_complete else (*findings.unproven, delay)
 

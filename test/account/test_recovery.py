@@ -17,9 +17,9 @@ from account_world import (
     UnprovenKind,
 )
 
-from binance_margin_stream.account.items import Unproven
 from binance_margin_stream.account.reads.requests import ReadKind
 from binance_margin_stream.stream.accounts import CROSS, isolated
+from binance_margin_stream.stream.events.recovered import Unproven
 
 PAIR = isolated("BTCUSDT")
 
@@ -51,7 +51,7 @@ def test_a_fill_of_a_gap_is_recovered_with_its_sums(world):
     assert trade.cumulative_quote_quantity == Decimal(500)
     assert trade.order_status == "PARTIALLY_FILLED"
     assert trade.client_order_id == f"c{order.order_id}"
-    assert trade.identity == ("TRADE", "isolated:BTCUSDT", "BTCUSDT", lost.trade_id, order.order_id)
+    assert trade.identity == ("Fill", "isolated:BTCUSDT", "BTCUSDT", lost.trade_id, order.order_id)
     (closed,) = world.closed(PAIR)
     assert (closed.trades, closed.unproven, closed.is_final) == (1, (), False)
 
@@ -105,7 +105,7 @@ def test_the_ledger_of_cross_may_be_late_until_the_last_look():
     cut(world, CROSS)
     world.run(200)
     (closed,) = world.closed(CROSS)
-    assert closed.unproven == (Unproven(UnprovenKind.LEDGER_DELAY),)
+    assert closed.unproven == (Unproven(kind=UnprovenKind.LEDGER_DELAY),)
     world.run(700)
     final = world.closed(CROSS)[-1]
     assert (final.is_final, final.unproven) == (True, ())
@@ -119,7 +119,7 @@ def test_a_row_that_appears_after_minutes_is_still_handed_over(world):
     late = world.fill(order, 4)
     world.run(120)
     closed = world.closed(PAIR)[0]
-    assert closed.unproven == (Unproven(UnprovenKind.FILLS, "BTCUSDT", order.order_id),)
+    assert closed.unproven == (Unproven(kind=UnprovenKind.FILLS, symbol="BTCUSDT", order_id=order.order_id),)
     world.run(900)
     assert [trade.trade_id for trade in world.items(PAIR, RecoveredTrade)] == [late.trade_id]
     assert world.closed(PAIR)[-1].is_final
@@ -188,7 +188,9 @@ def test_an_unknown_order_is_named_after_a_minute_and_not_before(world):
     world.run(50)
     assert world.closed(PAIR) == []
     world.run(60)
-    assert world.closed(PAIR)[0].unproven == (Unproven(UnprovenKind.ORDER_END, "BTCUSDT", order.order_id),)
+    assert world.closed(PAIR)[0].unproven == (
+        Unproven(kind=UnprovenKind.ORDER_END, symbol="BTCUSDT", order_id=order.order_id),
+    )
     assert world.items(PAIR, RecoveredOrder) == []
 
 
@@ -200,7 +202,9 @@ def test_an_archived_order_is_named(world):
     cut(world)
     world.cancel(order)
     world.run(120)
-    assert world.closed(PAIR)[0].unproven == (Unproven(UnprovenKind.ORDER_ARCHIVED, "BTCUSDT", order.order_id),)
+    assert world.closed(PAIR)[0].unproven == (
+        Unproven(kind=UnprovenKind.ORDER_ARCHIVED, symbol="BTCUSDT", order_id=order.order_id),
+    )
 
 
 def test_a_symbol_that_the_exchange_refuses_is_named_and_holds_up_nothing_else():
@@ -211,7 +215,7 @@ def test_a_symbol_that_the_exchange_refuses_is_named_and_holds_up_nothing_else()
     cut(world, CROSS)
     world.fill(world.place(CROSS, "BTCUSDT"), 1)
     world.run(200)
-    assert Unproven(UnprovenKind.SYMBOL, "GONEUSDT") in world.closed(CROSS)[0].unproven
+    assert Unproven(kind=UnprovenKind.SYMBOL, symbol="GONEUSDT") in world.closed(CROSS)[0].unproven
     assert len(world.items(CROSS, RecoveredTrade)) == 1
 
 

@@ -12,12 +12,13 @@ import pytest
 from stream_helpers import QUICK_SETTINGS
 
 from binance_margin_stream import ApiKeyAuth, exceptions
-from binance_margin_stream.account.items import AccountChanged, GapClosed, RecoveredOrder, RecoveredTrade
+from binance_margin_stream.account.items import AccountChanged
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.sandbox import Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import ExecutionReport, StreamGap
+from binance_margin_stream.stream.events.recovered import GapClosed, RecoveredOrder, RecoveredTrade
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 PAIR = isolated("BTCUSDT")

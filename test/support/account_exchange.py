@@ -266,6 +266,7 @@ class AccountExchange:
             last_quote_quantity=amount * order.price,
             quote_order_quantity=Decimal(0),
             self_trade_prevention_mode="NONE",
+            ignored=True,
         )
 
     def _position(self, account: Account, assets: list[str], now: int) -> OutboundAccountPosition:

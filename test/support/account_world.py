@@ -17,7 +17,6 @@ from account_exchange import EPOCH_MS, AccountExchange, Fill, Lag, Order, Refuse
 
 from binance_margin_stream.account.actions import ChangeSource, DisableRecovery, EmitGap, SendRead
 from binance_margin_stream.account.checkpoint import Checkpoint
-from binance_margin_stream.account.items import GapClosed, RecoveredOrder, RecoveredTrade, UnprovenKind
 from binance_margin_stream.account.manager import AccountManager
 from binance_margin_stream.account.progress import HandledGap, ProgressTracker
 from binance_margin_stream.account.reads.budget import ReadBudget, compute_charge
@@ -29,6 +28,7 @@ from binance_margin_stream.error_codes import ErrorKind, classify
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
 from binance_margin_stream.stream.events.execution_report import ExecutionReport
+from binance_margin_stream.stream.events.recovered import GapClosed, RecoveredOrder, RecoveredTrade, UnprovenKind
 
 
 @dataclass

@@ -16,6 +16,7 @@ from binance_margin_stream.account.state.balances import BalanceTable
 from binance_margin_stream.account.state.fills import FillLedger
 from binance_margin_stream.account.state.order_sums import NO_TRADE, Amounts, OrderSums
 from binance_margin_stream.account.state.orders import UNKNOWN, KnownOrder, OrderTable
+from binance_margin_stream.account.state.reports import CompleteReport, is_complete
 from binance_margin_stream.account.state.snapshot import AccountSnapshot, InexactReason, Interval, Trade
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
@@ -86,11 +87,16 @@ class AccountState:
                 self.margin_level, self.margin_level_status = event.margin_level, event.status
 
     def _on_report(self, report: ExecutionReport) -> None:
-        if report.trade_id != NO_TRADE:
-            self.fills.add((report.symbol, report.trade_id, report.order_id), report.transaction_time)
-            self.trades.append(_to_trade(report))
         self.symbols.add(report.symbol)
-        self.orders.on_report(report)
+        if report.trade_id is not None and report.trade_id != NO_TRADE:
+            time = report.event_time if report.transaction_time is None else report.transaction_time
+            self.fills.add(
+                (report.symbol, report.trade_id, report.order_id), self.fills.latest if time is None else time
+            )
+        if is_complete(report):
+            if report.trade_id != NO_TRADE:
+                self.trades.append(_to_trade(report))
+            self.orders.on_report(report)
 
     def on_account(self, row: AccountRow, sent_at: float, as_of: Interval) -> set[str]:
         """The account was read; the assets whose balance is certain to differ although no event said so."""
@@ -144,7 +150,7 @@ def _to_known_order(order: HandledOrder) -> KnownOrder:
     )
 
 
-def _to_trade(report: ExecutionReport) -> Trade:
+def _to_trade(report: CompleteReport) -> Trade:
     return Trade(
         symbol=report.symbol,
         trade_id=report.trade_id,

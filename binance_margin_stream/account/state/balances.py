@@ -61,7 +61,9 @@ class BalanceTable:
 
     def on_position(self, event: OutboundAccountPosition, now: float) -> None:
         """An event says what the account holds of some assets."""
-        for balance in event.balances:
+        for balance in event.balances or ():
+            if balance.asset is None or balance.free is None or balance.locked is None:
+                continue  # it could not be read: reads tell, in time
             asset = self._assets.setdefault(balance.asset, _Asset())
             asset.holding = balance.free, balance.locked
             asset.is_settled, asset.named_at, asset.read = True, now, None

@@ -64,6 +64,11 @@ class FillLedger:
     def __contains__(self, key: FillKey) -> bool:
         return key in self.recovered or any(key in chunk.keys for chunk in self._chunks)
 
+    @property
+    def latest(self) -> int:
+        """The time of the latest fill that was delivered live; for one whose own time could not be read."""
+        return max((chunk.latest for chunk in self._chunks), default=self.horizon)
+
     def add(self, key: FillKey, time: int) -> None:
         """Note a fill that was delivered live."""
         chunk = self._chunks[-1] if self._chunks else None

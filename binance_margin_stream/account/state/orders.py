@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from binance_margin_stream.account.reads.rows import OrderRow
 from binance_margin_stream.account.state.order_sums import NO_TRADE, ZERO, Amounts, KnownFill, OrderSums, add_exactly
+from binance_margin_stream.account.state.reports import CompleteReport
 from binance_margin_stream.account.state.snapshot import OpenOrder
-from binance_margin_stream.stream.events.execution_report import ExecutionReport
 
 __all__ = ["UNKNOWN", "KnownOrder", "OrderKey", "OrderTable", "is_open_status"]
 
@@ -102,7 +102,7 @@ class OrderTable:
     def __init__(self) -> None:
         self.covered_since = UNKNOWN
         """Orders that were made since then were followed from their beginning; exchange time in milliseconds."""
-        self._steady: dict[OrderKey, ExecutionReport] = {}
+        self._steady: dict[OrderKey, CompleteReport] = {}
         self._known: dict[OrderKey, KnownOrder] = {}
         self._ended: dict[OrderKey, _EndedOrder] = {}
 
@@ -156,7 +156,7 @@ class OrderTable:
         found += [_open_order(order) for order in self._known.values() if order.is_delivered and order.is_open]
         return tuple(sorted(found, key=lambda order: (order.order_creation_time, order.symbol, order.order_id)))
 
-    def on_report(self, report: ExecutionReport) -> None:
+    def on_report(self, report: CompleteReport) -> None:
         """An execution report came."""
         key = report.symbol, report.order_id
         known = self._known.get(key)
@@ -176,7 +176,7 @@ class OrderTable:
             self._known[key] = _from_report(report, OrderSums() if previous is None else _sums_at(previous))
             self._update(self._known[key], report)
 
-    def _adds_up(self, key: OrderKey, report: ExecutionReport) -> bool:
+    def _adds_up(self, key: OrderKey, report: CompleteReport) -> bool:
         previous = self._steady.get(key)
         if previous is not None:
             before = previous.cumulative_filled_quantity
@@ -186,7 +186,7 @@ class OrderTable:
             return True
         return add_exactly(before, report.last_executed_quantity) == report.cumulative_filled_quantity
 
-    def _update(self, order: KnownOrder, report: ExecutionReport) -> None:
+    def _update(self, order: KnownOrder, report: CompleteReport) -> None:
         order.is_delivered, order.reported_at = True, report.event_time
         if report.trade_id != NO_TRADE:
             cumulative = Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity)
@@ -256,18 +256,18 @@ class OrderTable:
             del self._ended[key]
 
 
-def _end_by(report: ExecutionReport) -> int | None:
+def _end_by(report: CompleteReport) -> int | None:
     """When the order ended, by a report with an end status; None for a fill that came after the end."""
     is_late_fill = report.trade_id != NO_TRADE and report.order_status != "FILLED"
     return None if is_late_fill else report.transaction_time
 
 
-def _sums_at(report: ExecutionReport) -> OrderSums:
+def _sums_at(report: CompleteReport) -> OrderSums:
     cumulative = Amounts(report.cumulative_filled_quantity, report.cumulative_quote_quantity)
     return OrderSums(cumulative, base_id=report.trade_id, last_fill_at=report.transaction_time)
 
 
-def _from_report(report: ExecutionReport, sums: OrderSums) -> KnownOrder:
+def _from_report(report: CompleteReport, sums: OrderSums) -> KnownOrder:
     return KnownOrder(
         symbol=report.symbol,
         order_id=report.order_id,

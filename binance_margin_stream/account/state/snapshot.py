@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import StrEnum
 
@@ -113,3 +113,22 @@ class AccountSnapshot:
     def is_exact(self) -> bool:
         """Whether free and locked amounts and open orders are exact."""
         return not self.inexact_reasons
+
+    def to_dict(self) -> dict[str, object]:
+        """The snapshot as JSON can hold it: amounts are text."""
+        values = {each.name: _to_jsonable(getattr(self, each.name)) for each in fields(self)}
+        return {**values, "is_exact": self.is_exact}
+
+
+def _to_jsonable(value: object) -> object:
+    if isinstance(value, Account):
+        return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Mapping):
+        return {str(key): _to_jsonable(each) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return [_to_jsonable(each) for each in value]
+    if is_dataclass(value):
+        return {each.name: _to_jsonable(getattr(value, each.name)) for each in fields(value)}
+    return str(value) if isinstance(value, StrEnum) else value

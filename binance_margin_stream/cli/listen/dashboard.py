@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.formatting import describe
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import StreamGap
+from binance_margin_stream.stream.io.engine import Item
 from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
 
 __all__ = ["AccountStats", "Dashboard", "LogEntry"]
@@ -48,9 +48,9 @@ class Dashboard:
         self._stats: dict[Account, AccountStats] = {}
         self._recent: deque[LogEntry] = deque(maxlen=_MAX_ENTRIES)
 
-    def add_item(self, item: Event | StreamGap, now: float, timestamp: float) -> None:
+    def add_item(self, item: Item, now: float, timestamp: float) -> None:
         """Record an item. `now` is in seconds of a monotonic clock, `timestamp` in seconds since 1970."""
-        text = truncate(describe(item))
+        text = truncate(item.summary)
         with self._lock:
             stats = self._stats.setdefault(item.account, AccountStats())
             kind = "gap" if isinstance(item, StreamGap) else "event"

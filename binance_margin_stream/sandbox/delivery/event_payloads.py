@@ -8,7 +8,7 @@ from decimal import Decimal
 from binance_margin_stream.sandbox.amounts import format_amount
 from binance_margin_stream.sandbox.model.history.order_lists import OrderList
 from binance_margin_stream.sandbox.model.ledger import Balance
-from binance_margin_stream.sandbox.model.orders import Fill, Order
+from binance_margin_stream.sandbox.model.orders import Order, OrderFill
 
 __all__ = [
     "build_account_position",
@@ -24,7 +24,12 @@ _ZERO_TEXT = "0.00000000"
 
 
 def build_execution_report(
-    order: Order, execution: str, execution_id: int, now: int, fill: Fill | None = None, cancel_id: str | None = None
+    order: Order,
+    execution: str,
+    execution_id: int,
+    now: int,
+    fill: OrderFill | None = None,
+    cancel_id: str | None = None,
 ) -> dict[str, object]:
     """An ``executionReport`` with all mandatory fields, in the exchange's order.
 

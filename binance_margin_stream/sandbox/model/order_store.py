@@ -11,7 +11,7 @@ from decimal import Decimal
 from binance_margin_stream.sandbox.amounts import ZERO, round_down
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
-from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order
+from binance_margin_stream.sandbox.model.orders import FinalStatus, Order, OrderFill
 
 __all__ = ["Orders"]
 
@@ -142,7 +142,7 @@ class Orders:
 
     def fill(
         self, order: Order, quantity: Decimal, price: Decimal, maker: bool, now: int, commission: tuple[Decimal, str]
-    ) -> tuple[Order, Fill]:
+    ) -> tuple[Order, OrderFill]:
         """Fill an order, fully or partially, and move the balances; `commission` is its amount and asset.
 
         Raises:
@@ -168,7 +168,9 @@ class Orders:
             status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
             locked=order.locked - locked,
         )
-        return self._store(filled, now), Fill(self._last_trade_id, quantity, price, amount, commission_asset, maker)
+        return self._store(filled, now), OrderFill(
+            self._last_trade_id, quantity, price, amount, commission_asset, maker
+        )
 
     def compute_commission(self, order: Order, quantity: Decimal, price: Decimal) -> tuple[Decimal, str]:
         """Commission in the asset that a fill brings in, and that asset."""

@@ -18,9 +18,9 @@ __all__ = [
     "SIDE_EFFECTS",
     "STOP_TYPES",
     "TIMES_IN_FORCE",
-    "Fill",
     "FinalStatus",
     "Order",
+    "OrderFill",
     "OrderRequest",
 ]
 
@@ -188,7 +188,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class OrderFill:
     """One execution of an order."""
 
     trade_id: int

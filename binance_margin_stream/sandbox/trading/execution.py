@@ -11,9 +11,9 @@ from binance_margin_stream.sandbox.model.market.candles import PublicTrade
 from binance_margin_stream.sandbox.model.orders import (
     BORROWING_SIDE_EFFECTS,
     REPAYING_SIDE_EFFECTS,
-    Fill,
     FinalStatus,
     Order,
+    OrderFill,
 )
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
@@ -100,7 +100,7 @@ def _with_loan(order: Order, amount: Decimal) -> Order:
     return replace(order, borrowed=order.borrowed + amount)
 
 
-def _repay_from_fill(state: ExchangeState, order: Order, fill: Fill, now: int) -> None:
+def _repay_from_fill(state: ExchangeState, order: Order, fill: OrderFill, now: int) -> None:
     base, quote = state.orders.split_symbol(order.symbol)
     received, asset = (fill.quantity, base) if order.side == "BUY" else (fill.quantity * fill.price, quote)
     if fill.commission_asset == asset:
@@ -131,7 +131,7 @@ def _compute_commission(state: ExchangeState, order: Order, quantity: Decimal, p
     return amount, "BNB"
 
 
-def _record_trade(state: ExchangeState, order: Order, fill: Fill, now: int) -> None:
+def _record_trade(state: ExchangeState, order: Order, fill: OrderFill, now: int) -> None:
     is_buyer_maker = (order.side == "BUY") == fill.is_maker
     state.trades.record(order, fill, now)
     state.prices.record_trade(order.symbol, PublicTrade(fill.trade_id, fill.price, fill.quantity, now, is_buyer_maker))

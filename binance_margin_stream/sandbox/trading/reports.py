@@ -11,7 +11,7 @@ from binance_margin_stream.sandbox.delivery.event_payloads import (
 )
 from binance_margin_stream.sandbox.delivery.publishing import publish
 from binance_margin_stream.sandbox.model.history.order_lists import OrderList
-from binance_margin_stream.sandbox.model.orders import Fill, Order
+from binance_margin_stream.sandbox.model.orders import Order, OrderFill
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["send_list_status", "send_order_balances", "send_position", "send_report"]
@@ -24,7 +24,7 @@ def send_report(
     order: Order,
     execution: str,
     now: int,
-    fill: Fill | None = None,
+    fill: OrderFill | None = None,
     cancel_id: str | None = None,
     more: Mapping[str, object] = _NO_FIELDS,
 ) -> None:

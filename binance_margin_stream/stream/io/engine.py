@@ -18,7 +18,7 @@ from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.decoder import Route
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import AccountEvent, AnyItem
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.account_reads import ReadResult
@@ -42,7 +42,7 @@ from binance_margin_stream.stream.state import State, StatusChange
 
 __all__ = ["Engine", "EngineConfig", "Item"]
 
-Item: TypeAlias = Event | StreamGap | RecoveredItem
+Item: TypeAlias = AnyItem | RecoveredItem
 """An item of a stream."""
 
 P = ParamSpec("P")
@@ -86,7 +86,7 @@ class Engine:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._rest = config.make_rest_caller()
-        self._lifecycle: Lifecycle[Event] = Lifecycle(
+        self._lifecycle: Lifecycle[AccountEvent] = Lifecycle(
             config.feeds, settings=config.settings, jitter=random.SystemRandom().uniform, to_epoch_ms=to_epoch_ms
         )
         self._connections: dict[int, WebSocketConnection] = {}
@@ -123,7 +123,7 @@ class Engine:
         return self._recovery
 
     @property
-    def lifecycle(self) -> Lifecycle[Event]:
+    def lifecycle(self) -> Lifecycle[AccountEvent]:
         """The state machine, for inspection."""
         return self._lifecycle
 

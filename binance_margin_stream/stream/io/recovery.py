@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from binance_margin_stream.account.actions import ChangeSource, DisableRecovery, EmitGap
 from binance_margin_stream.account.checkpoint import Checkpoint
-from binance_margin_stream.account.items import AccountChanged, GapClosed, RecoveredItem, RecoveredOrder, RecoveredTrade
+from binance_margin_stream.account.items import AccountChanged, RecoveredItem
 from binance_margin_stream.account.manager import AccountManager
 from binance_margin_stream.account.progress import HandledGap, ProgressTracker
 from binance_margin_stream.account.reads.budget import ReadBudget
@@ -26,6 +26,8 @@ from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event, StreamGap
+from binance_margin_stream.stream.events.models import AccountEvent
+from binance_margin_stream.stream.events.recovered import GapClosed, RecoveredOrder, RecoveredTrade
 from binance_margin_stream.stream.io.account_reads import AccountReader, ReadResult
 from binance_margin_stream.stream.io.checkpoint_file import read_checkpoint, write_checkpoint
 from binance_margin_stream.stream.io.dispatcher import log
@@ -35,7 +37,7 @@ from binance_margin_stream.stream.state import GapReason, Severity, StatusChange
 
 __all__ = ["RecoveryConfig", "StreamRecovery", "TakenItem"]
 
-TakenItem: TypeAlias = Event | StreamGap | RecoveredItem
+TakenItem: TypeAlias = AccountEvent | StreamGap | RecoveredItem
 """An item of a stream that recovers."""
 
 _budgets: dict[tuple[str, float], ReadBudget] = {}
@@ -58,7 +60,9 @@ class RecoveryConfig:
 class StreamRecovery:
     """The recovery of one stream. Snapshots and commits are safe in any thread; the rest is the event loop's."""
 
-    def __init__(self, config: RecoveryConfig, lifecycle: Lifecycle[Event], on_gap_taken: Callable[[], object]) -> None:
+    def __init__(
+        self, config: RecoveryConfig, lifecycle: Lifecycle[AccountEvent], on_gap_taken: Callable[[], object]
+    ) -> None:
         """Read the checkpoint, if there is one. Raises `CheckpointError` if it cannot be used."""
         self._on_gap_taken = on_gap_taken
         self._settings = settings = config.settings

@@ -277,7 +277,11 @@ class Coordinator(Generic[E]):
             self.failover.ensure_subscribed(feed, now)
 
     def on_malformed_frame(
-        self, connection: ConnectionState, subscription_id: SubscriptionId | None, now: float
+        self,
+        connection: ConnectionState,
+        subscription_id: SubscriptionId | None,
+        now: float,
+        frame: str | None = None,
     ) -> None:
         """Report a gap for a frame that cannot be read: it may have been an event, or the end of a subscription."""
         self.context.counters.malformed_frames += 1
@@ -285,7 +289,7 @@ class Coordinator(Generic[E]):
         known = connection.subscriptions_by_id.get(subscription_id) if subscription_id is not None else None
         for subscription in list(connection.subscriptions) if known is None else [known]:
             gap_start = self.failover.gap_start(subscription, since)
-            self.failover.deduplicator.report_gap(subscription, gap_start, now, GapReason.MALFORMED_FRAME)
+            self.failover.deduplicator.report_gap(subscription, gap_start, now, GapReason.MALFORMED_FRAME, frame)
             if connection.source.protocol.assigns_ids:
                 subscription.mark_uncertain(since, now)
         self.verify_subscriptions(connection, now)

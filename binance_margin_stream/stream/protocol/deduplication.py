@@ -141,10 +141,12 @@ class Deduplicator(Generic[E]):
             feed.seen_counts = None
             feed.active.steady = not _may_have_duplicates(feed.active)
 
-    def report_gap(self, subscription: Subscription, since: float, now: float, reason: GapReason) -> None:
+    def report_gap(
+        self, subscription: Subscription, since: float, now: float, reason: GapReason, frame: str | None = None
+    ) -> None:
         """Report that events of a subscription may be missing between two moments."""
         feed = subscription.feed
-        gap = self._make_gap(feed, since, now, reason)
+        gap = self._make_gap(feed, since, now, reason, frame)
         if subscription is feed.active:
             self._buffer.put(now, gap)
         elif subscription is feed.successor:
@@ -154,13 +156,15 @@ class Deduplicator(Generic[E]):
         if subscription.live_at is not None or subscription.requested_at is not None:
             self._hold_item(subscription, now, gap)
 
-    def _make_gap(self, feed: Feed, since: float, until: float, reason: GapReason) -> StreamGap:
+    def _make_gap(
+        self, feed: Feed, since: float, until: float, reason: GapReason, frame: str | None = None
+    ) -> StreamGap:
         self._context.counters.gaps += 1
         self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
         to_epoch_ms = self._context.to_epoch_ms
         first = to_epoch_ms(since)
         last = max(first, to_epoch_ms(until))
-        return StreamGap(account=feed.account, since=first, until=last, reason=reason.value)
+        return StreamGap(account=feed.account, since=first, until=last, reason=reason.value, frame=frame)
 
 
 def _may_have_duplicates(subscription: Subscription) -> bool:

@@ -162,11 +162,21 @@ class Lifecycle(Generic[E]):
         if connection is not None:
             self._subscriptions.on_response(connection, response, now)
 
-    def on_malformed_frame(self, connection_id: int, now: float, subscription_id: SubscriptionId | None = None) -> None:
-        """A frame arrived that cannot be decoded; `subscription_id` is set if at least that could be read."""
+    def on_malformed_frame(
+        self,
+        connection_id: int,
+        now: float,
+        subscription_id: SubscriptionId | None = None,
+        *,
+        frame: str | None = None,
+    ) -> None:
+        """A frame arrived that cannot be decoded; `subscription_id` is set if at least that could be read.
+
+        `frame` is an excerpt without secrets, for the gap.
+        """
         connection = self._touch(connection_id, now)
         if connection is not None:
-            self.coordinator.on_malformed_frame(connection, subscription_id, now)
+            self.coordinator.on_malformed_frame(connection, subscription_id, now, frame)
 
     def on_server_shutdown(self, connection_id: int, now: float) -> None:
         """The exchange announced that it will close the connection."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.model.orders import Fill, Order
+from binance_margin_stream.sandbox.model.orders import Order, OrderFill
 
 __all__ = ["Trade", "Trades"]
 
@@ -38,7 +38,7 @@ class Trades:
         self._by_symbol: dict[tuple[int, str, str], list[Trade]] = {}
         self._by_order: dict[int, list[Trade]] = {}
 
-    def record(self, order: Order, fill: Fill, now: int) -> Trade:
+    def record(self, order: Order, fill: OrderFill, now: int) -> Trade:
         """Add the trade of a fill."""
         trade = Trade(
             trade_id=fill.trade_id,
