@@ -187,7 +187,7 @@ class Reconciler:
             if each.symbol is None or each.order_id is None:
                 continue
             order = self.state.orders.get((each.symbol, each.order_id))
-            if each.kind is UnprovenKind.FILLS and order is not None:
+            if each.kind == UnprovenKind.FILLS and order is not None:
                 order.sums.give_up()
                 if order.status == "NEW" and order.sums.base.quantity:
                     order.status = "PARTIALLY_FILLED"
