@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from binance_margin_stream.account.items import AccountChanged as AccountChanged
     from binance_margin_stream.account.settings import Recovery as Recovery
     from binance_margin_stream.account.state.snapshot import AccountSnapshot as AccountSnapshot
+    from binance_margin_stream.account.state.snapshot import AccountTrade as AccountTrade
     from binance_margin_stream.account.state.snapshot import AssetBalance as AssetBalance
     from binance_margin_stream.account.state.snapshot import InexactReason as InexactReason
     from binance_margin_stream.account.state.snapshot import Interval as Interval
     from binance_margin_stream.account.state.snapshot import OpenOrder as OpenOrder
-    from binance_margin_stream.account.state.snapshot import Trade as Trade
     from binance_margin_stream.api import IsolatedMarginStreamApi as IsolatedMarginStreamApi
     from binance_margin_stream.api import ListenTokenApi as ListenTokenApi
     from binance_margin_stream.api import MarginAccountApi as MarginAccountApi
@@ -218,7 +218,7 @@ _NAMES_BY_MODULE = {
         "InexactReason",
         "Interval",
         "OpenOrder",
-        "Trade",
+        "AccountTrade",
     ),
     "stream.health": ("Health",),
     "stream.events.errors": ("MalformedFrameError",),

@@ -101,7 +101,7 @@ PUBLIC = (
     "TimeInForce",
     "Timeout",
     "TimestampError",
-    "Trade",
+    "AccountTrade",
     "TransportError",
     "UnknownEvent",
     "Unproven",

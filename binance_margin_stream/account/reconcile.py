@@ -16,7 +16,6 @@ from binance_margin_stream.account.state.account_state import AccountState
 from binance_margin_stream.account.state.fills import FillKey
 from binance_margin_stream.account.state.order_sums import Amounts, KnownFill
 from binance_margin_stream.account.state.orders import KnownOrder, OrderKey, is_open_status
-from binance_margin_stream.account.state.snapshot import Trade
 from binance_margin_stream.error_codes import ErrorKind
 from binance_margin_stream.stream.events.recovered import RecoveredOrder, RecoveredTrade, Unproven, UnprovenKind
 

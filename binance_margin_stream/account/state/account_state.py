@@ -17,7 +17,7 @@ from binance_margin_stream.account.state.fills import FillLedger
 from binance_margin_stream.account.state.order_sums import NO_TRADE, Amounts, OrderSums
 from binance_margin_stream.account.state.orders import UNKNOWN, KnownOrder, OrderTable
 from binance_margin_stream.account.state.reports import CompleteReport, is_complete
-from binance_margin_stream.account.state.snapshot import AccountSnapshot, InexactReason, Interval, Trade
+from binance_margin_stream.account.state.snapshot import AccountSnapshot, AccountTrade, InexactReason, Interval
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event
 from binance_margin_stream.stream.events.execution_report import ExecutionReport
@@ -40,7 +40,7 @@ class AccountState:
         self.balances = BalanceTable(settings.repeat_after, stale_for=settings.unproven_after)
         self.symbols: set[str] = {account.symbol} if account.symbol is not None else set(settings.symbols)
         """The symbols of which fills are asked for after a gap."""
-        self.trades: deque[Trade] = deque(maxlen=_LAST_TRADES)
+        self.trades: deque[AccountTrade] = deque(maxlen=_LAST_TRADES)
         self.margin_level: Decimal | None = None
         self.margin_level_status: str | None = None
         self.debts_as_of: Interval | None = None
@@ -150,8 +150,8 @@ def _to_known_order(order: HandledOrder) -> KnownOrder:
     )
 
 
-def _to_trade(report: CompleteReport) -> Trade:
-    return Trade(
+def _to_trade(report: CompleteReport) -> AccountTrade:
+    return AccountTrade(
         symbol=report.symbol,
         trade_id=report.trade_id,
         order_id=report.order_id,

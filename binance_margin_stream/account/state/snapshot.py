@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from binance_margin_stream.stream.accounts import Account
 
-__all__ = ["AccountSnapshot", "AssetBalance", "InexactReason", "Interval", "OpenOrder", "Trade"]
+__all__ = ["AccountSnapshot", "AccountTrade", "AssetBalance", "InexactReason", "Interval", "OpenOrder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class OpenOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Trade:
+class AccountTrade:
     """A fill, live or recovered."""
 
     symbol: str
@@ -102,7 +102,7 @@ class AccountSnapshot:
     balances: Mapping[str, AssetBalance]
     """By asset; assets of which nothing is held or owed may be absent."""
     open_orders: tuple[OpenOrder, ...]
-    last_trades: tuple[Trade, ...]
+    last_trades: tuple[AccountTrade, ...]
     """The last fills, oldest first."""
     margin_level: Decimal | None
     margin_level_status: str | None
