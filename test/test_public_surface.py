@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from api_methods import API_METHODS, READ_METHODS
@@ -149,6 +150,19 @@ def run_in_fresh_interpreter(code: str) -> str:
 )
 def test_nothing_is_imported_before_it_is_used(code, absent):
     assert run_in_fresh_interpreter(f"import sys; {code}; print([m for m in {absent} if m in sys.modules])") == "[]"
+
+
+def test_creating_a_stream_loads_neither_pydantic_nor_the_generated_half():
+    code = """
+        import sys
+        from binance_margin_stream import CROSS, ApiKeyAuth, AsyncMarginStream, MarginStream, isolated
+        for kind in (MarginStream, AsyncMarginStream):
+            kind(ApiKeyAuth("key"), [CROSS, isolated("BTCUSDT")], risk=True)
+        generated = ("api.", "models", "api_client", "api_response", "configuration", "rest", "http.client")
+        heavy = ("pydantic", "dateutil", *(f"binance_margin_stream.{name}" for name in generated))
+        print([name for name in sys.modules if name.startswith(heavy)])
+    """
+    assert run_in_fresh_interpreter(textwrap.dedent(code)) == "[]"
 
 
 def test_these_calls_are_all_of_them():

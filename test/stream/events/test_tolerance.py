@@ -149,6 +149,7 @@ def test_an_event_without_a_name_is_unknown(name: object) -> None:
         ({"e": "balanceUpdate"}, ("event_time", "asset", "delta", "clear_time")),
         ({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": {}}, ("balances",)),
         ({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [1]}, ("balances",)),
+        ({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "B"}, False]}, ("balances",)),
         ({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "B", "f": 1.5, "l": ""}]}, ("balances.locked",)),
         ({"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "B", "l": "1"}]}, ("balances.free",)),
         ({"e": "MARGIN_LEVEL_STATUS_CHANGE", "E": 1, "l": "high", "s": 3}, ("margin_level", "status")),
