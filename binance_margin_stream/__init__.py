@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
     from binance_margin_stream.configuration import Configuration as Configuration
     from binance_margin_stream.endpoints import Endpoints as Endpoints
+    from binance_margin_stream.exceptions import AccountUnavailableError as AccountUnavailableError
     from binance_margin_stream.exceptions import ApiException as ApiException
     from binance_margin_stream.exceptions import ApiTypeError as ApiTypeError
     from binance_margin_stream.exceptions import ApiValueError as ApiValueError
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
     from binance_margin_stream.stream.async_stream import AsyncMarginStream as AsyncMarginStream
+    from binance_margin_stream.stream.coverage import SubscriptionCoverage as SubscriptionCoverage
     from binance_margin_stream.stream.events.enumerations import ExecutionType as ExecutionType
     from binance_margin_stream.stream.events.enumerations import ExpiryReason as ExpiryReason
     from binance_margin_stream.stream.events.enumerations import MarginLevelStatus as MarginLevelStatus
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.events.enumerations import Side as Side
     from binance_margin_stream.stream.events.enumerations import TimeInForce as TimeInForce
     from binance_margin_stream.stream.events.errors import MalformedFrameError as MalformedFrameError
+    from binance_margin_stream.stream.events.models import AccountLost as AccountLost
     from binance_margin_stream.stream.events.models import AnyEvent as AnyEvent
     from binance_margin_stream.stream.events.models import AnyItem as AnyItem
     from binance_margin_stream.stream.events.models import BalanceUpdate as BalanceUpdate
@@ -144,6 +147,7 @@ _NAMES_BY_MODULE = {
     "configuration": ("Configuration",),
     "endpoints": ("Endpoints",),
     "exceptions": (
+        "AccountUnavailableError",
         "ApiException",
         "ApiTypeError",
         "ApiValueError",
@@ -176,6 +180,7 @@ _NAMES_BY_MODULE = {
         "StatusChange",
         "StatusChangeKind",
     ),
+    "stream.coverage": ("SubscriptionCoverage",),
     "stream.events.enumerations": (
         "ExecutionType",
         "ExpiryReason",
@@ -188,6 +193,7 @@ _NAMES_BY_MODULE = {
         "TimeInForce",
     ),
     "stream.events.models": (
+        "AccountLost",
         "AnyEvent",
         "AnyItem",
         "BalanceUpdate",

@@ -16,6 +16,8 @@ PUBLIC = (
     "Account",
     "AccountChanged",
     "AccountSnapshot",
+    "AccountLost",
+    "AccountUnavailableError",
     "AnyEvent",
     "AnyItem",
     "ApiClient",
@@ -99,6 +101,7 @@ PUBLIC = (
     "StreamGap",
     "StreamItem",
     "StreamSettings",
+    "SubscriptionCoverage",
     "TimeInForce",
     "Timeout",
     "TimestampError",
@@ -131,7 +134,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_error_is_under_one_root():
     errors = [value for name in PUBLIC if inspect.isclass(value := getattr(sdk, name)) and issubclass(value, Exception)]
-    assert len(errors) == 20
+    assert len(errors) == 21
     assert all(issubclass(error, sdk.OpenApiException) for error in errors)
 
 

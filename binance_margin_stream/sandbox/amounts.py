@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 __all__ = [
     "ZERO",
     "Number",
+    "add_exact",
     "exact",
     "format_amount",
     "parse_decimal",
@@ -17,6 +18,7 @@ __all__ = [
     "round_down",
     "round_to_step",
     "round_up",
+    "subtract_exact",
 ]
 
 Number = Decimal | int | str
@@ -90,10 +92,20 @@ def round_to_step(number: Decimal, step: Decimal) -> Decimal:
     return number // step * step
 
 
-@exact
 def format_amount(number: Decimal) -> str:
     """Eight decimals and no exponent, as the exchange formats amounts."""
-    return format(number.quantize(_STEP), "f")
+    # Not `exact`: one response has dozens of amounts, and entering a context takes longer than this.
+    return format(number.quantize(_STEP, context=_CONTEXT), "f")
+
+
+def add_exact(first: Decimal, second: Decimal) -> Decimal:
+    """The sum, whatever the caller's decimal context is."""
+    return _CONTEXT.add(first, second)
+
+
+def subtract_exact(first: Decimal, second: Decimal) -> Decimal:
+    """The difference, whatever the caller's decimal context is."""
+    return _CONTEXT.subtract(first, second)
 
 
 @exact

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _HTML_TYPE = ("Content-Type", "text/html")
 
 EMPTY_RESPONSE = Response(200)
@@ -92,7 +93,7 @@ def make_refusal(code: int) -> RefusedError:
 
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
     """A JSON response."""
-    body = json.dumps(value, separators=(",", ":")).encode()
+    body = _ENCODER.encode(value).encode()
     return Response(status, body, (_JSON_TYPE, *headers))
 
 

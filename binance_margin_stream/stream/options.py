@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.snapshot import AccountSnapshot
@@ -26,10 +28,11 @@ from binance_margin_stream.stream.state import State, StatusChange
 if TYPE_CHECKING:
     from binance_margin_stream.configuration import Configuration
 
-__all__ = ["BaseStream", "StreamOptions", "build_config"]
+__all__ = ["DEFAULT_ENTER_TIMEOUT", "BaseStream", "StreamOptions", "build_config", "check_account"]
 
 DEFAULT_RECOVERY = Recovery()
 _DEFAULT_SETTINGS = StreamSettings()
+DEFAULT_ENTER_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class StreamOptions:
     configuration: Configuration | None = None
     tls: ssl.SSLContext | None = None
     close_listen_keys: bool = False
+    partial: bool = False
+    enter_timeout: float | None = DEFAULT_ENTER_TIMEOUT
     recover: Recovery | None = DEFAULT_RECOVERY
     on_account: Callable[[AccountSnapshot], None] | None = None
 
@@ -68,6 +73,8 @@ class BaseStream:
         configuration: Configuration | None = None,
         tls: ssl.SSLContext | None = None,
         close_listen_keys: bool = False,
+        partial: bool = False,
+        enter_timeout: float | None = DEFAULT_ENTER_TIMEOUT,
         recover: Recovery | None = DEFAULT_RECOVERY,
         on_account: Callable[[AccountSnapshot], None] | None = None,
     ) -> None:
@@ -85,6 +92,10 @@ class BaseStream:
         - `tls`: a context for ``wss://`` if `Endpoints.ca_file` is not enough.
         - `close_listen_keys`: whether to delete the listen keys when the stream closes. By default they expire by
           themselves, since they belong to the account and other programs may use them.
+        - `partial`: whether entering may succeed with a part of the accounts, as long as one is live. An account that
+          the exchange refuses is then an `AccountLost` in the stream; the others keep trying.
+        - `enter_timeout`: how many seconds entering may take after the last account was subscribed; None for no end.
+          The time that a rate limit or a ban requires to wait does not count. `add` uses it, too.
         - `recover`: how events that a gap swallowed are recovered, by reading the account. By default a stream recovers
           if `auth` has a secret or a private key to sign with. None turns it off.
         - `on_account`: called with an `AccountSnapshot` when an account has changed, at most once a second. It must
@@ -103,6 +114,8 @@ class BaseStream:
                 configuration=configuration,
                 tls=tls,
                 close_listen_keys=close_listen_keys,
+                partial=partial,
+                enter_timeout=enter_timeout,
                 recover=recover,
                 on_account=on_account,
             )
@@ -142,11 +155,19 @@ def build_config(options: StreamOptions) -> EngineConfig:
     _check_type("auth", options.auth, ApiKeyAuth)
     _check_type("endpoints", options.endpoints, Endpoints)
     _check_type("settings", options.settings, StreamSettings)
+    _check_type("tls", options.tls, ssl.SSLContext)
+    _check_type("timeout", options.timeout, Timeout)
+    for name in ("risk", "close_listen_keys", "partial"):
+        _check_type(name, getattr(options, name), bool)
+    _check_callback(options.on_change)
+    _check_enter_timeout(options.enter_timeout)
     configuration = options.configuration
     if configuration is not None and options.endpoints is None:
         raise ApiValueError("configuration sets the REST host only: pass endpoints as well, for the WebSocket")
     endpoints = Endpoints.production() if options.endpoints is None else options.endpoints
-    feeds = _build_feeds(options)
+    _check_addresses(endpoints)
+    sources = _resolve_sources(options.source)
+    feeds = _build_feeds(options, sources)
     return EngineConfig(
         feeds=feeds,
         endpoints=endpoints,
@@ -156,6 +177,9 @@ def build_config(options: StreamOptions) -> EngineConfig:
         make_rest_caller=partial(RestCaller, options.auth, configuration or endpoints, options.timeout),
         on_change=options.on_change,
         close_listen_keys=options.close_listen_keys,
+        sources=sources,
+        partial=options.partial,
+        enter_timeout=options.enter_timeout,
         recovery=_build_recovery(options, configuration or endpoints, tuple(dict.fromkeys(each for each, _ in feeds))),
     )
 
@@ -182,7 +206,40 @@ def _check_type(name: str, value: object, expected: type) -> None:
         raise ApiTypeError(f"{name} must be of type {expected.__name__}, not {type(value).__name__}")
 
 
-def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
+def _check_addresses(endpoints: Endpoints) -> None:
+    """Raise `ApiValueError` for a WebSocket address that could never be connected to."""
+    for name in ("websocket_api", "stream", "margin_stream", "listen_key_v2", "listen_key_uta"):
+        address = getattr(endpoints, name)
+        if address is None:
+            continue
+        try:
+            parts = urlsplit(address)
+            is_valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # such as a port above 65535
+            is_valid = False
+        if not is_valid:
+            raise ApiValueError(
+                f"endpoints.{name} is no WebSocket address: expected wss:// with a host, not {address!r}"
+            )
+
+
+def _check_callback(callback: object) -> None:
+    if callback is not None and not callable(callback):
+        raise ApiTypeError(f"on_change must be a function, not {type(callback).__name__}")
+    if inspect.iscoroutinefunction(callback):
+        raise ApiTypeError("on_change must be a plain function: it is called and not awaited")
+
+
+def _check_enter_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool):
+        raise ApiTypeError(f"enter_timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if not 0 < timeout < float("inf"):
+        raise ApiValueError("enter_timeout must be a positive number of seconds, or None for no end")
+
+
+def _build_feeds(options: StreamOptions, sources: tuple[Source, ...]) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
     accounts = options.accounts
     unique = tuple(dict.fromkeys(accounts)) if isinstance(accounts, Iterable) else (accounts,)
     for account in unique:
@@ -190,7 +247,6 @@ def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, .
             raise ApiTypeError(f"accounts takes CROSS and isolated('BTCUSDT'), not {type(account).__name__}")
     if not unique or any(account.kind == "none" for account in unique):
         raise ApiValueError("accounts is empty: pass CROSS, isolated('BTCUSDT') or several of them")
-    sources = _resolve_sources(options.source)
     for account in unique:
         if not any(each.supports(account) for each in sources):
             raise ApiValueError(f"{account!r} is not supported by the source {options.source!r}: use source='auto'")
@@ -198,6 +254,15 @@ def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, .
         raise ApiValueError("risk adds events of the cross account: add CROSS to accounts")
     feeds = tuple((account, sources) for account in unique)
     return (*feeds, (CROSS, (RISK_LISTEN_KEY,))) if options.risk else feeds
+
+
+def check_account(account: object, sources: tuple[Source, ...]) -> None:
+    """Raise `ApiTypeError` or `ApiValueError` for what is no account that one of the sources has."""
+    if not isinstance(account, Account):
+        raise ApiTypeError(f"expected CROSS or isolated('BTCUSDT'), not {type(account).__name__}")
+    if account.kind == "none" or not any(each.supports(account) for each in sources):
+        names = ", ".join(each.name for each in sources)
+        raise ApiValueError(f"{account!r} is not supported by {names}: use source='auto'")
 
 
 def _resolve_sources(name: str) -> tuple[Source, ...]:

@@ -19,8 +19,7 @@ from binance_margin_stream.cli.target import Target
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.events.models import StreamGap
-from binance_margin_stream.stream.io.engine import Item
+from binance_margin_stream.stream.events.models import StreamGap, StreamItem
 from binance_margin_stream.stream.state import Severity, StatusChange, StatusChangeKind
 from binance_margin_stream.stream.sync_stream import MarginStream
 from binance_margin_stream.terminal.streams import print_line, print_status
@@ -56,7 +55,7 @@ class Output(Protocol):
     def on_note(self, text: str) -> None:
         """Show a note about how the stream connects."""
 
-    def on_item(self, item: Item) -> None:
+    def on_item(self, item: StreamItem) -> None:
         """Show an item."""
 
     def on_change(self, change: StatusChange) -> None:
@@ -99,7 +98,7 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
         liveness_timeout.on_change(change)
         output.on_change(change)
 
-    def on_item(item: Item) -> None:
+    def on_item(item: StreamItem) -> None:
         output.on_item(item)
         if options.exit_on_gap and isinstance(item, StreamGap):
             raise CommandError(str(item), ExitCode.GAP)
@@ -138,7 +137,7 @@ class _JsonLines:
     def on_note(self, text: str) -> None:
         print_status(text)
 
-    def on_item(self, item: Item) -> None:
+    def on_item(self, item: StreamItem) -> None:
         print_line(item.to_json())
 
     def on_change(self, change: StatusChange) -> None:
@@ -164,7 +163,7 @@ class _TextLines:
         self._dashboard.add_note(text, time.time())
         self._print_last()
 
-    def on_item(self, item: Item) -> None:
+    def on_item(self, item: StreamItem) -> None:
         with self._lock:
             self._dashboard.add_item(item, time.monotonic(), time.time())
             self._print_last()
@@ -194,7 +193,7 @@ class _LiveTable:
     def on_note(self, text: str) -> None:
         self._dashboard.add_note(text, time.time())
 
-    def on_item(self, item: Item) -> None:
+    def on_item(self, item: StreamItem) -> None:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
     def on_change(self, change: StatusChange) -> None:

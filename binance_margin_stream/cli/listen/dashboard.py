@@ -9,8 +9,12 @@ from datetime import datetime
 
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.models import MarginLevelStatusChange, StreamGap, UserLiabilityChange
-from binance_margin_stream.stream.io.engine import Item
+from binance_margin_stream.stream.events.models import (
+    MarginLevelStatusChange,
+    StreamGap,
+    StreamItem,
+    UserLiabilityChange,
+)
 from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
 
 __all__ = ["AccountStats", "Dashboard", "LogEntry"]
@@ -60,7 +64,7 @@ class Dashboard:
         self._risk_stats = AccountStats()
         self._recent: deque[LogEntry] = deque(maxlen=_MAX_ENTRIES)
 
-    def add_item(self, item: Item, now: float, timestamp: float) -> None:
+    def add_item(self, item: StreamItem, now: float, timestamp: float) -> None:
         """Record an item. `now` is in seconds of a monotonic clock, `timestamp` in seconds since 1970."""
         text = truncate(item.summary)
         with self._lock:

@@ -8,7 +8,12 @@ from decimal import Decimal
 from typing import Literal
 
 from binance_margin_stream.sandbox.amounts import parse_decimal
-from binance_margin_stream.sandbox.api.request_parameters import RequestParameter, invalid_parameter, missing_parameter
+from binance_margin_stream.sandbox.api.request_parameters import (
+    RequestParameter,
+    invalid_parameter,
+    missing_parameter,
+    read_parameters,
+)
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.model.state import ExchangeState
@@ -156,6 +161,8 @@ class Endpoint:
     orders: int = 0
     """How many orders it places, for the limit of orders."""
 
-    def compute_cost(self, rules: ExchangeRules, parameters: Parameters) -> Cost:
+    def compute_cost(self, rules: ExchangeRules, query: str, body: str) -> Cost:
         """Weight and scope of a call with these parameters."""
-        return (self.weight, self.scope) if self.cost is None else self.cost(rules, parameters)
+        if self.cost is None:
+            return self.weight, self.scope
+        return self.cost(rules, read_parameters(query, body))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from binance_margin_stream.sandbox.api.endpoint import Call, Endpoint, Security
 from binance_margin_stream.sandbox.api.listen_keys import LISTEN_TOKEN_PATH
 from binance_margin_stream.sandbox.api.masking import mask_path
 from binance_margin_stream.sandbox.api.order_limits import check_order_limits, record_orders
+from binance_margin_stream.sandbox.api.read_faults import apply_read_faults, check_order_fault
 from binance_margin_stream.sandbox.api.request_parameters import parse_parameters, percent_decode, read_parameters
 from binance_margin_stream.sandbox.api.rest_endpoints import ENDPOINTS, METHODS_BY_PATH
 from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
@@ -23,11 +23,13 @@ from binance_margin_stream.sandbox.error_responses import (
     json_response,
     make_refusal,
 )
+from binance_margin_stream.sandbox.faults.trading import UnknownOutcome
 from binance_margin_stream.sandbox.faults.types import (
     ApiError,
     DelayedResponse,
     NoResponse,
     ResetConnection,
+    RestFault,
     StaticResponse,
     TruncatedResponse,
 )
@@ -38,7 +40,15 @@ from binance_margin_stream.sandbox.model.users import CROSS, ApiKey, Permission,
 
 __all__ = ["banned_response", "handle_request"]
 
-_REST_FAULTS = (ApiError, StaticResponse, ResetConnection, NoResponse, TruncatedResponse, DelayedResponse)
+_REST_FAULTS: tuple[type[RestFault], ...] = (
+    ApiError,
+    StaticResponse,
+    ResetConnection,
+    NoResponse,
+    TruncatedResponse,
+    DelayedResponse,
+    UnknownOutcome,
+)
 _SHARED_BUDGET_PREFIX = "/api/"
 _NOBODY = User(0, "", "")
 _PERMISSIONS: Mapping[Security, Permission] = {
@@ -72,7 +82,9 @@ def banned_response(rules: ExchangeRules, until: int, now: int) -> Response:
 
 def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tuple[str, Response]:
     path, query = _split_target(request.target)
-    fault = state.pending_faults.take_matching(_REST_FAULTS, path, _find_account(request, query))
+    fault: RestFault | None = None
+    if state.pending_faults.has_any():
+        fault = state.pending_faults.take_matching(_REST_FAULTS, path, _find_account(request, path, query))
     match fault:
         case ApiError(code=code, status=status):
             return path, error_response(make_refusal(code), state.rules, status)
@@ -85,6 +97,8 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
     match fault:
         case ResetConnection():
             return path, replace(response, delivery="reset")
+        case UnknownOutcome(status=status):
+            return path, gateway_error_response(status)
         case NoResponse():
             return path, replace(response, delivery="never")
         case TruncatedResponse():
@@ -95,15 +109,12 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
             return path, response
 
 
-def _find_account(request: Request, query: str) -> str:
+def _find_account(request: Request, path: str, query: str) -> str:
     """The account that a request is for, as far as its parameters can be read; faults may be limited to it."""
-    for encoded in (query, request.body.decode("utf-8", "surrogateescape")):
-        for pair in encoded.split("&"):
-            name, _, value = pair.partition("=")
-            if name == "symbol":
-                with contextlib.suppress(RefusedError):
-                    return percent_decode(value, plus_as_space=True)
-    return CROSS
+    parameters = read_parameters(query, request.body.decode("utf-8", "surrogateescape"))
+    isolated = path.endswith("/isolated") or parameters.get("isIsolated", "").lower() == "true"
+    account = parameters.get("symbol") if isolated else parameters.get("isolatedSymbol")
+    return CROSS if account is None else account
 
 
 def _split_target(target: str) -> tuple[str, str]:
@@ -155,7 +166,7 @@ def _handle_with_limits(state: ExchangeState, request: Request, endpoint: Endpoi
     if until is not None:
         return banned_response(state.rules, until, now)
     body = request.body.decode("utf-8", "surrogateescape")
-    weight, scope = endpoint.compute_cost(state.rules, read_parameters(query, body))
+    weight, scope = endpoint.compute_cost(state.rules, query, body)
     headers: Headers = ()
     if scope == "IP":
         refusal, headers = _record_endpoint_weight(state, request, endpoint, weight, None, now)
@@ -246,7 +257,10 @@ def _requires_signature(state: ExchangeState, endpoint: Endpoint) -> bool:
 def _execute(call: Call, endpoint: Endpoint) -> object:
     if endpoint.orders:
         check_order_limits(call)
-    return endpoint.handler(call)
+    check_order_fault(call, endpoint)
+    result = endpoint.handler(call)
+    call.state.metrics.executed_calls += 1
+    return apply_read_faults(call, endpoint, result)
 
 
 def _count_orders(call: Call, endpoint: Endpoint) -> Headers:

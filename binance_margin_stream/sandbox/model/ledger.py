@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import ZERO, exact
+from binance_margin_stream.sandbox.amounts import ZERO, add_exact
 
 __all__ = ["Balance", "BnbBurn", "Ledger"]
 
@@ -25,16 +25,14 @@ class Balance:
     """Charged and not yet repaid."""
 
     @property
-    @exact
     def total(self) -> Decimal:
         """Free and locked; debt is not subtracted."""
-        return self.free + self.locked
+        return add_exact(self.free, self.locked)
 
     @property
-    @exact
     def debt(self) -> Decimal:
         """Borrowed amount and interest."""
-        return self.borrowed + self.interest
+        return add_exact(self.borrowed, self.interest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from binance_margin_stream.sandbox.amounts import ZERO, round_down
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
-from binance_margin_stream.sandbox.model.orders import FinalStatus, Order, OrderFill
+from binance_margin_stream.sandbox.model.orders import FinalStatus, Order, OrderFill, OrderStatus
 
 __all__ = ["Orders"]
 
@@ -32,6 +32,8 @@ class Orders:
         self._creation_times: dict[_Symbol, list[int]] = {}
         """When the orders of `_ids` were created."""
         self._ids_by_client_id: dict[tuple[int, str, str, str], int] = {}
+        self._assets: dict[str, tuple[str, str]] = {}
+        """Base and quote asset by symbol."""
         self._closed_ids: deque[int] = deque()
         self._last_order_id = 0
         self._last_trade_id = 0
@@ -106,11 +108,11 @@ class Orders:
 
     def accept(self, draft: Order, locked: Decimal | None = None) -> Order:
         """Accept an order that is affordable, and lock its funds; `locked` replaces the amount."""
-        order = self._assign_id(draft)
-        asset, required = self.required_funds(order, order.quantity)
+        asset, required = self.required_funds(draft, draft.quantity)
         amount = required if locked is None else locked
+        order = self._assign_id(draft, amount)
         self._lock(order, asset, amount)
-        return self._store(replace(order, locked=amount), order.created_at)
+        return self._store(order, order.created_at)
 
     def activate(self, order: Order, now: int) -> Order:
         """Let a pending order work, and lock its funds."""
@@ -141,15 +143,24 @@ class Orders:
         return max(ZERO, spent - available)
 
     def fill(
-        self, order: Order, quantity: Decimal, price: Decimal, maker: bool, now: int, commission: tuple[Decimal, str]
+        self,
+        order: Order,
+        quantity: Decimal,
+        price: Decimal,
+        maker: bool,
+        now: int,
+        commission: tuple[Decimal, str],
+        late: bool = False,
     ) -> tuple[Order, OrderFill]:
         """Fill an order, fully or partially, and move the balances; `commission` is its amount and asset.
+
+        A `late` fill is that of an order that has ended; it does not change its status.
 
         Raises:
             ValueError: not open, more than remains, beyond the limit price, or more than the account can pay.
 
         """
-        if not order.is_open or not ZERO < quantity <= order.remaining or price <= ZERO:
+        if order.is_open == late or not ZERO < quantity <= order.remaining or price <= ZERO:
             raise ValueError(f"order {order.order_id} is {order.status} with {order.remaining} left to fill")
         if not order.matches(price):
             raise ValueError(f"order {order.order_id} is limited to {order.price} and does not {order.side} at {price}")
@@ -161,12 +172,16 @@ class Orders:
         amount, commission_asset = commission
         self._ledger.get_balance(order.uid, order.account, commission_asset).free -= amount
         self._last_trade_id += 1
+        status: OrderStatus = "FILLED" if quantity == order.remaining else "PARTIALLY_FILLED"
+        if late:
+            status = order.status
         filled = replace(
             order,
             filled=order.filled + quantity,
             filled_quote=order.filled_quote + quantity * price,
-            status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
+            status=status,
             locked=order.locked - locked,
+            updated_at=now,
         )
         return self._store(filled, now), OrderFill(
             self._last_trade_id, quantity, price, amount, commission_asset, maker
@@ -203,9 +218,12 @@ class Orders:
             ValueError: no such symbol.
 
         """
-        assets = self._rules.split_symbol(symbol)
+        assets = self._assets.get(symbol)
         if assets is None:
-            raise ValueError(f"no symbol {symbol}")
+            assets = self._rules.split_symbol(symbol)
+            if assets is None:
+                raise ValueError(f"no symbol {symbol}")
+            self._assets[symbol] = assets
         return assets
 
     def required_funds(self, order: Order, quantity: Decimal) -> tuple[str, Decimal]:
@@ -213,17 +231,23 @@ class Orders:
         base, quote = self.split_symbol(order.symbol)
         return (quote, quantity * order.price) if order.side == "BUY" else (base, quantity)
 
-    def _assign_id(self, draft: Order) -> Order:
+    def _assign_id(self, draft: Order, locked: Decimal = ZERO) -> Order:
         self._last_order_id += 1
         client_order_id = draft.client_order_id or f"sandbox-{self._last_order_id}"
-        order = replace(draft, order_id=self._last_order_id, client_order_id=client_order_id)
+        order = replace(
+            draft,
+            order_id=self._last_order_id,
+            client_order_id=client_order_id,
+            locked=locked,
+            updated_at=draft.created_at,
+        )
         self._ids.setdefault(_get_symbol_key(order), []).append(order.order_id)
         self._creation_times.setdefault(_get_symbol_key(order), []).append(order.created_at)
         self._ids_by_client_id[*_get_symbol_key(order), client_order_id] = order.order_id
         return order
 
     def _store(self, changed: Order, now: int) -> Order:
-        order = replace(changed, updated_at=now)
+        order = changed if changed.updated_at == now else replace(changed, updated_at=now)
         self._orders[order.order_id] = order
         by_symbol = self._open_ids_by_symbol.setdefault(order.symbol, {})
         if order.is_open:

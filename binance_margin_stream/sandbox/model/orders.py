@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from binance_margin_stream.sandbox.amounts import ZERO, Number, exact
+from binance_margin_stream.sandbox.amounts import ZERO, Number, subtract_exact
 from binance_margin_stream.sandbox.model.users import CROSS
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Order",
     "OrderFill",
     "OrderRequest",
+    "OrderStatus",
 ]
 
 OrderStatus = Literal[
@@ -116,10 +117,9 @@ class Order:
             raise ValueError(f"{self.type} {'needs a' if self.is_stop else 'takes no'} stop_price")
 
     @property
-    @exact
     def remaining(self) -> Decimal:
         """Quantity that is not filled yet."""
-        return self.quantity - self.filled
+        return subtract_exact(self.quantity, self.filled)
 
     @property
     def is_open(self) -> bool:

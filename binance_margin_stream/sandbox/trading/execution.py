@@ -20,7 +20,7 @@ from binance_margin_stream.sandbox.model.users import CROSS
 from binance_margin_stream.sandbox.trading.lending import borrow, repay
 from binance_margin_stream.sandbox.trading.reports import send_order_balances, send_report
 
-__all__ = ["accept_order", "borrow_for_order", "close_order", "fill_order", "reject_order"]
+__all__ = ["accept_order", "borrow_for_order", "close_order", "fill_closed_order", "fill_order", "reject_order"]
 
 
 def accept_order(state: ExchangeState, draft: Order, now: int, *, sends_balances: bool) -> Order:
@@ -74,6 +74,21 @@ def fill_order(state: ExchangeState, order: Order, quantity: Decimal, price: Dec
     if order.side_effect in REPAYING_SIDE_EFFECTS:
         _repay_from_fill(state, order, fill, now)
     return order
+
+
+def fill_closed_order(state: ExchangeState, order: Order, now: int) -> None:
+    """Fill the remaining quantity of an order that has ended, at its price; it stays ended.
+
+    Raises:
+        ValueError: nothing remains, or more than the account can pay.
+
+    """
+    quantity = order.remaining
+    commission = _compute_commission(state, order, quantity, order.price)
+    order, fill = state.orders.fill(order, quantity, order.price, True, now, commission, late=True)
+    _record_trade(state, order, fill, now)
+    send_report(state, order, "TRADE", now, fill)
+    send_order_balances(state, order, now, (fill.commission_asset,))
 
 
 def close_order(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 
 from binance_margin_stream.sandbox.amounts import exact
 from binance_margin_stream.sandbox.config import HOUR_MS
 from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.trading.execution import fill_closed_order
 from binance_margin_stream.sandbox.trading.lending import charge_interest
 from binance_margin_stream.sandbox.trading.margin import check_margin_level
 from binance_margin_stream.sandbox.trading.matching import on_price
 
-__all__ = ["check_account", "set_market_price"]
+__all__ = ["check_account", "fill_late", "set_market_price"]
 
 
 def check_account(state: ExchangeState, uid: int, account: str, now: int) -> None:
@@ -35,6 +37,20 @@ def set_market_price(state: ExchangeState, symbol: str, price: Decimal, now: int
             on_price(state, current, price, now)
     for uid, account in state.ledger.accounts_with_debt():
         check_account(state, uid, account, now)
+
+
+def fill_late(state: ExchangeState, order_id: int, due: int) -> None:
+    """Fill the remaining quantity of an order at a time (ms) after its end, if the account can pay it."""
+
+    @exact
+    def fill(at: int, _: int) -> None:
+        order = state.orders.get(order_id)
+        # Nobody is left to tell that the account cannot pay it any more.
+        with contextlib.suppress(ValueError):
+            fill_closed_order(state, order, at)
+        check_account(state, order.uid, order.account, at)
+
+    state.scheduler.call_at(due, fill)
 
 
 def _schedule(state: ExchangeState, now: int) -> None:

@@ -13,6 +13,7 @@ from binance_margin_stream.sandbox.model.users import CROSS
 from binance_margin_stream.sandbox.trading import execution, lending, matching
 from binance_margin_stream.sandbox.trading.follow_up import check_account, set_market_price
 from binance_margin_stream.sandbox.trading.margin import compute_margin_level, send_margin_level
+from binance_margin_stream.sandbox.trading.price_feeds import PriceFeeds
 
 __all__ = ["TradingService"]
 
@@ -22,6 +23,8 @@ class TradingService:
 
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
+        self.price_feeds = PriceFeeds(state)
+        """Prices that move by themselves."""
 
     @exact
     def place_order(self, uid: int, request: OrderRequest, now: int) -> Order:

@@ -7,13 +7,13 @@ each time ``some_time``, an integer in milliseconds, there is ``some_datetime``,
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
 from msgspec import field
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from binance_margin_stream.exceptions import ApiTypeError
 from binance_margin_stream.redaction import redact, truncate
@@ -32,7 +32,15 @@ from binance_margin_stream.stream.events.json_codec import ExtraFields, from_jso
 from binance_margin_stream.stream.events.record import NO_EXTRA, Record
 from binance_margin_stream.stream.events.record_fields import fields_by_name, local_field
 
-__all__ = ["Event", "Identity", "StreamGap", "StreamItem", "TimedEvent"]
+__all__ = [
+    "AccountLost",
+    "Event",
+    "Identity",
+    "StreamGap",
+    "StreamItem",
+    "TimedEvent",
+    "set_subscription",
+]
 
 Identity: TypeAlias = tuple[str | int, ...]
 """Strings and integers, equal in every process that saw the same event: a key for sets, files and databases."""
@@ -50,6 +58,25 @@ class StreamItem(Record, frozen=True, kw_only=True):
 
     account: Account = local_field("account", NO_ACCOUNT)
     """The account that this is about. `NO_ACCOUNT` where it is about the connection as a whole."""
+
+    subscription: Integer | None = local_field("subscription", None)
+    """The number of the subscription by which it came, unique within its stream; None for what the stream made itself.
+
+    It is not part of what the item says: it does not count when items are compared, and is neither stored nor shown.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one class and say the same."""
+        if type(other) is not type(self):
+            return NotImplemented
+        names = (name for name in self.__struct_fields__ if name != "subscription")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.account))
+
+    def _fields(self) -> Iterator[tuple[str, object]]:
+        return ((name, value) for name, value in Record._fields(self) if name != "subscription")
 
     def __str__(self) -> str:
         return truncate(f"{self.account} {self.summary}", _MAX_LINE)
@@ -171,6 +198,8 @@ class StreamGap(StreamItem, frozen=True, kw_only=True):
 
     frame: str | None = None
     """The first 500 characters of a frame that could not be read, with secrets masked; None for other reasons."""
+    source: str | None = None
+    """The source whose events may be missing, such as ``risk``; None if it may be any source of the account."""
 
     id: Integer = 0
     """Counts the gaps of a stream that recovers, from 1 on; a `GapClosed` names it. 0 for one that does not."""
@@ -196,6 +225,46 @@ class StreamGap(StreamItem, frozen=True, kw_only=True):
 
     def __hash__(self) -> int:
         return hash((self.account, self.since, self.until, self.reason, self.dropped))
+
+
+class AccountLost(StreamItem, frozen=True, kw_only=True):
+    """An account that this stream no longer follows, for a reason that no retry can change. Other accounts go on.
+
+    A `StreamGap` from `since` precedes it if the account was live before.
+    """
+
+    source: str
+    """The name of the source that is lost, such as ``token``."""
+
+    since: Time
+    """The last moment at which nothing was missing; milliseconds since 1970-01-01 UTC."""
+
+    reason: str
+    """Why, such as ``account unavailable`` or ``retired``; an open set."""
+
+    error: str = ""
+    """The refusal of the exchange, on one line."""
+
+    code: Integer | None = None
+    """The error code of the exchange, such as -1121 for a symbol that was delisted; None if there is none."""
+
+    @property
+    def since_datetime(self) -> datetime:
+        """`since`, in UTC."""
+        return to_datetime(self.since)
+
+    @property
+    def summary(self) -> str:
+        """Which source is lost, and why."""
+        return f"no longer followed through {self.source}: {self.error or self.reason}"
+
+    def __hash__(self) -> int:
+        return hash((self.account, self.source, self.since, self.reason))
+
+
+def set_subscription(item: Any, number: int) -> None:
+    """Set `StreamItem.subscription` of an item that no other code has yet."""
+    force_setattr(item, "subscription", number)
 
 
 def _find_class(cls: type[_Item], name: object) -> type[_Item] | None:

@@ -11,7 +11,14 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from msgspec import field
 
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, Account, isolated
-from binance_margin_stream.stream.events.base import Event, Identity, StreamGap, StreamItem, TimedEvent
+from binance_margin_stream.stream.events.base import (
+    AccountLost,
+    Event,
+    Identity,
+    StreamGap,
+    StreamItem,
+    TimedEvent,
+)
 from binance_margin_stream.stream.events.enumerations import MarginLevelStatus
 from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.execution_report import ExecutionReport, Fill
@@ -34,6 +41,7 @@ __all__ = [
     "NO_ACCOUNT",
     "Account",
     "AccountEvent",
+    "AccountLost",
     "AccountPositionBalance",
     "AnyEvent",
     "AnyItem",
@@ -330,7 +338,7 @@ AccountEvent: TypeAlias = _KnownAccountEvent | UnknownEvent
 AnyEvent: TypeAlias = KnownEvent | UnknownEvent
 """Every class of event."""
 
-AnyItem: TypeAlias = AccountEvent | StreamGap
+AnyItem: TypeAlias = AccountEvent | StreamGap | AccountLost
 """Every class of item that a stream delivers: a ``match`` that names them all can end in `assert_never`."""
 
 

@@ -26,7 +26,7 @@ from binance_margin_stream.account.settings import Recovery
 from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import Event, StreamGap
-from binance_margin_stream.stream.events.models import AccountEvent
+from binance_margin_stream.stream.events.models import AccountEvent, AnyItem
 from binance_margin_stream.stream.events.recovered import GapClosed, RecoveredOrder, RecoveredTrade
 from binance_margin_stream.stream.io.account_reads import AccountReader, ReadResult
 from binance_margin_stream.stream.io.checkpoint_file import read_checkpoint, write_checkpoint
@@ -37,7 +37,7 @@ from binance_margin_stream.stream.state import GapReason, Severity, StatusChange
 
 __all__ = ["RecoveryConfig", "StreamRecovery", "TakenItem"]
 
-TakenItem: TypeAlias = AccountEvent | StreamGap | RecoveredItem
+TakenItem: TypeAlias = AnyItem | RecoveredItem
 """An item of a stream that recovers."""
 
 _budgets: dict[tuple[str, float], ReadBudget] = {}
@@ -134,7 +134,7 @@ class StreamRecovery:
         while (item := pop()) is not None:
             if isinstance(item, StreamGap):
                 return self._take_gap(item)
-            if item.account not in self._accounts:
+            if not isinstance(item, Event) or item.account not in self._accounts:
                 return item
             if not manager.is_duplicate(item.account, item):
                 manager.on_event(item.account, item, monotonic())

@@ -17,6 +17,7 @@ from binance_margin_stream.stream.protocol.context import Context
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import StreamEvent
 from binance_margin_stream.stream.protocol.failover import Failover
+from binance_margin_stream.stream.protocol.membership import Membership
 from binance_margin_stream.stream.protocol.records import (
     ConnectionState,
     DuplicateFilter,
@@ -38,7 +39,7 @@ _REJECTIONS_BEFORE_FULL = 3
 class Coordinator(Generic[E]):
     """The feeds and their managers, and the reactions to what the managers report."""
 
-    def __init__(self, context: Context, buffer: EventBuffer[E]) -> None:
+    def __init__(self, context: Context, buffer: EventBuffer[E], *, partial: bool, enter_timeout: float | None) -> None:
         self.context = context
         self.feeds: list[Feed] = []
         self.credentials = CredentialManager(context, self)
@@ -51,8 +52,17 @@ class Coordinator(Generic[E]):
             subscriptions=self.subscriptions,
             connections=self.connections,
         )
+        self.membership: Membership[E] = Membership(
+            context,
+            self.failover,
+            self.connections,
+            self.feeds,
+            fail=self.fail,
+            partial=partial,
+            enter_timeout=enter_timeout,
+        )
 
-    def add_feed(self, account: Account, sources: tuple[Source, ...]) -> None:
+    def add_feed(self, account: Account, sources: tuple[Source, ...]) -> Feed:
         """Follow an account through the first of the sources that supports it. Raises `ValueError` if none does."""
         supported = tuple(source for source in sources if source.supports(account))
         if not supported:
@@ -63,12 +73,32 @@ class Coordinator(Generic[E]):
             feed.duplicate_filter = other_feed.duplicate_filter = DuplicateFilter()
             feed.duplicate_sign = -1
         self.feeds.append(feed)
+        return feed
 
     def start(self, now: float) -> None:
         """Subscribe all feeds."""
         keyed = [feed for feed in self.feeds if feed.source.renewal_mode is RenewalMode.KEEP_ALIVE]
         self.credentials.listen_key_count = len(keyed)
+        self.membership.start(now)
         self.failover.start(self.feeds, now)
+
+    def join(self, account: Account, sources: tuple[Source, ...], now: float) -> None:
+        """Follow one more account. Raises `ValueError` if no source supports it."""
+        feed = self.add_feed(account, sources)
+        feed.source = self._next_source(feed) or feed.source
+        self.membership.add(feed, now)
+        self.failover.ensure_subscribed(feed, now)
+
+    def lose_feed(self, feed: Feed, failure: Failure, now: float) -> None:
+        """End the feed of an account that the exchange refuses for good; the other feeds go on.
+
+        The exchange does not say when it ended the account: events may be missing since it last served it.
+        """
+        confirmed_at, last_event_at = feed.last_confirmed_at, feed.last_event_at
+        if feed.active is not None:
+            confirmed_at, last_event_at = feed.active.last_confirmed_at, feed.active.last_event_at
+        since = max(feed.joined_at, confirmed_at, last_event_at - self.context.settings.latency_allowance)
+        self.membership.lose(feed, since, failure, now)
 
     def on_credential(self, feed: Feed, now: float) -> None:
         """Subscribe with a new credential, and renew the active subscription with it."""
@@ -80,7 +110,7 @@ class Coordinator(Generic[E]):
         if active is None or feed.credential is None or active.connection.source is not feed.source:
             return
         if feed.source.renewal_mode is RenewalMode.REPLACE:
-            self.subscriptions.renew(active, now)
+            self.failover.renew(feed, now)
         elif active.credential is not None and active.credential.secret != feed.credential.secret:
             self.failover.on_lost(active, active.credential.confirmed_at, GapReason.CREDENTIAL_GONE, now)
         else:
@@ -113,14 +143,15 @@ class Coordinator(Generic[E]):
     def on_source_retired(self, source: Source, failure: Failure, now: float) -> None:
         """Switch every account that uses the source to its next source."""
         self.context.retired_sources.setdefault(source.name, failure)
-        for feed in self.feeds:
-            if feed.source is not source:
-                continue
+        if not any(map(self._next_source, self.feeds)):
+            self.fail(failure, now)
+            return
+        for feed in [each for each in self.feeds if each.source is source]:
             next_source = self._next_source(feed)
-            if next_source is None:
-                self.fail(failure)
-                return
-            self._switch_source(feed, next_source, now)
+            if next_source is not None:
+                self._switch_source(feed, next_source, now)
+            elif not self.context.is_stopped:
+                self.lose_feed(feed, failure, now)
         for connection in self.connections.list_all():
             if connection.source is source:
                 self.replace_connection(connection, "its source is retired", now)
@@ -200,6 +231,7 @@ class Coordinator(Generic[E]):
         if self._handle_final_failure(subscription, failure, now):
             return
         feed, connection = subscription.feed, subscription.connection
+        feed.last_failure = failure
         if failure.kind is FailureKind.UNKNOWN_CREDENTIAL and feed.credential is subscription.credential:
             feed.credential = None
         self.failover.abandon(subscription)
@@ -209,8 +241,19 @@ class Coordinator(Generic[E]):
         self.context.notify(StatusChangeKind.SUBSCRIBE_FAILED, Severity.WARNING, feed.account, failure.detail)
         self.failover.retry_later(feed, now)
 
+    def on_renewing(self, subscription: Subscription) -> None:
+        """A renewal is sent: events may arrive by a second id from now on."""
+        self.failover.deduplicator.start_renewal(subscription.feed)
+
+    def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription:
+        """A renewal brought another id, and the old one may go on: move to it, as in a rotation."""
+        renewed = self.failover.make_renewed(subscription, at, now)
+        self.on_renewed(subscription, now)
+        return renewed
+
     def on_renewed(self, subscription: Subscription, now: float) -> None:
         """A subscription was renewed with the new credential."""
+        self.failover.deduplicator.end_renewal(subscription.feed)
         self.context.counters.renewals += 1
         self.context.notify(StatusChangeKind.RENEWED, Severity.DEBUG, subscription.feed.account)
         subscription.feed.backoff.reset()
@@ -219,24 +262,29 @@ class Coordinator(Generic[E]):
     def on_renewal_failed(self, subscription: Subscription, failure: Failure, now: float) -> None:
         """Renew again later. If the exchange does not renew, replace the connection before the expiry."""
         feed = subscription.feed
+        self.failover.deduplicator.end_renewal(feed)
         if failure.kind is FailureKind.ALREADY_SUBSCRIBED:
             self._replace_before_expiry(subscription, now)
             return
         if self._handle_final_failure(subscription, failure, now):
             return
-        if failure.kind is FailureKind.CONNECTION_FULL:
-            self.replace_connection(subscription.connection, "its subscription limit is reached", now)
         self.context.notify(StatusChangeKind.RENEWAL_FAILED, Severity.WARNING, feed.account, failure.detail)
+        if failure.kind is FailureKind.CONNECTION_FULL:
+            # There is no room for a second id. The new connection subscribes with the new credential.
+            self.replace_connection(subscription.connection, "its subscription limit is reached", now)
+            return
         self.context.timers.set_earlier((ScheduledAction.RENEW, feed), now + feed.backoff.next_delay())
 
     def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:
         if failure.kind.is_fatal:
-            self.fail(failure)
+            self.fail(failure, now)
+        elif failure.kind.is_final_for_account:
+            self.lose_feed(subscription.feed, failure, now)
         elif failure.kind is FailureKind.RETIRED:
             self.on_source_retired(subscription.connection.source, failure, now)
         elif failure.kind.requires_backoff:
             self.context.pause_sending(failure, now)
-        return failure.kind.is_fatal or failure.kind is FailureKind.RETIRED
+        return failure.kind.is_fatal or failure.kind.is_final_for_account or failure.kind is FailureKind.RETIRED
 
     def _replace_before_expiry(self, subscription: Subscription, now: float) -> None:
         credential = subscription.credential
@@ -263,11 +311,15 @@ class Coordinator(Generic[E]):
         """Deliver an event that arrived at `at`, before its subscription was known."""
         subscription.last_event_at = at
         event = cast(E, event).with_account(subscription.feed.account)
+        subscription.stamp(event)
         self.failover.deduplicator.on_event(subscription, at, event)
 
     def on_terminated(self, subscription: Subscription, since: float, reason: GapReason, now: float) -> None:
         """The exchange ended a subscription. Its credential has ended with it, unless there is a newer one."""
         feed = subscription.feed
+        if self.failover.is_replaced_in_place(subscription):
+            self.failover.switch_to_successor(feed, now)
+            return
         if feed.credential is subscription.credential:
             feed.credential = None
         if subscription is feed.active:
@@ -313,15 +365,17 @@ class Coordinator(Generic[E]):
             at = now + self.context.settings.health_check_interval
             self.context.timers.set((ScheduledAction.CHECK_EXPIRY, feed), at)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, now: float) -> None:
         """End the stream with a failure that cannot be retried."""
         if self.failover.state in (State.FAILED, State.CLOSED):
             return
-        self.stop(State.FAILED, failure.detail)
+        self.stop(State.FAILED, now, failure.detail)
         self.context.emit(Terminate(failure))
 
-    def stop(self, state: State, detail: str = "") -> None:
-        """Enter one of the two final states."""
+    def stop(self, state: State, now: float, detail: str = "") -> None:
+        """Enter one of the two final states. What may be missing of an account that is down is reported first."""
+        for feed in self.feeds:
+            self.failover.deduplicator.end_open_gap(feed, now)
         self.context.is_stopped = True
         self.connections.close_all()
         self.failover.set_state(state)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, Self, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.base import StreamGap
+from binance_margin_stream.stream.events.base import AccountLost, StreamGap
+from binance_margin_stream.stream.failures import Failure
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.context import Context
-from binance_margin_stream.stream.protocol.records import RISK_EVENT_TYPES, Feed, Subscription
+from binance_margin_stream.stream.protocol.records import RISK_EVENT_TYPES, Feed, OpenGap, Subscription
 from binance_margin_stream.stream.state import GapReason, Severity, StatusChangeKind
 
 __all__ = ["Deduplicator", "StreamEvent"]
@@ -64,9 +65,24 @@ class Deduplicator(Generic[E]):
 
     def cancel_overlap(self, feed: Feed) -> None:
         """The successor was abandoned: continue with the active subscription as before."""
+        if feed.is_renewing:
+            return  # a second id may deliver the same
         feed.seen_counts = None
         if feed.active is not None:
             feed.active.steady = not _may_have_duplicates(feed.active)
+
+    def start_renewal(self, feed: Feed) -> None:
+        """A second id may deliver events from now on: count what the active subscription delivers."""
+        feed.is_renewing = True
+        if feed.seen_counts is None:
+            self.start_overlap(feed)
+
+    def end_renewal(self, feed: Feed) -> None:
+        """The result of a renewal is known."""
+        if feed.is_renewing:
+            feed.is_renewing = False
+            if feed.successor is None:
+                self.cancel_overlap(feed)
 
     def on_event(self, subscription: Subscription, at: float, event: E) -> None:
         """An event of a subscription that is not steady arrived."""
@@ -79,7 +95,7 @@ class Deduplicator(Generic[E]):
     def _on_active_event(self, feed: Feed, at: float, event: E) -> None:
         if feed.seen_counts is None:
             self._put_filtered(feed, at, event)
-        elif feed.successor is not None:
+        elif feed.successor is not None or feed.is_renewing:
             feed.seen_counts[event.identity] = feed.seen_counts.get(event.identity, 0) + 1
             self._put_filtered(feed, at, event)
         else:
@@ -133,11 +149,11 @@ class Deduplicator(Generic[E]):
     def _emit_open_gap(self, feed: Feed, live_at: float) -> None:
         open_gap, feed.open_gap = feed.open_gap, None
         if open_gap is not None and open_gap.since < live_at:
-            self._buffer.put(live_at, self._make_gap(feed, open_gap.since, live_at, open_gap.reason))
+            self._buffer.put(live_at, self._make_gap(feed, open_gap, live_at))
 
     def end_overlap(self, feed: Feed) -> None:
         """Duplicates can no longer arrive."""
-        if feed.successor is None and feed.active is not None:
+        if feed.successor is None and feed.active is not None and not feed.is_renewing:
             feed.seen_counts = None
             feed.active.steady = not _may_have_duplicates(feed.active)
 
@@ -146,7 +162,7 @@ class Deduplicator(Generic[E]):
     ) -> None:
         """Report that events of a subscription may be missing between two moments."""
         feed = subscription.feed
-        gap = self._make_gap(feed, since, now, reason, frame)
+        gap = self._make_gap(feed, OpenGap(since, reason, subscription.connection.source.name), now, frame)
         if subscription is feed.active:
             self._buffer.put(now, gap)
         elif subscription is feed.successor:
@@ -156,15 +172,40 @@ class Deduplicator(Generic[E]):
         if subscription.live_at is not None or subscription.requested_at is not None:
             self._hold_item(subscription, now, gap)
 
-    def _make_gap(
-        self, feed: Feed, since: float, until: float, reason: GapReason, frame: str | None = None
-    ) -> StreamGap:
+    def stop_pairing(self, feed: Feed) -> None:
+        """No other feed of the account delivers events any more."""
+        feed.duplicate_filter = None
+        if feed.active is not None and feed.successor is None and feed.seen_counts is None:
+            feed.active.steady = True
+
+    def end_open_gap(self, feed: Feed, now: float) -> None:
+        """Report the open gap of a feed that will not be live again."""
+        open_gap, feed.open_gap = feed.open_gap, None
+        if open_gap is not None:
+            self._buffer.put(now, self._make_gap(feed, open_gap, now))
+
+    def report_account_lost(self, feed: Feed, since: float, failure: Failure, now: float) -> None:
+        """Report that the stream no longer follows a feed."""
+        lost = AccountLost(
+            account=feed.account,
+            source=feed.source.name,
+            since=self._context.to_epoch_ms(since),
+            reason=failure.kind.value,
+            error=failure.detail,
+            code=failure.code,
+        )
+        self._buffer.put(now, lost)
+
+    def _make_gap(self, feed: Feed, gap: OpenGap, until: float, frame: str | None = None) -> StreamGap:
         self._context.counters.gaps += 1
-        self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
+        detail = f"{gap.source}: {gap.reason}, {until - gap.since:.1f} s"
+        self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, detail)
         to_epoch_ms = self._context.to_epoch_ms
-        first = to_epoch_ms(since)
+        first = to_epoch_ms(gap.since)
         last = max(first, to_epoch_ms(until))
-        return StreamGap(account=feed.account, since=first, until=last, reason=reason.value, frame=frame)
+        return StreamGap(
+            account=feed.account, since=first, until=last, reason=gap.reason.value, source=gap.source, frame=frame
+        )
 
 
 def _may_have_duplicates(subscription: Subscription) -> bool:

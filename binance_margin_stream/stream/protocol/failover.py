@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.connection_manager import ConnectionManager
 from binance_margin_stream.stream.protocol.context import Context
+from binance_margin_stream.stream.protocol.coverage import CoverageLog
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import Deduplicator, StreamEvent
 from binance_margin_stream.stream.protocol.records import (
@@ -24,6 +25,9 @@ from binance_margin_stream.stream.state import GapReason, ScheduledAction, Sever
 __all__ = ["Failover"]
 
 E = TypeVar("E", bound=StreamEvent)
+
+_FEED_TIMERS = (ScheduledAction.SUBSCRIBE, ScheduledAction.MOVE_ACCOUNT, ScheduledAction.END_OVERLAP)
+"""The timers of a feed besides those of its credential."""
 
 _STATE_CHANGES = {
     State.LIVE: StatusChangeKind.LIVE,
@@ -52,6 +56,9 @@ class Failover(Generic[E]):
         self._unserved_feeds = 0
         self._state = State.CONNECTING
         self.deduplicator: Deduplicator[E] = Deduplicator(context, buffer, self.on_overflow)
+        self.coverage = CoverageLog(context, connections)
+        self.on_joined: Callable[[Feed, float], None] = lambda feed, now: None
+        """Called when a feed is live for the first time."""
 
     @property
     def state(self) -> State:
@@ -62,7 +69,29 @@ class Failover(Generic[E]):
         """Subscribe all feeds for the first time."""
         self._unserved_feeds = len(feeds)
         for feed in feeds:
+            feed.joined_at = now
             self.ensure_subscribed(feed, now)
+
+    def stop_feed(self, feed: Feed, now: float) -> None:
+        """End the subscriptions and the calls of a feed that is no longer followed."""
+        was_active = feed.active is not None
+        if feed.successor is not None:
+            self._unsubscribe(feed.successor, now)
+            self.abandon(feed.successor)
+        if feed.active is not None:
+            active, feed.active = feed.active, None
+            self._unsubscribe(active, now)
+            self._release(active, now)
+        self._credentials.discard(feed)
+        for action in _FEED_TIMERS:
+            self._context.timers.cancel((action, feed))
+        if feed.counts_for_state and not was_active:
+            self._unserved_feeds -= 1
+        self._update_state()
+
+    def _unsubscribe(self, subscription: Subscription, now: float) -> None:
+        if subscription.id is not None and subscription.connection.phase is ConnectionPhase.OPEN:
+            self._subscriptions.unsubscribe(subscription.connection, subscription.id, now)
 
     def ensure_subscribed(self, feed: Feed, now: float) -> None:
         """Make a subscription for a feed that has none, or a successor if its connection is being replaced."""
@@ -79,7 +108,7 @@ class Failover(Generic[E]):
             timers.set((ScheduledAction.MOVE_ACCOUNT, feed), now + self._context.limits.overlap_window)
             return
         connection = self._connections.allocate(feed.source, now)
-        feed.successor = subscription = Subscription(feed, connection)
+        feed.successor = subscription = Subscription(self._context.next_subscription_number(), feed, connection)
         connection.subscriptions[subscription] = None
         self.try_subscribe(subscription, now)
 
@@ -106,11 +135,33 @@ class Failover(Generic[E]):
         subscription.live_at = now
         feed = subscription.feed
         if feed.active is None:
-            self._switch_to_successor(feed, now)
+            self.switch_to_successor(feed, now)
         else:
             self._connections.request_ping(feed.active.connection, feed, now)
 
-    def _switch_to_successor(self, feed: Feed, now: float) -> None:
+    def is_replaced_in_place(self, subscription: Subscription) -> bool:
+        """Whether an active subscription was renewed with another id on its connection, so that its end is no loss."""
+        new = subscription.feed.successor
+        is_live = new is not None and new.live_at is not None and new.connection is subscription.connection
+        return subscription.feed.active is subscription and is_live
+
+    def make_renewed(self, old: Subscription, at: float, now: float) -> Subscription:
+        """A successor for the second id of a subscription, in place of one on another connection."""
+        feed = old.feed
+        counts = feed.seen_counts
+        if feed.successor is not None:
+            self._unsubscribe(feed.successor, now)
+            self.abandon(feed.successor)
+        new = Subscription(self._context.next_subscription_number(), feed, old.connection)
+        new.credential, new.requested_at = feed.credential, at
+        feed.successor, feed.seen_counts = new, counts if counts is not None else {}
+        old.steady = False
+        old.unrouted_event_since = None
+        old.connection.subscriptions[new] = None
+        return new
+
+    def switch_to_successor(self, feed: Feed, now: float) -> None:
+        """Make a successor that is live the active subscription, and release the old one."""
         old = feed.active
         if feed.successor is None or feed.successor.live_at is None:
             return
@@ -118,19 +169,26 @@ class Failover(Generic[E]):
             end = now + self._context.limits.overlap_window
             self._context.timers.set((ScheduledAction.END_OVERLAP, feed), end)
         if old is None:
-            self._on_recovered(feed)
+            self._on_recovered(feed, now)
         else:
-            self._release(old)
-        self._renew_after_switch(feed, now)
+            if feed.active is not None and feed.active.connection is old.connection:
+                self._unsubscribe(old, now)
+            self._release(old, now)
+        self.renew(feed, now)
         self.ensure_subscribed(feed, now)
 
-    def _renew_after_switch(self, feed: Feed, now: float) -> None:
-        """Renew a new subscription at once if the credential was replaced while it was being made."""
+    def renew(self, feed: Feed, now: float) -> None:
+        """Renew the active subscription with the newest credential. While duplicates may arrive, this waits."""
         active = feed.active
         if active is None or feed.credential is None or active.credential is feed.credential:
             return
         if active.connection.source is feed.source and feed.source.renewal_mode is RenewalMode.REPLACE:
             self._subscriptions.renew(active, now)
+
+    def end_overlap(self, feed: Feed, now: float) -> None:
+        """Duplicates of a switch can no longer arrive."""
+        self.deduplicator.end_overlap(feed)
+        self.renew(feed, now)
 
     def on_pong(self, feeds: Sequence[Feed], now: float) -> None:
         """The old connection of these feeds has delivered everything that was sent before the last ping."""
@@ -142,7 +200,7 @@ class Failover(Generic[E]):
             if delivered_until >= new.live_at and old.uncertain_since is not None:
                 self.on_lost(old, self.gap_start(old, delivered_until), GapReason.SUBSCRIPTION_TERMINATED, now)
             elif delivered_until >= new.live_at:
-                self._switch_to_successor(feed, now)
+                self.switch_to_successor(feed, now)
             else:
                 self._connections.request_ping(old.connection, feed, now)
 
@@ -178,15 +236,17 @@ class Failover(Generic[E]):
         """An active subscription ended: switch to its successor, or make a new one. Opens a gap at `since`."""
         feed, new = subscription.feed, subscription.feed.successor
         feed.last_event_at = max(feed.last_event_at, subscription.last_event_at)
+        feed.last_confirmed_at = max(feed.last_confirmed_at, subscription.last_confirmed_at)
         if feed.open_gap is None:
-            feed.open_gap = OpenGap(since, reason)
+            feed.open_gap = OpenGap(since, reason, subscription.connection.source.name)
         feed.active = None
-        self._release(subscription)
+        self._release(subscription, now)
         self._unserved_feeds += 1
+        feed.is_renewing = False
         if new is None:
             feed.seen_counts = None
         if new is not None and new.live_at is not None:
-            self._switch_to_successor(feed, now)
+            self.switch_to_successor(feed, now)
         else:
             detail = f"{subscription.connection.source.name}: {reason}"
             self._context.notify(StatusChangeKind.SUBSCRIPTION_LOST, Severity.WARNING, feed.account, detail)
@@ -208,23 +268,28 @@ class Failover(Generic[E]):
         feed = subscription.feed
         feed.successor = None
         self.deduplicator.cancel_overlap(feed)
-        self._release(subscription)
+        self._release(subscription, None)
         if feed.active is not None:
             feed.active.connection.waiting_for_pong.pop(feed, None)
 
-    def _release(self, subscription: Subscription) -> None:
+    def _release(self, subscription: Subscription, active_until: float | None) -> None:
         """Remove a subscription, and close its connection if it was the last one on a draining connection."""
+        if active_until is not None:
+            self.coverage.on_closed(subscription, active_until)
         subscription.steady = False
         self._subscriptions.remove(subscription)
         subscription.connection.waiting_for_pong.pop(subscription.feed, None)
         self._connections.close_if_unused(subscription.connection)
 
-    def _on_recovered(self, feed: Feed) -> None:
-        self._unserved_feeds -= 1
-        kind = StatusChangeKind.RECOVERED if feed.was_live else StatusChangeKind.SUBSCRIBED
+    def _on_recovered(self, feed: Feed, now: float) -> None:
+        is_first, feed.was_live, feed.last_failure = not feed.was_live, True, None
+        self._unserved_feeds -= feed.counts_for_state
+        feed.counts_for_state = True
+        kind = StatusChangeKind.SUBSCRIBED if is_first else StatusChangeKind.RECOVERED
         self._context.notify(kind, Severity.INFO, feed.account, feed.source.name)
-        feed.was_live = True
         self._update_state()
+        if is_first:
+            self.on_joined(feed, now)
 
     def _update_state(self) -> None:
         if self._unserved_feeds == 0:

@@ -9,6 +9,8 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.events.base import set_subscription
+from binance_margin_stream.stream.failures import Failure
 from binance_margin_stream.stream.protocol.timing import Backoff, RateLimiter
 from binance_margin_stream.stream.sources import Credential, Source
 from binance_margin_stream.stream.state import GapReason
@@ -49,6 +51,7 @@ class OpenGap:
 
     since: float
     reason: GapReason
+    source: str
 
 
 class DuplicateFilter:
@@ -84,11 +87,16 @@ class Feed:
         "account",
         "active",
         "backoff",
+        "counts_for_state",
         "credential",
         "duplicate_filter",
         "duplicate_sign",
         "has_pending_call",
+        "is_renewing",
+        "joined_at",
+        "last_confirmed_at",
         "last_event_at",
+        "last_failure",
         "open_gap",
         "seen_counts",
         "source",
@@ -108,8 +116,12 @@ class Feed:
         self.open_gap: OpenGap | None = None
         self.seen_counts: dict[Any, int] | None = None
         self.was_live = False
-        self.last_event_at = float("-inf")
+        self.last_confirmed_at = self.last_event_at = float("-inf")
         self.has_pending_call = False
+        self.is_renewing = False
+        self.joined_at = float("-inf")
+        self.last_failure: Failure | None = None
+        self.counts_for_state = True
         self.duplicate_filter: DuplicateFilter | None = None
         self.duplicate_sign = 1
 
@@ -127,16 +139,19 @@ class Subscription:
         "feed",
         "held_events",
         "id",
+        "largest_event_time",
         "last_event_at",
         "live_at",
         "marked_uncertain_at",
+        "number",
         "possibly_ended_since",
         "requested_at",
         "steady",
         "unrouted_event_since",
     )
 
-    def __init__(self, feed: Feed, connection: ConnectionState) -> None:
+    def __init__(self, number: int, feed: Feed, connection: ConnectionState) -> None:
+        self.number = number
         self.feed = feed
         self.connection = connection
         self.credential: Credential | None = None
@@ -150,10 +165,21 @@ class Subscription:
         self.steady = False
         self.held_events: list[tuple[float, Any]] = []
         self.last_event_at = float("-inf")
+        self.largest_event_time = 0
+
+    def stamp(self, event: Any) -> None:
+        """Note that an event came by this subscription. `Lifecycle.on_event` does the same, without a call."""
+        set_subscription(event, self.number)
+        self.largest_event_time = max(self.largest_event_time, getattr(event, "event_time", None) or 0)
 
     def uses(self, credential: Credential) -> bool:
         """Whether it was made, or will be made, with this credential."""
         return self.credential is None or self.credential.secret == credential.secret
+
+    @property
+    def last_confirmed_at(self) -> float:
+        """When it was last known to be served: by a response to a request, or to a call for its credential."""
+        return self.confirmed_at if self.credential is None else max(self.confirmed_at, self.credential.confirmed_at)
 
     def assign_id(self, subscription_id: SubscriptionId) -> None:
         """Set the id. Events with this id belong to the subscription from now on."""
@@ -242,6 +268,7 @@ class ConnectionState:
         "phase",
         "ping_sent_at",
         "pong_confirmed_until",
+        "probed_at",
         "queued_requests",
         "rate_limiter",
         "rejections",
@@ -270,6 +297,7 @@ class ConnectionState:
         self.last_ping_at: float | None = None
         self.ping_sent_at: float | None = None
         self.pong_confirmed_until = float("-inf")
+        self.probed_at = float("-inf")
         self.subscriptions_by_id: dict[SubscriptionId, Subscription | None] = {}
         self.accounts_by_id: dict[SubscriptionId | None, Account] = {}
         self.subscriptions: dict[Subscription, None] = {}

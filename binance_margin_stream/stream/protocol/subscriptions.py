@@ -38,6 +38,9 @@ class SubscriptionManager:
 
     def renew(self, subscription: Subscription, now: float) -> None:
         """Request a subscription again with the new credential, which renews it."""
+        queued = subscription.connection.queued_requests
+        if any(each.subscription is subscription and each.kind is RequestKind.RENEW for each in queued):
+            return  # it will be sent with the newest credential
         self.request_queue.enqueue(subscription.connection, QueuedRequest(RequestKind.RENEW, subscription), now)
 
     def unsubscribe(self, connection: ConnectionState, subscription_id: SubscriptionId, now: float) -> None:
@@ -57,9 +60,13 @@ class SubscriptionManager:
 
     def on_response(self, connection: ConnectionState, response: ResponseFrame, now: float) -> None:
         """A response arrived."""
-        request = self.request_queue.take_pending(connection, response.id)
+        if response.id is None and response.ok and connection.source.protocol.assigns_ids:
+            request = self.request_queue.take_only_subscribe(connection, response.subscription_id)
+        else:
+            request = self.request_queue.take_pending(connection, response.id)
         if request is None:
             self._on_unsolicited_response(response, now)
+            self.request_queue.drain_queue(connection, now)
             return
         if request.kind is RequestKind.LIST:
             self._on_subscription_list(connection, request, response, now)
@@ -75,7 +82,7 @@ class SubscriptionManager:
         """An error that belongs to no request, such as for a revoked key."""
         failure = classify_response(response, self._context.to_epoch_ms(now))
         if not response.ok and failure.kind is FailureKind.KEY_REJECTED:
-            self._listener.fail(failure)
+            self._listener.fail(failure, now)
 
     def _on_success(
         self, connection: ConnectionState, request: PendingRequest, response: ResponseFrame, now: float
@@ -176,6 +183,7 @@ class SubscriptionManager:
         if ids is None:
             self.request_queue.on_unusable_list(connection, now)
             return
+        self.request_queue.forget_unanswered(connection, request.sent_at)
         lost = self._confirm_listed(connection, ids, request.sent_at)
         self._assign_unknown_ids(connection, ids, request.sent_at, now)
         for subscription in lost:
@@ -201,6 +209,8 @@ class SubscriptionManager:
         unknown_ids = [each for each in ids if each not in connection.subscriptions_by_id]
         unidentified = self.request_queue.take_unidentified(connection)
         without_id = [each for each in unidentified if each.live_at is None or each.id not in ids]
+        if not without_id and len(unidentified) == 1:
+            without_id = unidentified.copy()  # its old id goes on, beside the one of its renewal
         total = len(connection.subscriptions_by_id) + len(unknown_ids)
         if len(without_id) == 1 and len(unknown_ids) == 1:
             self._assign_id(connection, without_id[0], unknown_ids[0], at, now)
@@ -221,11 +231,24 @@ class SubscriptionManager:
         at: float,
         now: float,
     ) -> None:
+        known = connection.subscriptions_by_id
         if self._is_current(subscription):
+            if subscription.live_at is not None and subscription.id is not None and subscription_id not in known:
+                self._move_to_second_id(subscription, subscription_id, at, now)
+                return
             subscription.assign_id(subscription_id)
             self._confirm_subscription(subscription, at, now)
         else:
             self._adopt_late_subscription(connection, subscription, subscription_id, at, now)
+
+    def _move_to_second_id(
+        self, subscription: Subscription, subscription_id: SubscriptionId, at: float, now: float
+    ) -> None:
+        """A renewal brought another id. Whether the old one still delivers is not documented: either is right."""
+        self.request_queue.remove_unidentified(subscription.connection, subscription)
+        renewed = self._listener.on_second_id(subscription, at, now)
+        renewed.assign_id(subscription_id)
+        self._confirm_subscription(renewed, at, now)
 
     def _resolve_ambiguous(
         self, connection: ConnectionState, subscription: Subscription, ids: set[int], at: float, now: float

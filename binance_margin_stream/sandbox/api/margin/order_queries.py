@@ -170,6 +170,24 @@ def _get_open_order_lists(call: Call) -> object:
     return _build_list_rows(call, call.state.order_lists.open_lists(call.user.uid, account))
 
 
+def _get_open_oto_lists(call: Call) -> object:
+    account = call.parse_symbol() if "symbol" in call.parameters else CROSS
+    lists = [each for each in call.state.order_lists.open_lists(call.user.uid, account) if each.contingency != "OCO"]
+    rows = _build_list_rows(call, lists)
+    for row, order_list in zip(rows, lists, strict=True):
+        orders = [call.state.orders.get(number) for number in order_list.order_ids]
+        row["orders"] = [
+            {
+                "symbol": order.symbol,
+                "orderId": order.order_id,
+                "clientOrderId": order.client_order_id,
+                "status": order.status,
+            }
+            for order in orders
+        ]
+    return rows
+
+
 def _get_all_order_lists(call: Call) -> object:
     account, _ = parse_isolated_symbol(call)
     limit = call.get_integer("limit", 500, _MAX_LISTS)
@@ -266,6 +284,7 @@ ENDPOINTS = (
         (*_LISTS, integer("orderListId"), text("origClientOrderId")),
     ),
     Endpoint("GET", "/sapi/v1/margin/openOrderList", _DATA, 10, "IP", _get_open_order_lists, _LISTS),
+    Endpoint("GET", "/sapi/v1/margin/oto/openOrderList", _DATA, 10, "UID", _get_open_oto_lists, (symbol(),)),
     Endpoint(
         "GET",
         "/sapi/v1/margin/allOrderList",

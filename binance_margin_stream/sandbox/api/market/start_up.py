@@ -169,6 +169,7 @@ ENDPOINTS = (
     Endpoint("GET", "/sapi/v1/asset/tradeFee", "USER_DATA", 1, "IP", _get_trade_fee, (symbol(),)),
     Endpoint("GET", "/fapi/v1/exchangeInfo", "NONE", 1, "IP", _get_empty_futures_info),
     Endpoint("GET", "/dapi/v1/exchangeInfo", "NONE", 1, "IP", _get_empty_futures_info),
+    Endpoint("GET", "/fapi/v3/positionRisk", "USER_DATA", 1, "IP", _get_empty_list, (symbol(),)),
     Endpoint("GET", "/fapi/v1/leverageBracket", "USER_DATA", 1, "IP", _get_empty_list, (symbol(),)),
 )
 """The calls at the start; there are no futures, so those calls return nothing."""

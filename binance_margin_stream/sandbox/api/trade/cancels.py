@@ -7,15 +7,19 @@ from binance_margin_stream.sandbox.api.margin.order_queries import find_order
 from binance_margin_stream.sandbox.api.margin.rows import build_list_row, build_result
 from binance_margin_stream.sandbox.api.parameter_types import flag, integer, symbol, text
 from binance_margin_stream.sandbox.api.request_parameters import missing_parameter
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.error_responses import RefusedError
+from binance_margin_stream.sandbox.faults.trading import LateFill
 from binance_margin_stream.sandbox.model.history.order_lists import OrderList
 from binance_margin_stream.sandbox.model.orders import NO_LIST, Order
 from binance_margin_stream.sandbox.model.users import CROSS
-from binance_margin_stream.sandbox.trading.follow_up import check_account
+from binance_margin_stream.sandbox.trading.follow_up import check_account, fill_late
 from binance_margin_stream.sandbox.trading.matching import end_order
 from binance_margin_stream.sandbox.trading.order_lists import cancel_list
 
 __all__ = ["ENDPOINTS"]
+
+_ORDER_PATH = "/sapi/v1/margin/order"
 
 
 def _cancel_order(call: Call) -> object:
@@ -24,6 +28,9 @@ def _cancel_order(call: Call) -> object:
     if not order.is_open:
         raise RefusedError(-2011)
     cancelled = end_order(call.state, order, "CANCELED", call.now, call.parameters.get("newClientOrderId"))
+    fault = call.state.pending_faults.take_matching((LateFill,), _ORDER_PATH, account)
+    if fault is not None:
+        fill_late(call.state, order.order_id, call.now + to_milliseconds(fault.seconds))
     check_account(call.state, call.user.uid, account, call.now)
     return _build_cancel(call, cancelled)
 
@@ -64,7 +71,7 @@ def _cancel_order_list(call: Call) -> object:
 def _cancel_list(call: Call, order_list: OrderList) -> dict[str, object]:
     cancelled = cancel_list(call.state, order_list, call.now)
     done = call.state.order_lists.get(order_list.list_id)
-    return build_list_row(call.state, done) | {"orderReports": [_build_cancel(call, each) for each in cancelled]}
+    return build_list_row(call.state, done) | {"orderReports": [_build_list_cancel(call, each) for each in cancelled]}
 
 
 def _build_cancel(call: Call, order: Order) -> dict[str, object]:
@@ -76,6 +83,14 @@ def _build_cancel(call: Call, order: Order) -> dict[str, object]:
         "origClientOrderId": order.client_order_id,
         "clientOrderId": cancel_id,
         **build_result(order),
+    }
+
+
+def _build_list_cancel(call: Call, order: Order) -> dict[str, object]:
+    report = _build_cancel(call, order)
+    return report | {
+        "orderId": order.order_id,
+        "orderListId": order.order_list_id,
         "selfTradePreventionMode": order.self_trade_prevention,
     }
 
@@ -86,7 +101,7 @@ _ORDER = (*_SYMBOL, integer("orderId"), text("origClientOrderId"), _NEW_ID)
 _LIST = (*_SYMBOL, integer("orderListId"), text("listClientOrderId"), _NEW_ID)
 
 ENDPOINTS = (
-    Endpoint("DELETE", "/sapi/v1/margin/order", "TRADE", 10, "IP", _cancel_order, _ORDER),
+    Endpoint("DELETE", _ORDER_PATH, "TRADE", 10, "IP", _cancel_order, _ORDER),
     Endpoint("DELETE", "/sapi/v1/margin/openOrders", "TRADE", 1, "IP", _cancel_all, _SYMBOL),
     Endpoint("DELETE", "/sapi/v1/margin/orderList", "TRADE", 1, "UID", _cancel_order_list, _LIST),
 )
