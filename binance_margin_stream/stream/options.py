@@ -84,7 +84,7 @@ class BaseStream:
         - `endpoints`: the addresses of the exchange, production by default.
         - `source`: the name of a stream source, or ``auto`` for the first one that the exchange has not retired.
         - `risk`: whether to add margin calls and liability changes of the cross account.
-        - `on_change`: called with every `StatusChange`. It must return soon.
+        - `on_change`, `on_account`: called with every `StatusChange`, and a changed account. They must return soon.
         - `settings`: deadlines, rates and sizes.
         - `timeout`: the timeout of each REST call.
         - `configuration`: a configuration for the REST client, such as a proxy. It replaces the REST address of
@@ -96,10 +96,7 @@ class BaseStream:
           the exchange refuses is then an `AccountLost` in the stream; the others keep trying.
         - `enter_timeout`: how many seconds entering may take after the last account was subscribed; None for no end.
           The time that a rate limit or a ban requires to wait does not count. `add` uses it, too.
-        - `recover`: how events that a gap swallowed are recovered, by reading the account. By default a stream recovers
-          if `auth` has a secret or a private key to sign with. None turns it off.
-        - `on_account`: called with an `AccountSnapshot` when an account has changed, at most once a second. It must
-          return soon.
+        - `recover`: how events of a gap are recovered, if `auth` can sign. None turns it off.
         """
         self._config = build_config(
             StreamOptions(
