@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
-.PHONY: help demo test test-floors test-newest coverage lint format generate check-generated generate-check-languages drift bench \
+.PHONY: help demo test test-floors test-newest coverage lint format generate check-generated generate-check-languages drift soak-recovery bench \
 	interop soak soak-mutations soak-sockets soak-sockets-long fuzz leak-check docs dist lock sbom audit clean
 .DEFAULT_GOAL := help
 
@@ -107,6 +107,9 @@ interop: $(VENV)/installed .venv-interop/installed .venv-interop-connector/insta
 
 soak: $(VENV)/installed-dev  ## Simulate a thousand months with faults, in memory
 	@$(BIN)/python -m simulation soak
+
+soak-recovery: $(VENV)/installed-dev  ## Simulate gaps of trading accounts and their recovery, in memory
+	@$(BIN)/python test/support/account_soak.py
 
 soak-mutations: $(VENV)/installed-dev  ## Mutate rules of the state machine, and check that each is detected
 	@$(BIN)/python -m simulation mutations

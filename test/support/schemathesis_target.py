@@ -19,6 +19,9 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
+READ_TAGS = ("MarginAccount", "MarginOrders", "MarginRecords", "ServerTime")
+"""Calls that the sandbox does not serve."""
+
 SPEC = Path(__file__).parents[2] / "openapi" / "margin-stream.yaml"
 
 
@@ -28,7 +31,8 @@ TESTNET_SPEC = SPEC.with_name("margin-testnet.yaml")
 def load_schema(*modes: GenerationMode, spec: Path = SPEC) -> OpenApiSchema:
     generation = GenerationConfig(modes=list(modes), deterministic=True, with_security_parameters=False)
     projects = ProjectsConfig(default=ProjectConfig(generation=generation))
-    return schemathesis.openapi.from_path(spec, config=SchemathesisConfig(projects=projects))
+    schema = schemathesis.openapi.from_path(spec, config=SchemathesisConfig(projects=projects))
+    return schema.exclude(tag=list(READ_TAGS))
 
 
 @dataclass(frozen=True)

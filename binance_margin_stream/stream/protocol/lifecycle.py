@@ -244,6 +244,18 @@ class Lifecycle(Generic[E]):
         """A REST call failed."""
         self.coordinator.credentials.on_failure(request_id, failure, now)
 
+    def proven_at(self, account: Account, now: float) -> float | None:
+        """Until when all events of an account are known to have arrived, None while it is not subscribed."""
+        return self.coordinator.proven_at(account, now)
+
+    def report_gap(self, account: Account, since: float, reason: GapReason, now: float) -> None:
+        """Report that events of an account may be missing since a moment, although it is subscribed."""
+        self.coordinator.report_gap(account, since, reason, now)
+
+    def change_source(self, account: Account, now: float) -> None:
+        """Follow an account by its next source, if it has one: this one withholds events."""
+        self.coordinator.change_source(account, now)
+
     def start(self, now: float) -> None:
         """Subscribe all accounts."""
         self.coordinator.start(now)
