@@ -38,8 +38,8 @@ class WriteAccountEntry:
     """Write this entry by compare-and-set; create it where none was found."""
 
     entry: AccountEntry
-    new_gap: Interval | None = None
-    """The hole that this change turns into a gap, None for any other change."""
+    new_gaps: tuple[Interval, ...] = ()
+    """The holes that this change turns into gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class AccountFrontier:
                 case PublishGap(gap=gap, entry=changed):
                     return PublishAccountGap(content, gap, entry.with_content(content, changed))
                 case WriteEntry(entry=changed):
-                    return WriteAccountEntry(entry.with_content(content, changed), _find_new_gap(each, changed))
+                    return WriteAccountEntry(entry.with_content(content, changed), _find_new_gaps(each, changed))
                 case Wait(until=until):
                     deadlines += [until] if until is not None else []
         return WaitForCoverage(min(deadlines, default=None))
@@ -125,5 +125,5 @@ class AccountFrontier:
         return entry
 
 
-def _find_new_gap(before: FrontierEntry, after: FrontierEntry) -> Interval | None:
-    return next((gap for gap in after.pending if gap not in before.pending), None)
+def _find_new_gaps(before: FrontierEntry, after: FrontierEntry) -> tuple[Interval, ...]:
+    return tuple(gap for gap in after.pending if gap not in before.pending)

@@ -112,8 +112,8 @@ class HoleTimer:
         return HoleTimer(MappingProxyType({island.start: self.first_seen.get(island.start, now) for island in islands}))
 
     def expires_at(self, entry: FrontierEntry, hole_wait: float) -> float | None:
-        """When the first hole becomes a gap, None where there is no hole."""
-        if not entry.islands:
+        """When the first hole becomes a gap; None where there is no hole, or none that was seen yet."""
+        if not entry.islands or entry.islands[0].start not in self.first_seen:
             return None
         return self.first_seen[entry.islands[0].start] + hole_wait
 
@@ -152,13 +152,10 @@ def decide(
     """
     if entry.pending:
         return PublishGap(entry.pending[0], remove_pending(entry, entry.pending[0]))
-    claimed = add_claims(entry, claims)
-    if claimed != entry:
-        return WriteEntry(claimed)
-    expires_at = timer.expires_at(entry, hole_wait)
-    if expires_at is not None and now >= expires_at:
-        return WriteEntry(move_hole_to_pending(entry))
-    return Wait(expires_at)
+    changed = add_claims(entry, claims)
+    while (expires_at := timer.expires_at(changed, hole_wait)) is not None and now >= expires_at:
+        changed = move_hole_to_pending(changed)
+    return WriteEntry(changed) if changed != entry else Wait(expires_at)
 
 
 def create_entry(claim_start: int, *, is_lost: bool) -> FrontierEntry:
@@ -168,7 +165,7 @@ def create_entry(claim_start: int, *, is_lost: bool) -> FrontierEntry:
     `claim_start` is then a gap, because nobody knows what of it is stored.
     """
     frontier = claim_start - 1
-    pending = (Interval(BEGINNING_OF_TIME, frontier),) if is_lost else ()
+    pending = (Interval(BEGINNING_OF_TIME, frontier),) if is_lost and frontier >= BEGINNING_OF_TIME else ()
     return FrontierEntry(frontier=frontier, origin=claim_start, pending=pending)
 
 
