@@ -20,7 +20,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@echo "setting up $(VENV)"
-	@$(PIP) --editable '.[cli,sandbox]'
+	@$(PIP) --editable '.[cli,relay,sandbox]'
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed

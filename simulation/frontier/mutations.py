@@ -40,6 +40,9 @@ class FrontierMutation:
     replacement: object
     expected: frozenset[str]
 
+    def __str__(self) -> str:
+        return self.name
+
 
 _original_create = frontier.create_entry
 _original_observe = CoverageTracker.observe
