@@ -33,6 +33,7 @@ _SCHEMES = ("nats", "tls")
 _RECONNECT_WAIT = 0.25
 _RECREATE_WAIT = 2.0
 _PING_INTERVAL = 5
+_NO_STREAM = "no stream takes this subject, or JetStream has no leader at the moment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ class BrokerConnection:
         if future is None or future.done():
             return
         if message.headers and message.headers.get("Status") == "503":
-            future.set_exception(BrokerUnavailableError("no JetStream server responds for the stream"))
+            future.set_exception(BrokerUnavailableError(_NO_STREAM))
             return
         try:
             response = json.loads(message.data)
@@ -328,7 +329,7 @@ def _map_error(error: Exception, shown: str) -> BrokerError | None:
     if isinstance(error, nats.js.errors.APIError) and error.description:
         return _map_api_error(error.err_code or 0, error.description)
     if isinstance(error, nats.js.errors.NoStreamResponseError):
-        return BrokerUnavailableError("no stream takes this subject, or JetStream has no leader at the moment")
+        return BrokerUnavailableError(_NO_STREAM)
     if isinstance(error, ssl.SSLError):
         return BrokerSettingsError(f"TLS with NATS at {shown} failed: {_describe(error)}; check the certificates")
     if "authorization" in str(error).lower() or "authentication" in str(error).lower():

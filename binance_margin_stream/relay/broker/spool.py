@@ -69,7 +69,7 @@ class Spool:
         if self._directory is None or self.bytes_on_disk + len(data) > self._disk_bytes:
             return False
         try:
-            self._open_segment(self._directory).write(data)
+            _write_whole(self._open_segment(self._directory), data)
         except OSError as error:
             log.error("events cannot wait on disk: %s", error.strerror)
             return False
@@ -137,6 +137,19 @@ class Spool:
     @staticmethod
     def _path(directory: Path, number: int) -> Path:
         return directory / f"{number:012}.spool"
+
+
+def _write_whole(file: BinaryIO, data: bytes) -> None:
+    """Write all or nothing. Raises `OSError` when the disk is full."""
+    start = file.tell()
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+    except OSError:
+        file.seek(start)
+        file.truncate()
+        raise
 
 
 def _decode(data: bytes, name: str) -> Iterator[SpooledMessage]:
