@@ -68,6 +68,18 @@ class EventStore:
             await self._open_stream()
             await self._open_bucket()
 
+    async def check(self) -> None:
+        """For a reader: create nothing. Raises `BrokerSettingsError` when no relay has made the stream yet."""
+        with map_broker_errors():
+            jetstream = self._connection.jetstream
+            try:
+                await jetstream.stream_info(self.options.stream)
+                self._bucket = await jetstream.key_value(self.options.bucket)
+            except nats.js.errors.NotFoundError:
+                raise BrokerSettingsError(
+                    f"there is no stream {self.options.stream}: start a relay first, or name its stream"
+                ) from None
+
     async def _open_stream(self) -> None:
         expected = StreamConfig(
             name=self.options.stream,
