@@ -131,6 +131,12 @@ class CoverageTracker:
                 self._retire(span)
                 self._open[subscription] = _Span(subscription, account, span.contents, follows_break=True)
 
+    def end_stream(self) -> None:
+        """The stream is gone: its subscriptions ended, and the numbers of the next one begin anew."""
+        for span in list(self._open.values()):
+            self._close(span)
+        self._ended_subscriptions.clear()
+
     def checkpoint(self, position: int) -> None:
         """Everything that has arrived so far has a position up to this one."""
         ends = tuple((span, span.end) for span in self._spans() if span.end is not None)
@@ -138,11 +144,15 @@ class CoverageTracker:
             self._checkpoints.pop()  # the later one says the same and more, only later
         self._checkpoints.append((position, ends))
 
-    def on_acknowledged(self, position: int) -> None:
-        """Everything up to this position is stored."""
+    def on_acknowledged(self, position: int) -> set[Account]:
+        """Everything up to this position is stored; the accounts of which more may be claimed now."""
+        changed: set[Account] = set()
         while self._checkpoints and self._checkpoints[0][0] <= position:
             for span, end in self._checkpoints.popleft()[1]:
-                span.claimable_end = end if span.claimable_end is None else max(span.claimable_end, end)
+                if span.claimable_end is None or span.claimable_end < end:
+                    span.claimable_end = end
+                    changed.add(span.account)
+        return changed
 
     def accounts(self) -> frozenset[tuple[Account, str]]:
         """Every account and kind of content that has a span."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.events.models import StreamItem
 
-__all__ = ["SubscriptionView"]
+__all__ = ["FollowedStream", "SubscriptionView", "TakenItem"]
 
 
 class SubscriptionView(Protocol):
-    """One subscription, as `AsyncMarginStream.coverage` shows it. Times are epoch milliseconds of this machine."""
+    """One subscription of a stream. Times are epoch milliseconds of this machine's clock as it is now."""
 
     @property
     def subscription(self) -> int:
@@ -44,4 +46,48 @@ class SubscriptionView(Protocol):
         ...
 
 
-CoveredUntil = Mapping[Account, int]
+@dataclass(frozen=True, slots=True)
+class TakenItem:
+    """An item as a stream handed it over."""
+
+    item: StreamItem
+    subscription: int | None = None
+    """The number of the subscription by which it came, None for what the stream made itself."""
+    occurrence: int = 1
+    """How many equal events this subscription has brought, this one included, before duplicates were removed."""
+
+
+class FollowedStream(Protocol):
+    """A stream of one key's accounts that is entered already."""
+
+    async def take(self, timeout: float) -> TakenItem | None:
+        """The next item, None when none came in time. Raises `StreamError` when the stream failed."""
+        ...
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything that was handed over is taken."""
+        ...
+
+    @property
+    def is_live(self) -> bool:
+        """Whether every account is subscribed at the moment."""
+        ...
+
+    @property
+    def reconnects(self) -> int:
+        """How often a connection was replaced after a failure."""
+        ...
+
+    def coverage(self) -> Sequence[SubscriptionView]:
+        """The subscriptions, those that ended within ten minutes included."""
+        ...
+
+    @property
+    def covered_until(self) -> Mapping[Account, int]:
+        """Up to when everything was taken, or lies in a gap that was taken, by account; epoch milliseconds."""
+        ...
+
+    async def close(self) -> None:
+        """Stop, within seconds."""
+        ...

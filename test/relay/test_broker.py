@@ -37,7 +37,6 @@ def make_publisher(
         connection,
         Spool(directory, memory_items=settings.pop("memory_items", 100_000), disk_bytes=1 << 24),
         RelayCounters(),
-        on_acknowledged=lambda _: None,
         on_duplicate=lambda _: None,
         **settings,
     )

@@ -71,14 +71,13 @@ class Publisher:
     connection: BrokerConnection
     spool: Spool
     counters: RelayCounters
-    on_acknowledged: Callable[[int], None]
-    """Called with the position up to which everything is stored."""
     on_duplicate: Callable[[SpooledMessage], None]
     timeout: float = 5.0
     window: int = 500
     position: int = 0
     """The position of the last message that was taken."""
     acknowledged: int = 0
+    """The position up to which everything is stored."""
     _unacknowledged: deque[_Sent] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
@@ -171,7 +170,6 @@ class Publisher:
                 self._take_response(sent, sent.response)
             self._unacknowledged.popleft()
             self.acknowledged = sent.position
-        self.on_acknowledged(self.acknowledged)
 
     def _take_response(self, sent: _Sent, response: asyncio.Future[Mapping[str, object]]) -> None:
         result = read_publish_response(response.result())

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from binance_margin_stream.exceptions import ApiValueError
 from binance_margin_stream.relay.errors import BrokerError
 from binance_margin_stream.relay.jobs.job import Job
 from binance_margin_stream.relay.jobs.queue import ACK_WAIT, JobDelivery, JobQueue
@@ -26,6 +27,7 @@ _FETCH_TIMEOUT = 2.0
 _LONGEST_CONFLICT_DELAY = 3
 _RETRY = 1.0
 _UNOWNED_TIME = 60.0
+_WRONG_HOST_DELAY = 30.0
 _ADOPT_TIME = 3 * ACK_WAIT
 
 
@@ -33,7 +35,7 @@ class JobRunner(Protocol):
     """Follows one key until it is stopped."""
 
     async def start(self) -> None:
-        """Begin; what goes wrong is retried by the runner itself."""
+        """Begin; what goes wrong later is retried by the runner. Raises `ApiValueError` where it cannot run here."""
         ...
 
     async def stop(self) -> None:
@@ -123,9 +125,14 @@ class JobHost:
             await delivery.release(min(delivery.deliveries, _LONGEST_CONFLICT_DELAY))
             return False
         owned = _OwnedJob(delivery, self._make_runner(delivery.job))
+        try:
+            await owned.runner.start()
+        except ApiValueError as error:
+            log.error("job %s, replica %d: %s", *delivery.key, error)
+            await delivery.release(_WRONG_HOST_DELAY)
+            return False
         self._owned[delivery.job.name] = owned
         log.info("job %s, replica %d: taken", *delivery.key)
-        await owned.runner.start()
         return True
 
     async def _is_elsewhere_on_host(self, delivery: JobDelivery) -> bool:
