@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from binance_margin_stream.relay.broker.connection import BrokerOptions as BrokerOptions
     from binance_margin_stream.relay.broker.store import StoreOptions as StoreOptions
+    from binance_margin_stream.relay.frontier import Interval as Interval
     from binance_margin_stream.relay.reader import AsyncRelayReader as AsyncRelayReader
     from binance_margin_stream.relay.reader import RelayItem as RelayItem
     from binance_margin_stream.relay.reader import RelayReaderOptions as RelayReaderOptions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MODULE_BY_NAME = {
     "AsyncRelayReader": "reader",
     "BrokerOptions": "broker.connection",
+    "Interval": "frontier",
     "RelayItem": "reader",
     "RelayReader": "sync_reader",
     "RelayReaderOptions": "reader",

@@ -17,6 +17,7 @@ from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 from binance_margin_stream.relay.broker.connection import BrokerConnection, BrokerOptions, map_broker_errors
 from binance_margin_stream.relay.broker.store import EventStore, StoreOptions
 from binance_margin_stream.relay.errors import BrokerError, BrokerSettingsError, RelayError
+from binance_margin_stream.relay.frontier import Interval
 from binance_margin_stream.relay.stored_item import decode_item
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.models import StreamItem
@@ -155,14 +156,19 @@ class AsyncRelayReader:
         with map_broker_errors():
             await item._message.ack_sync(timeout=5)
 
-    async def read_coverage(self, name: str, account: Account) -> Mapping[str, int]:
-        """Up to when each kind of content of an account is stored, or lies in a stored gap.
+    async def read_coverage(self, name: str, account: Account) -> Mapping[str, Interval]:
+        """In which time each kind of content of an account is stored, or lies in a stored gap.
 
-        Milliseconds of the exchange's time, by ``orders``, ``notices`` and ``risk``; empty for an account that no relay
-        followed. Raises `BrokerError`.
+        Milliseconds of the exchange's time, by ``orders``, ``notices`` and ``risk``. Content of which nothing is
+        covered yet is left out. Raises `BrokerError`.
         """
         state = await self._store.read_entry(name, account)
-        return {content: each.covered_until for content, each in (state.entry.contents if state.entry else {}).items()}
+        contents = state.entry.contents if state.entry is not None else {}
+        return {
+            content: Interval(each.origin, each.covered_until)
+            for content, each in contents.items()
+            if each.covered_until >= each.origin
+        }
 
     async def close(self) -> None:
         """Stop, within seconds; what was not acknowledged comes again. May be called again."""

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from binance_margin_stream.exceptions import ApiTypeError
 from binance_margin_stream.relay.errors import RelayError
+from binance_margin_stream.relay.frontier import Interval
 from binance_margin_stream.relay.reader import AsyncRelayReader, RelayItem, RelayReaderOptions
 from binance_margin_stream.stream.accounts import Account
 
@@ -87,8 +88,8 @@ class RelayReader:
         """Say that the item is handled. Raises `BrokerError` when that may not have arrived: it may come again."""
         self._call(self._get_reader().acknowledge(item))
 
-    def read_coverage(self, name: str, account: Account) -> Mapping[str, int]:
-        """Up to when each kind of content of an account is stored, or lies in a stored gap; see `AsyncRelayReader`."""
+    def read_coverage(self, name: str, account: Account) -> Mapping[str, Interval]:
+        """In which time each kind of content is stored, or lies in a stored gap; see `AsyncRelayReader`."""
         return self._call(self._get_reader().read_coverage(name, account))
 
     def close(self) -> None:

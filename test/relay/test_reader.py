@@ -142,7 +142,7 @@ def test_coverage_is_what_consumers_may_rely_on(nats_server: EmbeddedServer) -> 
             entry = AccountEntry({"orders": FrontierEntry(frontier=50, origin=1, pending=(Interval(20, 30),))})
             await store.write_entry("desk", CROSS, entry, 0)
             async with AsyncRelayReader(make_options(nats_server, store.options)) as reader:
-                assert await reader.read_coverage("desk", CROSS) == {"orders": 19}
+                assert await reader.read_coverage("desk", CROSS) == {"orders": Interval(1, 19)}
                 assert await reader.read_coverage("desk", isolated("BTCUSDT")) == {}
 
     run(body())

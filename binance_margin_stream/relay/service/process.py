@@ -142,7 +142,8 @@ class RelayProcess:
         return publisher
 
     async def _close_publisher(self, publisher: Publisher) -> None:
-        await publisher.drain(self._options.settings.drain_timeout)
+        if self._connection.is_connected:
+            await publisher.drain(self._options.settings.drain_timeout)
         try:
             kept = await publisher.close()
         except OSError as error:
@@ -220,7 +221,7 @@ class RelayProcess:
         publisher, host = self._publisher, self._host
         yield "broker_connected", "Whether NATS can be reached", float(self._connection.is_connected)
         yield "clock_set", "Whether the exchange's clock is known", float(self._clock.is_set)
-        yield "keys", "Keys that this process follows", float(len(self._workers))
+        yield "keys_followed", "Keys that this process follows", float(len(self._workers))
         yield (
             "keys_live",
             "Keys whose accounts are all subscribed",
