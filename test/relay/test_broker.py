@@ -142,6 +142,7 @@ def test_a_full_stream_says_what_to_do_and_events_wait(
             for number in range(40):
                 publisher.submit(message(store, number))
             await wait_until(lambda: "raise its limits" in caplog.text)
+            await wait_until(lambda: publisher.counters.publish_failures > 1)  # all that was under way is refused
             assert publisher.acknowledged < 40
             config = (await connection.jetstream.stream_info(store.options.stream)).config
             config.max_bytes = 100_000

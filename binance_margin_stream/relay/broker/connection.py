@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import nats
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 
 from binance_margin_stream.exceptions import ApiValueError
 from binance_margin_stream.relay.errors import BrokerError, BrokerSettingsError, BrokerUnavailableError
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
@@ -201,29 +200,30 @@ class BrokerConnection:
     async def _open_client(self) -> Client:
         """The first login with few attempts, so that a wrong password is an error; then the client that stays."""
         options = self._make_nats_options()
-        probe = await asyncio.wait_for(
-            nats.connect(
-                **options,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                error_cb=_ignore_error,
-            ),
-            self._options.connect_timeout,
+        probe = await self._start_client(
+            **options, allow_reconnect=False, max_reconnect_attempts=1, reconnect_time_wait=0, error_cb=_ignore_error
         )
         await probe.close()
-        return await asyncio.wait_for(
-            nats.connect(
-                **options,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=_RECONNECT_WAIT,
-                error_cb=self._on_error,
-                disconnected_cb=self._on_disconnected,
-                reconnected_cb=self._on_reconnected,
-                closed_cb=self._on_closed,
-            ),
-            self._options.connect_timeout,
+        return await self._start_client(
+            **options,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=_RECONNECT_WAIT,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
         )
+
+    async def _start_client(self, **options: Any) -> Client:
+        client = Client()
+        try:
+            await asyncio.wait_for(client.connect(**options), self._options.connect_timeout)
+        except BaseException:
+            await client.close()
+            if client._transport is not None:
+                client._transport.close()  # type: ignore[no-untyped-call]  # nats-py leaves it open after a failed login
+            raise
+        return client
 
     def _make_nats_options(self) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -232,6 +232,7 @@ class BrokerConnection:
             "connect_timeout": 2,
             "ping_interval": _PING_INTERVAL,
             "max_outstanding_pings": 2,
+            "pending_size": 0,
         }
         if self._options.uses_tls:
             context = ssl.create_default_context(cafile=self._options.ca_file)
@@ -264,6 +265,9 @@ class BrokerConnection:
         self._log_once(f"NATS: {_describe(error)}")
 
     async def _on_disconnected(self) -> None:
+        if self._client is not None:
+            # nats-py would send what it has buffered before what was lost: publishes would overtake each other.
+            self._client._pending, self._client._pending_data_size = [], 0
         self._fail_acknowledgements()
         if not self._is_closing:
             log.warning("the connection to NATS at %s is lost: events wait", self._options.shown)
