@@ -1,4 +1,4 @@
-# Everything sets itself up: a fresh clone needs Python 3.11 or newer, make and git.
+# A fresh clone needs only Python 3.11 or newer, make and git. Targets install what they need.
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -11,11 +11,11 @@ PATHS := binance_margin_stream bench examples fuzz interop scripts simulation te
 	fuzz leak-check docs dist sbom audit clean
 .DEFAULT_GOAL := help
 
-help:  ## Say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 	/' | expand -t 24
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1 	/' | expand -t 30
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with PYTHON=..." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is required; set PYTHON=... to its path" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
@@ -24,91 +24,91 @@ $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
-	@echo "setting up the tools"
+	@echo "installing the development tools"
 	@$(PIP) --requirement requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/installed  ## Run the main job for real, against the embedded sandbox
+demo: $(VENV)/installed  ## Run the demo against an embedded sandbox
 	@$(BIN)/python -m binance_margin_stream.demo
 
 test: $(VENV)/installed-dev  ## Run the tests
 	@$(BIN)/python -m pytest -n 2 --quiet
 
-coverage: $(VENV)/installed-dev  ## Run the tests and report what they do not reach
+coverage: $(VENV)/installed-dev  ## Run the tests and report lines without coverage
 	@$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term
-	@echo "every line of these has to run:"
+	@echo "these must be covered completely:"
 	@$(BIN)/python -m coverage report --fail-under=100 --include='*/auth.py,*/client.py,*/exceptions.py'
 
-lint: $(VENV)/installed-dev  ## Check style, types, the spec, the workflows and the links
+lint: $(VENV)/installed-dev  ## Check style, types, structure, imports, the spec, the workflows and the links
 	@PATH="$(abspath $(BIN)):$$PATH" scripts/lint
 
-format: $(VENV)/installed-dev  ## Put the hand-written code in form
+format: $(VENV)/installed-dev  ## Format the hand-written code
 	@$(BIN)/ruff check --fix --quiet $(PATHS)
 	@$(BIN)/ruff format --quiet $(PATHS)
 
-generate: $(VENV)/installed-dev  ## Turn the spec into the generated half
+generate: $(VENV)/installed-dev  ## Generate the REST code from the spec
 	@$(BIN)/python scripts/generate.py
 
-check-generated: $(VENV)/installed-dev  ## Fail when the generated half is not what the spec yields
+check-generated: $(VENV)/installed-dev  ## Fail if the generated code is not up to date
 	@$(BIN)/python scripts/generate.py --check
 
 PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
 
 .venv-peers/%/installed: bench/peers/%.txt | $(BIN)/python
-	@echo "setting up the peer $*"
+	@echo "setting up the client $*"
 	@$(PYTHON) -m venv .venv-peers/$*
 	@.venv-peers/$*/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
 	@touch $@
 
-bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure, beside others; the figures go into docs/
+bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this package and other clients, and write the figures into docs/
 	@$(BIN)/python bench/compare.py
 
 .venv-interop/installed: interop/requirements.txt | $(BIN)/python
-	@echo "setting up the clients of other houses"
+	@echo "setting up the third-party clients"
 	@$(PYTHON) -m venv .venv-interop
 	@.venv-interop/bin/python -m pip --disable-pip-version-check install -qq --requirement interop/requirements.txt
 	@touch $@
 
-interop: $(VENV)/installed .venv-interop/installed  ## Let clients of other houses use the sandbox, and print what they can
+interop: $(VENV)/installed .venv-interop/installed  ## Run third-party clients against the sandbox
 	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
 
-soak: $(VENV)/installed-dev  ## Play a thousand months of trouble in memory
+soak: $(VENV)/installed-dev  ## Simulate a thousand months with faults, in memory
 	@$(BIN)/python -m simulation soak
 
-soak-mutations: $(VENV)/installed-dev  ## Break rules of the life cycle on purpose, and see who notices
+soak-mutations: $(VENV)/installed-dev  ## Mutate rules of the state machine, and check that each is detected
 	@$(BIN)/python -m simulation mutations
 
-soak-sockets: $(VENV)/installed-dev  ## Play the same trouble over real sockets, for five minutes
+soak-sockets: $(VENV)/installed-dev  ## Inject the same faults over real sockets, for five minutes
 	@$(BIN)/python -m simulation.loopback_soak --minutes 5
 
-soak-sockets-long: $(VENV)/installed-dev  ## The same for half an hour
+soak-sockets-long: $(VENV)/installed-dev  ## Like soak-sockets, for half an hour
 	@$(BIN)/python -m simulation.loopback_soak --minutes 30
 
 FUZZ_MINUTES ?= 10
 
-fuzz: $(VENV)/installed-dev  ## Fuzz all that reads bytes from the network, for FUZZ_MINUTES (10)
+fuzz: $(VENV)/installed-dev  ## Fuzz all code that reads bytes from the network, for FUZZ_MINUTES (10)
 	@$(BIN)/python fuzz/run.py --minutes $(FUZZ_MINUTES)
 
-leak-check: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and draw them
+leak-check: $(VENV)/installed-dev  ## Measure memory and files over 10,000 reconnects, and plot them
 	@$(BIN)/python scripts/leak_check.py --plot docs/reconnects.svg
 
-docs: $(VENV)/installed-dev  ## Build the documentation's site into site/; a broken link fails
+docs: $(VENV)/installed-dev  ## Build the documentation into site/; a broken link fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
-dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, see that they are the same, and check them
+dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, compare and check them
 	@rm -rf dist
 	@$(BIN)/python scripts/build_reproducible.py
 	@$(BIN)/python -m twine check --strict dist/*
 
-sbom: $(VENV)/installed-dev  ## Write down what comes with the wheel of `make dist`, as CycloneDX
+sbom: $(VENV)/installed-dev  ## Write the SBOM of the wheel of `make dist`, as CycloneDX
 	@mkdir -p build
 	@$(BIN)/python scripts/sbom.py dist/*.whl build/sbom.cdx.json
 
-audit: sbom  ## Ask for known vulnerabilities in what comes with the wheel; needs the network
+audit: sbom  ## Check the wheel's dependencies for known vulnerabilities; needs the network
 	@$(BIN)/python -m pip --disable-pip-version-check --python .venv-sbom freeze --exclude binance-margin-stream \
 		> build/requirements.txt
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/requirements.txt
 
-clean:  ## Remove what can be made again
+clean:  ## Remove everything that can be rebuilt
 	@rm -rf $(VENV) .venv-peers .venv-interop .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

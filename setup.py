@@ -1,4 +1,4 @@
-"""The entry that older tools look for; every fact stands in pyproject.toml."""
+"""For tools that need a setup.py; the configuration is in pyproject.toml."""
 
 from setuptools import setup
 

@@ -1,4 +1,4 @@
-"""Who takes part, and how each is started: in an environment of its own, as a process of its own."""
+"""The clients that are compared. Each runs in an environment and a process of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEER_ENVIRONMENTS = HERE.parent / ".venv-peers"
 
 @dataclass(frozen=True)
 class Client:
-    """One contestant: its interpreter and its adapter."""
+    """One client: its interpreter and its adapter."""
 
     name: str
     python: str
@@ -24,20 +24,20 @@ class Client:
 
     @property
     def command(self) -> list[str]:
-        """What starts its adapter."""
+        """The command that starts the adapter."""
         return [self.python, str(HERE / "peers" / f"{self.adapter}.py")]
 
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> dict[str, Any] | str:
-        """What its adapter answers; or in a few words why it does not."""
+        """The result of the adapter, or the reason why there is none."""
         try:
             run = subprocess.run(
                 [*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired:
-            return f"no answer within {timeout:.0f} s"
+            return f"no response within {timeout:.0f} s"
         lines = [line for line in run.stdout.splitlines() if line.startswith('{"at"')]
         if not lines:
-            return (run.stderr.strip().splitlines() or ["it says nothing"])[-1][:120]
+            return (run.stderr.strip().splitlines() or ["no output"])[-1][:120]
         result: dict[str, Any] = json.loads(lines[-1])
         return result
 
@@ -63,7 +63,7 @@ CLIENTS = [
 
 
 def prepare(stock: Path) -> None:
-    """Generate the stock output into `stock`, and let Python keep the bytecode of all, as after an installation."""
+    """Generate the stock client into `stock`, and let Python cache bytecode, as after an installation."""
     generator = Path(sys.executable).with_name("openapi-generator-cli")
     spec = HERE.parent / "openapi" / "margin-stream.yaml"
     command = [str(generator), "generate", "-i", str(spec), "-g", "python", "-o", str(stock)]

@@ -1,9 +1,9 @@
-"""Everything that is measured, in one run: this package, its peers, and its goals.
+"""Run all measurements: this package, other clients, and the targets of this package.
 
     make bench
 
-It prints the tables and writes them into ``docs/performance.md``, with the picture ``docs/comparison.svg``. All figures
-come from one run on one machine: compare them with each other, and with nothing else.
+Prints the tables, writes them into ``docs/performance.md`` and draws ``docs/comparison.svg``. All figures come from one
+run on one machine. Compare them only with each other.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ USE_DEPENDENCIES = "import urllib3\nfrom pydantic import BaseModel\nclass Model(
 
 
 class Comparison:
-    """One run, row by row."""
+    """One run of all measurements."""
 
     def __init__(self) -> None:
         descriptions = {client: client.run("describe") for client in CLIENTS}
         broken = {client.name: result for client, result in descriptions.items() if isinstance(result, str)}
         if broken:
-            sys.exit(f"these contestants do not start: {broken}")
+            sys.exit(f"these clients do not start: {broken}")
         self.descriptions = {client: result for client, result in descriptions.items() if isinstance(result, dict)}
         columns = [(client.name, result["version"]) for client, result in self.descriptions.items()]
         self.report = BenchReport(columns, _describe_machine())
 
     def measure(self) -> None:
-        """Take every measurement, those that need a quiet machine first."""
+        """Run every measurement. Those that need an idle machine come first."""
         self._measure_imports()
         self._measure_calls()
         self._measure_decoding()
@@ -73,7 +73,7 @@ class Comparison:
     def _measure_imports(self) -> None:
         for what, title in (("bare", "import"), ("client", "import, first client"), ("stream", "import, first stream")):
             values = self._values(what, lambda client, what=what: self._measure_import(client, what))
-            self._add_row(f"{title}: CPU over Python's own start", "{:.0f} ms", values)
+            self._add_row(f"{title}: CPU over Python's own startup", "{:.0f} ms", values)
         imported, used, first_client = measure_cpu_ms(
             THIS_PACKAGE, [IMPORT_DEPENDENCIES, USE_DEPENDENCIES, self.descriptions[THIS_PACKAGE]["imports"]["client"]]
         )
@@ -83,7 +83,7 @@ class Comparison:
             BenchTarget("import", f"{bare:.1f} ms over Python", "at most 15 ms", bare <= 15),
             BenchTarget(f"first client, of `{IMPORT_DEPENDENCIES}`", f"{ratio:.2f}", "at most 1.15", ratio <= 1.15),
             BenchTarget(
-                "first client, of the same with one empty model, as pydantic loads itself then",
+                "first client, of the same with one empty model, which loads all of pydantic",
                 f"{first_client / used:.2f}",
             ),
         ]
@@ -123,16 +123,16 @@ class Comparison:
     def _measure_event_costs(self) -> None:
         baseline = measure_event_cost(BASELINE, EVENTS)
         if baseline is None:
-            sys.exit("the bare loop got no events")
+            sys.exit("the baseline received no events")
         costs = {}
 
         def measure_cost(client: Client) -> Value:
             costs[client] = measure_event_cost(client, EVENTS)
             cost = costs[client]
-            return Value(cost["cpu"] / baseline["cpu"]) if cost else Value(note="not all events came")
+            return Value(cost["cpu"] / baseline["cpu"]) if cost else Value(note="not all events arrived")
 
         values = self._values("follow", measure_cost)
-        self._add_row("an event from socket to user code: CPU against bare `websockets`", "{:.2f} ×", values)
+        self._add_row("an event from socket to user code: CPU against plain `websockets`", "{:.2f} ×", values)
         memory = [
             Value(note=value.note) if value.number is None else Value(costs[client]["kib"] / 1024)
             for value, client in zip(values, CLIENTS, strict=True)
@@ -163,12 +163,12 @@ def _evaluate_recovery(recording: Recording, scenario: Scenario) -> Value:
     seconds = recording.recovery_time()
     if seconds is None:
         notice = (
-            f"user code is told: {recording.first_notice()}"
+            f"user code is notified: {recording.first_notice()}"
             if recording.first_notice()
-            else "user code is told nothing"
+            else "user code is not notified"
         )
         return Value(note=f"no further event within {scenario.timeout:.0f} s; {notice}")
-    return Value(seconds, "a gap is reported" if "gap" in recording.first_notice() else "no word of a gap")
+    return Value(seconds, "a gap is reported" if "gap" in recording.first_notice() else "no gap is reported")
 
 
 def _evaluate_losses(recording: Recording, scenario: Scenario) -> Value:
@@ -180,21 +180,26 @@ def _evaluate_losses(recording: Recording, scenario: Scenario) -> Value:
 def _evaluate_notice(recording: Recording, scenario: Scenario) -> Value:
     seconds = recording.notice_time()
     if seconds is None:
-        return Value(note=f"user code is told nothing within {scenario.timeout:.0f} s")
+        return Value(note=f"user code is not notified within {scenario.timeout:.0f} s")
     return Value(seconds, recording.first_notice())
 
 
 _SCENARIO_ROWS: list[tuple[str, str, str, Callable[[Recording, Scenario], Value]]] = [
     ("drop", "the connection is reset: until the next event", "{:.2f} s", _evaluate_recovery),
-    ("frozen", "the peer freezes, settings as delivered: until the next event", "{:.1f} s", _evaluate_recovery),
-    ("frozen, quick", "the same with the shortest deadlines that it allows", "{:.1f} s", _evaluate_recovery),
+    ("frozen", "the peer freezes, default settings: until the next event", "{:.1f} s", _evaluate_recovery),
+    ("frozen, quick", "the same with the shortest timeouts that the client allows", "{:.1f} s", _evaluate_recovery),
     ("rotation", "an announced shutdown, closed 10 s later: events lost", "{:.0f}", _evaluate_losses),
-    ("renewal", "renewals are refused, credentials live 20 s: until user code is told", "{:.1f} s", _evaluate_notice),
+    (
+        "renewal",
+        "renewals are refused, credentials expire after 20 s: until user code is notified",
+        "{:.1f} s",
+        _evaluate_notice,
+    ),
 ]
 
 
 def measure_cpu_ms(client: Client, codes: Sequence[str]) -> list[float]:
-    """CPU that each program takes over an empty one; in turns, the median of the differences."""
+    """CPU time of each program minus that of an empty one, in milliseconds: the median over alternating rounds."""
 
     def cpu_ms(code: str) -> float:
         command = [client.python, "-c", f"{code}\nimport time; print(time.process_time() * 1000)"]
@@ -209,7 +214,7 @@ def measure_cpu_ms(client: Client, codes: Sequence[str]) -> list[float]:
 
 @contextlib.contextmanager
 def run_rest_stub() -> Iterator[str]:
-    """The address of a REST server in a process of its own."""
+    """Run the REST stub in a process of its own, and return its address."""
     command = [sys.executable, str(HERE / "rest_stub.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
@@ -224,7 +229,7 @@ def _describe_machine() -> str:
 
 
 def main() -> None:
-    """Measure, print, write, draw."""
+    """Measure, print the tables, and write the page and the chart."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as stock:
         prepare(Path(stock))

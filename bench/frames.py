@@ -1,4 +1,4 @@
-"""Execution reports as the exchange's documentation shows them, for everything that is measured here."""
+"""The execution reports that all measurements use, with the fields of the exchange's documentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FRAME_COUNT = 500
 
 
 def make_execution_report(number: int, rng: random.Random) -> dict[str, object]:
-    """A fill as the exchange's documentation shows it; every number in it differs from frame to frame."""
+    """The report of a fill. Its numbers differ from frame to frame."""
     quantity = rng.randint(1, 500_000_000)
     price = rng.randint(1_000_000, 9_000_000_000_000)
     filled = rng.randint(1, quantity)
@@ -33,7 +33,7 @@ def make_execution_report(number: int, rng: random.Random) -> dict[str, object]:
 
 
 def make_frames() -> list[bytes]:
-    """Distinct frames, so that nothing gains from having seen the same bytes before."""
+    """Distinct frames, so that no cache of decoded values can help."""
     rng = random.Random(20261122)
     return [
         json.dumps({"subscriptionId": 3, "event": make_execution_report(number, rng)}, separators=(",", ":")).encode()

@@ -1,7 +1,7 @@
-"""From socket to user code: events a second, and what a thousand accounts cost.
+"""The path from socket to user code: events per second, and the cost of a thousand accounts.
 
-The peer of every figure is a bare `websockets` loop with `json.loads`, on the same frames, from the same server, in
-turns within one run. The server is a process of its own on loopback.
+Every figure is compared with a plain `websockets` loop with `json.loads`: the same frames, the same server, alternating
+rounds within one run. The server runs in a process of its own on loopback.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from binance_margin_stream import ApiKeyAuth, Endpoints
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import ExecutionReport
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
 
 SUBSCRIBE = {"id": "1", "method": "userDataStream.subscribe.listenToken", "params": {"listenToken": "cross:1"}}
 ACCOUNT_COUNT = 1000
 
 
 class StubServer:
-    """The exchange that does next to nothing, and its addresses."""
+    """The addresses of the stub exchange."""
 
     def __init__(self, rest: int, stream: int) -> None:
         self.rest = f"http://127.0.0.1:{rest}"
@@ -45,8 +45,8 @@ class StubServer:
 
     async def call(self, target: str) -> float:
         def get() -> bytes:
-            with urllib.request.urlopen(self.rest + target, timeout=300) as answer:
-                return answer.read()
+            with urllib.request.urlopen(self.rest + target, timeout=300) as response:
+                return response.read()
 
         return float(json.loads(await asyncio.to_thread(get)) or 0)
 
@@ -65,8 +65,8 @@ def make_accounts(count: int) -> list[Account]:
     return [CROSS, *(isolated(f"X{number:04}USDT") for number in range(1, count))]
 
 
-FAST_SETTINGS = StreamSettings(rest_rate=2000, message_rate_factor=100, buffer_size=1_000_000)
-"""Subscribes a thousand accounts at once, where that is not what is measured."""
+FAST_SETTINGS = with_limits(StreamSettings(rest_rate=2000, buffer_size=1_000_000), message_rate_factor=100)
+"""Subscribes a thousand accounts at once, for measurements that do not include subscribing."""
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +79,7 @@ async def open_stream(
 
 
 async def measure_baseline(server: StubServer, events: int) -> float:
-    """Events a second of the plain loop."""
+    """Events per second of the plain loop."""
     async with connect(server.stream, compression=None, max_queue=None) as socket:
         await socket.send(json.dumps(SUBSCRIBE))
         await socket.recv()
@@ -94,7 +94,7 @@ async def measure_baseline(server: StubServer, events: int) -> float:
 
 
 async def measure_stream(server: StubServer, events: int, count: int) -> float:
-    """Events a second of the stream, as typed events in user code."""
+    """Events per second of the stream, as typed events in user code."""
     async with open_stream(server, count) as stream:
         burst = asyncio.create_task(server.call(f"/send-burst?events={events}&accounts={count}"))
         await anext(stream)
@@ -107,8 +107,8 @@ async def measure_stream(server: StubServer, events: int, count: int) -> float:
 
 
 async def measure_memory(server: StubServer) -> float:
-    """Bytes for each further account."""
-    async with open_stream(server, 1) as stream:  # what is built once for all is built now
+    """Bytes of memory for each further account."""
+    async with open_stream(server, 1) as stream:  # initializes everything that is shared
         await server.call("/send-burst?events=1&accounts=1")
         await anext(stream)
     sizes = []
@@ -123,7 +123,7 @@ async def measure_memory(server: StubServer) -> float:
 
 
 async def measure_idle(server: StubServer, seconds: float) -> float:
-    """Part of a core that a thousand silent accounts take."""
+    """The fraction of a core that a thousand idle accounts take."""
     async with open_stream(server, ACCOUNT_COUNT):
         await asyncio.sleep(2)
         before = time.process_time()
@@ -132,9 +132,9 @@ async def measure_idle(server: StubServer, seconds: float) -> float:
 
 
 async def measure_latency(server: StubServer, *, renewing: bool) -> tuple[float, float, float]:
-    """p50 and p99 in milliseconds from send to user code, with a thousand accounts; and renewals meanwhile.
+    """p50 and p99 of the time from send to user code, in milliseconds, with a thousand accounts; and the renewals.
 
-    Those that renew keep to the stream's own pace, and live for two minutes, so that all of them do so in time.
+    With `renewing`, listen tokens expire after two minutes and the stream renews them with its default settings.
     """
     rate, seconds = 300, 80 if renewing else 20
     await server.call(f"/validity?ms={120_000 if renewing else 86_400_000}")
@@ -172,7 +172,7 @@ async def _measure_all(server: StubServer, events: int, rounds: int) -> list[Ben
     quiet, busy = await measure_latency(server, renewing=False), await measure_latency(server, renewing=True)
     return [
         BenchTarget(
-            "events a second to user code, of a bare `websockets` loop",
+            "events per second to user code, relative to a plain `websockets` loop",
             f"{ratio:.2f} ({one:,.0f} against {baseline:,.0f})",
             "at least 0.60",
             ratio >= 0.60,
@@ -181,15 +181,13 @@ async def _measure_all(server: StubServer, events: int, rounds: int) -> list[Ben
         BenchTarget("memory of a further account", f"{kib:.1f} KiB", "below 20 KiB", kib < 20),
         BenchTarget(f"idle CPU, {ACCOUNT_COUNT} accounts", f"{idle_cpu:.2%} of a core", "below 1 %", idle_cpu < 0.01),
         BenchTarget(
-            f"latency with {ACCOUNT_COUNT} accounts, nobody renews", f"p50 {quiet[0]:.2f} ms, p99 {quiet[1]:.2f} ms"
+            f"latency with {ACCOUNT_COUNT} accounts, no renewals", f"p50 {quiet[0]:.2f} ms, p99 {quiet[1]:.2f} ms"
         ),
-        BenchTarget(
-            f"latency while they renew ({busy[2]:.0f} renewals)", f"p50 {busy[0]:.2f} ms, p99 {busy[1]:.2f} ms"
-        ),
+        BenchTarget(f"latency during renewals ({busy[2]:.0f} renewals)", f"p50 {busy[0]:.2f} ms, p99 {busy[1]:.2f} ms"),
     ]
 
 
 def measure(events: int = 40_000, rounds: int = 5) -> list[BenchTarget]:
-    """All figures of the way from socket to user code."""
+    """All figures of the path from socket to user code."""
     with run_stub_exchange() as server:
         return asyncio.run(_measure_all(server, events, rounds))

@@ -1,4 +1,4 @@
-"""The picture of a run: one panel for each measurement, one bar for each contestant."""
+"""The chart of a run: one panel per measurement, one bar per client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OWN_COLOR, OTHER_COLOR = "#f0b90b", "#8a94a6"
 
 
 def draw(report: BenchReport, file: Path) -> None:
-    """Draw every row into one SVG file; the same figures give the same bytes."""
+    """Draw every row into one SVG file. The same figures give the same bytes."""
     mpl.rcParams.update({"svg.hashsalt": "comparison", "svg.fonttype": "none", "font.family": "sans-serif"})
     columns = 3
     lines = -(-len(report.rows) // columns)
@@ -32,7 +32,7 @@ def draw(report: BenchReport, file: Path) -> None:
 def _draw_panel(panel: plt.Axes, row: Row, names: list[str]) -> None:
     values = [value.number or 0.0 for value in row.values]
     bars = panel.barh(names, values, color=[OWN_COLOR, *[OTHER_COLOR] * (len(names) - 1)])
-    labels = [row.template.format(value.number) if value.number is not None else "cannot" for value in row.values]
+    labels = [row.template.format(value.number) if value.number is not None else "unsupported" for value in row.values]
     panel.bar_label(bars, labels, padding=3, fontsize=8)
     panel.invert_yaxis()
     panel.margins(x=0.2)

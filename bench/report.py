@@ -1,4 +1,4 @@
-"""What a run found, as values, and the page that shows it."""
+"""The results of a run as values, and the page that shows them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 @dataclass(frozen=True)
 class Value:
-    """One figure; or, where there is none, why."""
+    """One figure, or the reason why there is none."""
 
     number: float | None = None
     note: str = ""
@@ -20,17 +20,17 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement over all contestants, in the order of the columns; less is better."""
+    """One measurement of all clients, in the order of the columns. Less is better."""
 
     title: str
     template: str
-    """How a figure is written, such as ``{:.1f} ms``."""
+    """The format of a figure, such as ``{:.1f} ms``."""
     values: Sequence[Value]
 
 
 @dataclass(frozen=True)
 class BenchTarget:
-    """One figure of this package that has a goal, or is given without one."""
+    """One figure of this package, with or without a target."""
 
     title: str
     measured: str
@@ -40,16 +40,16 @@ class BenchTarget:
 
 @dataclass
 class BenchReport:
-    """Everything of one run."""
+    """All results of one run."""
 
     columns: list[tuple[str, str]]
-    """Name and version of each contestant; this package comes first."""
+    """The name and version of each client. This package comes first."""
     machine: str
     rows: list[Row] = field(default_factory=list)
     targets: list[BenchTarget] = field(default_factory=list)
 
     def to_markdown(self) -> str:
-        """Both tables, with the reasons of those who cannot below."""
+        """Both tables, with the reasons for unsupported measurements between them."""
         reasons: dict[str, int] = {}
         names = [f"{name} {version}" for name, version in self.columns]
         lines = [
@@ -59,13 +59,13 @@ class BenchReport:
             _table_line(["---", *["---:"] * len(names)]),
         ]
         lines += [_table_line([row.title, *_format_row(row, reasons)]) for row in self.rows]
-        lines += ["", "▲ better than this package. Those who cannot:", ""]
+        lines += ["", "▲ better than this package. Not supported:", ""]
         lines += [f"{number}. {reason}" for reason, number in reasons.items()]
         lines += [
             "",
             "This package by itself:",
             "",
-            _table_line(["", "measured", "goal", ""]),
+            _table_line(["", "measured", "target", ""]),
             _table_line(["---"] * 4),
         ]
         marks = {True: "reached", False: "**missed**", None: ""}
@@ -76,7 +76,7 @@ class BenchReport:
         return "\n".join(lines)
 
     def write(self, file: Path) -> None:
-        """Put the tables between the marks of the page."""
+        """Replace the tables between the marks of the page."""
         text = file.read_text(encoding="utf-8")
         replacement = f"{BEGIN}\n\n{self.to_markdown()}\n\n{END}"
         file.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: replacement, text, flags=re.DOTALL), encoding="utf-8")
@@ -89,7 +89,7 @@ def _format_row(row: Row, reasons: dict[str, int]) -> list[str]:
 
 def _format_value(row: Row, value: Value, own: float | None, reasons: dict[str, int]) -> str:
     if value.number is None:
-        return f"cannot [{reasons.setdefault(value.note, len(reasons) + 1)}]"
+        return f"unsupported [{reasons.setdefault(value.note, len(reasons) + 1)}]"
     better = own is not None and value.number < own
     return row.template.format(value.number) + (" ▲" if better else "") + (f" ({value.note})" if value.note else "")
 

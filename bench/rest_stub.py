@@ -1,9 +1,9 @@
-"""A REST server that answers every call the same and at once, so that the client is what is measured.
+"""A REST server that sends the same response to every request, so that a measurement shows the cost of the client.
 
     python bench/rest_stub.py
 
-It prints its port and ends with its standard input. A thread of its own blocks on each connection: whoever calls has
-then always to wake it, and no event loop is now asleep and now awake.
+Prints its port, and ends when its standard input is closed. Each connection has a thread that blocks on it: every
+request then wakes a thread, so that the time of a request does not depend on whether an event loop happens to be idle.
 """
 
 from __future__ import annotations

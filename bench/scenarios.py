@@ -1,6 +1,6 @@
-"""What happens to those who follow an account when the exchange lets them down: the sandbox plays it, on loopback.
+"""How clients that follow an account handle faults of the exchange. The sandbox injects the faults, on loopback.
 
-An execution report goes out every 10 ms, its number in the order's id, so that what is missing can be counted.
+The sandbox sends an execution report every 10 ms. Its order id is a serial number, so that lost events can be counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 EVENT_INTERVAL = 0.01
 COST_EVENT_INTERVAL = 0.002
-"""Seconds between events whose cost is measured: far enough apart that each is received by itself."""
+"""Seconds between events whose cost is measured: long enough that the client receives each one by itself."""
 KEY_REJECTED = faults.StaticResponse(
     401,
     b'{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}',
@@ -32,35 +32,35 @@ KEY_REJECTED = faults.StaticResponse(
 
 @dataclass
 class Recording:
-    """What a follower said, and when."""
+    """The output of a client, with times."""
 
     fault_at: float = 0.0
     last_before_fault: int = 0
-    """The number of the last event that was sent before."""
+    """The number of the last event that was sent before the fault."""
     sent: int = 0
     recovered: bool = False
-    """Whether an event came that was sent after an announced close."""
+    """Whether an event arrived that was sent after the connection was closed as announced."""
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def recovery_time(self) -> float | None:
-        """Seconds from the strike to the first event that was sent after it."""
+        """Seconds from the fault until the first event that was sent after it arrived."""
         return next((x["at"] - self.fault_at for x in self._events() if x["event"] > self.last_before_fault), None)
 
     def count_lost(self) -> int:
-        """How many events are missing between the strike and the last one seen."""
+        """The number of events that are missing between the fault and the last event that arrived."""
         seen = {line["event"] for line in self._events()}
         return len(set(range(self.last_before_fault, max(seen))) - seen)
 
     def notice_time(self) -> float | None:
-        """Seconds from the strike until user code was told anything but an event."""
+        """Seconds from the fault until user code was notified of anything other than an event."""
         return next((x["at"] - self.fault_at for x in self.lines if "notice" in x and x["at"] > self.fault_at), None)
 
     def first_notice(self) -> str:
-        """What user code was told first after the strike; empty when nothing."""
+        """The first notification of user code after the fault; empty if there was none."""
         return next((line["notice"] for line in self.lines if "notice" in line and line["at"] > self.fault_at), "")
 
     def find_line(self, name: str) -> dict[str, Any] | None:
-        """The first line that says this."""
+        """The first line that has this key."""
         return next((line for line in list(self.lines) if name in line), None)
 
     def _events(self) -> Iterator[dict[str, Any]]:
@@ -68,7 +68,7 @@ class Recording:
 
 
 def wait_until(condition: Callable[[], object], timeout: float) -> bool:
-    """Whether it came to that in time."""
+    """Wait until the condition holds. Returns False on a timeout."""
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
@@ -81,7 +81,7 @@ def wait_until(condition: Callable[[], object], timeout: float) -> bool:
 def run_client(
     client: Client, exchange_rules: ExchangeRules, *, counted: int | None = None, quick: bool = False
 ) -> Iterator[tuple[Sandbox, Recording]]:
-    """A sandbox, and a contestant that follows its cross account in a process of its own."""
+    """Run a sandbox, and a client that follows its cross account in a process of its own."""
     with Sandbox(rules=exchange_rules) as exchange:
         config = _make_config(exchange, exchange_rules) | {"counted": counted, "quick": quick}
         recording = Recording()
@@ -101,7 +101,7 @@ def _make_config(exchange: Sandbox, exchange_rules: ExchangeRules) -> dict[str, 
 
 
 def measure_account_memory(client: Client) -> dict[str, Any] | str:
-    """What a further account takes of the contestant's memory; or why it does not say."""
+    """The memory that a further account takes in the client's process, or the reason why there is no figure."""
     with Sandbox(rules=SERVE_RETIRED) as exchange:
         return client.run("idle", json.dumps(_make_config(exchange, SERVE_RETIRED)), timeout=60)
 
@@ -120,7 +120,7 @@ def make_event(number: int, rng: random.Random) -> dict[str, object]:
 
 @contextmanager
 def send_events(exchange: Sandbox, recording: Recording) -> Iterator[None]:
-    """Events every 10 ms for as long as this lasts."""
+    """Send an event every 10 ms until the block ends."""
     stop = threading.Event()
 
     def send() -> None:
@@ -140,15 +140,15 @@ def send_events(exchange: Sandbox, recording: Recording) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to be let down."""
+    """One fault, and what is measured after it."""
 
     fault: faults.Fault
     exchange_rules: ExchangeRules
     timeout: float
-    """Seconds to wait for what the contestant makes of it."""
+    """Seconds to wait until the client recovers."""
     condition: Callable[[Recording], object] = Recording.recovery_time
     quick: bool = False
-    """Whether the contestant's deadlines are set as short as it allows."""
+    """Whether the client's timeouts are set to the shortest values that it allows."""
     times: int | None = 1
 
 
@@ -171,11 +171,11 @@ SCENARIOS = {
 
 
 def run_scenario(client: Client, scenario: Scenario) -> Recording | str:
-    """What became of it; or why it never came to that."""
+    """The recording of a client, or the reason why the scenario did not start."""
     with run_client(client, scenario.exchange_rules, quick=scenario.quick) as (exchange, recording):
         with send_events(exchange, recording):
             if not wait_until(lambda: sum("event" in line for line in list(recording.lines)) > 50, 20):
-                return f"no events within 20 s; it says: {recording.first_notice() or 'nothing'}"
+                return f"no events within 20 s; output: {recording.first_notice() or 'nothing'}"
             recording.last_before_fault, recording.fault_at = recording.sent, time.monotonic()
             exchange.inject_fault(scenario.fault, times=scenario.times)
             if isinstance(scenario.fault, faults.ShutdownNotice):
@@ -193,7 +193,7 @@ def _latest_event(recording: Recording) -> int:
 
 
 def measure_event_cost(client: Client, events: int) -> dict[str, Any] | None:
-    """What `events` events cost the contestant from its socket to user code, and its memory then."""
+    """The CPU cost of `events` events from the client's socket to user code, and its memory afterwards."""
     with run_client(client, SERVE_RETIRED, counted=events) as (exchange, recording):
         rng = random.Random(1)
         number = 0

@@ -1,12 +1,12 @@
-"""An exchange of its own process that does as little as possible, so that the client is what is measured.
+"""A minimal exchange in a process of its own, so that a measurement shows the cost of the client.
 
     python bench/stub_exchange.py
 
-It prints the ports of REST and WebSocket API as one line of JSON and ends with its standard input. Tokens live for
-``validity`` milliseconds and a subscription is extended under the same id, as in the fastest case of the real one.
-On the connection that subscribed, ``GET /send-burst?events=N&accounts=M`` sends N frames round robin to M accounts
-as fast as they go, and ``GET /send-slowly?events=N&accounts=M&rate=R`` sends R a second, each with its time of
-sending in nanoseconds as the client order id.
+Prints the ports of REST and WebSocket API as one line of JSON, and ends when its standard input is closed.
+``GET /validity?ms=N`` sets the lifetime of a listen token. A new subscribe for an account renews its subscription
+under the same id. On the connection that subscribed, ``GET /send-burst?events=N&accounts=M`` sends N frames in turn to
+M accounts without a pause, and ``GET /send-slowly?events=N&accounts=M&rate=R`` sends R frames per second, each with
+its send time in nanoseconds as the client order id. ``GET /renewals`` returns the number of renewals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ORDER_ID_MARK = b'"c":"'
 
 
 class StubExchange:
-    """Hands out tokens and ids, and sends what it is told to send."""
+    """Creates listen tokens and subscription ids, and sends events on request."""
 
     def __init__(self) -> None:
         self.token_validity_ms = 86_400_000
@@ -49,7 +49,7 @@ class StubExchange:
         return round(time.time() * 1000) + self.token_validity_ms
 
     async def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.CancelledError):  # at the end, a connection that waits for its next call
+        with contextlib.suppress(asyncio.CancelledError):  # at the end, on a connection that waits for a request
             await self.serve_requests(reader, writer)
 
     async def serve_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

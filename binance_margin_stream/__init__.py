@@ -1,16 +1,15 @@
-"""Follow a Binance margin account: listen keys, listen tokens, typed events, and a sandbox exchange.
+"""Binance margin user data streams: REST calls, a stream of typed events, and a sandbox exchange.
 
-Nothing is imported before it is used: `import binance_margin_stream` costs next to nothing.
+Names are imported on first use, so that ``import binance_margin_stream`` is fast.
 """
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from binance_margin_stream._version import __version__ as __version__
     from binance_margin_stream.api import IsolatedMarginStreamApi as IsolatedMarginStreamApi
     from binance_margin_stream.api import ListenTokenApi as ListenTokenApi
     from binance_margin_stream.api import MarginListenKeyApi as MarginListenKeyApi
@@ -64,14 +63,15 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.events.models import UnknownEvent as UnknownEvent
     from binance_margin_stream.stream.events.models import UserLiabilityChange as UserLiabilityChange
     from binance_margin_stream.stream.health import Health as Health
-    from binance_margin_stream.stream.protocol.actions import State as State
-    from binance_margin_stream.stream.protocol.actions import StatusChange as StatusChange
     from binance_margin_stream.stream.settings import StreamSettings as StreamSettings
+    from binance_margin_stream.stream.state import GapReason as GapReason
+    from binance_margin_stream.stream.state import State as State
+    from binance_margin_stream.stream.state import StatusChange as StatusChange
+    from binance_margin_stream.stream.state import StatusChangeKind as StatusChangeKind
     from binance_margin_stream.stream.sync_stream import MarginStream as MarginStream
 
-__version__ = "1.0.0"
-
-_GENERATED_EXPORTS = {
+_NAMES_BY_MODULE = {
+    "_version": ("__version__",),
     "api": (
         "IsolatedMarginStreamApi",
         "ListenTokenApi",
@@ -80,8 +80,6 @@ _GENERATED_EXPORTS = {
         "RiskStreamApi",
     ),
     "models": ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken"),
-}
-_HANDWRITTEN_EXPORTS = {
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
     "http.client": ("ApiClient",),
@@ -113,9 +111,11 @@ _HANDWRITTEN_EXPORTS = {
         "CROSS",
         "isolated",
     ),
-    "stream.protocol.actions": (
-        "StatusChange",
+    "stream.state": (
+        "GapReason",
         "State",
+        "StatusChange",
+        "StatusChangeKind",
     ),
     "stream.events.models": (
         "BalanceUpdate",
@@ -137,11 +137,9 @@ _HANDWRITTEN_EXPORTS = {
     "stream.sync_stream": ("MarginStream",),
     "http.transport": ("Timeout",),
 }
-_MODULE_BY_NAME = {
-    name: module for module, names in (_GENERATED_EXPORTS | _HANDWRITTEN_EXPORTS).items() for name in names
-}
+_MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
-__all__ = ["__version__", *_MODULE_BY_NAME]  # pyright: ignore[reportUnsupportedDunderAll]  # each fact once
+__all__ = [*_MODULE_BY_NAME]  # pyright: ignore[reportUnsupportedDunderAll]  # each fact once
 
 
 def __getattr__(name: str) -> object:
@@ -155,22 +153,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted(globals().keys() | _MODULE_BY_NAME.keys())
-
-
-class _PatchingPackage(ModuleType):
-    """A package whose generated modules are mended as they are imported, whichever way that happens."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if not isinstance(value, ModuleType):
-            return
-        if value.__name__ in _GENERATED_PACKAGES:
-            value.__class__ = _PatchingPackage
-        elif value.__name__.rpartition(".")[0] in _GENERATED_PACKAGES:
-            from binance_margin_stream.http.generated_patches import patch_generated_module
-
-            patch_generated_module(value)
-
-
-_GENERATED_PACKAGES = frozenset(f"{__name__}.{package}" for package in _GENERATED_EXPORTS)
-sys.modules[__name__].__class__ = _PatchingPackage

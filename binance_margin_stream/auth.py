@@ -1,4 +1,4 @@
-"""The API key, and the secret if there is one, for the generated configuration."""
+"""The API key and, optionally, the secret that signs requests."""
 
 from __future__ import annotations
 
@@ -23,53 +23,56 @@ Credential = str | Callable[[], str]
 
 
 class ApiKeyAuth:
-    """An API key for the ``X-MBX-APIKEY`` header and, only if given, the secret that signs.
+    """An API key for the ``X-MBX-APIKEY`` header and, optionally, the secret that signs requests.
 
-    Either may be a callable without arguments; it is then asked for every request, so that a key can be
-    rotated without a restart. Neither is ever shown.
+    Each may be a callable without arguments. It is called for every request, so that a key can be rotated without a
+    restart. Neither is ever shown.
     """
 
     def __init__(self, key: Credential, secret: Credential | None = None) -> None:
-        """Raise `ApiTypeError` or `ApiValueError` for a key or secret that cannot be one."""
+        """Raise `ApiTypeError` or `ApiValueError` for an invalid key or secret."""
         self._get_key = _make_provider(key, API_KEY_VARIABLE)
         self._get_secret = None if secret is None else _make_provider(secret, API_SECRET_VARIABLE)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> ApiKeyAuth:
-        """From ``BINANCE_API_KEY`` and, if set, ``BINANCE_API_SECRET``.
+        """Read ``BINANCE_API_KEY`` and, if set, ``BINANCE_API_SECRET`` from the environment.
 
-        With ``_FILE`` behind its name, a variable names a file that holds the value instead, as container
-        secrets do. Raises `ApiValueError` when there is no key.
+        ``BINANCE_API_KEY_FILE`` and ``BINANCE_API_SECRET_FILE`` name files that contain the values, for container
+        secrets. Raises `ApiValueError` if there is no key, or an invalid one.
         """
         key = _read_variable(environ, API_KEY_VARIABLE)
         if key is None:
             raise ApiValueError(
-                f"no API key: set {API_KEY_VARIABLE}, or {API_KEY_VARIABLE}_FILE to a file that holds it"
+                f"no API key: set {API_KEY_VARIABLE}, or {API_KEY_VARIABLE}_FILE to a file that contains it"
             )
         return cls(key, _read_variable(environ, API_SECRET_VARIABLE))
 
     @classmethod
     def from_file(cls, key: str | os.PathLike[str], secret: str | os.PathLike[str] | None = None) -> ApiKeyAuth:
-        """From a file that holds the key alone and, if given, one that holds the secret alone."""
+        """Read a file that contains only the key and, if given, one that contains only the secret.
+
+        Raises `ApiValueError` for a file that cannot be read, or an invalid key.
+        """
         return cls(_read_file(key), None if secret is None else _read_file(secret))
 
     @property
     def can_sign(self) -> bool:
-        """Whether there is a secret."""
+        """Whether there is a secret to sign with."""
         return self._get_secret is not None
 
     def get_api_key(self) -> str:
-        """The key for the next request."""
+        """Return the key for the next request."""
         return self._get_key()
 
     def sign(self, payload: str) -> str:
-        """HMAC-SHA256 of `payload` in hexadecimal. Raises `ApiValueError` when there is no secret."""
+        """Return the HMAC-SHA256 of `payload` in hexadecimal. Raises `ApiValueError` if there is no secret."""
         if self._get_secret is None:
             raise ApiValueError(f"no API secret to sign with: set {API_SECRET_VARIABLE}")
         return hmac.new(self._get_secret().encode("ascii"), payload.encode("utf-8"), hashlib.sha256).hexdigest()
 
     def configure(self, configuration: Configuration) -> None:
-        """Make the generated `configuration` send this key, asked anew for every request."""
+        """Make the generated `configuration` send this key, read again for every request."""
         configuration.api_key = {"ApiKeyAuth": ""}
         configuration.api_key_prefix = {}
         setattr(configuration, "refresh_api_key_hook", self._refresh_api_key)  # noqa: B010  # its type says None
@@ -85,9 +88,9 @@ class ApiKeyAuth:
 
 
 def validate_credential(value: object, name: str) -> str:
-    """`value` if it can stand in a header as a key; else an error that names `variable` and hides the value."""
+    """Return `value` if it can be a key in a header. Raises an error that contains `name` and never the value."""
     if not isinstance(value, str):
-        raise ApiTypeError(f"{name} has to be a string, not {type(value).__name__}")
+        raise ApiTypeError(f"{name} must be a string, not {type(value).__name__}")
     problem = _find_problem(value)
     if problem:
         raise ApiValueError(f"{name} {problem}; copy it again from the exchange's API management page")
@@ -98,13 +101,13 @@ def _find_problem(value: str) -> str:
     if not value:
         return "is empty"
     if "\n" in value or "\r" in value:
-        return "holds a line break"
+        return "contains a line break"
     if value.split() != [value]:
-        return "holds a space"
+        return "contains a space"
     if not value.isascii():
-        return "holds a character that is not ASCII"
+        return "contains a character that is not ASCII"
     if not value.isprintable():
-        return "holds a control character"
+        return "contains a control character"
     return "is longer than 512 characters" if len(value) > 512 else ""
 
 
@@ -141,7 +144,7 @@ def _read_file(file: str | os.PathLike[str]) -> str:
     except OSError as error:
         problem = f"cannot read {file}: {error.strerror}"
     except UnicodeDecodeError:
-        problem = f"{file} holds a character that is not ASCII"
+        problem = f"{file} contains a character that is not ASCII"
     except (ValueError, TypeError):
         problem = f"{file!r} is not the path of a file"
     else:

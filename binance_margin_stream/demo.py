@@ -1,4 +1,4 @@
-"""``make demo``: the main job done for real, over HTTP and WebSocket, against the embedded sandbox."""
+"""``make demo``: REST calls and a stream, over HTTP and WebSocket, against a sandbox in this process."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _SETTINGS = StreamSettings(token_validity=10, backoff_initial=0.2)
-"""Tokens that live for ten seconds, so that a renewal can be watched."""
+"""Tokens are valid for ten seconds, so that a renewal can be seen."""
 
 T = TypeVar("T")
 
 
 class DemoError(Exception):
-    """A step did not do what it is there to show."""
+    """A step did not do what it shows."""
 
 
 def main() -> int:
-    """Run the demo; answers the exit code."""
+    """Run the demo and return the exit code."""
     started = time.monotonic()
     try:
         _run_demo()
@@ -53,7 +53,7 @@ def main() -> int:
     except ImportError as error:
         _print_failure(f"{error.name} is missing: pip install 'binance-margin-stream[sandbox]'")
         return 1
-    except Exception as error:  # whatever it is, a person reads one line and the exit code tells
+    except Exception as error:  # any failure becomes one line and an exit code
         _print_failure(f"{type(error).__name__}: {error}")
         return 1
     _print_step("done", f"all steps worked, in {time.monotonic() - started:.1f} s; nothing is left running")
@@ -65,10 +65,10 @@ def _run_demo() -> None:
 
     warnings.filterwarnings("ignore", "(POST|PUT|DELETE) /sapi/v1/userDataStream", DeprecationWarning)
     with Sandbox(rules=ExchangeRules(retired_endpoints="served")) as exchange:
-        _print_step("sandbox", f"an exchange for practice listens on {exchange.url}; no order here is real")
-        _print_title("the single calls, by hand, as they were until February 2026")
+        _print_step("sandbox", f"a sandbox exchange listens on {exchange.url}; no order is real")
+        _print_title("single REST calls with a listen key, as before February 2026")
         _show_listen_key(exchange)
-        _print_title("the stream, which does all of that by itself, in the way that is current")
+        _print_title("a stream, which makes all calls by itself, with the current API")
         _show_stream(exchange)
 
 
@@ -81,7 +81,7 @@ def _show_listen_key(exchange: Sandbox) -> None:
         listen_key = created.data.listen_key
         used = (created.headers or {}).get("x-sapi-used-ip-weight-1m", "?")
         _print_step(
-            "create", f"POST made a listen key of {len(listen_key)} characters; weight used this minute: {used}"
+            "create", f"POST created a listen key of {len(listen_key)} characters; weight used this minute: {used}"
         )
         api.sapi_v1_user_data_stream_put(listen_key=listen_key)
         _print_step("keep alive", "PUT extended it to 60 minutes from now")
@@ -95,7 +95,7 @@ def _show_listen_key(exchange: Sandbox) -> None:
                 event = json.loads(socket.recv(timeout=5))
                 _print_step("listen", f"{event['e']} {event.get('X', '')}")
         api.sapi_v1_user_data_stream_delete(listen_key=listen_key)
-        _print_step("close", "DELETE ended the key, for every client of the account")
+        _print_step("close", "DELETE closed the key for all clients of the account")
         try:
             api.sapi_v1_user_data_stream_put(listen_key=listen_key)
         except ListenKeyUnknownError as error:
@@ -142,7 +142,7 @@ def _show_disconnection(exchange: Sandbox, stream: MarginStream) -> None:
 
     exchange.inject_fault(faults.DropConnections("reset"))
     exchange.change_balance("USDT", "-1")
-    _print_step("cut", "the connections were reset, and a transfer happened that nobody could hear")
+    _print_step("disconnect", "the connections were reset, and a transfer happened while disconnected")
     for _ in range(3):
         _print_until(stream, StreamGap)
     exchange.change_balance("USDT", "-2")
@@ -152,11 +152,11 @@ def _show_disconnection(exchange: Sandbox, stream: MarginStream) -> None:
 
 def _show_renewal(recorder: _ChangeRecorder) -> None:
     recorder.wait_for("renewed", times=2)
-    _print_step("renewed", "both tokens, before they ended, on the same connection")
+    _print_step("renewed", "both tokens before they expired, on the same connection")
 
 
 def _show_rotation(exchange: Sandbox, stream: MarginStream) -> None:
-    """Replace the connection under load, as before the exchange's cut after 24 hours, and count."""
+    """Replace the connection under load, as before the exchange closes it after 24 hours, and count the events."""
     from binance_margin_stream.sandbox import faults
 
     def transfer() -> None:
@@ -172,18 +172,18 @@ def _show_rotation(exchange: Sandbox, stream: MarginStream) -> None:
     with _close_after_timeout(stream):
         for item in stream:
             if isinstance(item, StreamGap):
-                raise DemoError(f"a planned rotation left a gap: {item}")
+                raise DemoError(f"a planned rotation caused a gap: {item}")
             deltas += [item.delta] if isinstance(item, BalanceUpdate) else []
             if deltas[-1:] == [Decimal(5)]:
                 break
     sender.join()
     _print_step("rotated", f"{len(deltas)} transfers arrived, {len(set(deltas))} of them different")
     if len(deltas) != 500 or len(set(deltas)) != 500:
-        raise DemoError("events were lost or doubled in a planned rotation")
+        raise DemoError("events were lost or duplicated in a planned rotation")
 
 
 class _ChangeRecorder:
-    """Prints every change of the stream that a person cares for, and waits for one."""
+    """Records the changes of the stream, and waits for one."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -191,18 +191,18 @@ class _ChangeRecorder:
 
     def __call__(self, change: StatusChange) -> None:
         with self._condition:
-            self._names.append(change.name)
+            self._names.append(change.kind)
             self._condition.notify_all()
 
     def wait_for(self, name: str, *, times: int) -> None:
         with self._condition:
             if not self._condition.wait_for(lambda: self._names.count(name) >= times, timeout=15):
-                raise DemoError(f"nothing was {name} in 15 seconds")
+                raise DemoError(f"no change {name!r} in 15 seconds")
 
 
 @contextmanager
 def _close_after_timeout(stream: MarginStream) -> Iterator[None]:
-    """End a stream that falls silent."""
+    """Close a stream that delivers nothing for ten seconds."""
     timer = threading.Timer(10, stream.close)
     timer.start()
     try:
@@ -212,13 +212,13 @@ def _close_after_timeout(stream: MarginStream) -> Iterator[None]:
 
 
 def _print_until(stream: MarginStream, kind: type[T]) -> T:
-    """Print what comes until one of a kind does."""
+    """Print items until one of a kind arrives."""
     with _close_after_timeout(stream):
         for item in stream:
             _print_step("gap" if isinstance(item, StreamGap) else "event", f"{item.account}: {describe(item)}")
             if isinstance(item, kind):
                 return item
-    raise DemoError(f"no {kind.__name__} came in 10 seconds")
+    raise DemoError(f"no {kind.__name__} in 10 seconds")
 
 
 def _print_title(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the exchange listens: hosts, as values."""
+"""The addresses of the exchange."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ __all__ = ["Endpoints", "is_loopback"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The base addresses of one exchange; every one is configuration.
+    """The base URLs of one exchange.
 
-    There is no testnet for margin: take `Endpoints.production()` or the `endpoints` of a running sandbox.
+    There is no testnet for margin: use `Endpoints.production()` or the `endpoints` of a running sandbox.
     """
 
     rest: str
-    """REST calls, such as ``https://api.binance.com``."""
+    """The REST API, such as ``https://api.binance.com``."""
 
     websocket_api: str
-    """The WebSocket API, which takes listen tokens: the whole address, path included."""
+    """The WebSocket API, for listen tokens: the complete URL with path."""
 
     stream: str
-    """The stream host of the listen key that was retired in February 2026: address without path."""
+    """The stream host of the listen key that was retired in February 2026: URL without path."""
 
     margin_stream: str
-    """The stream host of the risk listen key: address without path."""
+    """The stream host of the risk listen key: URL without path."""
 
     listen_key_v2: str | None = None
-    """The stream host of the listen key V2; that of the risk listen key when None.
+    """The stream host of the listen key V2: URL without path. None uses `margin_stream`.
 
-    The exchange does not document it. Where no events come, try the address of `stream`.
+    The exchange does not document it. If no events arrive, try the URL of `stream`.
     """
 
     ca_file: str | None = None
-    """Path of a PEM file with the certificates to trust in place of the system's, for REST and WebSocket alike.
+    """Path of a PEM file with the certificates to trust instead of the system's, for REST and WebSocket.
 
-    For an exchange with a certificate of its own, such as a sandbox with TLS.
+    For an exchange with its own certificate, such as a sandbox with TLS.
     """
 
     @classmethod
     def production(cls) -> Endpoints:
-        """The real exchange, where orders cost money."""
+        """Return the endpoints of the real exchange."""
         return cls(
             rest="https://api.binance.com",
             websocket_api="wss://ws-api.binance.com:443/ws-api/v3",
@@ -52,7 +52,7 @@ class Endpoints:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address is on this machine, where the environment's proxy has no business."""
+    """Whether a URL is on this machine, where proxies of the environment are not used."""
     host = urlsplit(address).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -1,7 +1,7 @@
-"""What the exchange's error codes and HTTP statuses mean: the one table from which everything else follows.
+"""The meaning of the exchange's error codes and HTTP statuses, in one table.
 
-Exceptions, the stream's failure kinds, the causes that `doctor` reports and the exit codes of the command line are
-derived from `ErrorKind`. Sources: the exchange's error code page, its margin pages, and codes seen in clients.
+Exceptions, the stream's failure kinds, the causes that `doctor` reports and the exit codes of the command line follow
+from `ErrorKind`. Sources: the exchange's error code page, its margin pages, and codes seen in clients.
 """
 
 from __future__ import annotations

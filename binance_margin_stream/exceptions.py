@@ -1,33 +1,37 @@
-"""Everything that can go wrong, as one tree: a class for each thing that a caller does differently.
+"""The exceptions of this package, as one tree. Each class stands for a different reaction of the caller.
 
 ::
 
     OpenApiException
     ├── ApiTypeError, ApiValueError     an argument is wrong; nothing was sent
-    ├── TransportError                  no whole answer came: refused, DNS, TLS, timeout, cut off
-    ├── ResponseError                   an answer came that is not what the exchange promises
-    ├── StreamError                     the stream cannot go on
-    └── ApiException                    the exchange, or something in front of it, said no
-        ├── BadRequestException         … and the request is at fault
-        │   ├── BadParameterError       a parameter is missing, ill-formed or unknown
-        │   ├── TimestampError          the clock is off (-1021)
-        │   ├── ListenKeyUnknownError   make a new listen key (-1125)
-        │   └── ListenTokenInvalidError make a new listen token (-1209)
-        ├── KeyRejectedError            the API key or its signature; do not repeat
-        ├── BlockedError                a firewall or a country rule
-        ├── EndpointRetiredError        the call is gone; names its successor
+    ├── TransportError                  no complete response: refused, DNS, TLS, timeout, disconnected
+    ├── ResponseError                   the response is not what the exchange documents
+    ├── StreamError                     the stream cannot continue
+    └── ApiException                    the exchange, or a server in front of it, refused the call or failed
+        ├── BadRequestException         the request is wrong
+        │   ├── BadParameterError       a parameter is missing, malformed or unknown
+        │   ├── TimestampError          the clock is wrong (-1021)
+        │   ├── ListenKeyUnknownError   create a new listen key (-1125)
+        │   └── ListenTokenInvalidError create a new listen token (-1209)
+        ├── KeyRejectedError            the API key or its signature was rejected; do not retry
+        ├── BlockedError                a firewall or a country rule refused the request
+        ├── EndpointRetiredError        the call no longer exists; names its successor
         ├── RateLimitError              too many requests; wait `retry_after`
-        ├── BannedError                 the IP is banned; send nothing until `until`
+        ├── BannedError                 the IP address is banned; send nothing until `until`
         └── ServerError                 the exchange failed; whether the call took effect is unknown
 
-No message, attribute or representation of these holds a key, secret, listen key or token.
+No message, attribute or representation of these exceptions contains an API key, a secret, a listen key or a token.
+Which class an error response gets follows from the table in `binance_margin_stream.error_codes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from binance_margin_stream.error_codes import ErrorKind, classify
+from binance_margin_stream.redaction import redact, truncate
 
 __all__ = [
     "ApiException",
@@ -51,39 +55,45 @@ __all__ = [
 ]
 
 
+TransportErrorKind = Literal[
+    "refused", "dns", "tls", "connect", "timeout", "disconnected", "protocol", "proxy", "closed"
+]
+"""The values of `TransportError.kind`."""
+
+
 class OpenApiException(Exception):  # noqa: N818  # the name that generated code imports
-    """The root of all errors of this package."""
+    """The base class of all exceptions of this package."""
 
 
 class ApiTypeError(OpenApiException, TypeError):
-    """An argument has the wrong type, or is missing; nothing was sent."""
+    """An argument has the wrong type or is missing. Nothing was sent."""
 
 
 class ApiValueError(OpenApiException, ValueError):
-    """An argument or a setting has a value that cannot be; nothing was sent."""
+    """An argument or a setting has an invalid value. Nothing was sent."""
 
 
 class StreamError(OpenApiException):
-    """The stream cannot go on; the cause is attached."""
+    """The stream cannot continue. ``__cause__`` says why."""
 
 
 class TransportError(OpenApiException):
-    """No whole answer came, after all repeats that are allowed. The call may have taken effect.
+    """No complete response arrived, after all retries. The call may have taken effect.
 
-    `kind` is one of ``refused``, ``dns``, ``tls``, ``connect``, ``timeout``, ``cut off``, ``protocol``, ``proxy``
-    and ``closed``.
+    `kind` is one of ``refused``, ``dns``, ``tls``, ``connect``, ``timeout``, ``disconnected``, ``protocol``,
+    ``proxy`` and ``closed``.
     """
 
-    def __init__(self, message: str, *, kind: str = "protocol") -> None:
+    def __init__(self, message: str, *, kind: TransportErrorKind = "protocol") -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: TransportErrorKind = kind
 
 
 class ResponseError(OpenApiException):
-    """An answer came that is not what the exchange promises: HTML, broken JSON, a missing field, a redirect.
+    """The response is not what the exchange documents: HTML, invalid JSON, a missing field, a redirect.
 
-    `status` is the HTTP status, `headers` compare without case, `body` is the answer's text, shortened and
-    without secrets.
+    `status` is the HTTP status. `headers` ignore case. `body` is the text of the response, truncated and without
+    secrets.
     """
 
     def __init__(
@@ -96,11 +106,12 @@ class ResponseError(OpenApiException):
 
 
 class ApiException(OpenApiException):
-    """The exchange, or something in front of it, refused the call or failed.
+    """The exchange, or a server in front of it, refused the call or failed.
 
-    `status` is the HTTP status and `code` and `msg` are the exchange's own, None where the answer had none.
-    `headers` compare without case. `body` is the answer's text, shortened and without secrets. `retry_after`
-    is in seconds, None where the answer had none. `at` is when the answer came.
+    `status` is the HTTP status. `code` and `msg` are the exchange's own, None if the response has none. `headers`
+    ignore case. `body` is the text of the response, truncated and without secrets. `retry_after` is in seconds,
+    None if the response has no such header. `call` is the method and path. `received_at` is when the response
+    arrived.
     """
 
     _hint: ClassVar[str] = "the exchange refused the call"
@@ -131,14 +142,24 @@ class ApiException(OpenApiException):
 
     @classmethod
     def from_response(cls, *, http_resp: Any, body: str | None = None, data: object = None) -> ApiException:
-        """The error for a response of the plain generated client; `body` and `data` are read from it anew."""
-        from binance_margin_stream.http.responses import HttpResponse, map_error
+        """Build the error for an error response of the generated client, used without `ApiClient`.
 
-        return map_error(HttpResponse(http_resp.status, http_resp.headers, http_resp.data or b""))
+        `data` is the deserialized ``Error`` model, None if the body is not one.
+        """
+        code, msg = getattr(data, "code", None), getattr(data, "msg", None)
+        text = truncate(redact(body or ""))
+        return get_error_class(http_resp.status, code)(
+            http_resp.status,
+            None if msg else text or http_resp.reason,
+            code=code,
+            msg=truncate(redact(msg)) if msg else None,
+            headers=http_resp.headers,
+            body=text,
+        )
 
     @property
     def hint(self) -> str:
-        """What happened and what to do next, in one line."""
+        """What happened and what to do next, on one line."""
         return self._hint
 
     def __str__(self) -> str:
@@ -150,46 +171,46 @@ class ApiException(OpenApiException):
 
 
 class BadRequestException(ApiException):
-    """The request is at fault; repeating it unchanged is of no use."""
+    """The request is wrong. Retrying it unchanged fails again."""
 
     _hint = "the exchange refused the request"
 
 
 class BadParameterError(BadRequestException):
-    """A parameter is missing, ill-formed or unknown to the exchange (-1100 … -1108, -1121, -1130)."""
+    """A parameter is missing, malformed or unknown to the exchange (-1100 … -1108, -1121, -1130)."""
 
-    _hint = "correct the parameter that the message names"
+    _hint = "correct the parameter named in the message"
 
 
 class TimestampError(BadRequestException):
-    """The request's timestamp lies outside `recvWindow`, although the clock's offset was corrected (-1021)."""
+    """The timestamp is outside `recvWindow`, even after the clock offset was corrected (-1021)."""
 
-    _hint = "the clock of this machine is off or the network is slow: set the clock, or raise recvWindow"
+    _hint = "the clock of this machine is wrong or the network is slow: synchronize the clock, or raise recvWindow"
 
 
 class ListenKeyUnknownError(BadRequestException):
-    """The listen key ended, was closed, or belongs to another account (-1125)."""
+    """The listen key has expired, was closed, or belongs to another account (-1125, -3038)."""
 
-    _hint = "this listen key is gone: make a new key and connect with it"
+    _hint = "this listen key is no longer valid: create a new one and connect with it"
 
 
 class ListenTokenInvalidError(BadRequestException):
-    """The listen token ended or was never valid (-1209)."""
+    """The listen token has expired or was never valid (-1209)."""
 
-    _hint = "this listen token is gone: make a new token and subscribe with it"
+    _hint = "this listen token is no longer valid: create a new one and subscribe with it"
 
 
 _KEY_HINTS = {
     -1002: "permission: allow this API key to read user data",
     -1022: "signature: check the API secret",
-    -2008: "unknown key: check that the API key was copied whole and still exists",
-    -2014: "format: check that the API key was copied whole",
+    -2008: "unknown key: check that the API key was copied completely and still exists",
+    -2014: "format: check that the API key was copied completely",
     -2015: "permission or IP list: check that the API key exists, may read user data, and allows this IP",
 }
 
 
 class KeyRejectedError(ApiException):
-    """The exchange does not take the API key or its signature (401, -1002, -1022, -2008, -2014, -2015)."""
+    """The exchange rejects the API key or its signature (401, -1002, -1022, -2008, -2014, -2015)."""
 
     @property
     def hint(self) -> str:
@@ -198,15 +219,15 @@ class KeyRejectedError(ApiException):
 
 
 class BlockedError(ApiException):
-    """A firewall or a country rule stands before the exchange (403, 451)."""
+    """A firewall or a country rule in front of the exchange refuses the request (403, 451)."""
 
-    _hint = "blocked by a firewall or a country rule, not by the API key: try from another network"
+    _hint = "blocked by a firewall or a country rule, not because of the API key: try another network"
 
 
 class EndpointRetiredError(ApiException):
     """The exchange no longer serves this call (404, 410, -1016, -1020).
 
-    `successor` names the call to use instead, None where none is known.
+    `successor` names the call to use instead, None if none is known.
     """
 
     def __init__(self, *args: Any, successor: str | None = None, **kwargs: Any) -> None:
@@ -221,19 +242,19 @@ class EndpointRetiredError(ApiException):
 
 
 class RateLimitError(ApiException):
-    """Too many requests (429, -1003, -1015). To go on regardless leads to a ban."""
+    """Too many requests (429, -1003, -1015). Sending more leads to a ban."""
 
     @property
     def hint(self) -> str:
         """How long to wait."""
         wait = "a minute" if self.retry_after is None else f"{self.retry_after:g} s"
-        return f"too many requests: wait {wait} before the next one"
+        return f"too many requests: wait {wait} before the next request"
 
 
 class BannedError(ApiException):
-    """The IP is banned for ignoring the rate limit (418), for 2 minutes up to 3 days.
+    """The IP address is banned for ignoring a rate limit (418), for 2 minutes up to 3 days.
 
-    `until` is when the ban ends, None where the answer did not say.
+    `until` is when the ban ends, None if the response does not say.
     """
 
     def __init__(self, *args: Any, until: datetime | None = None, **kwargs: Any) -> None:
@@ -244,16 +265,39 @@ class BannedError(ApiException):
     def hint(self) -> str:
         """When the ban ends."""
         end = f"until {self.until:%Y-%m-%d %H:%M:%S} UTC" if self.until else "for 2 minutes up to 3 days"
-        return f"this IP is banned {end}: send nothing before"
+        return f"this IP address is banned {end}: send nothing before that"
 
 
 class ServerError(ApiException):
-    """The exchange failed (5xx, -1000, -1001, -1006, -1007, -1008)."""
+    """The exchange failed (408, 5xx, -1000, -1001, -1004, -1006, -1007, -1008, -3000, -3044)."""
 
-    _hint = "the exchange failed; outcome unknown: the call may have taken effect, and is safe to repeat"
+    _hint = "the exchange failed, outcome unknown: the call may have taken effect; retrying it is safe"
 
 
-# The names under which generated code knows these.
+_CLASS_BY_KIND: dict[ErrorKind, type[ApiException]] = {
+    ErrorKind.RATE_LIMITED: RateLimitError,
+    ErrorKind.BANNED: BannedError,
+    ErrorKind.BLOCKED: BlockedError,
+    ErrorKind.COUNTRY_REFUSED: BlockedError,
+    ErrorKind.KEY_REJECTED: KeyRejectedError,
+    ErrorKind.TIMESTAMP: TimestampError,
+    ErrorKind.BAD_PARAMETER: BadParameterError,
+    ErrorKind.SYMBOL_UNKNOWN: BadParameterError,
+    ErrorKind.LISTEN_KEY_UNKNOWN: ListenKeyUnknownError,
+    ErrorKind.LISTEN_TOKEN_INVALID: ListenTokenInvalidError,
+    ErrorKind.RETIRED: EndpointRetiredError,
+    ErrorKind.NOT_FOUND: EndpointRetiredError,
+    ErrorKind.SERVER_FAULT: ServerError,
+}
+
+
+def get_error_class(status: int, code: int | None) -> type[ApiException]:
+    """The class for an error response, from its HTTP status and the exchange's code, None if it has none."""
+    other_class = BadRequestException if status == 400 else ApiException
+    return _CLASS_BY_KIND.get(classify(status, code), other_class)
+
+
+# The names that generated code imports.
 UnauthorizedException = KeyRejectedError
 ForbiddenException = BlockedError
 NotFoundException = EndpointRetiredError

@@ -1,8 +1,8 @@
-"""pytest fixtures for tests of a bot: an exchange of its own for each test, a stream of it, and what goes wrong.
+"""pytest fixtures for tests of a bot: a sandbox exchange for each test, a stream connected to it, and fault injection.
 
-pytest loads this module in every run of every project that has the package installed, through the entry point
-``pytest11``. So it stands outside of `sandbox` and `stream`, whose packages import more than a run without a margin
-test should pay for, and imports either only when a fixture is used.
+pytest loads this module in every project that has the package installed, through the entry point ``pytest11``.
+Therefore it is outside of `sandbox` and `stream`, which are slow to import, and imports them only when a fixture is
+used.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _DEFAULT_DEADLINE_SECONDS = 30.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell pytest of the markers."""
+    """Register the markers."""
     config.addinivalue_line(
         "markers",
-        "margin_sandbox(**settings): how the test's exchange behaves, as Sandbox() takes it: rules, speed, seed, ...",
+        "margin_sandbox(**settings): the test's exchange, as Sandbox() takes them: rules, speed, seed, ...",
     )
     config.addinivalue_line(
         "markers",
-        "margin_stream(deadline=30, **settings): what the test's stream follows, as MarginStream() takes it: accounts, "
-        "risk, source, rules, ...; it is closed `deadline` seconds after it was opened, and the test fails then.",
+        "margin_stream(deadline=30, **settings): the test's stream, as MarginStream() takes them: accounts, "
+        "risk, source, settings, ...; it is closed `deadline` seconds after it was opened, and then the test fails.",
     )
 
 
 @pytest.fixture
 def margin_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A running sandbox exchange of the test's own, closed afterwards; `margin_sandbox` marks its settings."""
+    """A running sandbox for the test, closed afterwards; the marker `margin_sandbox` has its settings."""
     try:
         from binance_margin_stream.sandbox import Sandbox
     except ImportError as missing:
@@ -50,10 +50,10 @@ def margin_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def margin_stream(request: pytest.FixtureRequest, margin_sandbox: Sandbox) -> Iterator[MarginStream]:
-    """An open stream of the test's exchange, closed afterwards; `margin_stream` marks its settings.
+    """An open stream of the test's exchange, closed afterwards; the marker `margin_stream` has its settings.
 
-    It follows the cross account unless the marker says otherwise. A test that waits for what never comes ends all
-    the same: the stream closes at the deadline, which ends the iteration, and the test fails.
+    It follows the cross account by default. The stream closes at the deadline, so that a test cannot wait forever;
+    the test then fails.
     """
     from binance_margin_stream import ApiKeyAuth, MarginStream
 
@@ -78,14 +78,14 @@ def margin_stream(request: pytest.FixtureRequest, margin_sandbox: Sandbox) -> It
         timer.join()
         if deadline_passed.is_set():
             pytest.fail(
-                f"margin_stream was closed after {deadline} seconds: what it waited for did not come", pytrace=False
+                f"margin_stream was closed after {deadline} seconds: the expected event did not arrive", pytrace=False
             )
 
 
 class FaultInjector:
-    """Lets something go wrong with the test's exchange: call it with a fault, or with the name of one.
+    """Injects faults into the test's exchange; call it with a fault or the name of one.
 
-    ``margin_fault("drop", code=1011)`` and ``margin_fault(faults.DropConnections("close", 1011))`` are the same; the
+    ``margin_fault("drop", code=1011)`` and ``margin_fault(faults.DropConnections("close", 1011))`` are the same. The
     names are those of `binance_margin_stream.sandbox.NAMED_FAULTS`.
     """
 
@@ -103,14 +103,14 @@ class FaultInjector:
         probability: float = 1.0,
         **parameters: Scalar,
     ) -> None:
-        """Let it go wrong, as `Sandbox.inject_fault` does: open connections are struck at once, calls when they come.
+        """Inject a fault, as `Sandbox.inject_fault` does: into open connections at once, into calls when they come.
 
-        That is the next call, the next `times`, or with None all until `clear`; on one path or on any. The
+        It applies to the next call, the next `times` calls, or with None to all until `clear`; on one path or all. The
         parameters are those of the named fault.
 
         Raises:
-            ValueError: no fault has this name, or it takes no such parameter; times is below 1.
-            TypeError: a fault that is given as a value has its parameters already.
+            ValueError: an unknown fault or parameter, or times below 1.
+            TypeError: parameters for a fault that is given as a value.
 
         """
         from binance_margin_stream.sandbox import create_fault
@@ -118,7 +118,7 @@ class FaultInjector:
         if isinstance(fault, str):
             fault = create_fault(fault, **parameters)
         elif parameters:
-            raise TypeError(f"a fault that is given as a value has its parameters already: {', '.join(parameters)}")
+            raise TypeError(f"a fault given as a value takes no parameters: {', '.join(parameters)}")
         self._exchange.inject_fault(
             fault,
             path=path,
@@ -129,20 +129,20 @@ class FaultInjector:
         )
 
     def clear(self) -> None:
-        """Let nothing more go wrong; comes by itself at the end of the test."""
+        """Remove all faults; also called at the end of the test."""
         self._exchange.clear_faults()
 
 
 @pytest.fixture
 def margin_fault(margin_sandbox: Sandbox) -> Iterator[FaultInjector]:
-    """Lets something go wrong with the test's exchange, by value or by name; nothing more after the test."""
+    """Injects faults into the test's exchange, by value or by name; removes them after the test."""
     fault = FaultInjector(margin_sandbox)
     yield fault
     fault.clear()
 
 
 def _read_marker(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """What the closest marker of that name gives."""
+    """The settings of the closest marker with this name."""
     marker = request.node.get_closest_marker(name)
     if marker is None:
         return {}

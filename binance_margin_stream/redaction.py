@@ -1,8 +1,8 @@
-"""Text that may be shown: without keys, secrets, listen keys or tokens, and short.
+"""Prepare text to be shown: remove API keys, secrets, listen keys and tokens, and truncate it.
 
-An answer that is not what it should be is worth showing, but a proxy may have put the request into it, and a
-listen key may stand where nobody expects it. So known secrets go, fields that hold secrets go, and every long
-opaque run goes: listen keys, tokens and API keys have 60 characters and more.
+An unexpected response is worth showing, but a proxy may have copied the request into it, and a listen key may be
+anywhere. So known secrets, the values of fields that hold secrets, and all long opaque strings are masked. Listen keys,
+tokens and API keys have 60 characters and more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` with `secrets`, in plain and percent-encoded spelling, and all that looks like one masked."""
+    """Mask `secrets` in `text`, plain and percent-encoded, and everything that looks like a secret."""
     encoded_secrets = {encode(secret) for secret in secrets if secret for encode in (str, quote_plus, _quote_fully)}
     for encoded in sorted(encoded_secrets, key=len, reverse=True):
         text = text.replace(encoded, MASK)
@@ -34,13 +34,13 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def truncate(text: str, length: int = 200) -> str:
-    """`text` on one line of at most `length` characters, without control characters."""
+    """Shorten `text` to one line of at most `length` characters, without control characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * length]).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def extract_html_title(html: str) -> str:
-    """The title of an HTML page; empty when it has none."""
+    """Return the title of an HTML page; empty if it has none."""
     match = _TITLE.search(html)
     return truncate(match[1], 100) if match else ""
 

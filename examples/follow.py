@@ -1,7 +1,7 @@
-"""Follow a cross and an isolated margin account, and tell what happens.
+"""Follow a cross and an isolated margin account, and print the events.
 
-Runs against a sandbox that lives as long as the program. For your own account, leave out `Sandbox` and `endpoints`, and
-take `ApiKeyAuth.from_env()`.
+Runs against a sandbox inside the program. For your own account, remove `Sandbox` and `endpoints`, and use
+`ApiKeyAuth.from_env()`.
 """
 
 from binance_margin_stream import CROSS, ApiKeyAuth, BalanceUpdate, ExecutionReport, MarginStream, StreamGap, isolated
@@ -15,7 +15,7 @@ with (
         endpoints=exchange.endpoints,
     ) as stream,
 ):
-    # Every account is subscribed by now: this is the moment for a snapshot of orders and balances.
+    # Every account is subscribed now. Take a snapshot of orders and balances here.
     order = exchange.place_order(symbol="BTCUSDT", side="BUY", quantity="0.5", price="60000", account="BTCUSDT")
     exchange.fill_order(order.order_id)
     exchange.change_balance("USDT", "-25")
@@ -28,4 +28,4 @@ with (
                 print(f"{event.account}: {delta} {asset}")
                 break
             case StreamGap(since_datetime=since, until_datetime=until):
-                print(f"{event.account}: something may be missing from {since} to {until}: compare with a snapshot")
+                print(f"{event.account}: events may be missing from {since} to {until}: compare with a snapshot")

@@ -1,4 +1,4 @@
-"""The same stream for programs with asyncio: follow an account until an order is filled."""
+"""Follow an account with asyncio until an order is filled."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from binance_margin_stream.sandbox import Sandbox
 
 
 async def main(exchange: Sandbox) -> None:
-    """Place an order in the sandbox, and wait for it."""
+    """Place and fill an order in the sandbox, and wait for its reports."""
     async with AsyncMarginStream(ApiKeyAuth(exchange.api_key), endpoints=exchange.endpoints) as stream:
         order = exchange.place_order(symbol="ETHUSDT", side="SELL", quantity="2", price="3000")
         exchange.fill_order(order.order_id)

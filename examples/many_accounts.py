@@ -1,4 +1,4 @@
-"""Follow fifty isolated accounts on one connection, and keep a balance sheet of each."""
+"""Follow one cross and 49 isolated accounts on one connection, and record the balances of each."""
 
 from collections import defaultdict
 from decimal import Decimal
@@ -20,7 +20,7 @@ with (
     for symbol in SYMBOLS:
         exchange.place_order(symbol=symbol, side="BUY", quantity="10", price="1", account=symbol)
     for event in stream:
-        # An account position names no symbol: the stream knows which account it belongs to.
+        # The exchange's message does not contain the account; the stream adds it.
         if isinstance(event, OutboundAccountPosition):
             balances[event.account] |= {balance.asset: balance.free for balance in event.balances}
         if len(balances) == len(SYMBOLS):

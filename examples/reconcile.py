@@ -1,4 +1,4 @@
-"""Keep a book of balances right through a cut connection: on a gap, compare with a snapshot."""
+"""Keep a balance correct through a lost connection: on a gap, take a snapshot."""
 
 from decimal import Decimal
 
@@ -6,11 +6,11 @@ from binance_margin_stream import ApiKeyAuth, BalanceUpdate, MarginStream, Strea
 from binance_margin_stream.sandbox import Sandbox, faults
 
 ledger = [Decimal(-10), Decimal(-20), Decimal(-30)]
-"""What the exchange would answer when asked for the account's transfers; here, what is played below."""
+"""The transfers of the account, which the exchange would return on request."""
 
 
 def snapshot() -> Decimal:
-    """Stands for a REST call that asks for the balance, or for the transfers since the gap."""
+    """Stands for a REST call that returns the balance, or the transfers since the gap."""
     return sum(ledger, Decimal())
 
 
@@ -25,13 +25,13 @@ with (
             case BalanceUpdate(delta=delta) if delta == ledger[0]:
                 booked += delta
                 exchange.inject_fault(faults.DropConnections("reset"))
-                exchange.change_balance("USDT", ledger[1])  # nobody is connected: this one is never sent
+                exchange.change_balance("USDT", ledger[1])  # no connection is open, so this event is never sent
             case StreamGap(since=since, until=until, reason=reason):
-                print(f"{until - since} ms may be missing ({reason}): taking a snapshot")
+                print(f"events of {until - since} ms may be missing ({reason}): taking a snapshot")
                 booked = snapshot() - ledger[2]
                 exchange.change_balance("USDT", ledger[2])
             case BalanceUpdate(delta=delta):
                 booked += delta
                 break
-    print(f"booked {booked}, the exchange says {snapshot()}")
+    print(f"booked {booked}, the exchange reports {snapshot()}")
     assert booked == snapshot()

@@ -1,4 +1,4 @@
-"""Watch over the stream itself: its changes as they happen, and its health when you ask."""
+"""Monitor the stream itself: status changes as they happen, and its health on request."""
 
 import logging
 
@@ -9,9 +9,9 @@ logging.basicConfig(level=logging.INFO, format="log     %(levelname)s %(message)
 
 
 def alert(change: StatusChange) -> None:
-    """Called in the stream's thread: hand it to your pager, and return soon."""
-    if change.name in ("lost", "source retired", "renewal failed"):
-        print(f"alert   {change.name} {change.account} {change.detail}")
+    """Runs in the stream's thread, so it must return soon. Send the change to your pager here."""
+    if change.kind in ("subscription lost", "source retired", "renewal failed"):
+        print(f"alert   {change.kind} {change.account} {change.detail}")
 
 
 with (

@@ -1,4 +1,4 @@
-"""What the fuzzer starts from, and how it changes it: valid frames and answers, broken in a few places."""
+"""The inputs that the fuzzer starts from: valid frames and responses, with mutations in a few places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 LISTEN_KEY = "PLANTED-LISTEN-KEY+/of-the-exchange=="
-LISTEN_TOKEN = "PLANTED-LISTEN-TOKEN+/of-the-exchange=="  # noqa: S105  # a planted one
+LISTEN_TOKEN = "PLANTED-LISTEN-TOKEN+/of-the-exchange=="  # noqa: S105  # not a secret
 
 EXECUTION_REPORT = {
     "e": "executionReport", "E": 1, "s": "BTCUSDT", "c": "x", "S": "BUY", "o": "LIMIT", "f": "GTC", "q": "1.0",
@@ -95,7 +95,7 @@ BODIES = [
 
 
 def wrap_event(event: Any, rng: random.Random) -> Any:
-    """An event as one of the hosts would wrap it."""
+    """An event in the envelope of one of the hosts."""
     host = rng.randrange(4)
     if host == 0:
         return event
@@ -103,7 +103,7 @@ def wrap_event(event: Any, rng: random.Random) -> Any:
 
 
 def mutate(value: Any, rng: random.Random) -> Any:
-    """`value` with one thing in it changed: replaced, dropped, added, doubled."""
+    """`value` with one change: an element is replaced, removed, added or repeated."""
     if isinstance(value, dict) and value and rng.random() < 0.9:
         name = rng.choice(list(value))
         if rng.random() < 0.1:
@@ -118,13 +118,13 @@ def mutate(value: Any, rng: random.Random) -> Any:
 
 
 def encode_json(value: Any, rng: random.Random) -> bytes:
-    """JSON, now and then in an odd spelling."""
+    """JSON text, sometimes with unusual spaces or escapes."""
     separators = (",", ":") if rng.random() < 0.9 else (" , ", " : ")
     return json.dumps(value, separators=separators, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
 
 
 def make_frame(rng: random.Random) -> bytes:
-    """An event or an answer, whole or broken in a few places."""
+    """An event or a response, valid or with mutations."""
     value = wrap_event(rng.choice(EVENTS), rng) if rng.random() < 0.6 else dict(rng.choice(RESPONSES))
     if "id" in value and rng.random() < 0.7:
         value["id"] = rng.randrange(1, 12)
@@ -134,7 +134,7 @@ def make_frame(rng: random.Random) -> bytes:
 
 
 def make_rest_response(rng: random.Random) -> bytes:
-    """A byte that chooses the call, and an answer that is almost HTTP."""
+    """A byte that selects the call, and an HTTP response that may be invalid."""
     lines = [f"HTTP/1.1 {rng.choice(STATUSES)} {rng.choice(['OK', '', 'x' * 300])}"]
     lines += [f"{name}: {rng.choice(values)}" for name, values in rng.sample(HEADERS, rng.choice([0, 0, 1, 1, 2, 3]))]
     body = rng.choice(BODIES).encode()
@@ -146,7 +146,7 @@ def make_rest_response(rng: random.Random) -> bytes:
 
 
 def make_scenario(rng: random.Random) -> bytes:
-    """What happens to a stream, a line for each: frames, time that passes, connections that break."""
+    """A scenario of a stream, one step per line: frames, time that passes, connections that are lost."""
     lines = []
     for _ in range(rng.randrange(1, 40)):
         kind = rng.random()

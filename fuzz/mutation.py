@@ -1,4 +1,4 @@
-"""Changes to an input that keep most of it as it was: valid but for one place, which blind bytes hardly ever are."""
+"""Mutations that keep an input valid except for one place, which random bytes rarely achieve."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import corpus
 
 
 def mutate(target: str, data: bytes, rng: random.Random) -> bytes | None:
-    """Another input for `target`, made from `data` or anew; None where changing bytes blindly is as good."""
+    """A mutation of `data`, or a new input for `target`. None if the fuzzer's own mutation is to be used."""
     if rng.random() < 0.3:
         return None
-    return {"frames": _mutate_frame, "rest": _mutate_response, "engine": _mutate_scenario}[target](data, rng)
+    return {"frames": _mutate_frame, "rest": _mutate_response, "stream": _mutate_scenario}[target](data, rng)
 
 
 def _mutate_frame(data: bytes, rng: random.Random) -> bytes:

@@ -1,10 +1,10 @@
-"""Fuzz the three ways on which bytes from the network come in, for some minutes, and print the figures.
+"""Fuzz all code that reads bytes from the network, for some minutes, and print statistics.
 
-    python fuzz/run.py [--minutes 10] [--target frames|rest|engine]
+    python fuzz/run.py [--minutes 10] [--target frames|rest|stream]
     python fuzz/run.py --target frames --replay FILE
 
-Guided by coverage, with atheris, where that is installed; else at random from `--seed`. Inputs are valid frames and
-answers with something changed, and bytes. Ends by itself; the exit code is 1 when an input broke something.
+Guided by coverage if atheris is installed, and otherwise random from `--seed`. Inputs are mutations of valid frames and
+responses, and random bytes. The exit code is 1 if an input failed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-TARGET_NAMES = ("frames", "rest", "engine")
+TARGET_NAMES = ("frames", "rest", "stream")
 MEGABYTE = 1 << 20
 INSTRUMENTED = ["binance_margin_stream", "json", "http.client", "urllib3"]
 
 
 @dataclass
 class FuzzStatistics:
-    """What one target did."""
+    """The statistics of one target."""
 
     target: str
     executions: int = 0
@@ -40,7 +40,7 @@ class FuzzStatistics:
     peak_kilobytes: int = 0
 
     def record(self, outcome: str, seconds: float) -> None:
-        """Count one execution. Memory is compared with what it was after the first 2000."""
+        """Count one execution. The growth of memory is measured from the 2000th execution on."""
         self.executions += 1
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self.longest = max(self.longest, seconds)
@@ -48,12 +48,12 @@ class FuzzStatistics:
             self.warm_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def save(self, file: Path) -> None:
-        """Write them down; a fuzzer's process ends without a last word."""
+        """Write the statistics to a file, since a guided process ends without a chance to print them."""
         self.peak_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         file.write_text(json.dumps(asdict(self)))
 
     def format_line(self, coverage: str) -> str:
-        """One line for people."""
+        """The statistics as one line of text."""
         grown = (self.peak_kilobytes - self.warm_kilobytes) / 1024 if self.warm_kilobytes else 0.0
         return (
             f"{self.target:8} {self.executions:>9,} executions, {len(self.outcomes)} outcomes, {coverage}, "
@@ -62,7 +62,7 @@ class FuzzStatistics:
 
 
 def run_guided(name: str, seconds: int, folder: Path) -> None:
-    """Let atheris choose the inputs. Does not return: the process ends with the fuzzer."""
+    """Run atheris. Does not return: atheris ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
@@ -96,7 +96,7 @@ def run_guided(name: str, seconds: int, folder: Path) -> None:
 
 
 def run_random(name: str, seconds: float, folder: Path, seed: int, limit: int = sys.maxsize) -> FuzzStatistics:
-    """Inputs at random, without any guidance, until the time is over or there were `most`."""
+    """Run random inputs for `seconds`, but at most `limit` of them."""
     import mutation
     import targets
 
@@ -114,7 +114,7 @@ def run_random(name: str, seconds: float, folder: Path, seed: int, limit: int = 
 
 
 def run_target(name: str, seconds: int, seed: int) -> bool:
-    """Fuzz one target in a process of its own, print its figures, and say whether all went well."""
+    """Fuzz one target in a process of its own and print its statistics. Returns whether no input failed."""
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     is_guided = importlib.util.find_spec("atheris") is not None
     child = [sys.executable, __file__, "--target", name, "--seed", str(seed), "--child", str(folder), str(seconds)]
@@ -127,8 +127,8 @@ def run_target(name: str, seconds: int, seed: int) -> bool:
     if (folder / "statistics.json").exists():
         print(FuzzStatistics(**json.loads((folder / "statistics.json").read_text())).format_line(coverage), flush=True)
     for file in found:
-        print(f"{name}: an input broke it; to see how:\n  {sys.executable} {__file__} --target {name} --replay {file}")
-        print(f"  {file.read_bytes()[:2000]!r}")  # its secrets are planted ones
+        print(f"{name}: an input failed; to reproduce:\n  {sys.executable} {__file__} --target {name} --replay {file}")
+        print(f"  {file.read_bytes()[:2000]!r}")  # contains no real secret
     if process.returncode and not found:
         print(f"{name}: the fuzzer ended with {process.returncode}:\n{output[-2000:]}")
     went_well = not (found or process.returncode or (is_guided and not coverages))
@@ -141,10 +141,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=10, help="for all targets together")
     parser.add_argument("--target", choices=TARGET_NAMES)
-    parser.add_argument("--seed", type=int, default=1, help="where there is no atheris")
-    parser.add_argument(
-        "--replay", type=Path, metavar="FILE", help="play one input, which raises if it breaks something"
-    )
+    parser.add_argument("--seed", type=int, default=1, help="used without atheris")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input; raises if it fails")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.replay is not None:
@@ -161,7 +159,7 @@ def main() -> int:
     names = [arguments.target] if arguments.target else list(TARGET_NAMES)
     seconds = max(1, round(arguments.minutes * 60 / len(names)))
     results = [run_target(name, seconds, arguments.seed) for name in names]
-    print(f"inputs that broke something: {'none' if all(results) else 'see above'}")
+    print(f"failing inputs: {'none' if all(results) else 'see above'}")
     return 0 if all(results) else 1
 
 

@@ -1,4 +1,4 @@
-"""The exchange's own SDK for margin: listen keys V2, risk listen keys and its stream client, at a sandbox."""
+"""The exchange's own SDK for margin: listen keys V2, risk listen keys and its stream client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNKNOWN_KEY_CLIENT = MarginTrading(config_rest_api=ConfigurationRestAPI(api_key=
 
 
 class StreamRecorder:
-    """One stream: what it was told, event by event."""
+    """One stream, and the events that it received."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[Any] = asyncio.Queue()
@@ -89,7 +89,7 @@ async def main() -> None:
             await asyncio.to_thread(call)
         except kind as error:
             return f"refused: {type(error).__name__} {error}"
-        raise AssertionError("it was not refused")
+        raise AssertionError("no error was raised")
 
     async def unsubscribe() -> str:
         for recorder in (trade, risk):
@@ -98,9 +98,9 @@ async def main() -> None:
         return "unsubscribed both"
 
     async def check_recovery(fault: str, **parameters: object) -> str:
-        """The stream is struck by a fault; what happens on the account after that should still arrive."""
+        """Inject a fault into the stream. Later events of the account should still arrive."""
         await call_operation("inject-fault", fault=fault, **parameters)
-        await asyncio.sleep(7)  # it waits five seconds before it connects again
+        await asyncio.sleep(7)  # it waits five seconds before it reconnects
         while not trade.events.empty():
             trade.events.get_nowait()
         await fill_order()
@@ -108,8 +108,8 @@ async def main() -> None:
             async with asyncio.timeout(4):
                 await trade.wait_for("ExecutionReport")
         except TimeoutError:
-            raise AssertionError("silent for good") from None
-        return "came back by itself"
+            raise AssertionError("no event any more") from None
+        return "recovered by itself"
 
     rest = CLIENT.rest_api
     await run_step("create a listen key V2", lambda: create_key("v2", rest.start_user_data_stream_v2))
@@ -130,18 +130,18 @@ async def main() -> None:
     await run_step("close the listen key V2", lambda: check_status(rest.close_user_data_stream_v2))
     await run_step("close the risk listen key", lambda: check_status(rest.close_user_data_stream))
     await run_step(
-        "be told that the closed key is gone",
+        "get an error for the closed key",
         lambda: expect_error(lambda: rest.keepalive_user_data_stream_v2(keys["v2"]), BadRequestError),
     )
     await run_step(
-        "be refused with an unknown API key",
+        "get an error for an unknown API key",
         lambda: expect_error(UNKNOWN_KEY_CLIENT.rest_api.start_user_data_stream_v2, UnauthorizedError),
     )
     await run_step("attach to a new listen key V2", lambda: resubscribe(rest.start_user_data_stream_v2))
     await run_step("stay subscribed when the connection is reset", lambda: check_recovery("reset"))
     await run_step("attach to a listen key V2 once more", lambda: resubscribe(rest.start_user_data_stream_v2))
     await run_step(
-        "stay subscribed when the listen key ends",
+        "stay subscribed when the listen key expires",
         lambda: check_recovery("expire-credentials", credentials="listen_keys"),
     )
     await CLIENT.websocket_streams.close_connection(close_session=True)

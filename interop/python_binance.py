@@ -1,4 +1,4 @@
-"""python-binance: its listen token call and its two margin sockets, as they are, at the addresses of a sandbox."""
+"""python-binance: its listen token call and its two margin sockets, with the addresses of a sandbox."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def main() -> None:
         return f"{event['d']} {event['a']}"
 
     async def renew() -> str:
-        """What its users do by hand, as it has no renewal: the same call again, before the token ends."""
+        """It has no renewal, so its users repeat the same call before the token expires."""
         token = (await client.margin_create_listen_token())["token"]
         response = await client._ws_api_request("userDataStream.subscribe.listenToken", False, {"listenToken": token})
         same = response["subscriptionId"] == sockets["cross"]._subscription_id
@@ -73,7 +73,7 @@ async def main() -> None:
         return "unsubscribed both"
 
     async def check_recovery(fault: str, **parameters: object) -> str:
-        """A fresh socket is struck by a fault; what happens on the account after that should still arrive."""
+        """Inject a fault into a new socket. Later events of the account should still arrive."""
         socket = await BinanceSocketManager(client).margin_socket().__aenter__()
         await call_operation("inject-fault", fault=fault, **parameters)
         message = await socket.recv()
@@ -83,15 +83,15 @@ async def main() -> None:
             async with asyncio.timeout(4):
                 await wait_for(socket, "executionReport")
         except TimeoutError:
-            raise AssertionError(f"told {message.get('type', message['e'])}, then silent for good") from None
-        return "came back by itself"
+            raise AssertionError(f"received {message.get('type', message['e'])}, then nothing") from None
+        return "recovered by itself"
 
     async def call_retired_endpoint() -> str:
         try:
             await client.margin_stream_get_listen_key()
         except BinanceAPIException as error:
-            return f"refused: HTTP {error.status_code}, which it calls {error.message!r}"
-        raise AssertionError("a retired call was answered")
+            return f"refused: HTTP {error.status_code}, with the message {error.message!r}"
+        raise AssertionError("a retired endpoint responded")
 
     await run_step("create the client (ping, time)", create_client)
     await run_step("create listen tokens, cross and isolated, signed", create_tokens)
@@ -105,9 +105,10 @@ async def main() -> None:
     await run_step("renew the token on the same connection, by hand", renew)
     await run_step("receive a fill after it", lambda: receive_fill(sockets["cross"], "cross", "BTCUSDT"))
     await run_step("close the sockets", close)
-    await run_step("be refused the retired listen key", call_retired_endpoint)
+    await run_step("get an error for the retired listen key", call_retired_endpoint)
     await run_step(
-        "stay subscribed when the token ends", lambda: check_recovery("expire-credentials", credentials="listen_tokens")
+        "stay subscribed when the token expires",
+        lambda: check_recovery("expire-credentials", credentials="listen_tokens"),
     )
     await run_step("stay subscribed when the connection is reset", lambda: check_recovery("reset"))
     await client.close_connection()

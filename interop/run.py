@@ -1,9 +1,9 @@
-"""Clients of other houses against the sandbox, as they are but for their base addresses: what works, and what cannot.
+"""Run third-party clients against the sandbox, unmodified except for their base addresses, and print what works.
 
     python interop/run.py --peers .venv-interop/bin/python
 
-Each client runs in a process of its own, in an environment that knows nothing of this package. The exit code is not
-zero when something that should work does not, or when something works that is written down here as impossible.
+Each client runs in a process of its own, in an environment without this package. The exit code is 1 if a step fails
+that should succeed, or if a step succeeds that is listed here as a known limitation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIMEOUT = 180.0
 
 @dataclass(frozen=True)
 class Step:
-    """One row of the table."""
+    """One step of a client, and its result."""
 
     name: str
     ok: bool
@@ -33,37 +33,37 @@ class Step:
 
 @dataclass(frozen=True)
 class KnownLimitation:
-    """What a client cannot do: what is seen then, and why."""
+    """A step that fails because of the client: the detail that is expected, and the reason."""
 
     detail: str
     reason: str
 
 
 NO_RENEWAL = KnownLimitation(
-    "told eventStreamTerminated, then silent",
-    "its keepalive passes over streams of the WebSocket API, and nothing in it asks for a second token",
+    "received eventStreamTerminated, then nothing",
+    "its keepalive skips streams of the WebSocket API, and it never creates a second token",
 )
 NO_RESUBSCRIBE = KnownLimitation(
-    "told ConnectionClosedError, then silent",
-    "it opens the connection again and does not subscribe again: only the first entry into the socket does",
+    "received ConnectionClosedError, then nothing",
+    "it reconnects without subscribing again: it subscribes only when the socket is entered for the first time",
 )
 NO_RECONNECT = KnownLimitation(
-    "silent for good",
-    "it gives a connection up that ends unasked; it opens another before 24 hours and on serverShutdown only",
+    "no event any more",
+    "it abandons a connection that the other side closes; it reconnects only before 24 hours and on serverShutdown",
 )
 NO_KEEPALIVE = KnownLimitation(
-    "silent for good",
-    "it never keeps a key alive by itself, and hands listenKeyExpired to the program like any other event",
+    "no event any more",
+    "it never keeps a key alive by itself, and delivers listenKeyExpired to the program like any other event",
 )
 NEEDS_BODY = KnownLimitation(
     "JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
-    'it parses every body as JSON: the calls that answer nothing need Rules(done_answer="object")',
+    'it parses every body as JSON: the calls with an empty response need ExchangeRules(empty_body="object")',
 )
 
 
 @dataclass(frozen=True)
 class ClientRun:
-    """One client under one set of rules, and what is known to be impossible for it, with the reason."""
+    """One client with one set of exchange rules, and its known limitations by step."""
 
     client: str
     program: str
@@ -74,7 +74,7 @@ class ClientRun:
 
 SDK_LIMITATIONS = {
     "stay subscribed when the connection is reset": NO_RECONNECT,
-    "stay subscribed when the listen key ends": NO_KEEPALIVE,
+    "stay subscribed when the listen key expires": NO_KEEPALIVE,
 }
 RUNS = (
     ClientRun(
@@ -83,7 +83,7 @@ RUNS = (
         ExchangeRules(),
         "default rules",
         {
-            "stay subscribed when the token ends": NO_RENEWAL,
+            "stay subscribed when the token expires": NO_RENEWAL,
             "stay subscribed when the connection is reset": NO_RESUBSCRIBE,
         },
     ),
@@ -91,7 +91,7 @@ RUNS = (
         "binance-sdk-margin-trading",
         "binance_sdk.py",
         ExchangeRules(empty_body="object"),
-        'done_answer="object"',
+        'empty_body="object"',
         SDK_LIMITATIONS,
     ),
     ClientRun(
@@ -114,18 +114,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", required=True, help="the Python of the environment with the clients")
     peers = str(parser.parse_args().peers)
-    surprises = [surprise for run in RUNS for surprise in run_and_print(run, peers)]
-    for surprise in surprises:
-        print(f"NOT AS EXPECTED  {surprise}")
-    print(f"{'failed' if surprises else 'all as expected'}")
-    return 1 if surprises else 0
+    unexpected = [result for run in RUNS for result in run_and_print(run, peers)]
+    for result in unexpected:
+        print(f"NOT AS EXPECTED  {result}")
+    print(f"{'failed' if unexpected else 'all as expected'}")
+    return 1 if unexpected else 0
 
 
 def run_and_print(run: ClientRun, peers: str) -> list[str]:
-    """Run a client, print its rows, and answer what is not as expected."""
+    """Run a client, print its steps, and return the results that are not expected."""
     version, steps, error = run_client(run, peers)
     print(f"\n{run.client} {version}, {run.description}")
-    surprises = [error] if error else []
+    unexpected = [error] if error else []
     for step in steps:
         limitation = run.limitations.get(step.name)
         print(f"  {'yes' if step.ok else 'no ':4} {step.name:50} {step.detail[:110]}")
@@ -133,13 +133,13 @@ def run_and_print(run: ClientRun, peers: str) -> list[str]:
             print(f"       because {limitation.reason}")
         expected = step.ok if limitation is None else not step.ok and limitation.detail in step.detail
         if not expected:
-            surprises.append(f"{run.client}, {run.description}: {step.name}: {step.detail[:300]}")
+            unexpected.append(f"{run.client}, {run.description}: {step.name}: {step.detail[:300]}")
     missing = run.limitations.keys() - {step.name for step in steps}
-    return surprises + [f"{run.client}, {run.description}: {does}: was not tried" for does in missing]
+    return unexpected + [f"{run.client}, {run.description}: {name}: was not run" for name in missing]
 
 
 def run_client(run: ClientRun, peers: str) -> tuple[str, list[Step], str]:
-    """The client's version, its steps, and what kept it from the end if something did."""
+    """The client's version, its steps, and the error that ended it early, if there was one."""
     with Sandbox(rules=run.rules) as exchange:
         addresses = {
             "SANDBOX_REST": exchange.endpoints.rest,
@@ -156,7 +156,7 @@ def run_client(run: ClientRun, peers: str) -> tuple[str, list[Step], str]:
             timeout=TIMEOUT,
             check=False,
         )
-    first, *rows = process.stdout.splitlines() or ['{"version": "that did not start"}']
+    first, *rows = process.stdout.splitlines() or ['{"version": "did not start"}']
     lines = process.stderr.strip().splitlines()
     error = f"{run.client} ended with {process.returncode}: {lines[-1] if lines else ''}" if process.returncode else ""
     return json.loads(first)["version"], [Step(**json.loads(row)) for row in rows], error

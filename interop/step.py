@@ -1,4 +1,4 @@
-"""What the programs of both clients share: they report each step as a line of JSON, and drive the sandbox over HTTP."""
+"""Shared by the programs of both clients: reports each step as a line of JSON, and controls the sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _SECRET = re.compile(r"[A-Za-z0-9+/]{40,}")
 
 
 def report_version(client: str) -> None:
-    """Say which version runs."""
+    """Print the version of a client."""
     print(json.dumps({"version": version(client)}), flush=True)
 
 
 async def run_step(name: str, action: Callable[[], Awaitable[str]]) -> None:
-    """Do it and say how it went: `work` answers what was seen, or raises. Keys and tokens are masked."""
+    """Run a step and print its result: `action` returns the detail, or raises. Keys and tokens are masked."""
     try:
         async with asyncio.timeout(_TIMEOUT):
             detail, ok = await action(), True
-    except Exception as error:  # whatever it is, the table shows it
+    except Exception as error:  # every error is a result of the step
         detail, ok = f"{type(error).__name__}: {error}", False
     print(json.dumps({"name": name, "ok": ok, "detail": _SECRET.sub("***", " ".join(detail.split()))}), flush=True)
 
 
 async def call_operation(operation: str, **arguments: object) -> dict[str, object]:
-    """Let something happen at the exchange, such as ``drive("fill-order", order_id=1)``."""
+    """Call a control operation of the sandbox, such as ``call_operation("fill-order", order_id=1)``."""
 
     def post() -> dict[str, object]:
         request = urllib.request.Request(
@@ -44,8 +44,8 @@ async def call_operation(operation: str, **arguments: object) -> dict[str, objec
             json.dumps(arguments).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return dict(json.load(answer))
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return dict(json.load(response))
 
     return await asyncio.to_thread(post)
 

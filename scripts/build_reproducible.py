@@ -1,8 +1,8 @@
-"""Build wheel and sdist so that the same commit yields the same bytes, and prove it by building twice.
+"""Build wheel and sdist reproducibly, and check it by building twice.
 
-What is built is what git knows of the tree, in a copy whose modes and times do not depend on this machine; every time
-in the archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build is given another folder and time
-zone. Exit status 1 says that the two differ, and in which file.
+Only files known to git are built, in a copy whose modes and times do not depend on this machine. Every timestamp in the
+archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build uses another folder and time zone. Exits
+with 1 if the two differ.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def git(*arguments: str, root: Path) -> str:
 
 
 def choose_epoch(root: Path) -> int:
-    """Seconds since 1970 UTC that all files are dated with."""
+    """Return the timestamp of all files, in seconds since 1970."""
     return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--pretty=%ct", root=root))
 
 
 def copy_tree(root: Path, tree: Path, epoch: int) -> None:
-    """Copy what git knows of `root`, as it stands in the tree."""
+    """Copy the files of `root` that git knows, as they are in the work tree."""
     for name in git("ls-files", "-z", root=root).split("\0"):
         source, target = root / name, tree / name
         if name and source.is_file():
@@ -42,7 +42,7 @@ def copy_tree(root: Path, tree: Path, epoch: int) -> None:
 
 
 def build(tree: Path, folder: Path, epoch: int, zone: str) -> None:
-    """Wheel and sdist of `tree` in `folder`."""
+    """Build wheel and sdist of `tree` into `folder`."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(tree)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "TZ": zone}
     run = subprocess.run(
@@ -55,7 +55,7 @@ def build(tree: Path, folder: Path, epoch: int, zone: str) -> None:
 
 
 def repack(sdist: Path, epoch: int) -> None:
-    """Write the archive anew: sorted, dated, and owned by nobody."""
+    """Rewrite the archive: sorted, with one timestamp, and without owners."""
     with tempfile.TemporaryDirectory() as scratch:
         with tarfile.open(sdist) as archive:
             archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
@@ -77,13 +77,13 @@ def compute_digests(folder: Path) -> dict[str, str]:
 
 
 def find_differences(one: dict[str, str], other: dict[str, str]) -> list[str]:
-    """The names of the files that are not the same in both."""
+    """Return the names of the files that differ."""
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="where they go (default: dist)")
+    parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="the output folder (default: dist)")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to build (default: this one)")
     arguments = parser.parse_args()
     epoch = choose_epoch(arguments.root)

@@ -1,8 +1,8 @@
-"""Say whether version, changelog, citation and tag agree; each of them is written by hand.
+"""Check that version, changelog, citation and tag agree.
 
-Without a tag, before any commit: the version is a semantic one, the citation repeats it, and the changelog begins with
-what is unreleased or with that version. With a tag, such as `v1.2.0`, before a release: the tag is that of the version,
-and the changelog begins with the version and the day. Prints every disagreement and exits with 1, or prints nothing.
+Without a tag, for every commit: the version is a semantic version, the citation has the same, and the changelog starts
+with *Unreleased* or with that version. With a tag such as `v1.2.0`, for a release: the tag matches the version, and the
+changelog starts with the version and its date. Prints every difference and exits with 1, or prints nothing.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ _RELEASE = re.compile(r"(\S+) - (\d{4}-\d{2}-\d{2})")
 
 
 def read_version(root: Path) -> str:
-    source = (root / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    source = (root / PACKAGE / "_version.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     return found[1] if found else ""
 
 
 def read_sections(root: Path) -> dict[str, str]:
-    """What the changelog says, by its second-level headings, newest first."""
+    """Return the sections of the changelog by heading, newest first."""
     parts = re.split(r"^## (.+)$", (root / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip((heading.strip() for heading in parts[1::2]), parts[2::2], strict=True))
 
 
 def find_problems(root: Path, tag: str | None, today: date) -> list[str]:
-    """What does not agree in the tree at `root`."""
+    """Return what does not agree in the tree at `root`."""
     version, sections = read_version(root), read_sections(root)
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     first = next(iter(sections), "")
     found = []
     if not _VERSION.fullmatch(version):
-        found.append(f"{PACKAGE}/__init__.py: {version!r} is no version such as 1.2.0 or 1.2.0rc1")
+        found.append(f"{PACKAGE}/_version.py: {version!r} is not a version such as 1.2.0 or 1.2.0rc1")
     if str(citation.get("version")) != version:
         found.append(f"CITATION.cff: version is {citation.get('version')}, not {version}")
     if first != "Unreleased" and not first.startswith(f"{version} - "):
-        found.append(f"CHANGELOG.md: begins with {first!r}, neither with 'Unreleased' nor with {version} and its day")
+        found.append(f"CHANGELOG.md: starts with {first!r}, not with 'Unreleased' or {version} and its date")
     found += [f"CHANGELOG.md: nothing under {heading!r}" for heading, text in sections.items() if not text.strip()]
     return found if tag is None else found + _check_tag(tag, version, first, today)
 
@@ -54,19 +54,19 @@ def _check_tag(tag: str, version: str, first: str, today: date) -> list[str]:
         return [f"the tag is {tag}, the version is {version}: tag v{version}"]
     release = _RELEASE.fullmatch(first)
     if release is None or release[1] != version:
-        return [f"CHANGELOG.md: begins with {first!r}; a release begins with '{version} - {today}'"]
+        return [f"CHANGELOG.md: starts with {first!r}; a release starts with '{version} - {today}'"]
     try:
         day = date.fromisoformat(release[2])
     except ValueError:
-        return [f"CHANGELOG.md: {release[2]} is no day"]
-    return [f"CHANGELOG.md: {day} has not come yet"] if day > today else []
+        return [f"CHANGELOG.md: {release[2]} is not a date"]
+    return [f"CHANGELOG.md: {day} is in the future"] if day > today else []
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("tag", nargs="?", help="the tag of the release, such as v1.2.0")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the tree to look at (default: this one)")
-    parser.add_argument("--notes", action="store_true", help="print what the changelog says of this release")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the tree to check (default: this one)")
+    parser.add_argument("--notes", action="store_true", help="print the changelog section of this release")
     arguments = parser.parse_args()
     found = find_problems(arguments.root, arguments.tag, datetime.now(UTC).date())
     for problem in found:

@@ -1,8 +1,8 @@
-"""Turn the spec into the generated half of the SDK, or check that the committed half is what it turns into.
+"""Generate the REST code and its pages from the spec, or check that the committed files are up to date.
 
-``generate.py`` writes what differs and deletes what the spec no longer yields; ``generate.py --check`` changes
-nothing, names every such file and exits with 1. Only the spec, ``generator-config.yaml`` and
-``.openapi-generator-ignore`` steer the generator; the package's version comes from the package.
+``generate.py`` writes files that differ and deletes files that the spec no longer produces. ``generate.py --check``
+changes nothing, lists these files and exits with 1. The inputs are the spec, the templates, ``generator-config.yaml``,
+``.openapi-generator-ignore`` and the version of the package.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ GENERATED_PAGE = b"[[Back to README]](../README.md)"
 
 
 def read_package_version() -> str:
-    source = (ROOT / PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    source = (ROOT / PACKAGE / "_version.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)
     if match is None:
-        sys.exit(f"generate: {PACKAGE}/__init__.py holds no __version__")
+        sys.exit(f"generate: {PACKAGE}/_version.py has no __version__")
     return match[1]
 
 
 def generate_output(root: Path, folder: Path) -> dict[str, bytes]:
-    """What the generator makes of the inputs in `root`, by path; `folder` is scratch space."""
+    """Run the generator on the inputs in `root` and return its files by path; `folder` is scratch space."""
     for name in INPUTS:
         copy = shutil.copytree if (root / name).is_dir() else shutil.copy
         copy(root / name, folder / name)
@@ -46,7 +46,7 @@ def generate_output(root: Path, folder: Path) -> dict[str, bytes]:
 
 
 def list_committed_files(root: Path) -> set[str]:
-    """Every path under `root` that only the generator may have written."""
+    """List every file under `root` that only the generator writes."""
     files = [file for place in WHOLLY_GENERATED for file in (root / place).rglob("*") if file.is_file()]
     files = [file for file in files if "__pycache__" not in file.parts]
     files += [page for page in (root / "docs").glob("*.md") if GENERATED_PAGE in page.read_bytes()]
@@ -54,8 +54,8 @@ def list_committed_files(root: Path) -> set[str]:
 
 
 def find_differences(root: Path, fresh: dict[str, bytes]) -> dict[str, str]:
-    """What is wrong with each file of `root` that is not as the generator would leave it."""
-    found = dict.fromkeys(list_committed_files(root) - fresh.keys(), "stale: the spec no longer yields it")
+    """Return what is wrong with each file of `root` that differs from the generator's output."""
+    found = dict.fromkeys(list_committed_files(root) - fresh.keys(), "stale: the spec no longer produces it")
     for path, content in fresh.items():
         file = root / path
         if not file.exists():
@@ -77,7 +77,7 @@ def write_changes(root: Path, fresh: dict[str, bytes], paths: dict[str, str]) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when anything differs")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if anything differs")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to work on (default: this one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +86,7 @@ def main() -> int:
     for path, problem in found.items():
         print(f"{path}: {problem}")
     if arguments.check:
-        print("run `make generate`" if found else f"{len(fresh)} generated files are as the spec yields them")
+        print("run `make generate`" if found else f"{len(fresh)} generated files are up to date")
         return 1 if found else 0
     write_changes(arguments.root, fresh, found)
     print(f"{len(fresh)} generated files, {len(found)} changed")

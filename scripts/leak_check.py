@@ -1,10 +1,10 @@
-"""Lose the connection again and again, and see whether files, threads, tasks or memory grow.
+"""Check that files, threads, tasks and memory do not grow over many lost connections.
 
     python scripts/leak_check.py [--reconnects 10000] [--plot docs/reconnects.svg]
 
-The stream runs here, the sandbox in a process of its own. Every 50 reconnects a sample is taken, after a garbage
-collection: open files, threads, asyncio tasks, the memory that Python traces and what the system counts as resident.
-A straight line through all samples but the first fifth has to be flat; else the exit code is 1.
+The stream runs in this process, the sandbox in another. Every 50 reconnects, after a garbage collection, the script
+samples open files, threads, asyncio tasks, traced memory and resident memory. The exit code is 1 if the slope of a
+straight line through all samples but the first fifth exceeds its bound.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import StreamGap
-from binance_margin_stream.stream.protocol.actions import State, StatusChange
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
+from binance_margin_stream.stream.state import State, StatusChange
 
-SETTINGS = StreamSettings(
-    backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, message_rate_factor=100.0,
-    rest_rate=1000.0,
-    token_validity=30.0,
+SETTINGS = with_limits(
+    StreamSettings(
+        backoff_initial=0.001, backoff_max=0.002, connect_limit=1000, connect_window=1.0, rest_rate=1000.0,
+        token_validity=30.0,
+    ),
+    message_rate_factor=100.0,
 )  # fmt: skip
 SAMPLE_EVERY = 50
 MEGABYTE = 1 << 20
@@ -44,7 +46,7 @@ MEGABYTE = 1 << 20
 
 @dataclass(frozen=True)
 class TrackedResource:
-    """Something that must not grow: how much it may over 10,000 reconnects, in its unit."""
+    """Something that must not grow. `bound` is the most growth over 10,000 reconnects, in `unit`."""
 
     name: str
     unit: str
@@ -63,29 +65,31 @@ TRACKED_RESOURCES = (
 
 @dataclass
 class Samples:
-    """What was measured, and after how many reconnects."""
+    """The samples of each resource, and after how many reconnects they were taken."""
 
     at: list[int] = field(default_factory=list)
-    values: dict[str, list[float]] = field(default_factory=lambda: {curve.name: [] for curve in TRACKED_RESOURCES})
+    values: dict[str, list[float]] = field(
+        default_factory=lambda: {resource.name: [] for resource in TRACKED_RESOURCES}
+    )
 
     def record(self, reconnects: int) -> None:
-        """Measure everything now."""
+        """Take a sample of each resource."""
         gc.collect()
         self.at.append(reconnects)
-        for curve in TRACKED_RESOURCES:
-            self.values[curve.name].append(curve.measure())
+        for resource in TRACKED_RESOURCES:
+            self.values[resource.name].append(resource.measure())
 
-    def growth(self, curve: TrackedResource) -> float:
-        """How much the curve rises over 10,000 reconnects, by a straight line through what came after the warm-up."""
+    def growth(self, resource: TrackedResource) -> float:
+        """The growth over 10,000 reconnects, from a straight line through the samples after the warm-up."""
         warm = len(self.at) // 5
-        return statistics.linear_regression(self.at[warm:], self.values[curve.name][warm:]).slope * 10_000
+        return statistics.linear_regression(self.at[warm:], self.values[resource.name][warm:]).slope * 10_000
 
     def format_lines(self) -> Iterable[str]:
-        """The figures, a line for each curve."""
-        for curve in TRACKED_RESOURCES:
-            values = self.values[curve.name][len(self.at) // 5 :]
-            text = f"{curve.name:16} {min(values):.3g} to {max(values):.3g} {curve.unit}"
-            yield f"{text}; in 10,000 reconnects the line rises {self.growth(curve):+.3f} (at most {curve.bound})"
+        """The figures, one line per resource."""
+        for resource in TRACKED_RESOURCES:
+            values = self.values[resource.name][len(self.at) // 5 :]
+            text = f"{resource.name:16} {min(values):.3g} to {max(values):.3g} {resource.unit}"
+            yield f"{text}; growth over 10,000 reconnects {self.growth(resource):+.3f} (at most {resource.bound})"
 
 
 def _resident_bytes() -> int:
@@ -93,7 +97,7 @@ def _resident_bytes() -> int:
 
 
 def run_sandbox() -> None:
-    """The sandbox's process: says where it is, and drops all connections, each time differently, for every line."""
+    """Run a sandbox: print its endpoints, and drop all connections for each line of input, in three ways by turns."""
     with Sandbox(rules=ExchangeRules(connection_attempt_limit=10**9, websocket_api_weight_limit=10**9)) as exchange:
         endpoints = exchange.endpoints
         print(json.dumps([exchange.api_key, endpoints.rest, endpoints.websocket_api, endpoints.stream]), flush=True)
@@ -104,14 +108,14 @@ def run_sandbox() -> None:
 
 
 async def measure_reconnects(output: IO[str], commands: IO[str], reconnects: int) -> tuple[Samples, int]:
-    """Lose that many connections; the samples, and how many gaps told of it."""
+    """Lose `reconnects` connections. Returns the samples and the number of gaps."""
     key, rest, api, host = json.loads(output.readline())
     endpoints = Endpoints(rest=rest, websocket_api=api, stream=host, margin_stream=host)
     samples, gaps, losses = Samples(), 0, 0
 
     def count(change: StatusChange) -> None:
         nonlocal losses
-        losses += change.name == "connection lost"
+        losses += change.kind == "connection lost"
 
     async def consume() -> None:
         nonlocal gaps
@@ -137,7 +141,7 @@ async def measure_reconnects(output: IO[str], commands: IO[str], reconnects: int
 
 
 def draw(samples: Samples, file: Path) -> None:
-    """One small picture, that can be read on a light and on a dark page."""
+    """Draw one small chart, readable on a light and on a dark page."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -148,11 +152,11 @@ def draw(samples: Samples, file: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(len(TRACKED_RESOURCES), 1, sharex=True, figsize=(7, 6.5), layout="constrained")
-    for curve, axis in zip(TRACKED_RESOURCES, axes, strict=True):
-        values = samples.values[curve.name]
+    for resource, axis in zip(TRACKED_RESOURCES, axes, strict=True):
+        values = samples.values[resource.name]
         axis.plot(samples.at, values, color="#2f81f7", linewidth=1.2)
         axis.set_ylim(0, max(values) * 1.3)
-        axis.set_title(f"{curve.name} {f'({curve.unit})' if curve.unit else ''}", loc="left", fontsize=9)
+        axis.set_title(f"{resource.name} {f'({resource.unit})' if resource.unit else ''}", loc="left", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("reconnects")
     figure.savefig(file, transparent=True, metadata={"Date": None, "Creator": None})
@@ -162,7 +166,7 @@ def draw(samples: Samples, file: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--reconnects", type=int, default=10_000)
-    parser.add_argument("--plot", type=Path, help="draw the curves into this SVG file")
+    parser.add_argument("--plot", type=Path, help="plot the samples into this SVG file")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -179,8 +183,8 @@ def main() -> int:
     print(*samples.format_lines(), sep="\n")
     if arguments.plot is not None:
         draw(samples, arguments.plot)
-    grown = [curve.name for curve in TRACKED_RESOURCES if abs(samples.growth(curve)) > curve.bound]
-    print(f"not flat: {', '.join(grown) or 'none'}")
+    grown = [resource.name for resource in TRACKED_RESOURCES if abs(samples.growth(resource)) > resource.bound]
+    print(f"growing: {', '.join(grown) or 'none'}")
     return 1 if grown else 0
 
 

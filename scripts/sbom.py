@@ -1,6 +1,6 @@
-"""Write down what comes with a wheel, as CycloneDX: `scripts/sbom.py WHEEL OUTPUT`.
+"""Write the SBOM of a wheel, as CycloneDX: `scripts/sbom.py WHEEL OUTPUT`.
 
-The wheel is installed with all its extras into `.venv-sbom`, which is made anew, and what is there then is listed.
+The wheel is installed with all extras into a new environment `.venv-sbom`, whose packages are listed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     subprocess.run([*cyclonedx, "--output-format", "JSON", "--output-file", str(output), str(ENVIRONMENT)], check=True)
     parts = {part["name"]: part["version"] for part in json.loads(output.read_text(encoding="utf-8"))["components"]}
     if parts.get(metadata["Name"]) != metadata["Version"]:
-        sys.exit(f"sbom: {output.name} does not hold {metadata['Name']} {metadata['Version']}")
+        sys.exit(f"sbom: {output.name} does not contain {metadata['Name']} {metadata['Version']}")
     print(f"{len(parts)} packages, {metadata['Name']} with {extras} among them")
 
 

@@ -1,8 +1,8 @@
-"""What the site needs beyond MkDocs: the pages that live outside docs/, and links that work here and on the repository.
+"""MkDocs hooks: add the pages outside docs/, and rewrite links between files to links between pages.
 
-In the repository, pages link to files: `../README.md#errors` from docs/, `docs/gaps.md` from the README. On the site,
-those files are pages beside the others; `PAGES` says which. Every link is followed as the repository has it and led to
-where its target stands on the site, so that nobody writes a link twice, generated pages included.
+In the repository, pages link to files, such as `../README.md#errors` from docs/ or `docs/gaps.md` from the README. On
+the site, these files are pages, listed in `PAGES`. The hooks resolve each link as in the repository and replace it by
+the path of the page, so that the same Markdown works in both places. This includes generated pages.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ PAGES = {
     "LICENSE": "license.md",
     "examples": "examples.md",
 }
-"""Where a file of the repository stands on the site."""
+"""Files of the repository and their pages on the site."""
 _SOURCES = {page: source for source, page in PAGES.items()}
 _LINK = re.compile(r"\]\(([^)\s#]+)(#[^)\s]*)?\)")
-_DEFAULT = re.compile(r"\[default to ([^\]]*)\]")  # of generated pages; looks like a link to mkdocstrings
+_DEFAULT = re.compile(r"\[default to ([^\]]*)\]")  # in generated pages; mkdocstrings takes it for a link
+_HEADING = re.compile(r"<h[1-3]\b.*?</h[1-3]>", re.DOTALL)
 _FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
@@ -41,15 +42,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links between files of the repository to the pages of the site. Programs are left alone."""
+    """Rewrite links between files of the repository to links between pages. Code blocks stay unchanged."""
     here = page.file.src_uri
     markdown = _DEFAULT.sub(r"(default to \1)", markdown)
     parts = _FENCE.split(markdown)
     return "".join(part if part.startswith("```") else rewrite_links(part, here) for part in parts)
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Allow identifiers in headings to break after an underscore: the calls' names are wider than a phone."""
+    return _HEADING.sub(lambda heading: re.sub(r"(<[^>]*>)|_", lambda found: found[1] or "_<wbr>", heading[0]), html)
+
+
 def rewrite_links(markdown: str, page: str) -> str:
-    """`markdown` of a page, with every link to a file of the repository led to its page on the site."""
+    """Return the Markdown of a page with links to files of the repository replaced by links to pages."""
     source = _SOURCES.get(page, f"docs/{page}")
 
     def rewrite(link: re.Match[str]) -> str:
@@ -71,7 +77,7 @@ def _find_site_page(file: str, anchor: str) -> tuple[str, str]:
 
 def _make_page(source: Path) -> str:
     if source.is_dir():
-        return "# Examples\n\nThey run as they stand, against a sandbox.\n" + "".join(
+        return "# Examples\n\nThese programs run unchanged against a sandbox.\n" + "".join(
             _make_example_section(file) for file in sorted(source.glob("*.py"))
         )
     text = source.read_text(encoding="utf-8")
@@ -83,9 +89,9 @@ def _make_example_section(file: Path) -> str:
 
 
 class Docstrings(griffe.Extension):
-    """Docstrings announce a program with `::`; in Markdown its indentation says so alone."""
+    """Remove the `::` before code blocks in docstrings: in Markdown, the indentation is enough."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Take the announcement away."""
+        """Remove it from one docstring."""
         if obj.docstring is not None:
             obj.docstring.value = re.sub(r"(?m)^::\n", "", obj.docstring.value)

@@ -1,9 +1,9 @@
-"""The same strikes over real sockets: the stream that users run, against the sandbox's server, on loopback.
+"""The faults of simulated months over real sockets: the public stream against the sandbox's server, on loopback.
 
     python -m simulation.loopback_soak [--minutes 5] [--first 0] [--accounts 4]
 
-Plays the strikes of one month after the other, a few seconds apart, with lives of credentials and connections that are
-short enough for renewals and rotations between them. It accounts for every event as the simulation does.
+Injects the faults of one month after the other, a few seconds apart. Credentials and connections have short lifetimes,
+so that renewals and rotations happen between the faults. Every event is checked as in the simulation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from itertools import count
 
 from binance_margin_stream import ApiKeyAuth
@@ -24,15 +24,18 @@ from binance_margin_stream.sandbox.faults import Fault
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import StatusChange
 from binance_margin_stream.stream.settings import StreamSettings
-from simulation.delivery_checker import DeliveryChecker, PlayedEvent
-from simulation.fault_catalog import FATAL_FAULTS, HANDSHAKE_FAULTS, REST_FAULTS, SUBSCRIBE_FAULTS
-from simulation.fault_injector import IMMEDIATE_FAULTS
+from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
+from simulation.checks import DeliveryChecker, SentEvent, SimulationResult, Violation
+from simulation.fault_catalog import (
+    FATAL_FAULTS,
+    HANDSHAKE_FAULTS,
+    IMMEDIATE_FAULTS,
+    REST_FAULTS,
+    SUBSCRIBE_FAULTS,
+)
 from simulation.plan import PlannedFault, make_plan
-from simulation.result import SimulationResult
 from simulation.soak import SoakReport
-from simulation.violation import Violation
 
 __all__ = ["main"]
 
@@ -46,18 +49,24 @@ _BURST_GAP = 3600.0
 _IDLE_SECONDS = 15.0
 _MAX_RETRY_AFTER = 3
 _RECOVERY_DEADLINE = 120.0
-_SUBSTITUTES = {"half-open": "freeze", "refuse": "5xx", "wrong certificate": "5xx", "delete the key": "expire"}
-"""What stands for a strike that a server on loopback cannot bring about, or that this way in does not know."""
+_SUBSTITUTES = {
+    "half-open": "freeze",
+    "connection refused": "5xx",
+    "wrong certificate": "5xx",
+    "delete listen key": "expire credentials",
+}
+"""The replacement of a fault that a server on loopback cannot produce, or that listen tokens do not have."""
+_UNUSED_FAULTS = (*FATAL_FAULTS, "duplicate", "not found", "retire listen token")
 
 
 def make_faults(planned: PlannedFault) -> Iterator[tuple[Fault, int]]:
-    """What a strike is on a real server, and how often each part of it strikes."""
+    """The faults of the server for a planned fault, each with the number of times that it is injected."""
     rng = random.Random(planned.seed)
     name = _SUBSTITUTES.get(planned.name, planned.name)
     times = 1 + planned.seed % 3
     if name in IMMEDIATE_FAULTS:
         yield IMMEDIATE_FAULTS[name](rng), 1
-    if name == "expire":
+    if name == "expire credentials":
         yield faults.ExpireCredentials("all"), 1
     if name == "duplicate":
         yield faults.DuplicateEvent(), 1
@@ -75,7 +84,7 @@ def make_faults(planned: PlannedFault) -> Iterator[tuple[Fault, int]]:
 
 
 def _shorten_wait(fault: Fault) -> Fault:
-    """A refusal whose wait fits into the run."""
+    """The same refusal with a short wait."""
     wait = (("Retry-After", str(_MAX_RETRY_AFTER)),)
     if isinstance(fault, faults.RefuseHandshake):
         return faults.RefuseHandshake(429, wait)
@@ -83,15 +92,14 @@ def _shorten_wait(fault: Fault) -> Fault:
 
 
 class SoakRun:
-    """One run: who sends, who strikes, who reads, and the ledger between them."""
+    """One run: sends events, injects faults, consumes the stream, and checks what it delivers."""
 
     def __init__(self, exchange: Sandbox, accounts: tuple[Account, ...], first_seed: int) -> None:
-        self.result = SimulationResult(first_seed, DeliveryChecker().totals, SoakReport().fault_counts)
+        self._delivery_checker = DeliveryChecker(tolerance_ms=_CLOCK_TOLERANCE_MS)
+        self.result = SimulationResult(first_seed, self._delivery_checker.totals)
         self._exchange = exchange
         self._accounts = accounts
         self._first_seed = first_seed
-        self._delivery_checker = DeliveryChecker(tolerance_ms=_CLOCK_TOLERANCE_MS)
-        self.result.totals = self._delivery_checker.totals
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._received: set[int] = set()
@@ -100,37 +108,37 @@ class SoakRun:
         self.violations: list[str] = []
 
     def on_change(self, change: StatusChange) -> None:
-        """Measure how long the stream takes to live again."""
-        if change.name == "recovering" and self._down_since is None:
+        """Measure how long the stream takes to recover."""
+        if change.kind is StatusChangeKind.RECOVERING and self._down_since is None:
             self._down_since = time.monotonic()
-        elif change.name == "live" and self._down_since is not None:
+        elif change.kind is StatusChangeKind.LIVE and self._down_since is not None:
             elapsed = time.monotonic() - max(self._down_since, min(self._last_fault_at, time.monotonic()))
             self.result.longest_recovery = max(self.result.longest_recovery, elapsed)
             self._down_since = None
 
     def send_event(self, account: Account) -> int:
-        """One event; the ledger knows of it before it leaves."""
+        """Send an event. It is recorded before it is sent."""
         with self._lock:
             number, at = next(self._numbers), self._exchange.now
-            # A fault may repeat any event: how often one was sent is not known here, only that it was.
-            self._delivery_checker.record_sent(account, "order", PlayedEvent(number, at, 1, required=True))
+            # A fault may duplicate any event, so the number of copies is not known here.
+            self._delivery_checker.record_sent(account, "order", SentEvent(number, at, 1, required=True))
         event = {"e": "balanceUpdate", "E": at, "a": "USDT", "d": str(number), "T": at}
         self._exchange.send_event(event, account.symbol or "cross")
         return number
 
     def send_events(self, done: threading.Event) -> None:
-        """Events in bursts and pauses, until told to stop."""
+        """Send events in bursts and pauses until `done` is set."""
         rng = random.Random(self._first_seed)
         while not done.wait(rng.expovariate(20)):
             for _ in range(rng.choice((1, 1, 1, 5))):
                 self.send_event(rng.choice(self._accounts))
 
     def inject_faults(self, done: threading.Event) -> None:
-        """The strikes of one month after the other."""
+        """Inject the faults of one month after the other until `done` is set."""
         for seed in count(self._first_seed):
             before = 0.0
             for planned in make_plan(seed).faults:
-                if planned.name in (*FATAL_FAULTS, "duplicate", "not found", "retire"):
+                if planned.name in _UNUSED_FAULTS:
                     continue
                 pause = max(0.0, planned.at - before)
                 if pause > _BURST_GAP:
@@ -150,7 +158,7 @@ class SoakRun:
             self._exchange.inject_fault(fault, times=times)
 
     async def consume(self, stream: AsyncMarginStream) -> None:
-        """Take what comes, and judge it."""
+        """Consume the stream, and check what it delivers."""
         async for item in stream:
             with self._lock, self._collect_violations():
                 if isinstance(item, StreamGap):
@@ -160,7 +168,7 @@ class SoakRun:
                     self._delivery_checker.record_received(item.account, "order", int(item.delta))
 
     async def wait_until_live(self) -> None:
-        """After the last strike, every account is heard of within two minutes."""
+        """Wait until every account delivers an event, for at most two minutes after the last fault."""
         deadline = time.monotonic() + _RECOVERY_DEADLINE
         waiting = set(self._accounts)
         while waiting and time.monotonic() < deadline:
@@ -168,32 +176,23 @@ class SoakRun:
             await asyncio.sleep(1)
             waiting = {account for account, number in probes.items() if number not in self._received}
         if waiting:
-            self.violations.append(str(Violation(4, f"{sorted(map(str, waiting))} are quiet")))
+            self.violations.append(str(Violation(4, f"{sorted(map(str, waiting))} received no event")))
 
     def check_outstanding(self) -> None:
-        """Everything is there that can come."""
+        """Check the events that were not delivered."""
         with self._collect_violations():
             self._delivery_checker.check_outstanding()
 
-    def _collect_violations(self) -> suppress:
-        return _ViolationCollector(self.violations)
-
-
-class _ViolationCollector(suppress):
-    """Keeps violations and goes on."""
-
-    def __init__(self, violations: list[str]) -> None:
-        super().__init__(Violation)
-        self._violations = violations
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Violation):
-            self._violations.append(str(error))
-        return isinstance(error, Violation)
+    @contextmanager
+    def _collect_violations(self) -> Iterator[None]:
+        try:
+            yield
+        except Violation as violation:
+            self.violations.append(str(violation))
 
 
 async def run_stream(run: SoakRun, exchange: Sandbox, accounts: tuple[Account, ...], seconds: float) -> object:
-    """Follow the accounts through the strikes."""
+    """Follow the accounts while faults are injected. Returns the health of the stream."""
     done = threading.Event()
     threads = [threading.Thread(target=target, args=(done,)) for target in (run.send_events, run.inject_faults)]
     auth = ApiKeyAuth(exchange.api_key)
@@ -223,7 +222,7 @@ def peak_calls_per_minute(exchange: Sandbox) -> int:
 
 
 def main() -> int:
-    """Run, print the figures, and return 1 on any violation."""
+    """Run, print the report, and return 1 on any violation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first month")

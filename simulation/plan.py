@@ -1,4 +1,4 @@
-"""A month as a value, made from a seed: who follows what, by which rules, and what strikes when."""
+"""The plan of a month as a value, made from a seed: accounts, sources, settings, exchange rules, faults and events."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ _FIRST_FAULT_AFTER = 2 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """Something that goes wrong: at a moment, or `after` seconds after the next `occasion` that follows it.
+    """A fault at a moment of the month, in seconds; with a `trigger`, `delay` seconds after the next such trigger.
 
-    `lasts` is for what goes on for a while, and `share` says how many calls, handshakes or messages it then hits.
+    `duration` is for faults that last, and `probability` is the share of calls, handshakes or messages that they hit.
     """
 
     at: float
@@ -60,7 +60,7 @@ class PlannedFault:
 
 @dataclass(frozen=True, slots=True)
 class PlannedEvent:
-    """An event of an account: an order's, or a notice of the risk stream."""
+    """An event of an account. Its kind is "order", or "notice" for an event of the risk stream."""
 
     at: float
     account: Account
@@ -69,7 +69,7 @@ class PlannedEvent:
 
 @dataclass(frozen=True)
 class ScenarioPlan:
-    """A whole month. The same plan gives the same month, step by step."""
+    """The plan of a month. The same plan gives the same month, step by step. Times are in seconds."""
 
     seed: int
     source_name: str
@@ -85,23 +85,23 @@ class ScenarioPlan:
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """Every account once."""
+        """The accounts, each once."""
         return tuple(dict.fromkeys(account for account, _ in self.feeds))
 
     def select_faults(self, indexes: Sequence[int]) -> ScenarioPlan:
-        """The same month with only these strikes."""
+        """The same month with only these faults."""
         return replace(self, faults=tuple(self.faults[index] for index in indexes))
 
 
 def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
-    """The month of a seed."""
+    """The plan of a seed."""
     rng = random.Random(seed)
     source_name, chains = rng.choice(_SOURCE_CHOICES)
     accounts = _choose_accounts(rng, source_name)
     feeds = tuple((account, _filter_sources(account, chain)) for account in accounts for chain in chains)
     feeds = tuple((account, chain) for account, chain in feeds if chain)
     exchange_rules = _make_exchange_rules(rng, source_name)
-    kind = rng.choices(("mixed", "harmless", "heavy", "fatal"), (60, 12, 16, 12))[0]
+    kind = rng.choices(("mixed", "lossless", "heavy", "fatal"), (60, 12, 16, 12))[0]
     faults = _plan_faults(rng, kind, duration, can_retire=source_name == "auto" and accounts == (CROSS,))
     notices = any(source.has_risk_events for _, chain in feeds for source in chain[:1])
     return ScenarioPlan(
@@ -132,7 +132,7 @@ def _filter_sources(account: Account, chain: tuple[Source, ...]) -> tuple[Source
 
 
 def _make_exchange_rules(rng: random.Random, source_name: str) -> ExchangeRules:
-    """Both readings of whatever the documentation leaves open."""
+    """Random rules, with both readings of each fact that the documentation leaves open."""
     return ExchangeRules(
         retired_endpoints="served" if source_name == "listen key" else "gone",
         signature_policy=rng.choice(("optional", "required")),
@@ -149,23 +149,23 @@ def _make_exchange_rules(rng: random.Random, source_name: str) -> ExchangeRules:
 
 
 def _make_settings(rng: random.Random, exchange_rules: ExchangeRules) -> StreamSettings:
-    connection_life = rng.choice((6, 23, 23, 23)) * HOUR
+    max_age = rng.choice((6, 23, 23, 23)) * HOUR
     return StreamSettings(
         token_validity=rng.choice((6, 24, 24)) * HOUR,
-        connection_max_age=connection_life,
-        connection_age_jitter=connection_life / 23,
+        connection_max_age=max_age,
+        connection_age_jitter=max_age / 23,
         accounts_per_connection=exchange_rules.active_subscription_limit,
         buffer_size=rng.choice((40, 10_000)),
     )
 
 
 def _plan_faults(rng: random.Random, kind: str, duration: float, *, can_retire: bool) -> tuple[PlannedFault, ...]:
-    names = LOSSLESS_FAULTS if kind == "harmless" else FAULT_NAMES
+    names = LOSSLESS_FAULTS if kind == "lossless" else FAULT_NAMES
     bursts = rng.randint(12, 20) if kind == "heavy" else rng.randint(2, 7)
     starts = sorted(rng.uniform(_FIRST_FAULT_AFTER, duration - 2 * HOUR) for _ in range(bursts))
     faults = [fault for start in starts for fault in _plan_burst(rng, start, names, duration)]
     if can_retire and rng.random() < 0.5:
-        faults.append(_plan_fault(rng, rng.choice(starts) + rng.uniform(0, 60), "retire"))
+        faults.append(_plan_fault(rng, rng.choice(starts) + rng.uniform(0, 60), "retire listen token"))
     if kind == "fatal":
         end = rng.choice((rng.uniform(HOUR, duration - HOUR), rng.choice(starts) + rng.uniform(0, 90)))
         faults = [fault for fault in faults if fault.at <= end]
@@ -174,7 +174,7 @@ def _plan_faults(rng: random.Random, kind: str, duration: float, *, can_retire: 
 
 
 def _plan_burst(rng: random.Random, start: float, names: Sequence[str], duration: float) -> list[PlannedFault]:
-    """Some faults in a row: at once, during the recovery, or some minutes apart."""
+    """A series of faults: at once, during the recovery from each other, or some minutes apart."""
     at, interval = start, rng.choice(_FAULT_INTERVALS)
     faults: list[PlannedFault] = []
     preferred = rng.choice(names)
@@ -203,7 +203,7 @@ def _plan_fault(rng: random.Random, at: float, name: str) -> PlannedFault:
 def _plan_events(
     rng: random.Random, accounts: Sequence[Account], faults: Sequence[PlannedFault], duration: float, *, notices: bool
 ) -> tuple[PlannedEvent, ...]:
-    """Some events at any time, and many around what goes wrong."""
+    """A few events at any time, and many around the faults."""
     times = [rng.uniform(60, duration - HOUR) for _ in range(100)]
     for fault in faults:
         spread = rng.choice((5.0, 30.0, 100.0))

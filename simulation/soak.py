@@ -1,4 +1,4 @@
-"""Plays many months on all cores, adds up, and reports."""
+"""Runs many months on all cores, reports the totals, and shrinks a failing month."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from simulation.delivery_checker import Totals
+from simulation.checks import SimulationResult, Totals
 from simulation.plan import make_plan
-from simulation.result import SimulationResult
 from simulation.scenario import SimulatedMonth
 
 __all__ = ["SoakReport", "explain", "run_seed", "run_seeds", "shrink", "silence_logs"]
@@ -25,7 +24,7 @@ _GC_INTERVAL = 8
 
 @dataclass
 class SoakReport:
-    """The figures of many months."""
+    """The totals of many months."""
 
     totals: Totals = field(default_factory=Totals)
     fault_counts: Counter[str] = field(default_factory=Counter)
@@ -37,7 +36,7 @@ class SoakReport:
     violations: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, result: SimulationResult) -> None:
-        """Add one month."""
+        """Add the result of one month."""
         self.months += 1
         self.steps += result.steps
         self.cpu_seconds += result.cpu_seconds
@@ -53,26 +52,26 @@ class SoakReport:
         faults = ", ".join(f"{name} {number:,}" for name, number in sorted(self.fault_counts.items()))
         return "\n".join(
             (
-                f"events sent                  {totals.events:>12,}",
-                f"delivered once               {totals.delivered_once:>12,}",
-                f"covered by a gap             {totals.covered_by_gap:>12,}",
-                f"lost in silence              {totals.lost:>12,}",
-                f"delivered twice              {totals.delivered_twice:>12,}",
-                f"gaps reported                {totals.gaps:>12,}",
-                f"longest recovery             {self.longest_recovery:>11.1f} s after the last fault",
-                f"most REST calls in a minute  {self.peak_calls_per_minute:>12,}",
-                f"faults                       {self.fault_counts.total():>12,}: {faults}",
+                f"events sent                 {totals.events:>12,}",
+                f"delivered once              {totals.delivered_once:>12,}",
+                f"covered by a gap            {totals.covered_by_gap:>12,}",
+                f"lost without a gap          {totals.lost:>12,}",
+                f"delivered twice             {totals.delivered_twice:>12,}",
+                f"gaps reported               {totals.gaps:>12,}",
+                f"longest recovery            {self.longest_recovery:>11.1f} s after the last fault",
+                f"peak REST calls per minute  {self.peak_calls_per_minute:>12,}",
+                f"faults                      {self.fault_counts.total():>12,}: {faults}",
             )
         )
 
 
 def silence_logs() -> None:
-    """Log nothing: there would be a warning for each fault."""
+    """Disable logging, since every fault is logged as a warning."""
     logging.disable(logging.CRITICAL)
 
 
 def run_seed(seed: int) -> SimulationResult:
-    """The month of a seed. What it leaves behind is collected after some months: that takes a tenth less time."""
+    """Run the month of a seed. Garbage is collected only after some months, which saves a tenth of the time."""
     started = time.process_time()
     gc.disable()
     try:
@@ -86,7 +85,7 @@ def run_seed(seed: int) -> SimulationResult:
 
 
 def run_seeds(seeds: Sequence[int], workers: int | None = None) -> SoakReport:
-    """Play every seed, on all cores."""
+    """Run the months of all seeds, on all cores."""
     report = SoakReport()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context, initializer=silence_logs) as pool:
@@ -96,9 +95,9 @@ def run_seeds(seeds: Sequence[int], workers: int | None = None) -> SoakReport:
 
 
 def shrink(seed: int) -> list[int]:
-    """The fewest strikes of a failing seed's month that still break the same property, by their numbers.
+    """The indexes of a minimal set of faults with which a failing seed still violates the same property.
 
-    Takes out ever smaller parts, as long as the same property is violated without them; stops after a minute.
+    Removes smaller and smaller parts for as long as the violation remains. Stops after a minute.
     """
     plan = make_plan(seed)
     indexes = list(range(len(plan.faults)))
@@ -137,13 +136,11 @@ def _still_fails(seed: int, indexes: Sequence[int], number: int, deadline: float
 
 
 def explain(seed: int) -> str:
-    """The smallest plan that still fails, and the command that replays it with a trace."""
+    """The smallest failing plan, and the command that replays it with a trace."""
     indexes = shrink(seed)
     plan = make_plan(seed)
     numbers = ",".join(map(str, indexes)) or "none"
-    lines = [
-        f"smallest plan that breaks it: {len(indexes)} of {len(plan.faults)} strikes, followed by {plan.source_name}"
-    ]
+    lines = [f"smallest failing plan: {len(indexes)} of {len(plan.faults)} faults, source {plan.source_name}"]
     lines += [f"  {index}: {plan.faults[index]}" for index in indexes]
-    lines += [f"replay it: .venv/bin/python -m simulation replay {seed} --keep {numbers}"]
+    lines += [f"replay: .venv/bin/python -m simulation replay {seed} --keep {numbers}"]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What every test of the REST half needs."""
+"""Fixtures for tests of the REST client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK_RETRY = sdk.RetryPolicy(max_attempts=3, backoff_initial=0.001, backoff_max
 
 @pytest.fixture
 def make_client() -> Iterator[Callable[..., sdk.ApiClient]]:
-    """Makes clients of a peer, and closes them."""
+    """Creates clients of a server, and closes them."""
     with ExitStack() as stack:
 
         def make(peer: RawServer, **settings: Any) -> sdk.ApiClient:
@@ -30,6 +30,6 @@ def make_client() -> Iterator[Callable[..., sdk.ApiClient]]:
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., RawServer]]:
-    """Starts peers that answer as told, and stops them."""
+    """Starts servers that send the given responses, and stops them."""
     with ExitStack() as stack:
         yield lambda *script: stack.enter_context(RawServer(*script))

@@ -1,4 +1,4 @@
-"""The API key: where it may come from, and what is refused before anything is sent."""
+"""The API key: its sources, and invalid values, which are refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize("path", [None, 5, "a\0b"])
-def test_a_path_that_is_none_is_refused(path):
+def test_an_invalid_path_is_refused(path):
     with pytest.raises(sdk.ApiValueError, match="not the path of a file"):
         ApiKeyAuth.from_file(path)
 
@@ -113,9 +113,11 @@ def test_a_callable_is_asked_for_every_request(start_server, make_client):
     assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
 
 
-def test_a_callable_that_returns_nonsense_is_told_without_showing_it(start_server, make_client):
+def test_an_invalid_value_of_a_callable_is_refused_without_showing_it(start_server, make_client):
     peer = start_server(make_response(200, "{}"))
-    with pytest.raises(sdk.ApiValueError, match="callable for BINANCE_API_KEY returned holds a line break") as caught:
+    with pytest.raises(
+        sdk.ApiValueError, match="callable for BINANCE_API_KEY returned contains a line break"
+    ) as caught:
         API_METHODS[1].bind(make_client(peer, auth=ApiKeyAuth(lambda: "planted\nkey")))()
     assert "planted" not in str(caught.value)
     assert peer.requests == []

@@ -1,4 +1,4 @@
-"""The public names, and what importing them costs."""
+"""The public names, and the cost of importing them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ PUBLIC = (
     "BannedError",
     "BlockedError",
     "CROSS",
-    "StatusChange",
     "Configuration",
     "EndpointRetiredError",
     "Endpoints",
@@ -35,6 +34,7 @@ PUBLIC = (
     "Event",
     "ExecutionReport",
     "ExternalLockUpdate",
+    "GapReason",
     "Health",
     "IsolatedMarginStreamApi",
     "KeyRejectedError",
@@ -57,6 +57,8 @@ PUBLIC = (
     "RiskStreamApi",
     "ServerError",
     "State",
+    "StatusChange",
+    "StatusChangeKind",
     "StreamError",
     "StreamGap",
     "StreamItem",

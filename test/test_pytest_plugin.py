@@ -195,7 +195,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(margin_fault):
 
 
 def test_parameters_are_the_named_faults(margin_fault):
-    with pytest.raises(TypeError, match="its parameters already: code"):
+    with pytest.raises(TypeError, match="takes no parameters: code"):
         margin_fault(faults.DropConnections(), code=1011)
     with pytest.raises(ValueError, match="takes no parameter, not colour"):
         margin_fault("no-response", colour="red")

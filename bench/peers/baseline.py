@@ -1,4 +1,4 @@
-"""What every other figure is compared with: `websockets` and `json.loads`, without a class or a retry."""
+"""The baseline of all comparisons: `websockets` and `json.loads`, without classes or retries."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class BaselineAdapter(ClientAdapter):
         from websockets.asyncio.client import connect
 
         address, headers = f"{config['rest']}/sapi/v1/userListenToken", {"X-MBX-APIKEY": config["key"]}
-        with urllib.request.urlopen(urllib.request.Request(address, method="POST", headers=headers)) as got:
-            token = json.load(got)["token"]
+        with urllib.request.urlopen(urllib.request.Request(address, method="POST", headers=headers)) as response:
+            token = json.load(response)["token"]
         async with connect(config["websocket_api"], compression=None) as socket:
             method, parameters = "userDataStream.subscribe.listenToken", {"listenToken": token}
             await socket.send(json.dumps({"id": "1", "method": method, "params": parameters}))

@@ -1,4 +1,4 @@
-"""ccxt, with the streams that it calls pro."""
+"""ccxt, with its pro streams."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class CcxtAdapter(ClientAdapter):
             try:
                 for order in await exchange.watch_orders():
                     handler.on_event(int(order["id"]))
-            except ccxt.NetworkError as error:  # its way to say so; the next call connects again
+            except ccxt.NetworkError as error:  # how it reports a lost connection; the next call reconnects
                 handler.on_notice(f"raises {type(error).__name__}")
 
     async def open_idle_streams(self, config: dict[str, Any], symbols: list[str]) -> object:
-        exchanges = [_make_exchange(config) for _ in symbols]  # each follows a single margin account
+        exchanges = [_make_exchange(config) for _ in symbols]  # each follows one margin account
         for exchange, symbol in zip(exchanges, symbols, strict=True):
             exchange.set_markets([_BTCUSDT | {"id": symbol, "symbol": symbol}])
             await exchange.ensure_user_data_stream_ws_subscribe_listen_token(

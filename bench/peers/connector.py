@@ -1,4 +1,4 @@
-"""binance-connector, whose margin streams take the listen key that was retired in February 2026."""
+"""binance-connector, whose margin streams use the listen key that was retired in February 2026."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ConnectorAdapter(ClientAdapter):
     }
 
     def unsupported(self) -> dict[str, str]:
-        return {"decode": "hands over the text of the frame"}
+        return {"decode": "delivers the text of the frame"}
 
     def make_call(self, url: str) -> Callable[[], object]:
         from binance.spot import Spot

@@ -1,4 +1,4 @@
-"""The exchange's own SDK for margin, with the listen key V2 that it fetches and streams."""
+"""The exchange's own SDK for margin, with a listen key V2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ExchangeSdkAdapter(ClientAdapter):
     }
 
     def unsupported(self) -> dict[str, str]:
-        return {"idle": "fetches listen keys of the cross account alone"}
+        return {"idle": "creates listen keys for the cross account only"}
 
     def make_call(self, url: str) -> Callable[[], object]:
         api = self._make_sdk(url, url, KEY).rest_api

@@ -1,8 +1,9 @@
-"""What a contestant is asked, and how it answers: each runs in an interpreter of its own and prints lines of JSON.
+"""The adapter interface of a client, and its command line. Each adapter prints its results as lines of JSON.
 
     python bench/peers/ccxt_pro.py call http://127.0.0.1:8080
 
-Standard library only, apart from urllib3 for `call`, which every contestant brings along.
+Runs in the environment of the client, so it imports only the standard library, and urllib3 for `call`, which every
+client depends on.
 """
 
 from __future__ import annotations
@@ -19,58 +20,58 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-KEY = "bench-key-of-nobody-0123456789-0123456789-0123456789-0123456789"
-SECRET = "bench-secret-of-nobody"
+KEY = "bench-key-not-a-secret-0123456789-0123456789-0123456789-0123456789"
+SECRET = "bench-secret-not-a-secret"
 BATCH, ROUNDS = 50, 40
 ACCOUNT_COUNT = 50
 
 
 class ClientAdapter:
-    """One library. What it cannot do stays as it is here, and `cannot` says why."""
+    """One client. `unsupported` gives the reason for each method that is not overridden."""
 
     package = ""
-    """Its name on PyPI."""
+    """The name of its package on PyPI."""
     imports: dict[str, str] = {}
-    """What a program has to run before it has: the bare package, a REST client, a stream."""
+    """Programs that import the bare package, create a REST client, and create a stream."""
     rest_path = ""
-    """The REST call that is timed: the one that gets what a stream needs."""
+    """The path of the REST call that is timed: it creates the credential of a stream."""
 
     def unsupported(self) -> dict[str, str]:
-        """The measurements that make no sense for it, with the reason."""
+        """The measurements that do not apply to the client, with the reason."""
         return {}
 
     def make_call(self, url: str) -> Callable[[], object]:
-        """One REST call, on connections that are kept."""
+        """A function that makes one REST call, on a kept connection."""
         raise NotImplementedError
 
     def make_decoder(self) -> Callable[[bytes], object]:
-        """From the bytes of a frame to what user code gets."""
+        """A function that turns the bytes of a frame into what user code receives."""
         raise NotImplementedError
 
     async def follow(self, config: dict[str, Any], handler: Handler) -> None:
-        """Follow the cross margin account for ever."""
+        """Follow the cross margin account until the process ends."""
         raise NotImplementedError
 
     async def open_idle_streams(self, config: dict[str, Any], symbols: list[str]) -> object:
-        """Follow these isolated accounts for as long as the answer is kept."""
+        """Follow these isolated accounts for as long as the returned object is kept."""
         raise NotImplementedError
 
 
 def print_line(**fields: object) -> None:
-    """One line to the runner, with the time on the clock that all processes share."""
+    """Print one line for the runner, with the time on the clock that all processes share."""
     os.write(1, json.dumps({"at": time.monotonic(), **fields}).encode() + b"\n")
 
 
 class Handler:
-    """User code, as small as can be: it is handed events and tells the runner."""
+    """Minimal user code: reports events and notifications to the runner."""
 
     def __init__(self, event_count: int | None) -> None:
-        """`counted` events are told one by one when it is None, else only what they cost together."""
+        """Report each event if `event_count` is None, and otherwise the total cost of that many events."""
         self._remaining = event_count
         self._event_count = event_count
 
     def on_event(self, number: int) -> None:
-        """An execution report of the order with this number."""
+        """An execution report arrived, with this order id."""
         if self._remaining is None or self._event_count is None:
             print_line(event=number)
             return
@@ -83,11 +84,11 @@ class Handler:
             print_line(cpu=spent / (self._event_count - 1) * 1e6, kib=_resident_kib())
 
     def on_notice(self, notice: str) -> None:
-        """Anything else that user code is told."""
+        """User code was notified of something other than an event."""
         print_line(notice=notice[:80])
 
     def on_raw_event(self, event: object) -> None:
-        """An event with the exchange's own names."""
+        """An event arrived, with the field names of the exchange."""
         if isinstance(event, dict) and event.get("e") == "executionReport":
             self.on_event(int(event["i"]))
         elif isinstance(event, dict):
@@ -100,7 +101,7 @@ def _resident_kib() -> int:
 
 
 def time_call(call: Callable[[], object]) -> tuple[float, float]:
-    """Microseconds of CPU and of time, of one call."""
+    """The CPU time and the elapsed time of one call, in microseconds."""
     wall, cpu = time.perf_counter_ns(), time.process_time_ns()
     for _ in range(BATCH):
         call()
@@ -108,7 +109,7 @@ def time_call(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def measure_call(adapter: ClientAdapter, url: str) -> None:
-    """The contestant and raw urllib3 in turns, in one process: the median of the ratios."""
+    """Compare the client with plain urllib3, in one process and alternating rounds: the median of the ratios."""
     import urllib3
 
     pool = urllib3.PoolManager()
@@ -122,7 +123,7 @@ def measure_call(adapter: ClientAdapter, url: str) -> None:
 
 
 def measure_decoding(adapter: ClientAdapter, rounds: int) -> None:
-    """The contestant and `json.loads` in turns, on frames from standard input."""
+    """Compare the client with `json.loads`, in alternating rounds, on frames from standard input."""
     frames = [line.encode() for line in sys.stdin.read().splitlines()]
 
     def mean(decode: Callable[[bytes], object]) -> float:
@@ -140,7 +141,7 @@ def measure_decoding(adapter: ClientAdapter, rounds: int) -> None:
 
 
 async def measure_memory(adapter: ClientAdapter, config: dict[str, Any]) -> None:
-    """What each of fifty accounts takes, once all that is built a single time is built."""
+    """The memory of each of fifty accounts, after one account has initialized everything that is shared."""
     streams = [await adapter.open_idle_streams(config, ["X0000USDT"])]
     gc.collect()
     before = _resident_kib()
@@ -149,11 +150,11 @@ async def measure_memory(adapter: ClientAdapter, config: dict[str, Any]) -> None
     )
     gc.collect()
     print_line(kib=(_resident_kib() - before) / ACCOUNT_COUNT)
-    os._exit(0)  # what was opened here need not be closed in order
+    os._exit(0)  # skips an orderly close of the streams
 
 
 async def run_follow(adapter: ClientAdapter, config: dict[str, Any]) -> None:
-    """What ends the following is told, too: an exception is how many libraries say that something is wrong."""
+    """Follow the account. An exception counts as a notification, since many libraries report errors that way."""
     handler = Handler(config["counted"])
     try:
         await adapter.follow(config, handler)
@@ -162,19 +163,19 @@ async def run_follow(adapter: ClientAdapter, config: dict[str, Any]) -> None:
 
 
 def block_external_hosts() -> None:
-    """Let no name but loopback's be looked up: some libraries call home, or the real exchange, when they start."""
+    """Resolve loopback names only: some libraries contact their vendor or the real exchange when they start."""
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: object, *args: object, **options: object) -> object:
         if host not in ("127.0.0.1", "localhost", "::1"):
-            raise socket.gaierror(socket.EAI_NONAME, "this measurement stays on loopback")
+            raise socket.gaierror(socket.EAI_NONAME, "this measurement uses loopback only")
         return look_up(host, *args, **options)  # type: ignore[arg-type]
 
     socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]
 
 
 def run_adapter(adapter: ClientAdapter) -> None:
-    """Do what the command line asks."""
+    """Run the command of the command line."""
     block_external_hosts()
     command, *rest = sys.argv[1:]
     if command == "describe":
@@ -188,4 +189,4 @@ def run_adapter(adapter: ClientAdapter) -> None:
     elif command == "idle":
         asyncio.run(measure_memory(adapter, json.loads(rest[0])))
     else:
-        sys.exit(f"{command} is none of describe, call, decode, follow, idle")
+        sys.exit(f"unknown command {command}: use describe, call, decode, follow or idle")

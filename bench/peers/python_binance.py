@@ -20,7 +20,7 @@ class PythonBinanceAdapter(ClientAdapter):
     }
 
     def unsupported(self) -> dict[str, str]:
-        return {"decode": "hands over the dict that the JSON parser made"}
+        return {"decode": "delivers the dict from the JSON parser"}
 
     def make_call(self, url: str) -> Callable[[], object]:
         from binance import Client

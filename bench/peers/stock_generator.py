@@ -1,4 +1,4 @@
-"""What openapi-generator makes of the same spec with nothing of ours in it."""
+"""The unmodified output of openapi-generator for the same spec."""
 
 from __future__ import annotations
 

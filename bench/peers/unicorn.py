@@ -1,4 +1,4 @@
-"""unicorn-binance-websocket-api, and the REST package that it brings along."""
+"""unicorn-binance-websocket-api, and the REST package that it depends on."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class UnicornAdapter(ClientAdapter):
 
     def unsupported(self) -> dict[str, str]:
         no_stream = (
-            "its margin stream subscribes with `userDataStream.subscribe.signature`, which is no way in to "
-            "a margin account: it fetches no listen token"
+            "its margin stream subscribes with `userDataStream.subscribe.signature`, which is not a stream source "
+            "of a margin account: it creates no listen token"
         )
         return {
-            "client": "its REST client asks the real exchange for the time before it is made",
-            "decode": "hands over the text, or the dict that the JSON parser made",
+            "client": "its REST client asks the real exchange for the time before it is created",
+            "decode": "delivers the text, or the dict from the JSON parser",
             "follow": no_stream,
             "idle": no_stream,
         }
@@ -36,7 +36,7 @@ class UnicornAdapter(ClientAdapter):
 
         class Manager(BinanceRestApiManager):
             def get_server_time(self, **_: object) -> dict[str, int]:
-                return {}  # it would ask the real exchange before it can be told another address
+                return {}  # it would ask the real exchange before another address can be set
 
         manager: Any = Manager(KEY, SECRET, exchange="binance.com-margin", warn_on_update=False)
         manager.MARGIN_API_URL = f"{url}/sapi"

@@ -1,4 +1,4 @@
-"""The commands and their options. What a command does is imported when it runs, so that help is quick."""
+"""The commands and their options. The code of a command is imported when it runs, so that help is fast."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from typing import Annotated
 
 import typer
 
-import binance_margin_stream
-from binance_margin_stream.cli import options
+from binance_margin_stream._version import __version__
 from binance_margin_stream.cli.credential_commands import key_commands, token_commands
-from binance_margin_stream.cli.credentials import load_api_key
-from binance_margin_stream.cli.errors import require_extra
 from binance_margin_stream.cli.examples import format_examples
-from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.target import select_target
+from binance_margin_stream.cli.options import ConnectionOptions, Json, Verbose, with_connection_options
+from binance_margin_stream.cli.runner import ExitCode, require_extra
 
 __all__ = ["app"]
 
@@ -29,7 +26,7 @@ app.add_typer(token_commands, name="token")
 
 def _print_version(enabled: bool) -> None:
     if enabled:
-        typer.echo(f"binance-margin-stream {binance_margin_stream.__version__}")
+        typer.echo(f"binance-margin-stream {__version__}")
         raise typer.Exit
 
 
@@ -39,28 +36,23 @@ def root(
         bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Follow the events of Binance margin accounts, and see what is wrong before money is at stake.
+    """Follow the events of Binance margin accounts, and check an API key and its connection.
 
-    Keys come from the environment or from files, never from the command line.
+    API keys are read from the environment or from files, never from the command line.
     """
 
 
-_EXIT_CODE_TABLE = "\n".join(f"  {code.value:>2}  {code.meaning:<55}{code.restart}" for code in ExitCode)
+_EXIT_CODE_TABLE = "\n".join(f"  {code.value:>2}  {code.meaning:<59}{code.restart}" for code in ExitCode)
 
 
-@app.command(
-    epilog=f"{format_examples('listen')}\n\n[bold]Exit codes[/bold], and when to start again\n{_EXIT_CODE_TABLE}"
-)
+@app.command(epilog=f"{format_examples('listen')}\n\n[bold]Exit codes[/bold], and when to restart\n{_EXIT_CODE_TABLE}")
+@with_connection_options
 def listen(
-    production: options.Production = False,
-    sandbox: options.SandboxUrl = None,
-    endpoint: options.EndpointUrls = None,
-    api_key_file: options.ApiKeyFile = None,
-    api_secret_file: options.ApiSecretFile = None,
+    connection: ConnectionOptions,
     cross: Annotated[bool, typer.Option("--cross/--no-cross", metavar="", help="Follow the cross account.")] = True,
     isolated: Annotated[
         list[str] | None,
-        typer.Option("--isolated", "-i", metavar="SYMBOL", help="Follow an isolated account, too. Repeatable."),
+        typer.Option("--isolated", "-i", metavar="SYMBOL", help="Also follow this isolated account. Repeatable."),
     ] = None,
     risk: Annotated[
         bool, typer.Option("--risk", metavar="", help="Margin calls and liability changes of the cross account.")
@@ -68,37 +60,34 @@ def listen(
     source: Annotated[
         str,
         typer.Option(
-            metavar="WAY", help="The way in: auto takes the first that is not retired of token, listen-key-v2."
+            metavar="SOURCE", help="Stream source: auto takes the first of token, listen-key-v2 that is not retired."
         ),
     ] = "auto",
-    json: options.Json = False,
+    json: Json = False,
     exit_on_gap: Annotated[
         bool,
         typer.Option(
             "--exit-on-gap",
             metavar="",
-            help="End with exit code 80 at the first gap, after printing it: events since its 'since' may be missing, "
-            "so compare with a snapshot, and start again.",
+            help="Exit with code 80 after printing the first gap. Events since its 'since' may be missing: "
+            "compare with a snapshot, then restart.",
         ),
     ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS",
-            min=1,
-            help="End when the accounts could not be followed for so long. Without it, it tries for ever.",
+            metavar="SECONDS", min=1, help="End when the accounts were not live for this long. Default: never."
         ),
     ] = None,
-    verbose: options.Verbose = False,
+    verbose: Verbose = False,
 ) -> int:
-    """Follow accounts until told to stop: a live table, or one JSON object a line when piped.
+    """Follow accounts until interrupted: a live table, or one JSON object per line in a pipe.
 
-    There is no default exchange: nobody follows the real account by mistake, or only believes to.
+    There is no default exchange, so that nobody follows the wrong one by mistake.
 
-    Ctrl-C and SIGTERM end it within five seconds. Listen keys are left to expire, as others may use them.
+    Ctrl-C and SIGTERM end it within five seconds. Listen keys are left to expire, as other programs may use them.
     """
-    target = select_target(production, sandbox, endpoint or ())
-    auth = load_api_key(api_key_file, api_secret_file)
+    target, auth = connection.select_target(), connection.load_api_key()
     from binance_margin_stream.cli.listen.command import ListenOptions, run_listen
 
     listen_options = ListenOptions(
@@ -114,41 +103,38 @@ def listen(
 
 
 @app.command(epilog=format_examples("doctor"))
+@with_connection_options
 def doctor(
-    production: options.Production = False,
-    sandbox: options.SandboxUrl = None,
-    endpoint: options.EndpointUrls = None,
-    api_key_file: options.ApiKeyFile = None,
-    api_secret_file: options.ApiSecretFile = None,
+    connection: ConnectionOptions,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="The longest wait for each answer.")
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="The longest wait for each response.")
     ] = 5.0,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> int:
-    """Say what is wrong, and what to do: key, clock, DNS, TLS, proxy, blocks, ways in, permissions, limits.
+    """Find out what is wrong and what to do: key, clock, DNS, TLS, proxy, blocks, sources, permissions, limits.
 
-    It makes a token for a minute, and has the account's listen keys live for an hour. It deletes nothing.
+    It creates a listen token that is valid for a minute, and the account's listen keys, which are valid for an hour.
+    It deletes nothing.
 
-    Exit code 0: all is well. 1: there is something to do.
+    Exit code 0: no problems found. 1: there is a problem to solve.
     """
-    target = select_target(production, sandbox, endpoint or ())
     from binance_margin_stream.cli.doctor.command import run_doctor
 
-    return run_doctor(target, api_key_file, api_secret_file, timeout=timeout, json=json)
+    return run_doctor(connection, timeout=timeout, json=json)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def sandbox(context: typer.Context) -> int:
-    """Run an exchange of your own on this machine, until Ctrl-C. It prints what to paste."""
+    """Run a sandbox exchange on this machine until Ctrl-C. It prints how to connect."""
     with require_extra("sandbox"):
         from binance_margin_stream.sandbox.cli import main
     return main(context.args, context.command_path)
 
 
 @app.command(epilog=format_examples("demo"))
-def demo(verbose: options.Verbose = False) -> int:
-    """See all of it work in half a minute, against a sandbox inside: what `make demo` runs."""
+def demo(verbose: Verbose = False) -> int:
+    """Show everything in half a minute, against a sandbox inside this program."""
     from binance_margin_stream.demo import main
 
     return main()

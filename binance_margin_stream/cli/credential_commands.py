@@ -1,4 +1,4 @@
-"""The single calls: listen keys and listen tokens."""
+"""The commands for single REST calls: listen keys and listen tokens."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.cli import options
-from binance_margin_stream.cli.credentials import load_api_key, load_listen_key
-from binance_margin_stream.cli.errors import CommandError
+from binance_margin_stream.cli.credentials import load_listen_key
 from binance_margin_stream.cli.examples import format_examples
-from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.spinner import show_spinner
-from binance_margin_stream.cli.target import Target, select_target
+from binance_margin_stream.cli.options import ConnectionOptions, Json, Verbose, with_connection_options
+from binance_margin_stream.cli.output import show_spinner
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 
 __all__ = ["key_commands", "token_commands"]
 
 KeyKindChoice = Literal["v2", "risk", "cross", "isolated"]
 
-key_commands = typer.Typer(no_args_is_help=True, help="Create a listen key, keep it alive, close it.")
+key_commands = typer.Typer(no_args_is_help=True, help="Create, keep alive and close a listen key.")
 token_commands = typer.Typer(no_args_is_help=True, help="Create a listen token.")
 
 _API_METHODS: dict[KeyKindChoice, tuple[str, str]] = {
@@ -43,155 +40,140 @@ KindOption = Annotated[
     typer.Option(
         "--kind",
         help="v2: orders and balances. risk: margin calls and liability changes. "
-        "cross and isolated are retired: production has not had them since 2026-02-20.",
+        "cross and isolated are retired: production removed them on 2026-02-20.",
     ),
 ]
 KeySymbolOption = Annotated[
-    str | None, typer.Option("--isolated", "-i", metavar="SYMBOL", help="Of this isolated account; implies its kind.")
+    str | None,
+    typer.Option("--isolated", "-i", metavar="SYMBOL", help="For this isolated account; implies --kind isolated."),
 ]
 TokenSymbolOption = Annotated[
     str | None,
-    typer.Option("--isolated", "-i", metavar="SYMBOL", help="Of this isolated account, not of the cross account."),
+    typer.Option("--isolated", "-i", metavar="SYMBOL", help="For this isolated account instead of the cross account."),
 ]
 ShowOption = Annotated[
-    bool, typer.Option("--show", metavar="", help="Print it in full, and on standard output nothing else.")
+    bool, typer.Option("--show", metavar="", help="Print it in full, and nothing else on standard output.")
 ]
 ListenKeyFileOption = Annotated[
     Path | None,
     typer.Option(
         "--listen-key-file",
         metavar="FILE",
-        help="A file with the listen key, - for standard input. Without it: BINANCE_LISTEN_KEY.",
+        help="A file with the listen key, - for standard input. Default: BINANCE_LISTEN_KEY.",
     ),
 ]
 
 
 @key_commands.command(epilog=format_examples("key create"))
+@with_connection_options
 def create(
-    production: options.Production = False,
-    sandbox: options.SandboxUrl = None,
-    endpoint: options.EndpointUrls = None,
-    api_key_file: options.ApiKeyFile = None,
-    api_secret_file: options.ApiSecretFile = None,
+    connection: ConnectionOptions,
     kind: KindOption = "v2",
     isolated: KeySymbolOption = None,
     show: ShowOption = False,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Create a listen key, or get the one that the account has, for 60 minutes from now.
+    """Create a listen key, or get the account's existing one, valid for 60 minutes from now.
 
-    Whoever holds it can read the account's events, from anywhere: it is masked unless --show.
+    Anyone who has it can read the events of the account. It is masked without --show.
     """
-    target = select_target(production, sandbox, endpoint or ())
-    auth = load_api_key(api_key_file, api_secret_file)
-    response = _call_method(target, auth, "post", *_resolve_kind(kind, isolated))
+    response = _call_method(connection, "post", *_resolve_kind(kind, isolated))
     _print_secret({"listenKey": response.listen_key}, show, json)
 
 
 @key_commands.command(epilog=format_examples("key keepalive"))
+@with_connection_options
 def keepalive(
-    production: options.Production = False,
-    sandbox: options.SandboxUrl = None,
-    endpoint: options.EndpointUrls = None,
-    api_key_file: options.ApiKeyFile = None,
-    api_secret_file: options.ApiSecretFile = None,
+    connection: ConnectionOptions,
     kind: KindOption = "v2",
     isolated: KeySymbolOption = None,
     listen_key_file: ListenKeyFileOption = None,
-    verbose: options.Verbose = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Let a listen key live for another 60 minutes from now; do so every 30 minutes."""
-    target = select_target(production, sandbox, endpoint or ())
-    auth = load_api_key(api_key_file, api_secret_file)
+    """Extend a listen key to 60 minutes from now. Repeat this every 30 minutes."""
     key = load_listen_key(listen_key_file)
-    _call_method(target, auth, "put", *_resolve_kind(kind, isolated), listen_key=key)
-    typer.echo("alive for 60 minutes from now")
+    _call_method(connection, "put", *_resolve_kind(kind, isolated), listen_key=key)
+    typer.echo("valid for 60 minutes from now")
 
 
 @key_commands.command(epilog=format_examples("key close"))
+@with_connection_options
 def close(
-    production: options.Production = False,
-    sandbox: options.SandboxUrl = None,
-    endpoint: options.EndpointUrls = None,
-    api_key_file: options.ApiKeyFile = None,
-    api_secret_file: options.ApiSecretFile = None,
+    connection: ConnectionOptions,
     kind: KindOption = "v2",
     isolated: KeySymbolOption = None,
     listen_key_file: ListenKeyFileOption = None,
-    verbose: options.Verbose = False,
+    verbose: Verbose = False,
 ) -> None:
-    """End a listen key, for every client of the account: their streams fall silent without a word.
+    """Close a listen key for all clients of the account. Their streams stop without a notice.
 
-    The kinds v2 and risk need no listen key, as the account has but one. Closing the risk key weighs 3000.
+    The kinds v2 and risk need no listen key: an account has only one. Closing the risk key has a weight of 3000.
     """
-    target = select_target(production, sandbox, endpoint or ())
-    auth = load_api_key(api_key_file, api_secret_file)
     kind, symbol = _resolve_kind(kind, isolated)
     arguments = {} if kind in _KINDS_CLOSED_WITHOUT_KEY else {"listen_key": load_listen_key(listen_key_file)}
-    _call_method(target, auth, "delete", kind, symbol, **arguments)
-    typer.echo("closed, for every client of the account")
+    _call_method(connection, "delete", kind, symbol, **arguments)
+    typer.echo("closed for all clients of the account")
 
 
 @token_commands.command("create", epilog=format_examples("token create"))
+@with_connection_options
 def create_token(
-    production: options.Production = False,
-    sandbox: options.SandboxUrl = None,
-    endpoint: options.EndpointUrls = None,
-    api_key_file: options.ApiKeyFile = None,
-    api_secret_file: options.ApiSecretFile = None,
+    connection: ConnectionOptions,
     isolated: TokenSymbolOption = None,
     validity: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=1, max=86_400, help="How long it lives; 24 hours by default.")
+        float | None,
+        typer.Option(metavar="SECONDS", min=1, max=86_400, help="How long it is valid. Default: 24 hours."),
     ] = None,
     show: ShowOption = False,
-    json: options.Json = False,
-    verbose: options.Verbose = False,
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Create a listen token, to subscribe with on the WebSocket API.
+    """Create a listen token, for a subscription on the WebSocket API.
 
-    Whoever holds it can read the account's events, from anywhere: it is masked unless --show.
+    Anyone who has it can read the events of the account. It is masked without --show.
     """
-    target = select_target(production, sandbox, endpoint or ())
-    auth = load_api_key(api_key_file, api_secret_file)
     arguments: dict[str, object] = {} if isolated is None else {"is_isolated": True, "symbol": isolated}
     arguments |= {} if validity is None else {"validity": round(validity * 1000)}
-    with _open_api(target, auth, "ListenTokenApi") as api:
+    with _open_api(connection, "ListenTokenApi") as api:
         response = api.sapi_v1_user_listen_token_post(**arguments)
     ends = datetime.fromtimestamp(response.expiration_time / 1000, UTC)
     _print_secret({"token": response.token, "expirationTime": response.expiration_time}, show, json)
-    _print_note(f"it ends at {ends:%Y-%m-%d %H:%M:%S} UTC")
+    _print_note(f"valid until {ends:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _resolve_kind(kind: KeyKindChoice, symbol: str | None) -> tuple[KeyKindChoice, str | None]:
     if symbol is not None and kind not in ("v2", "isolated"):
-        raise CommandError(f"a listen key of kind {kind} has no symbol: leave out --isolated", ExitCode.USAGE)
+        raise CommandError(f"a listen key of kind {kind} has no symbol: remove --isolated", ExitCode.USAGE)
     if symbol is None and kind == "isolated":
         raise CommandError("a listen key of kind isolated needs --isolated SYMBOL", ExitCode.USAGE)
     return ("isolated" if symbol is not None else kind), symbol
 
 
 def _call_method(
-    target: Target, auth: ApiKeyAuth, verb: str, kind: KeyKindChoice, symbol: str | None, **arguments: str
+    connection: ConnectionOptions, verb: str, kind: KeyKindChoice, symbol: str | None, **arguments: str
 ) -> Any:
     name, operation = _API_METHODS[kind]
     arguments = arguments if symbol is None else {"symbol": symbol, **arguments}
-    with _open_api(target, auth, name) as api:
+    with _open_api(connection, name) as api:
         call: Callable[..., Any] = getattr(api, f"{operation}_{verb}")
         return call(**arguments)
 
 
 @contextmanager
-def _open_api(target: Target, auth: ApiKeyAuth, name: str) -> Iterator[Any]:
-    """The API class of that name. Of a retired call it says so, whether the exchange still serves it or not."""
-    with show_spinner(f"Asking {target.name}"), warnings.catch_warnings(record=True) as warned:
+def _open_api(connection: ConnectionOptions, name: str) -> Iterator[Any]:
+    """Open the API class of that name. Reports a retired call, also if the exchange still serves it."""
+    target, auth = connection.select_target(), connection.load_api_key()
+    with show_spinner(f"Requesting {target.name}"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", DeprecationWarning)
-        import binance_margin_stream as package
+        from binance_margin_stream import api
+        from binance_margin_stream.exceptions import EndpointRetiredError
+        from binance_margin_stream.http.client import ApiClient
 
-        with package.ApiClient(auth=auth, endpoints=target.endpoints) as client:
+        with ApiClient(auth=auth, endpoints=target.endpoints) as client:
             try:
-                yield getattr(package, name)(client)
-            except package.EndpointRetiredError as error:
+                yield getattr(api, name)(client)
+            except EndpointRetiredError as error:
                 message = f"{error.call}: the exchange has retired this call; {_REPLACEMENT_HINT} (HTTP {error.status})"
                 raise CommandError(message, ExitCode.RETIRED) from error
     for warning in warned:
@@ -199,7 +181,7 @@ def _open_api(target: Target, auth: ApiKeyAuth, name: str) -> Iterator[Any]:
 
 
 def _print_secret(fields: Mapping[str, str | int], show: bool, json: bool) -> None:
-    """The secret is the first field; the others hold nothing that has to be hidden."""
+    """Print a response. Its first field is the secret, the others may be shown."""
     name, secret = next(iter(fields.items()))
     shown = secret if show else f"*** ({len(str(secret))} characters; --show prints it)"
     if json:

@@ -1,4 +1,4 @@
-"""Keys for a command: from the environment or from files, never from an argument that `ps` shows."""
+"""Read keys from the environment or from files, never from an argument, which `ps` would show."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from binance_margin_stream.auth import ApiKeyAuth, validate_credential
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.exceptions import ApiValueError
 
 __all__ = ["LISTEN_KEY_VARIABLE", "load_api_key", "load_listen_key"]
@@ -19,7 +18,7 @@ _STDIN = "-"
 
 
 def load_api_key(key_file: Path | None, secret_file: Path | None) -> ApiKeyAuth:
-    """The API key of a file or of the environment. Raises `CommandError` where there is none that can be one."""
+    """Read the API key from a file or the environment. Raises `CommandError` if there is no valid one."""
     try:
         if key_file is not None:
             return ApiKeyAuth.from_file(key_file, secret_file)
@@ -31,10 +30,10 @@ def load_api_key(key_file: Path | None, secret_file: Path | None) -> ApiKeyAuth:
 
 
 def load_listen_key(file: Path | None, environment: Mapping[str, str] = os.environ) -> str:
-    """The listen key of a file, of standard input or of the environment. Raises `CommandError`."""
+    """Read the listen key from a file, standard input or the environment. Raises `CommandError` if there is none."""
     if file is None and LISTEN_KEY_VARIABLE not in environment:
         raise CommandError(
-            f"no listen key: set {LISTEN_KEY_VARIABLE}, or give --listen-key-file with a file, or - for standard input",
+            f"no listen key: set {LISTEN_KEY_VARIABLE}, or pass --listen-key-file with a file, or - for standard input",
             ExitCode.NO_KEY,
         )
     text = environment[LISTEN_KEY_VARIABLE] if file is None else _read_text(file)
@@ -42,7 +41,7 @@ def load_listen_key(file: Path | None, environment: Mapping[str, str] = os.envir
         return validate_credential(text.strip(), "the listen key")
     except ApiValueError as error:
         problem = str(error).partition(";")[0]
-        raise CommandError(f"{problem}; make one with: key create --show", ExitCode.NO_KEY) from None
+        raise CommandError(f"{problem}; create one with: key create --show", ExitCode.NO_KEY) from None
 
 
 def _read_text(file: Path) -> str:
@@ -51,4 +50,4 @@ def _read_text(file: Path) -> str:
     except OSError as error:
         raise CommandError(f"cannot read {file}: {error.strerror}", ExitCode.NO_KEY) from None
     except UnicodeDecodeError:
-        raise CommandError(f"{file} holds no text", ExitCode.NO_KEY) from None
+        raise CommandError(f"{file} is not a text file", ExitCode.NO_KEY) from None

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
-from binance_margin_stream.cli.target import EXCHANGE_VARIABLE
+from binance_margin_stream.auth import ApiKeyAuth
+from binance_margin_stream.cli.credentials import load_api_key
+from binance_margin_stream.cli.target import EXCHANGE_VARIABLE, Target, select_target
 
-__all__ = ["ApiKeyFile", "ApiSecretFile", "EndpointUrls", "Json", "Production", "SandboxUrl", "Verbose"]
+__all__ = ["ConnectionOptions", "Json", "Verbose", "with_connection_options"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _EXCHANGE_PANEL = "Which exchange"
 _API_KEY_PANEL = "Which API key"
@@ -36,10 +45,10 @@ Verbose = Annotated[
         metavar="",
         callback=_enable_verbose,
         is_eager=True,
-        help="Log to standard error; show an error's trace.",
+        help="Log to standard error, and print the traceback of an error.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for another program.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for other programs.")]
 Production = Annotated[
     bool,
     typer.Option(
@@ -52,7 +61,7 @@ SandboxUrl = Annotated[
         "--sandbox",
         metavar="URL",
         rich_help_panel=_EXCHANGE_PANEL,
-        help=f"A sandbox, such as http://127.0.0.1:8650. Without either of them, {EXCHANGE_VARIABLE} decides.",
+        help=f"A sandbox, such as http://127.0.0.1:8650. Default: the exchange in {EXCHANGE_VARIABLE}.",
     ),
 ]
 EndpointUrls = Annotated[
@@ -61,7 +70,7 @@ EndpointUrls = Annotated[
         "--endpoint",
         metavar="NAME=URL",
         rich_help_panel=_EXCHANGE_PANEL,
-        help="Another address for one of rest, websocket-api, stream, margin-stream, listen-key-v2. Repeatable.",
+        help="Another URL for one of rest, websocket-api, stream, margin-stream, listen-key-v2. Repeatable.",
     ),
 ]
 ApiKeyFile = Annotated[
@@ -70,7 +79,7 @@ ApiKeyFile = Annotated[
         "--api-key-file",
         metavar="FILE",
         rich_help_panel=_API_KEY_PANEL,
-        help="A file with the key alone. Without it: BINANCE_API_KEY, or BINANCE_API_KEY_FILE.",
+        help="A file that contains only the key. Default: BINANCE_API_KEY, or BINANCE_API_KEY_FILE.",
     ),
 ]
 ApiSecretFile = Annotated[
@@ -79,6 +88,48 @@ ApiSecretFile = Annotated[
         "--api-secret-file",
         metavar="FILE",
         rich_help_panel=_API_KEY_PANEL,
-        help="A file with the secret alone, which signed calls need. Without it: BINANCE_API_SECRET, or …_FILE.",
+        help="A file that contains only the secret, for signed calls. Default: BINANCE_API_SECRET, or …_FILE.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """The options of a command that talks to an exchange: which one, and with which API key."""
+
+    production: Production = False
+    sandbox: SandboxUrl = None
+    endpoint: EndpointUrls = None
+    api_key_file: ApiKeyFile = None
+    api_secret_file: ApiSecretFile = None
+
+    def select_target(self) -> Target:
+        """Return the exchange that options and environment select. Raises `CommandError` if there is none."""
+        return select_target(self.production, self.sandbox, self.endpoint or ())
+
+    def load_api_key(self) -> ApiKeyAuth:
+        """Read the API key from a file or the environment. Raises `CommandError` if there is no valid one."""
+        return load_api_key(self.api_key_file, self.api_secret_file)
+
+
+def with_connection_options(command: Callable[Concatenate[ConnectionOptions, P], R]) -> Callable[..., R]:
+    """Add the fields of `ConnectionOptions` to the options of a command, which receives them as one object."""
+    names = [field.name for field in fields(ConnectionOptions)]
+    hints = get_type_hints(ConnectionOptions, include_extras=True)
+    option = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(field.name, option, default=field.default, annotation=hints[field.name])
+        for field in fields(ConnectionOptions)
+    ]
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> R:
+        connection = ConnectionOptions(**{name: values.pop(name) for name in names})
+        call: Callable[..., R] = command
+        return call(connection, **values)
+
+    parameters = [*shared, *(parameter.replace(kind=option) for parameter in own)]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper

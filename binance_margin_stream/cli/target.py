@@ -1,4 +1,4 @@
-"""Which exchange a command talks to: always said, never guessed."""
+"""Which exchange a command talks to. There is no default."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.endpoints import Endpoints
 
 __all__ = ["EXCHANGE_VARIABLE", "Target", "build_sandbox_endpoints", "select_target"]
 
 EXCHANGE_VARIABLE = "BINANCE_MARGIN_STREAM_EXCHANGE"
-"""Says which exchange is meant where no option does: ``production``, or the address of a sandbox."""
+"""The exchange if no option selects one: ``production``, or the URL of a sandbox."""
 
 _PRODUCTION = "production"
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
@@ -25,7 +24,7 @@ _PRODUCTION_DOMAINS = ("binance.com", "binance.us")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the calls go, and what to call that."""
+    """An exchange: its name for messages, and its endpoints."""
 
     name: str
     endpoints: Endpoints
@@ -34,13 +33,13 @@ class Target:
 def select_target(
     production: bool, sandbox: str | None, addresses: Sequence[str], environment: Mapping[str, str] = os.environ
 ) -> Target:
-    """The exchange that options and environment choose; an option wins.
+    """Return the exchange that options and environment select. Options override the environment.
 
-    `addresses` are single ones, such as ``rest=https://api1.binance.com``. Raises `CommandError` when no exchange
-    is chosen, or one that cannot be.
+    `addresses` replace single endpoints, such as ``rest=https://api1.binance.com``. Raises `CommandError` if no
+    exchange is selected, or an invalid one.
     """
     if production and sandbox is not None:
-        raise CommandError("give either --production or --sandbox, not both", ExitCode.USAGE)
+        raise CommandError("pass either --production or --sandbox, not both", ExitCode.USAGE)
     choice = _PRODUCTION if production else sandbox or environment.get(EXCHANGE_VARIABLE, "")
     given = dict(map(_parse_endpoint, addresses))
     base = _resolve_base(choice, given)
@@ -55,7 +54,7 @@ def _parse_endpoint(address: str) -> tuple[str, str]:
     if name not in _ENDPOINT_NAMES or parts.scheme not in schemes or not parts.hostname:
         names = ", ".join(name.replace("_", "-") for name in _ENDPOINT_NAMES)
         raise CommandError(
-            f"--endpoint takes NAME=URL: a name of {names}, http(s):// for rest and ws(s):// for the others",
+            f"--endpoint takes NAME=URL: NAME is one of {names}, URL http(s):// for rest and ws(s):// for the others",
             ExitCode.USAGE,
         )
     return name, url.rstrip("/")
@@ -69,23 +68,22 @@ def _resolve_base(choice: str, given: Mapping[str, str]) -> Target:
     if given.keys() >= set(_REQUIRED_NAMES):
         return Target(given["rest"], Endpoints(**{name: given[name] for name in _REQUIRED_NAMES}))
     raise CommandError(
-        "say which exchange: --production for the real one, or --sandbox URL for one of your own "
-        f"(or set {EXCHANGE_VARIABLE})",
+        f"select an exchange: --production for the real one, or --sandbox URL (or set {EXCHANGE_VARIABLE})",
         ExitCode.USAGE,
     )
 
 
 def build_sandbox_endpoints(url: str) -> Endpoints:
-    """All addresses of a sandbox, from that of its REST calls, such as ``http://127.0.0.1:8650``.
+    """Return the endpoints of a sandbox from its URL, such as ``http://127.0.0.1:8650``.
 
-    Raises `CommandError` for what is no address, and for the real exchange's.
+    Raises `CommandError` for an invalid URL, and for a URL of the real exchange.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme not in _WEBSOCKET_SCHEMES or not host or "@" in parts.netloc or parts.path not in ("", "/"):
-        raise CommandError("--sandbox takes an address such as http://127.0.0.1:8650", ExitCode.USAGE)
+        raise CommandError("--sandbox takes a URL such as http://127.0.0.1:8650", ExitCode.USAGE)
     if host.endswith(_PRODUCTION_DOMAINS):
-        raise CommandError(f"{host} is no sandbox; for the real exchange, say --production", ExitCode.USAGE)
+        raise CommandError(f"{host} is not a sandbox; for the real exchange, use --production", ExitCode.USAGE)
     websocket = f"{_WEBSOCKET_SCHEMES[parts.scheme]}://{parts.netloc}"
     return Endpoints(
         rest=f"{parts.scheme}://{parts.netloc}",

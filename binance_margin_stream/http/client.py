@@ -1,6 +1,7 @@
-"""The one seam between generated and hand-written code: all that generated output gets wrong, mended.
+"""The client that the generated API classes send their calls through.
 
-Timeouts, retries, redirects, errors, signing, and what may be shown. Generated code stays as it is generated.
+It replaces what the stock generator output does wrong: timeouts, retries, redirects, errors, signing, and what may be
+shown. Generated code is not edited.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from binance_margin_stream import __version__, api_client, models
+from binance_margin_stream import api_client, models
+from binance_margin_stream._version import __version__
 from binance_margin_stream.api_response import ApiResponse
 from binance_margin_stream.auth import API_KEY_VARIABLE, ApiKeyAuth, validate_credential
 from binance_margin_stream.configuration import Configuration
@@ -47,7 +49,7 @@ from binance_margin_stream.rest import RESTResponse
 __all__ = ["ApiClient"]
 
 log = logging.getLogger("binance_margin_stream")
-log.addHandler(logging.NullHandler())  # what is logged, and where, is for the program to say
+log.addHandler(logging.NullHandler())  # the program decides what is logged, and where
 
 _API_KEY_HEADER = "X-MBX-APIKEY"
 _FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -59,12 +61,12 @@ FormParameters = tuple[tuple[str, str], ...]
 
 
 class ApiClient(api_client.ApiClient):
-    """What every API class sends its calls through; safe to share between threads.
+    """Sends the calls of the API classes. Safe to share between threads.
 
-    ``ApiClient(auth=ApiKeyAuth.from_env())`` is all that production needs. `timeout` holds for each attempt;
-    `retry` says how often and how patiently a call is repeated. Parameters travel in the request's body, so that
-    no address holds a secret, and no redirect is followed, so that no other host gets the key. A generated
-    `Configuration` may be given instead of `endpoints`, for a proxy or for certificates of one's own.
+    ``ApiClient(auth=ApiKeyAuth.from_env())`` is enough for production. `timeout` applies to each attempt, `retry` says
+    which failed calls are retried. Parameters are sent in the body, so that no URL contains a secret. Redirects are not
+    followed, so that no other host receives the API key. Pass a generated `Configuration` instead of `endpoints` to
+    set a proxy or your own certificates.
 
     Close it, or use it in a ``with`` block.
     """
@@ -78,7 +80,7 @@ class ApiClient(api_client.ApiClient):
         timeout: Timeout | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        """Raise `ApiTypeError` or `ApiValueError` for settings that cannot work."""
+        """Raise `ApiTypeError` or `ApiValueError` for invalid settings."""
         _check_types(configuration, auth=auth, endpoints=endpoints, timeout=timeout, retry=retry)
         configuration = _build_configuration(configuration, endpoints)
         if auth is not None:
@@ -86,7 +88,7 @@ class ApiClient(api_client.ApiClient):
         try:
             super().__init__(configuration)
         except (urllib3.exceptions.HTTPError, AssertionError, ImportError, ValueError) as error:
-            raise ApiValueError(f"the configuration's proxy cannot be used: {type(error).__name__}") from None
+            raise ApiValueError(f"invalid proxy in the configuration: {type(error).__name__}") from None
         self._transport = Transport(self.rest_client.pool_manager)
         self.user_agent = f"binance-margin-stream/{__version__}"
         self._auth = auth
@@ -96,13 +98,19 @@ class ApiClient(api_client.ApiClient):
         self._closed = threading.Event()
         self._process_id = os.getpid()
 
+    @staticmethod
+    def check_instance(client: object, api_class: str) -> None:
+        """Raise `ApiTypeError` unless `client` can be passed to an API class; `api_class` is its name."""
+        if not isinstance(client, api_client.ApiClient):
+            raise ApiTypeError(f"{api_class} takes an ApiClient, not {type(client).__name__}")
+
     def close(self) -> None:
-        """End pauses, connections and the calls that wait on them; may be called twice."""
+        """Close all connections. A call under way fails at once, also one that waits for a retry. May be repeated."""
         self._closed.set()
         self._transport.close()
 
     def param_serialize(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the request of a generated method: parameters in the body, the headers of this call on top."""
+        """Build the request of a generated method. The headers of the call replace those of the client."""
         _check_arguments(kwargs)
         own_headers = kwargs.pop("header_params", None) or {}
         if kwargs["method"] in _FORM_METHODS:
@@ -123,7 +131,7 @@ class ApiClient(api_client.ApiClient):
         post_params: Any = None,
         _request_timeout: Any = None,
     ) -> RESTResponse:
-        """Send the request, again where `retry` says so, and answer 2xx with its body read; raise all else."""
+        """Send the request, with retries, and return a 2xx response with its body. Raises for any other response."""
         path = url.removeprefix(self.configuration.host).partition("?")[0]
         request = _HttpRequest(method, url, path, header_params or {}, tuple(post_params or ()), body)
         timeout = self._timeout.with_override(_request_timeout)
@@ -139,15 +147,15 @@ class ApiClient(api_client.ApiClient):
                     clock_corrected, delay = True, 0.0
                 if delay is None:
                     raise
-                log.info("attempt %d failed: %s; again in %.2f s", attempt, error, delay)
+                log.info("attempt %d failed: %s; retrying in %.2f s", attempt, error, delay)
             self._closed.wait(delay)
             attempt += 1
 
     def response_deserialize(self, response_data: Any, response_types_map: Any = None) -> ApiResponse[Any]:
-        """Turn a 2xx answer into what the spec promises, or raise `ResponseError`."""
+        """Deserialize a 2xx response as the spec says. Raises `ResponseError` if it is something else."""
         response: HttpResponse = response_data.http_response
         expected_type = next((kind for status, kind in response_types_map.items() if status.startswith("2")), None)
-        return _ApiResponse.from_fields(
+        return _ApiResponse.model_construct(
             status_code=response.status,
             headers=response.headers,
             data=_deserialize(response, expected_type),
@@ -176,14 +184,14 @@ class ApiClient(api_client.ApiClient):
 
     def _check_usable(self) -> None:
         if self._closed.is_set():
-            raise TransportError("this client is closed: make a new one", kind="closed")
+            raise TransportError("this client is closed: create a new one", kind="closed")
         if self._process_id != os.getpid():
-            # A forked child must not read answers from connections that it shares with its parent.
+            # A forked child must not read responses from connections that it shares with its parent.
             self._transport.reset_pools()
             self._process_id = os.getpid()
 
     def _sign_parameters(self, request: _HttpRequest) -> FormParameters:
-        """The parameters as sent: with time and signature when there is a secret, made anew for each attempt."""
+        """Return the parameters to send. Adds timestamp and signature, new for each attempt, if there is a secret."""
         given = dict(request.parameters)
         if not (self._auth and self._auth.can_sign and request.path in _SIGNED_PATHS) or "signature" in given:
             return request.parameters
@@ -191,7 +199,7 @@ class ApiClient(api_client.ApiClient):
         return (*given.items(), ("signature", self._auth.sign(urlencode(given))))
 
     def _correct_clock(self, error: TimestampError) -> bool:
-        """Take the exchange's clock from its answer; False when the answer does not tell it."""
+        """Take the exchange's time from the response. Returns False if it has none."""
         exchange_time = parse_http_date(error.headers.get("Date", ""))
         if exchange_time is None:
             return False
@@ -219,33 +227,23 @@ class _HttpRequest:
 
 
 class _BufferedRestResponse(RESTResponse):
-    """An answer that was read whole; it becomes a urllib3 response only for those who ask for one."""
+    """A complete response, as the generated code expects it."""
 
     def __init__(self, raw_response: RawResponse, http_response: HttpResponse) -> None:
         self._raw_response = raw_response
         self.http_response = http_response
         self.status = raw_response.status
         self.reason = raw_response.reason
-        self.data = raw_response.body  # type: ignore[assignment]  # generated code knows only that it begins as None
+        self.data = raw_response.body  # type: ignore[assignment]  # the generated code only declares None
 
     @property
     def response(self) -> urllib3.HTTPResponse:
-        """The raw response that the ``_without_preload_content`` methods answer."""
+        """The raw response that the ``_without_preload_content`` methods return."""
         return self._raw_response.to_urllib3()
 
 
 class _ApiResponse(ApiResponse[Any]):
-    """Compares header names without case; its repr leaves out the raw body, which may hold a secret."""
-
-    @classmethod
-    def from_fields(cls, **fields: object) -> Self:
-        """What `model_construct` makes of all fields, at a tenth of its cost, which every call would bear."""
-        response = cls.__new__(cls)
-        object.__setattr__(response, "__dict__", fields)
-        object.__setattr__(response, "__pydantic_fields_set__", set(fields))
-        object.__setattr__(response, "__pydantic_extra__", None)
-        object.__setattr__(response, "__pydantic_private__", None)
-        return response
+    """A response whose headers ignore case. The repr leaves out the raw body, which may contain a secret."""
 
     def __repr_name__(self) -> str:
         return "ApiResponse"
@@ -255,7 +253,7 @@ class _ApiResponse(ApiResponse[Any]):
 
 
 def _deserialize(response: HttpResponse, expected_type: str | None) -> object:
-    """The value that the spec promises: None, a JSON object, or a model."""
+    """Return what the spec declares: None, a JSON object, or a model."""
     if expected_type is None and not response.body.strip():
         return None
     try:
@@ -271,7 +269,7 @@ def _deserialize_json(response: HttpResponse, expected_type: str | None) -> obje
     if error is not None:
         raise error
     if not isinstance(value, dict):
-        raise ValueError("the answer is JSON, but not an object")
+        raise ValueError("the response is JSON, but not an object")
     if expected_type in (None, "object"):
         return value if expected_type else None
     return getattr(models, expected_type).from_dict(value)
@@ -283,10 +281,10 @@ def _describe_redirect(response: HttpResponse) -> str:
     except ValueError:
         target = urlsplit("")
     if not target.hostname:
-        return "that is a redirect, and none is followed, so that the key goes nowhere else"
+        return "it is a redirect, which is not followed: no other host may receive the API key"
     secrets = [spelling for secret in response.secrets for spelling in (secret, secret.lower())]
     location = truncate(redact(f"{target.scheme}://{target.hostname}", secrets))
-    return f"it redirects to {location}, and that is not followed, so that the key goes nowhere else"
+    return f"it redirects to {location}, which is not followed: no other host may receive the API key"
 
 
 def _encode_value(value: object) -> object:
@@ -296,40 +294,40 @@ def _encode_value(value: object) -> object:
 def _check_types(configuration: object, **settings: object) -> None:
     expected = {"auth": ApiKeyAuth, "endpoints": Endpoints, "timeout": Timeout, "retry": RetryPolicy}
     if not isinstance(configuration, Configuration | None):
-        hint = "; give ApiClient(auth=...)" if isinstance(configuration, ApiKeyAuth) else ""
-        raise ApiTypeError(f"configuration has to be a Configuration, not {type(configuration).__name__}{hint}")
+        hint = "; pass ApiClient(auth=...)" if isinstance(configuration, ApiKeyAuth) else ""
+        raise ApiTypeError(f"configuration must be a Configuration, not {type(configuration).__name__}{hint}")
     for name, value in settings.items():
         if value is not None and not isinstance(value, expected[name]):
-            raise ApiTypeError(f"{name} has to be of type {expected[name].__name__}, not {type(value).__name__}")
+            raise ApiTypeError(f"{name} must be of type {expected[name].__name__}, not {type(value).__name__}")
     if configuration is not None and settings["endpoints"] is not None:
-        raise ApiTypeError("give either a configuration or endpoints: both say where the exchange is")
+        raise ApiTypeError("pass either configuration or endpoints, not both")
 
 
 def _build_configuration(configuration: Configuration | None, endpoints: Endpoints | None) -> Configuration:
-    """A configuration that no other client shares, with an address that was looked at."""
+    """Return a configuration of this client's own, with a checked address."""
     if configuration is None:
         endpoints = endpoints or Endpoints.production()
         _check_address(endpoints.rest)
-        create_ssl_context(endpoints.ca_file)  # raises for what is no such file, before the first call does
+        create_ssl_context(endpoints.ca_file)  # raises now, not in the first call
         built = Configuration(host=endpoints.rest, connection_pool_maxsize=32, ssl_ca_cert=endpoints.ca_file)
     else:
         _check_configuration(configuration)
         built = copy.deepcopy(configuration)
     built.host = built.host.rstrip("/")
     if is_loopback(built.host):
-        built.no_proxy = "*"  # the environment's proxy is for the network, not for a sandbox on this machine
+        built.no_proxy = "*"  # a proxy of the environment must not be used for a sandbox on this machine
     return built
 
 
 def _check_configuration(configuration: Configuration) -> None:
     production = configuration.get_host_settings()[0]["url"]
     if configuration.server_index is not None and vars(configuration)["_base_path"] != production:
-        raise ApiValueError("server_index beats host and leads to production: leave it out")
+        raise ApiValueError("server_index overrides host and leads to production: remove it")
     if configuration.server_index not in (None, 0):
-        raise ApiValueError("there is one server, so server_index can only be 0")
+        raise ApiValueError("server_index must be 0: there is one server")
     _check_address(configuration.host)
     if configuration.retries is not None:
-        raise ApiValueError("Configuration.retries has no effect here: give ApiClient(retry=RetryPolicy(...))")
+        raise ApiValueError("Configuration.retries has no effect: pass ApiClient(retry=RetryPolicy(...))")
 
 
 def _check_address(address: str) -> None:
@@ -340,11 +338,11 @@ def _check_address(address: str) -> None:
     except (ValueError, TypeError, AttributeError):
         usable = False
     if not usable:
-        raise ApiValueError("the exchange's address has to be like https://api.binance.com; see Endpoints")
+        raise ApiValueError("the address of the exchange must be like https://api.binance.com: see Endpoints")
 
 
 def _merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, str]:
-    """`headers` with those of the call on top: names compare without case, so that none is sent twice."""
+    """Return `headers`, replaced by `overrides`. Names ignore case, so that no header is sent twice."""
     overrides = {
         _API_KEY_HEADER if name.lower() == _API_KEY_HEADER.lower() else name: value for name, value in overrides.items()
     }
@@ -353,22 +351,22 @@ def _merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> 
 
 
 def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    """What holds between arguments, which the generated check of each argument alone cannot see."""
+    """Check what depends on several arguments. The generated code checks each argument alone."""
     parameters = dict(arguments.get("query_params") or ())
     if parameters.get("isIsolated") and not parameters.get("symbol"):
-        raise ApiValueError("an isolated margin account is one of a symbol: give symbol, such as BTCUSDT")
+        raise ApiValueError("an isolated margin account needs a symbol: pass symbol, such as BTCUSDT")
     auth = arguments.get("_request_auth")
     if auth and not ({"in", "type", "key", "value"} <= auth.keys() and auth["in"] == "header"):
-        raise ApiValueError("_request_auth takes the four entries type, in, key and value, and in has to be 'header'")
+        raise ApiValueError("_request_auth needs the entries type, in, key and value, and in must be 'header'")
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
     key = headers.get(_API_KEY_HEADER)
     if key is None:
         raise ApiValueError(
-            f"no API key: set {API_KEY_VARIABLE} and give ApiClient(auth=ApiKeyAuth.from_env()), or ApiKeyAuth(...)"
+            f"no API key: set {API_KEY_VARIABLE} and pass ApiClient(auth=ApiKeyAuth.from_env()), or ApiKeyAuth(...)"
         )
     validate_credential(key, f"the {_API_KEY_HEADER} header")
     for name, value in headers.items():
         if not (isinstance(value, str) and value.isascii() and value.isprintable()):
-            raise ApiValueError(f"the header {name!r} has to be printable ASCII")
+            raise ApiValueError(f"the header {name!r} must be printable ASCII")

@@ -1,4 +1,4 @@
-"""What an HTTP answer means: pure, from status, headers and bytes to a value or an error."""
+"""From an HTTP response to a value or an error. No I/O: status, headers and bytes in, a result out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from binance_margin_stream import exceptions as errors
+from binance_margin_stream.error_codes import parse_code
+from binance_margin_stream.exceptions import (
+    ApiException,
+    BannedError,
+    EndpointRetiredError,
+    ResponseError,
+    get_error_class,
+)
 from binance_margin_stream.redaction import extract_html_title, redact, truncate
 
 __all__ = ["HttpResponse", "find_error_in_success", "make_response_error", "map_error", "parse_http_date", "parse_json"]
@@ -27,29 +34,6 @@ _SUCCESSORS = {
     "/sapi/v1/margin/listen-key": _CREATE_LISTEN_KEY_V2,
 }
 
-_ERROR_BY_CODE: dict[int, type[errors.ApiException]] = {
-    **dict.fromkeys((-1003, -1015), errors.RateLimitError),
-    **dict.fromkeys((-1002, -1022, -2008, -2014, -2015), errors.KeyRejectedError),
-    **dict.fromkeys((-1016, -1020), errors.EndpointRetiredError),
-    **dict.fromkeys((-1000, -1001, -1006, -1007, -1008), errors.ServerError),
-    **dict.fromkeys((*range(-1108, -1099), -1121, -1130), errors.BadParameterError),
-    -1021: errors.TimestampError,
-    -1125: errors.ListenKeyUnknownError,
-    -1209: errors.ListenTokenInvalidError,
-}
-_ERROR_BY_DECISIVE_STATUS: dict[int, type[errors.ApiException]] = {
-    404: errors.EndpointRetiredError,
-    410: errors.EndpointRetiredError,
-    418: errors.BannedError,
-    429: errors.RateLimitError,
-}
-_ERROR_BY_STATUS: dict[int, type[errors.ApiException]] = {
-    400: errors.BadRequestException,
-    401: errors.KeyRejectedError,
-    403: errors.BlockedError,
-    408: errors.ServerError,
-    451: errors.BlockedError,
-}
 _CHARSET = re.compile(r"""charset=["']?([^\s;"']+)""", re.IGNORECASE)
 _BANNED_UNTIL = re.compile(r"until (\d{13})\b")
 _MAX_RETRY_AFTER = timedelta(days=366).total_seconds()
@@ -57,7 +41,7 @@ _MAX_RETRY_AFTER = timedelta(days=366).total_seconds()
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """One whole HTTP answer, with what is needed to speak about it."""
+    """A complete HTTP response, with what an error message about it needs."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,7 +49,7 @@ class HttpResponse:
     method: str = ""
     path: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What the request held that must not be shown."""
+    """The secrets of the request. They must not be shown."""
 
     @property
     def call(self) -> str:
@@ -74,12 +58,12 @@ class HttpResponse:
 
     @property
     def text(self) -> str:
-        """The body as it may be shown: on one line, shortened, without secrets."""
+        """The body for a message: on one line, truncated, without secrets."""
         return truncate(self._redacted)
 
     @property
     def title(self) -> str:
-        """The title of the body if that is an HTML page, without secrets; else empty."""
+        """The title of an HTML page, without secrets; empty for any other body."""
         return extract_html_title(self._redacted)
 
     @property
@@ -88,7 +72,7 @@ class HttpResponse:
 
 
 def parse_json(response: HttpResponse) -> object:
-    """The JSON value of the body; raises `ValueError` with the reason when it holds none."""
+    """Return the JSON value of the body. Raises `ValueError` with the reason if the body is not JSON."""
     charset = _CHARSET.search(response.headers.get("Content-Type", ""))
     if charset and charset[1] != "UTF-8" and _normalize_charset(charset[1]) not in ("utf-8", "ascii"):
         raise ValueError(f"its charset is {truncate(charset[1], 30)!r}, not UTF-8")
@@ -96,15 +80,14 @@ def parse_json(response: HttpResponse) -> object:
         return _JSON_DECODER.decode(response.body.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         pass
-    raise ValueError(
-        _describe_invalid_json(response)
-    )  # out here, so that it drags along no exception that holds the body
+    # Raised outside the handler: the context would hold the body.
+    raise ValueError(_describe_invalid_json(response))
 
 
-def make_response_error(response: HttpResponse, problem: str) -> errors.ResponseError:
-    """The error for an answer that is not what the exchange promises; `problem` completes 'answered …'."""
+def make_response_error(response: HttpResponse, problem: str) -> ResponseError:
+    """Build the error for a response that is not what the exchange documents; `problem` says why."""
     excerpt = f": {response.text}" if response.text else ""
-    return errors.ResponseError(
+    return ResponseError(
         f"{response.call}: HTTP {response.status}, but {problem}{excerpt}",
         status=response.status,
         headers=response.headers,
@@ -112,19 +95,19 @@ def make_response_error(response: HttpResponse, problem: str) -> errors.Response
     )
 
 
-def map_error(response: HttpResponse, now: datetime | None = None) -> errors.ApiException:
-    """The error for an answer whose status is not 2xx; `now` is the time that waits count from."""
+def map_error(response: HttpResponse, now: datetime | None = None) -> ApiException:
+    """Build the error for a response whose status is not 2xx; `now` is when it arrived."""
     now = now or datetime.now(UTC)
     code, msg = _parse_code_and_msg(response)
-    kind = _select_error_class(response.status, code)
+    error_class = get_error_class(response.status, code)
     retry_after = _parse_retry_after(response.headers.get("Retry-After"), now)
     extra: dict[str, Any] = {}
-    if kind is errors.EndpointRetiredError:
+    if error_class is EndpointRetiredError:
         extra["successor"] = _SUCCESSORS.get(response.path)
-    if kind is errors.BannedError:
+    if error_class is BannedError:
         extra["until"] = until = _parse_ban_end(retry_after, msg, now)
         retry_after = max(0.0, (until - now).total_seconds()) if until else None
-    return kind(
+    return error_class(
         response.status,
         None if msg is not None else response.title or response.text,
         code=code,
@@ -138,21 +121,11 @@ def map_error(response: HttpResponse, now: datetime | None = None) -> errors.Api
     )
 
 
-def find_error_in_success(response: HttpResponse, value: object) -> errors.ApiException | None:
-    """The error in a 2xx answer that holds the exchange's error body; None when it holds none."""
+def find_error_in_success(response: HttpResponse, value: object) -> ApiException | None:
+    """Return the error if a 2xx response contains the exchange's error body, else None."""
     body = value if isinstance(value, dict) else {}
-    code = body.get("code")
-    return map_error(response) if type(code) is int and code < 0 and "msg" in body else None
-
-
-def _select_error_class(status: int, code: int | None) -> type[errors.ApiException]:
-    if status in _ERROR_BY_DECISIVE_STATUS:
-        return _ERROR_BY_DECISIVE_STATUS[status]
-    if status >= 500:
-        return errors.ServerError
-    if code is not None and code in _ERROR_BY_CODE:
-        return _ERROR_BY_CODE[code]
-    return _ERROR_BY_STATUS.get(status, errors.ApiException)
+    code = parse_code(body.get("code"))
+    return map_error(response) if code is not None and code < 0 and "msg" in body else None
 
 
 def _parse_code_and_msg(response: HttpResponse) -> tuple[int | None, str | None]:
@@ -162,15 +135,12 @@ def _parse_code_and_msg(response: HttpResponse) -> tuple[int | None, str | None]
         return None, None
     if not isinstance(body, dict):
         return None, None
-    code, msg = body.get("code"), body.get("msg")
-    return (
-        code if type(code) is int else None,
-        truncate(redact(msg, response.secrets)) if isinstance(msg, str) else None,
-    )
+    msg = body.get("msg")
+    return parse_code(body.get("code")), truncate(redact(msg, response.secrets)) if isinstance(msg, str) else None
 
 
 def _parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds, from either spelling that HTTP allows; None when it says nothing sensible."""
+    """Parse a Retry-After header, seconds or a date, into seconds; None if it is neither."""
     if value is None:
         return None
     try:
@@ -182,7 +152,7 @@ def _parse_retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def parse_http_date(date: str) -> datetime | None:
-    """The moment that an HTTP header tells; None when it tells none."""
+    """Parse an HTTP date; None if it is not one."""
     try:
         moment = parsedate_to_datetime(date)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
@@ -199,13 +169,15 @@ def _parse_ban_end(retry_after: float | None, msg: str | None, now: datetime) ->
 
 def _describe_invalid_json(response: HttpResponse) -> str:
     if not response.body.strip():
-        return "the answer is empty"
+        return "the response is empty"
     if (coding := response.headers.get("Content-Encoding", "identity").strip().lower()) != "identity":
-        return f"the answer is compressed ({truncate(redact(coding, response.secrets), 30)!r}), which was not asked for"
+        return (
+            f"the response is compressed ({truncate(redact(coding, response.secrets), 30)!r}), which was not requested"
+        )
     start = response.body.lstrip()[:200].lower()
     if start.startswith(b"<"):
-        return "the answer is an HTML page" + (f" titled {response.title!r}" if response.title else "")
-    return "the answer is not JSON"
+        return "the response is an HTML page" + (f" titled {response.title!r}" if response.title else "")
+    return "the response is not JSON"
 
 
 def _normalize_charset(charset: str) -> str:

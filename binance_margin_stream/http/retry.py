@@ -1,4 +1,4 @@
-"""When a failed call is sent again, and after how long: a decision, without a clock or a socket."""
+"""Decide whether and when a failed call is retried. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NON_RETRYABLE_KINDS = frozenset({"tls", "closed"})
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently a call is repeated. Every call of this package is safe to repeat.
+    """How often a failed call is retried, and with which delays. Every call of this package is safe to retry.
 
-    A failing exchange (5xx) and a failing network are asked again after a random part of a pause that
-    doubles from `backoff_initial` up to `backoff_max`. A rate limit (429) is waited out as told when that takes
-    no longer than `max_retry_after`. A ban (418), a refusal (4xx) and a bad certificate are never repeated. All
-    durations are in seconds.
+    A server error (5xx) or a network error is retried after a random delay between 0 and a limit that doubles from
+    `backoff_initial` up to `backoff_max`. A rate limit (429) is retried after the time in its ``Retry-After`` header
+    if that is at most `max_retry_after`. A ban (418), a refused request (4xx) and an untrusted certificate are never
+    retried. `max_attempts` includes the first attempt. All durations are in seconds.
     """
 
     max_attempts: int = 4
@@ -33,17 +33,17 @@ class RetryPolicy:
     max_retry_after: float = 30.0
 
     def __post_init__(self) -> None:
-        """Raise `ApiValueError` for what is no number of attempts, or no duration of up to a day."""
+        """Raise `ApiValueError` for an invalid number of attempts or delay."""
         if type(self.max_attempts) is not int or self.max_attempts < 1:
-            raise ApiValueError("max_attempts has to be a whole number from 1")
+            raise ApiValueError("max_attempts must be an integer of at least 1")
         durations = (self.backoff_initial, self.backoff_max, self.max_retry_after)
         if not all(type(value) in (int, float) and 0 <= value <= 86_400 for value in durations):
-            raise ApiValueError("a pause has to be a number of seconds from 0 up to a day")
+            raise ApiValueError("a delay must be a number of seconds from 0 to 86400")
 
     def compute_delay(self, error: OpenApiException, attempt: int, jitter: float) -> float | None:
-        """Seconds to wait before attempt number `attempt` + 1, None to give up.
+        """Return the seconds to wait before the next attempt, None if `error` is not retried.
 
-        `attempt` counts from 1; `jitter` is a random number from 0 to 1.
+        `attempt` is the number of attempts so far; `jitter` is a random number from 0 to 1.
         """
         if attempt >= self.max_attempts:
             return None
@@ -58,4 +58,4 @@ class RetryPolicy:
 
 
 NO_RETRIES = RetryPolicy(max_attempts=1)
-"""One attempt; for callers with a schedule of their own."""
+"""A single attempt, for callers that schedule retries themselves."""

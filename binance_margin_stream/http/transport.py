@@ -1,7 +1,7 @@
-"""One HTTP exchange that ends in time: a deadline for the whole answer, a limit on its size, one error.
+"""Send one HTTP request, with a deadline for the complete response, a limit on its size, and one kind of error.
 
-A socket timeout alone bounds the wait for the next byte, so that a peer that sends a byte now and then holds
-its caller for ever. Here the time allowed for reading covers status line, headers and body together.
+A socket timeout only limits the wait for the next byte: a peer that sends one byte now and then could block the
+caller forever. Here the read timeout covers status line, headers and body together.
 """
 
 from __future__ import annotations
@@ -31,43 +31,46 @@ from urllib3.exceptions import (
 )
 from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
-from binance_margin_stream.exceptions import ApiValueError, TransportError
+from binance_margin_stream.exceptions import ApiValueError, TransportError, TransportErrorKind
 
 __all__ = ["MAX_RESPONSE_BYTES", "RawResponse", "Timeout", "Transport", "create_ssl_context"]
 
 MAX_RESPONSE_BYTES = 1 << 20
-"""Bytes. The exchange's answers to these calls have some hundred."""
+"""Size limit of a response body, in bytes. The exchange's responses to these calls have some hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """How long one attempt may take, in seconds: to connect, and from then on until the answer is whole."""
+    """How long one attempt may take, in seconds: `connect` to connect, `read` from then to the complete response."""
 
     connect: float = 5.0
     read: float = 10.0
 
     def __post_init__(self) -> None:
-        """Raise `ApiValueError` for what is no duration: nothing may wait for ever."""
+        """Raise `ApiValueError` for a value that is not a duration, or longer than a day."""
         durations = (self.connect, self.read)
         if not all(type(value) in (int, float) and 0 < value <= 86_400 for value in durations):
-            raise ApiValueError("a timeout has to be a number of seconds above 0, and at most a day")
+            raise ApiValueError("a timeout must be a number of seconds above 0 and at most 86400")
 
     def with_override(self, override: float | tuple[float, float] | None) -> Timeout:
-        """This timeout, or the one of a single call: seconds for both, or a pair for (connect, read)."""
+        """Return this timeout, or that of a single call: one number for both, or the pair (connect, read)."""
         if override is None:
             return self
         return Timeout(*override) if isinstance(override, tuple) else Timeout(override, override)
 
 
 def create_ssl_context(ca_file: str | None) -> ssl.SSLContext | None:
-    """TLS that trusts the certificates in a PEM file; None where none is named. Raises `ApiValueError`."""
+    """Create a TLS context that trusts the certificates in a PEM file; None if there is no file.
+
+    Raises `ApiValueError` if the file cannot be read or contains no certificates.
+    """
     if ca_file is None:
         return None
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         problem = "not a PEM file" if isinstance(error, ssl.SSLError) else error.strerror
-    raise ApiValueError(f"the endpoints' ca_file holds no certificates: {problem}")
+    raise ApiValueError(f"the ca_file of the endpoints contains no certificates: {problem}")
 
 
 _NO_RETRY = urllib3.Retry(total=False, redirect=False)
@@ -75,7 +78,7 @@ _NO_RETRY = urllib3.Retry(total=False, redirect=False)
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """One whole answer, out of the network's hands."""
+    """A complete response, read from the network."""
 
     status: int
     reason: str | None
@@ -83,7 +86,7 @@ class RawResponse:
     body: bytes = field(repr=False)
 
     def to_urllib3(self) -> urllib3.HTTPResponse:
-        """The answer as urllib3 would hand it over, its body unread."""
+        """Return the response as urllib3 would, its body unread."""
         return urllib3.HTTPResponse(
             body=io.BytesIO(self.body),
             headers=self.headers,
@@ -95,28 +98,26 @@ class RawResponse:
 
 
 class Transport:
-    """The connections of one client, over which each request is sent once; safe to share between threads."""
+    """The connections of one client. Sends each request once. Safe to share between threads."""
 
     def __init__(self, pool_manager: urllib3.PoolManager) -> None:
-        """Give the connections that `manager` opens from now on a deadline for the whole answer."""
+        """Make `pool_manager` open connections with a deadline for the complete response."""
         pool_manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         self._pool_manager = pool_manager
-        self._last_pool: tuple[str, Any] = ("", None)
 
     def send(
         self, method: str, url: str, *, headers: dict[str, str], body: str | None, timeout: Timeout
     ) -> RawResponse:
-        """Send one request and read the whole answer.
+        """Send one request and read the complete response. Does not retry and follows no redirect.
 
-        Nothing is repeated and no redirect is followed. Raises `TransportError`, without any part of the request
-        in it, and `ApiValueError` for an address or a header that cannot be sent.
+        Raises `TransportError`, whose message names method, host and path only, and `ApiValueError` for an address
+        or a header that cannot be sent.
         """
         failure: ApiValueError | TransportError
         try:
-            pool, target = self._find_pool(url)
-            response = pool.urlopen(
+            response: Any = self._pool_manager.urlopen(
                 method,
-                target,
+                url,
                 body=body,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
@@ -127,66 +128,50 @@ class Transport:
             )
             return _read_response(response)
         except LocationValueError:
-            failure = ApiValueError("the address of the exchange is not a URL; see Endpoints")
+            failure = ApiValueError("the address of the exchange is not a URL: see Endpoints")
         except (HTTPError, http.client.HTTPException, OSError) as error:
             failure = TransportError(_format_message(kind := _classify_error(error), method, url), kind=kind)
         except (ValueError, TypeError):
-            failure = ApiValueError("a header, the address or a socket option is none that HTTP can carry")
-        raise failure  # out here, so that it drags along no exception that holds the request
+            failure = ApiValueError("a header, the address or a socket option is not valid in HTTP")
+        raise failure  # outside the handler: the context would hold the request
 
     def reset_pools(self) -> None:
-        """Open new connections from now on."""
-        self._last_pool = ("", None)
+        """Discard all connections. The next request opens a new one."""
         self._pool_manager.clear()
 
     def close(self) -> None:
-        """End all connections: idle ones, and those on which a call waits, which fails at once."""
+        """Close all connections. A call that waits on one of them fails at once."""
         for key in self._pool_manager.pools.keys():  # noqa: SIM118  # this mapping refuses to be iterated
             pool = self._pool_manager.pools.get(key)
             for connection in list(pool.checked_out) if isinstance(pool, _TrackingPool) else ():
                 with contextlib.suppress(OSError, TypeError):
-                    # Past a TLS socket's own shutdown, which is not made for two threads.
+                    # Not SSLSocket.shutdown, which is not safe while another thread reads.
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
         self._pool_manager.clear()
 
-    def _find_pool(self, url: str) -> tuple[Any, str]:
-        """What sends to `url`, and what to ask it for: the pool of the host, which is looked for once.
-
-        Looking for it takes urllib3 a fifth of a call. A proxy may need the whole address, which its manager knows.
-        """
-        if self._pool_manager.proxy is not None:
-            return self._pool_manager, url
-        scheme, host, path, query, _ = urlsplit(url)
-        origin, pool = self._last_pool
-        if origin != f"{scheme}://{host}":
-            origin = f"{scheme}://{host}"
-            pool = self._pool_manager.connection_from_url(origin)
-            self._last_pool = (origin, pool)
-        return pool, f"{path or '/'}?{query}" if query else path or "/"
-
 
 def _read_response(response: Any) -> RawResponse:
-    """`response` with its body in memory, and its connection back in the pool."""
+    """Read the body into memory and return the connection to the pool."""
     try:
         body = response.read(MAX_RESPONSE_BYTES + 1)
-        # The second read finds a body that was cut off; the first has it all when nothing of its length is left.
+        # The first read does not notice a truncated body; the second does. It is not needed at the known end.
         if len(body) > MAX_RESPONSE_BYTES or (response.length_remaining != 0 and response.read(1)):
-            raise http.client.HTTPException("the answer does not end")
+            raise http.client.HTTPException("the response is too large")
         response.release_conn()
     except ValueError:
         response.close()
-        raise http.client.HTTPException("the answer's length is none") from None
+        raise http.client.HTTPException("the length of the response is invalid") from None
     except BaseException:
         response.close()
         raise
     return RawResponse(response.status, response.reason, response.headers, body)
 
 
-_KIND_BY_ERROR: tuple[tuple[type[BaseException], str], ...] = (
+_KIND_BY_ERROR: tuple[tuple[type[BaseException], TransportErrorKind], ...] = (
     (ProxyError, "proxy"),
     (ConnectionRefusedError, "refused"),
-    (ssl.SSLEOFError, "cut off"),
-    (ssl.SSLZeroReturnError, "cut off"),
+    (ssl.SSLEOFError, "disconnected"),
+    (ssl.SSLZeroReturnError, "disconnected"),
     (NameResolutionError, "dns"),
     (NewConnectionError, "connect"),
     (ConnectTimeoutError, "timeout"),
@@ -194,24 +179,24 @@ _KIND_BY_ERROR: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timeout"),
     (SSLError, "tls"),
     (ssl.SSLError, "tls"),
-    (OSError, "cut off"),
-    (http.client.IncompleteRead, "cut off"),
-    (http.client.RemoteDisconnected, "cut off"),
+    (OSError, "disconnected"),
+    (http.client.IncompleteRead, "disconnected"),
+    (http.client.RemoteDisconnected, "disconnected"),
 )
-_MESSAGES = {
-    "refused": "nothing listens there: check the address, and that the exchange or sandbox is up",
-    "dns": "its name was not found: check the address and this machine's DNS",
-    "tls": "no trusted TLS connection: check the certificate, the clock, and what stands in between",
+_MESSAGES: dict[TransportErrorKind, str] = {
+    "refused": "connection refused: check the address, and that the exchange or sandbox is running",
+    "dns": "the host name was not found: check the address and the DNS settings of this machine",
+    "tls": "TLS failed: check the certificate, the clock of this machine, and any proxy in between",
     "connect": "no connection: check the network",
-    "timeout": "no whole answer in time; the call may have taken effect",
-    "cut off": "the connection was cut before the answer was whole; the call may have taken effect",
-    "protocol": "what came back is not HTTP, or is larger than an answer can be",
-    "proxy": "the proxy gave no connection: check its address and the proxy variables",
+    "timeout": "no complete response in time; the call may have taken effect",
+    "disconnected": "disconnected before the response was complete; the call may have taken effect",
+    "protocol": "invalid HTTP response, or one that is too large",
+    "proxy": "the proxy refused the connection: check its address and the proxy variables",
 }
 
 
-def _classify_error(error: BaseException) -> str:
-    """The kind of a failure, looked for in the error and in what caused it, the most telling first."""
+def _classify_error(error: BaseException) -> TransportErrorKind:
+    """Find the kind of a failure from the error and its causes, the most specific first."""
     causes = list(_iterate_causes(error))
     for kind, name in _KIND_BY_ERROR:
         if any(isinstance(cause, kind) for cause in causes):
@@ -228,13 +213,13 @@ def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
         seen += 1
 
 
-def _format_message(kind: str, method: str, url: str) -> str:
+def _format_message(kind: TransportErrorKind, method: str, url: str) -> str:
     parts = urlsplit(url)
     return f"{method} {parts.path or '/'} at {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {_MESSAGES[kind]}"
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until a point in time that it was given, however the bytes trickle."""
+    """Reads from a socket until a deadline: now plus the timeout of the socket."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
         self._raw = raw
@@ -249,7 +234,7 @@ class _DeadlineReader(io.RawIOBase):
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError("the time for the whole answer is over")
+                raise TimeoutError("no complete response in time")
             self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
@@ -260,11 +245,11 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _BoundedReader(io.BufferedReader):
-    """Reads only as much as is asked for: the length of a chunk may be negative, which would mean everything."""
+    """Refuses to read without a size. A negative chunk length would read everything."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= sys.maxsize:
-            raise http.client.HTTPException("a length that is none")
+            raise http.client.HTTPException("invalid length")
         return super().read(size)
 
 
@@ -276,13 +261,13 @@ class _DeadlineResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the headers.
 
-        Interim answers are passed over: taken for the real one, they would leave that to the next call. Lines
-        that are no headers are forgotten, as urllib3 would log them, whatever they quote. Lengths that
-        contradict each other are refused here, as urllib3 does so too late to close the connection.
+        Skips interim responses (1xx): otherwise the real response would be left for the next call. Forgets lines
+        that are not headers: urllib3 would log them with their content. Refuses contradicting lengths, which
+        urllib3 notices too late to close the connection.
         """
         super().begin()
         while 101 < self.status < 200:
-            self.headers = None  # type: ignore[assignment]  # begin reads on only when there are none
+            self.headers = None  # type: ignore[assignment]  # begin continues only if there are none
             super().begin()
         length = ",".join(self.msg.get_all("Content-Length", []))
         if "," in length and len({one.strip() for one in length.split(",")}) > 1:
@@ -293,7 +278,7 @@ class _DeadlineResponse(http.client.HTTPResponse):
 
 class _HTTPConnection(HTTPConnection):
     response_class = _DeadlineResponse
-    debuglevel = 0  # whatever the process-wide switch says: it prints every request with its key
+    debuglevel = 0  # the process-wide switch would print every request with its API key
 
 
 class _HTTPSConnection(HTTPSConnection):
@@ -302,7 +287,7 @@ class _HTTPSConnection(HTTPSConnection):
 
 
 class _TrackingPool(urllib3.HTTPConnectionPool):
-    """A pool that knows which of its connections are out, so that they can be ended."""
+    """A pool that knows which of its connections are in use, so that `Transport.close` can end them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -319,8 +304,8 @@ class _TrackingPool(urllib3.HTTPConnectionPool):
 
 
 class _HTTPPool(_TrackingPool):
-    ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit
+    ConnectionCls = _HTTPConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own annotation
 
 
 class _HTTPSPool(_TrackingPool, urllib3.HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own misfit
+    ConnectionCls = _HTTPSConnection  # pyright: ignore[reportAssignmentType]  # urllib3's own annotation

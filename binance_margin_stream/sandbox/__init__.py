@@ -1,7 +1,7 @@
-"""A sandbox exchange for margin user data streams, because there is no testnet.
+"""A sandbox exchange for margin user data streams; Binance has no testnet for margin.
 
 `Sandbox` needs the extra: ``pip install binance-margin-stream[sandbox]``. The pure exchange, `ExchangeRules` and the
-faults need nothing but Python.
+faults need only the standard library. May import `endpoints`; never `stream`, `http` or `auth`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Amounts: exact, finite, and of a size that an account can hold."""
+"""Amounts of money: exact, finite and of limited size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
 __all__ = ["ZERO", "Number", "parse_decimal", "parse_positive", "round_down", "round_up"]
 
 Number = Decimal | int | str
-"""A quantity, price or amount; floats are not money."""
+"""A quantity, price or amount; floats are not exact."""
 
 ZERO = Decimal(0)
 _UPPER_BOUND = Decimal(10) ** 15
@@ -15,10 +15,10 @@ _STEP = Decimal("0.00000001")
 
 
 def parse_decimal(value: Number) -> Decimal:
-    """An exact number.
+    """Convert to an exact number.
 
     Raises:
-        ValueError: a float, not a number, or not a finite one of at most 15 digits before the point.
+        ValueError: a float, not a number, not finite, or more than 15 digits before the decimal point.
 
     """
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
@@ -28,15 +28,15 @@ def parse_decimal(value: Number) -> Decimal:
     except InvalidOperation:
         raise ValueError(f"not a number: {value}") from None
     if not number.is_finite() or abs(number) >= _UPPER_BOUND:
-        raise ValueError(f"not a number that an account could hold: {value}")
+        raise ValueError(f"number out of range: {value}")
     return number
 
 
 def parse_positive(value: Number) -> Decimal:
-    """An exact number above zero.
+    """Convert to an exact number above zero.
 
     Raises:
-        ValueError: as `decimal`, and for zero and below.
+        ValueError: as `parse_decimal`, and for zero and below.
 
     """
     number = parse_decimal(value)
@@ -46,10 +46,10 @@ def parse_positive(value: Number) -> Decimal:
 
 
 def round_down(number: Decimal) -> Decimal:
-    """To the eight decimals that the exchange counts in, towards zero."""
+    """Round to the exchange's eight decimals, towards zero."""
     return number.quantize(_STEP, ROUND_DOWN)
 
 
 def round_up(number: Decimal) -> Decimal:
-    """To the eight decimals that the exchange counts in, away from zero."""
+    """Round to the exchange's eight decimals, away from zero."""
     return number.quantize(_STEP, ROUND_UP)

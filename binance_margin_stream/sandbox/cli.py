@@ -18,7 +18,7 @@ from binance_margin_stream.sandbox.control.client import DEFAULT_PORT, URL_VARIA
 from binance_margin_stream.sandbox.control.script import read_script
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
-from binance_margin_stream.sandbox.sandbox import Sandbox
+from binance_margin_stream.sandbox.sandbox import OPERATIONS, Sandbox
 
 __all__ = ["main"]
 
@@ -27,23 +27,23 @@ _PROGRAM = "python -m binance_margin_stream.sandbox"
 _EXAMPLES = """\
 examples:
   --speed 60                                  a day in 24 minutes
-  --script examples/day.yaml --start 09:00    play a day, from nine in the morning
-  --faults all --every 120 --seed 7           something goes wrong every two minutes, the same each time
-  --faults server-error:0.1,429:0.05          a tenth of all calls fails, a twentieth is too many
-  do state                                    from another terminal: look at it
-  do place-order --symbol BTCUSDT             from another terminal: drive it; see: do --help
+  --script examples/day.yaml --start 09:00    run the script of a day, starting at 09:00
+  --faults all --every 120 --seed 7           a random fault about every two minutes, reproducible
+  --faults server-error:0.1,429:0.05          10 % of all calls fail with 503, 5 % with 429
+  do state                                    from another terminal: show the state
+  do place-order --symbol BTCUSDT             from another terminal: send an operation; see: do --help
 """
 
 
 def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int:
-    """Run a sandbox until Ctrl-C or SIGTERM, or with ``do`` drive one that runs; returns the exit status."""
+    """Run a sandbox until Ctrl-C or SIGTERM, or send an operation to a running one; returns the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] == ["do"]:
-        return run_client(given[1:], program)
+        return run_client(given[1:], program, OPERATIONS)
     options = _create_parser(program).parse_args(given)
     try:
         if options.script is not None:
-            read_script(options.script)
+            read_script(options.script, OPERATIONS)
         sandbox = Sandbox(
             rules=ExchangeRules(retired_endpoints=options.retired_endpoints),
             host=options.host,
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
         return 1
     with sandbox, _handle_signals() as end:
         messages = _start_faults(sandbox, options.faults, options.every, options.seed)
-        print(_format_banner(sandbox, program), *messages, "Ctrl-C ends it.", sep="\n", flush=True)
+        print(_format_banner(sandbox, program), *messages, "Press Ctrl-C to stop.", sep="\n", flush=True)
         script_thread = threading.Thread(target=_run_script, args=(sandbox, options.script), name="sandbox-script")
         script_thread.start()
         end.wait()
@@ -77,15 +77,15 @@ def _run_script(sandbox: Sandbox, script: Path | None) -> None:
     except (OSError, ValueError) as failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
     except RuntimeError:
-        return  # it was closed while the script was playing
+        return  # it was closed while the script was running
     else:
-        print("The script is over; the sandbox goes on.", flush=True)
+        print("The script has ended; the sandbox keeps running.", flush=True)
 
 
 def _start_faults(
     sandbox: Sandbox, faults: Sequence[tuple[str, float | None]], every: float, seed: int | None
 ) -> list[str]:
-    """Arm the faults that have a probability, let the others come at random, and say so."""
+    """Inject the faults that have a probability, start the others at random; returns messages about both."""
     messages = []
     for name, probability in faults:
         if probability is not None:
@@ -102,42 +102,45 @@ def _start_faults(
 def _create_parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="A sandbox for margin user data streams. It is not an exchange: no orders, no money.",
+        description="A sandbox for margin user data streams. It is not an exchange: no order reaches a market.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on (%(default)s)")
     parser.add_argument(
-        "--port", type=_parse_port, default=DEFAULT_PORT, help="0 lets the system choose one that is free (%(default)s)"
+        "--port",
+        type=_parse_port,
+        default=DEFAULT_PORT,
+        help="port to listen on; 0 lets the system choose (%(default)s)",
     )
     parser.add_argument(
         "--retired-endpoints",
         choices=("gone", "served"),
         default="gone",
-        help="whether the calls removed on 2026-02-20 answer 410 or work (%(default)s)",
+        help="whether the calls removed on 2026-02-20 respond 410 or work (%(default)s)",
     )
     parser.add_argument(
         "--speed",
         type=float,
         default=1.0,
-        help="how much faster than real time it runs; 0 stands still until it is stepped (%(default)s)",
+        help="speed relative to real time; 0 is paused, see: do advance-time (%(default)s)",
     )
-    parser.add_argument("--start", type=_parse_start_time, metavar="HH:MM", help="time of day to start at, UTC (now)")
-    parser.add_argument("--script", type=Path, metavar="FILE", help="play the steps of a YAML file")
+    parser.add_argument("--start", type=_parse_start_time, metavar="HH:MM", help="initial time of day, UTC (now)")
+    parser.add_argument("--script", type=Path, metavar="FILE", help="run the steps of a YAML file")
     parser.add_argument(
         "--faults",
         type=_parse_faults,
         default=(),
         metavar="NAMES",
-        help="let these come at random, or strike each call with a probability: NAME:0.1; all for every fault "
-        f"that clients recover from: {', '.join(NAMED_FAULTS)}",
+        help="inject these faults at random, or into each call with a probability (NAME:0.1); all: every fault "
+        f"that clients can recover from; names: {', '.join(NAMED_FAULTS)}",
     )
     parser.add_argument(
-        "--every", type=_parse_positive, default=60.0, help="seconds between random faults (%(default)s)"
+        "--every", type=_parse_positive, default=60.0, help="average seconds between random faults (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults the same every time")
-    parser.add_argument("--tls", action="store_true", help="speak https and wss, with a certificate made at start")
+    parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults reproducible")
+    parser.add_argument("--tls", action="store_true", help="use https and wss, with a certificate created at the start")
     parser.add_argument(
         "--i-understand-that-this-listens-beyond-loopback",
         dest="beyond_loopback",
@@ -162,7 +165,7 @@ def _parse_positive(text: str) -> float:
 
 
 def _parse_start_time(text: str) -> int:
-    """Milliseconds since 1970 of a time of day, today."""
+    """Milliseconds since 1970 of a time of day, today, in UTC."""
     if not re.fullmatch(r"\d\d:\d\d(:\d\d)?", text):
         raise argparse.ArgumentTypeError("it takes a time of day such as 09:00")
     today = dt.datetime.now(dt.UTC).date()
@@ -170,7 +173,7 @@ def _parse_start_time(text: str) -> int:
 
 
 def _parse_faults(text: str) -> tuple[tuple[str, float | None], ...]:
-    """Names, each with its probability if it has one."""
+    """Fault names, each with its probability or None."""
     if text == "all":
         return tuple((name, None) for name in RECOVERABLE_FAULTS)
     return tuple(_parse_fault(each.strip()) for each in text.split(","))
@@ -197,7 +200,7 @@ def _format_banner(sandbox: Sandbox, program: str) -> str:
     where = "" if found else f"\n  export {URL_VARIABLE}={endpoints.rest}"
     trust = "" if sandbox.ca_file is None else f"\n  export SSL_CERT_FILE={sandbox.ca_file}"
     return f"""\
-Sandbox for margin user data streams. This is not an exchange: no orders, no money, nothing leaves here.
+Sandbox for margin user data streams. This is not an exchange: no order reaches a market, no money moves.
 
   page            {endpoints.rest}/
   REST            {endpoints.rest}
@@ -205,14 +208,14 @@ Sandbox for margin user data streams. This is not an exchange: no orders, no mon
   streams         {endpoints.stream}
   risk stream     {endpoints.margin_stream}
 
-The key below works here and nowhere else. To use it in a shell:
+The API key below is valid in this sandbox only. To use it in a shell:
 
   export BINANCE_API_KEY={sandbox.api_key}
   export BINANCE_API_SECRET={sandbox.api_secret}
   export BINANCE_MARGIN_STREAM_EXCHANGE={endpoints.rest}{trust}
   curl -X POST -H "X-MBX-APIKEY: $BINANCE_API_KEY" {endpoints.rest}/sapi/v1/userListenToken
 
-To make something happen, from another terminal:
+To send operations from another terminal:
 {where}
   {program} do place-order --symbol BTCUSDT
   {program} do --help
@@ -221,7 +224,7 @@ To make something happen, from another terminal:
 
 @contextlib.contextmanager
 def _handle_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, in place of what they do otherwise."""
+    """An event that SIGINT and SIGTERM set, instead of their default effect."""
     end = threading.Event()
 
     def on_signal(_: int, __: object) -> None:

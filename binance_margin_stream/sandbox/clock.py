@@ -1,4 +1,4 @@
-"""The exchange's clock: real time, faster time, or time that stands still until it is stepped."""
+"""The exchange's clock: real time, faster time, or paused time that is advanced by hand."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Exchange time in milliseconds: start + elapsed real time times speed + what was stepped."""
+    """Exchange time in milliseconds: start + elapsed real time * speed + advanced time."""
 
     def __init__(self, start_ms: int, speed: float, monotonic: float) -> None:
-        """Start at `start_ms` (since 1970, UTC); `monotonic` is the real time of that moment in seconds.
+        """Start at `start_ms` (since 1970, UTC); `monotonic` is the real time at the start, in seconds.
 
         Raises:
             ValueError: a negative speed.
 
         """
         if not 0 <= speed < float("inf"):
-            raise ValueError("speed takes a number from 0: 1 is real time, 0 stands still")
+            raise ValueError("speed takes a number from 0: 1 is real time, 0 is paused")
         self._start_ms = start_ms
         self._speed = speed
         self._started_at = monotonic
@@ -28,10 +28,10 @@ class Clock:
         return self._start_ms + self._advanced_ms + int(elapsed_ms)
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead.
+        """Advance the clock.
 
         Raises:
-            ValueError: time does not run backwards.
+            ValueError: negative or not finite.
 
         """
         if not 0 <= seconds < float("inf"):
@@ -39,7 +39,7 @@ class Clock:
         self._advanced_ms += round(seconds * 1000)
 
     def seconds_until(self, due_ms: int, monotonic: float) -> float | None:
-        """Real seconds until an exchange time comes; None where only a step can bring it."""
+        """Real seconds until an exchange time; None if the clock is paused."""
         left_ms = due_ms - self.to_exchange_ms(monotonic)
         if left_ms <= 0:
             return 0.0

@@ -1,10 +1,11 @@
-"""How the sandbox exchange behaves: one frozen value with every switch and limit."""
+"""The rules of the sandbox exchange: every choice and limit in one frozen value."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import functools
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Literal, get_args, get_origin, get_type_hints
 
 __all__ = [
     "DAY_MS",
@@ -12,14 +13,17 @@ __all__ = [
     "MINUTE_MS",
     "RETIRED_PATHS",
     "EmptyBody",
+    "EventNameStyle",
     "ExchangeRules",
     "FieldPresence",
+    "ListenKeyKind",
     "ListenKeyV2Host",
     "ResubscribeResponse",
     "RetiredEndpoints",
     "SignaturePolicy",
     "TimeUnit",
     "TimestampType",
+    "scale_rules",
 ]
 
 MINUTE_MS = 60_000
@@ -29,6 +33,7 @@ DAY_MS = 24 * HOUR_MS
 RETIRED_PATHS = frozenset({"/sapi/v1/userDataStream", "/sapi/v1/userDataStream/isolated"})
 """Paths of the six calls that were removed from production on 2026-02-20."""
 
+ListenKeyKind = Literal["listen_key", "listen_key_v2", "risk_listen_key"]
 RetiredEndpoints = Literal["gone", "served"]
 SignaturePolicy = Literal["optional", "required"]
 TimeUnit = Literal["us", "ms"]
@@ -39,20 +44,22 @@ ListenKeyV2Host = Literal["either", "stream", "margin_stream"]
 EventNameStyle = Literal["upper", "camel"]
 EmptyBody = Literal["nothing", "object"]
 
+_MIN_PONG_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class ExchangeRules:
     """Every rule of the sandbox exchange; times are integer milliseconds of exchange time.
 
-    The defaults follow the exchange's documentation. Where that is silent or contradicts itself, both
-    readings are a value of one field, so that a client can be tried against either.
+    The defaults follow the exchange's documentation. Where the documentation is silent or contradicts itself,
+    a field has a value for each reading, so that a client can be tested against all of them.
     """
 
     retired_endpoints: RetiredEndpoints = "gone"
-    """Whether the six calls removed on 2026-02-20 answer 410 (``gone``) or still work (``served``)."""
+    """Whether the six calls removed on 2026-02-20 respond 410 (``gone``) or still work (``served``)."""
 
     retired_paths: frozenset[str] = frozenset()
-    """Further paths, or methods of the WebSocket API, that are retired from the start."""
+    """Further REST paths or WebSocket API methods that are retired from the start."""
 
     signature_policy: SignaturePolicy = "optional"
     """Whether ``POST /sapi/v1/userListenToken`` must be signed; the documentation contradicts itself."""
@@ -61,108 +68,108 @@ class ExchangeRules:
     """Validity of the old listen key after a POST or PUT; documented."""
 
     listen_key_v2_validity_ms: int = HOUR_MS
-    """Validity of the listen key V2; undocumented, taken from its siblings."""
+    """Validity of the listen key V2; undocumented, assumed to equal that of the other listen keys."""
 
     risk_listen_key_validity_ms: int = HOUR_MS
     """Validity of the risk listen key: 60 minutes on three pages of the documentation, 24 hours on two."""
 
     listen_token_validity_ms: int = DAY_MS
-    """The longest, and the default, validity of a listen token; documented."""
+    """Maximum and default validity of a listen token; documented."""
 
     expiration_time_unit: TimeUnit = "us"
-    """Unit of ``expirationTime`` in the answer to a subscribe; shown with 16 digits where REST has 13."""
+    """Unit of ``expirationTime`` in the subscribe response; documented with 16 digits there, with 13 in REST."""
 
     subscription_id: FieldPresence = "present"
-    """Whether the answer to a subscribe carries ``subscriptionId``; not certain."""
+    """Whether the subscribe response has ``subscriptionId``; uncertain."""
 
     revocation_notice: FieldPresence = "present"
-    """Whether WebSocket API connections are told, unasked, that an API key was revoked; not certain."""
+    """Whether WebSocket API connections get an error message when their API key is revoked; uncertain."""
 
     working_time_type: TimestampType = "integer"
     """Type of ``W`` in the execution reports of orders on the book; one official source shows a string."""
 
     resubscribe_response: ResubscribeResponse = "same_id"
-    """What a second subscribe for an account answers: the same id, a new one, or -2035; undocumented."""
+    """Response to a second subscribe for an account: the same id, a new one, or -2035; undocumented."""
 
     listen_key_expired_time_type: TimestampType = "string"
-    """Type of ``E`` in ``listenKeyExpired``; shown as a string, an integer everywhere else."""
+    """Type of ``E`` in ``listenKeyExpired``; documented as a string there, as an integer elsewhere."""
 
     listen_key_v2_host: ListenKeyV2Host = "either"
-    """Which stream host takes a listen key V2; undocumented. A choice other than ``either`` gives the risk
-    stream's host an address of its own."""
+    """Stream host that serves a listen key V2; undocumented. With a value other than ``either``, the risk stream's
+    host has a separate address."""
 
     empty_body: EmptyBody = "nothing"
-    """What PUT and DELETE of a listen key V2 or risk listen key answer: no body, as documented, or ``{}``, without
-    which the exchange's own SDK fails."""
+    """Body of a successful PUT or DELETE of a listen key V2 or risk listen key: none, as documented, or ``{}``, which
+    the exchange's own SDK requires."""
 
     margin_event_name_style: EventNameStyle = "upper"
-    """Spelling of the margin events: ``MARGIN_LEVEL_STATUS_CHANGE`` or ``marginLevelStatusChange``."""
+    """Names of the margin events: ``MARGIN_LEVEL_STATUS_CHANGE`` or ``marginLevelStatusChange``."""
 
     ip_weight_limit: int = 12_000
-    """Weight per call, IP and minute of the calls counted by IP; documented."""
+    """Weight per call, IP and minute, for calls that are counted by IP; documented."""
 
     uid_weight_limit: int = 180_000
-    """Weight per call, account and minute of the calls counted by account; documented."""
+    """Weight per call, user and minute, for calls that are counted by user; documented."""
 
     websocket_api_weight_limit: int = 6_000
-    """Weight per IP and minute of the WebSocket API, as its answers show; that of the calls without a key, too."""
+    """Weight per IP and minute of the WebSocket API, as its responses show, and of the calls without a key."""
 
     refusals_before_ban: int = 10
-    """How many requests of one minute are answered 429 before the IP is banned; not published."""
+    """Number of 429 responses in a minute before the IP is banned; not published."""
 
     first_ban_ms: int = 2 * MINUTE_MS
-    """Length of an IP's first ban; every further ban is twice as long. Documented."""
+    """Length of an IP's first ban; each further ban is twice as long. Documented."""
 
     max_ban_ms: int = 3 * DAY_MS
-    """Longest ban; documented."""
+    """Maximum length of a ban; documented."""
 
     max_body_bytes: int = 65_536
-    """Largest request body in bytes; the gateway's limit is not published."""
+    """Maximum size of a request body; the exchange's limit is not published."""
 
     ping_interval_ms: int = 20_000
-    """Time between two pings from the server; documented."""
+    """Interval of the server's pings; documented."""
 
     pong_timeout_ms: int = MINUTE_MS
-    """How long the server waits for the answer to a ping; documented."""
+    """How long the server waits for a pong before it closes the connection; documented."""
 
     connection_lifetime_ms: int = DAY_MS
-    """How long a WebSocket connection lives; documented."""
+    """Maximum lifetime of a WebSocket connection; documented."""
 
     connection_attempt_limit: int = 300
     """WebSocket connection attempts per IP and host in ``connection_attempt_window_ms``; documented."""
 
     connection_attempt_window_ms: int = 5 * MINUTE_MS
-    """Length of the window of `connection_attempt_limit`; documented."""
+    """Window of `connection_attempt_limit`; documented."""
 
     stream_message_limit_per_second: int = 5
-    """Messages, pings and pongs that a client may send in a second to a stream host; documented."""
+    """Messages, pings and pongs per second that a client may send to a stream host; documented."""
 
     active_subscription_limit: int = 1_000
-    """Active subscriptions of one WebSocket API connection; documented."""
+    """Active subscriptions per WebSocket API connection; documented."""
 
     active_subscription_limit_code: int = -1034
-    """Error code of one subscription too many; the documentation says "an error" and gives no number."""
+    """Error code for a subscription above that limit; the documentation says "an error" and gives no code."""
 
     total_subscription_limit: int = 65_535
-    """Subscriptions of one WebSocket API connection over its whole life; documented."""
+    """Subscriptions of a WebSocket API connection during its lifetime; documented."""
 
     symbols: frozenset[str] | None = None
-    """Symbols that exist; by default, whatever ends with one of `quote_assets`."""
+    """Symbols that exist; by default every name that ends with one of `quote_assets`."""
 
     quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL")
-    """Quote assets, which tell where the symbol's base asset ends."""
+    """Quote assets; they determine how a symbol is split."""
 
     opening_balance: Decimal = Decimal(1_000_000)
-    """What an account has of every asset before anything moves; 0 for accounts whose margin level means something."""
+    """Initial balance of every asset; set 0 for accounts with realistic margin levels."""
 
     opening_price: Decimal = Decimal(100)
-    """Price of every symbol until one is set."""
+    """Price of a symbol before one is set."""
 
     commission_rate: Decimal = Decimal("0.001")
-    """The part of what a trade brings that is kept as commission."""
+    """Commission as a fraction of the received amount."""
 
     hourly_interest_rate: Decimal = Decimal(0)
-    """The part of the borrowed amount that is charged at every full hour; the exchange's rates change daily."""
+    """Interest as a fraction of the borrowed amount, charged at every full hour; the exchange's rates change daily."""
 
     margin_level_thresholds: tuple[Decimal, Decimal, Decimal, Decimal] = (
         Decimal(2),
@@ -170,20 +177,20 @@ class ExchangeRules:
         Decimal("1.2"),
         Decimal("1.1"),
     )
-    """Levels above which the status is EXCESSIVE, NORMAL, MARGIN_CALL and PRE_LIQUIDATION; at the last one and
-    below, the account is liquidated. The exchange's own differ by account and leverage."""
+    """Levels above which the status is EXCESSIVE, NORMAL, MARGIN_CALL and PRE_LIQUIDATION; at or below the last one
+    the account is liquidated. The exchange's own depend on account and leverage."""
 
     max_log_entries: int = 10_000
-    """How many REST calls, and how many orders that ended, are remembered."""
+    """How many REST calls, and how many closed orders, are kept."""
 
     def __post_init__(self) -> None:
-        """Refuse values outside their choices, so that a typing error cannot pass for a behaviour.
+        """Validate the fields, so that a misspelled value is not silently ignored.
 
         Raises:
-            ValueError: naming the field and what it takes.
+            ValueError: names the field and what it takes.
 
         """
-        for name, choices in _CHOICES.items():
+        for name, choices in _choices().items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"ExchangeRules.{name} takes one of {', '.join(choices)}")
         for field in fields(self):
@@ -199,14 +206,14 @@ class ExchangeRules:
             list(self.margin_level_thresholds) != sorted(set(self.margin_level_thresholds), reverse=True)
             or len(self.margin_level_thresholds) != 4
         ):
-            raise ValueError("ExchangeRules.margin_level_thresholds takes four levels, falling")
+            raise ValueError("ExchangeRules.margin_level_thresholds takes four levels in descending order")
 
     def initial_retired_paths(self) -> frozenset[str]:
-        """Every path and method that is retired when the exchange opens."""
+        """Every path and method that is retired at the start."""
         return self.retired_paths | (RETIRED_PATHS if self.retired_endpoints == "gone" else frozenset())
 
     def split_symbol(self, symbol: str) -> tuple[str, str] | None:
-        """Base and quote asset of a symbol, or None where no such symbol exists."""
+        """Base and quote asset of a symbol; None if the symbol does not exist."""
         if self.symbols is not None and symbol not in self.symbols:
             return None
         for quote in self.quote_assets:
@@ -215,19 +222,20 @@ class ExchangeRules:
         return None
 
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "retired_endpoints": get_args(RetiredEndpoints),
-    "signature_policy": get_args(SignaturePolicy),
-    "expiration_time_unit": get_args(TimeUnit),
-    "subscription_id": get_args(FieldPresence),
-    "revocation_notice": get_args(FieldPresence),
-    "working_time_type": get_args(TimestampType),
-    "resubscribe_response": get_args(ResubscribeResponse),
-    "listen_key_expired_time_type": get_args(TimestampType),
-    "listen_key_v2_host": get_args(ListenKeyV2Host),
-    "empty_body": get_args(EmptyBody),
-    "margin_event_name_style": get_args(EventNameStyle),
-}
+def scale_rules(rules: ExchangeRules, speed: float) -> ExchangeRules:
+    """Rules for a clock that runs `speed` times faster, under which clients still have a real second for a pong."""
+    min_pong_ms = int(speed * 1000 * _MIN_PONG_SECONDS)
+    return replace(
+        rules,
+        pong_timeout_ms=max(rules.pong_timeout_ms, min_pong_ms),
+        stream_message_limit_per_second=rules.stream_message_limit_per_second + min_pong_ms // rules.ping_interval_ms,
+    )
+
+
+@functools.cache
+def _choices() -> dict[str, tuple[str, ...]]:
+    """The values of each field that is a `Literal`."""
+    return {name: get_args(hint) for name, hint in get_type_hints(ExchangeRules).items() if get_origin(hint) is Literal}
 
 
 def _check_positive(name: str, value: object) -> None:

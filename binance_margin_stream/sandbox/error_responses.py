@@ -1,4 +1,4 @@
-"""Bodies of answers: the exchange's JSON, and the HTML of the gateway in front of it."""
+"""Error responses: the exchange's JSON, and the HTML pages of the gateway in front of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
 _HTML_TYPE = ("Content-Type", "text/html")
 
 EMPTY_RESPONSE = Response(200)
-"""The answer of the calls that say nothing on success."""
+"""Success without a body."""
 
 ERROR_MESSAGES: dict[int, str] = {
     -1003: "Too many requests.",
@@ -39,14 +39,14 @@ ERROR_MESSAGES: dict[int, str] = {
     -2036: "User Data Stream subscription not active.",
     -2042: "Maximum subscription ID reached for this connection.",
 }
-"""The exchange's words for the codes that always read the same."""
+"""Messages of the codes whose message is always the same."""
 
 STATUS_BY_CODE: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
 """HTTP status of an error code; every other code comes with 400."""
 
 
 class RefusedError(Exception):
-    """A request that the exchange refuses: carries code and words, never what was sent."""
+    """A request that the exchange refuses: error code and message, never the request's own data."""
 
     def __init__(self, code: int, message: str | None = None) -> None:
         self.code = code
@@ -55,20 +55,20 @@ class RefusedError(Exception):
 
 
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     body = json.dumps(value, separators=(",", ":")).encode()
     return Response(status, body, (_JSON_TYPE, *headers))
 
 
 def error_response(refusal: RefusedError, status: int | None = None, headers: Headers = ()) -> Response:
-    """The exchange's error body, with the status that goes with the code unless one is given."""
+    """The exchange's JSON error; the status defaults to that of the code."""
     if status is None:
         status = STATUS_BY_CODE.get(refusal.code, 400)
     return json_response({"code": refusal.code, "msg": refusal.message}, status, headers)
 
 
 def gateway_error_response(status: int, headers: Headers = ()) -> Response:
-    """The gateway's own page, as nginx writes it."""
+    """The gateway's HTML page, as nginx writes it."""
     title = f"{status} {_reason_phrase(status)}"
     lines = (
         "<html>",

@@ -1,17 +1,25 @@
-"""Faults that strike at once, on the connections and credentials that there are."""
+"""Injection of faults: when they apply, and what immediate faults do to connections and credentials."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from binance_margin_stream.sandbox.api import websocket_api
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import expire_key, expire_subscription
+from binance_margin_stream.sandbox.faults.random import ScheduledFault, random_faults
+from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
 from binance_margin_stream.sandbox.faults.types import (
     BinaryFrame,
     ConnectionFault,
+    DeferredFault,
     DelayFrames,
     DeleteListenKeys,
     DropConnections,
     ExpireCredentials,
+    Fault,
     FreezeConnections,
     HalfOpenConnections,
     ImmediateFault,
@@ -22,13 +30,136 @@ from binance_margin_stream.sandbox.faults.types import (
 from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Text
 from binance_margin_stream.sandbox.model.connections import ServerConnection
 from binance_margin_stream.sandbox.model.state import ExchangeState
-from binance_margin_stream.sandbox.revocation import delete_listen_keys, revoke_api_key
 
-__all__ = ["apply_fault"]
+__all__ = ["FaultScheduler", "FaultScope", "delete_listen_keys", "revoke_api_key"]
 
 
-def apply_fault(state: ExchangeState, fault: ImmediateFault, connections: list[ServerConnection], now: int) -> None:
-    """Let a fault strike: the given connections, or credentials, whoever holds them."""
+@dataclass(frozen=True, slots=True)
+class FaultScope:
+    """What a fault applies to, and when.
+
+    Deferred faults apply to `times` matching requests or events on one path or all, each with a probability.
+    Immediate faults apply once, to one connection or all. `at_ms` delays either, in exchange time.
+    """
+
+    path: str | None = None
+    times: int | None = 1
+    """Until cleared where None."""
+    connection: int | None = None
+    at_ms: int | None = None
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Validate the values.
+
+        Raises:
+            ValueError: times below 1, or a probability outside 0 to 1.
+
+        """
+        if self.times is not None and self.times < 1:
+            raise ValueError("times takes a whole number from 1, or None: until cleared")
+        if not 0 < self.probability <= 1:
+            raise ValueError("probability takes a number above 0, up to 1")
+
+
+class FaultScheduler:
+    """Injects faults now, later, or at random."""
+
+    def __init__(self, state: ExchangeState) -> None:
+        self._state = state
+        self._random_faults: Iterator[ScheduledFault] | None = None
+
+    def inject(self, fault: Fault | str, scope: FaultScope, now: int) -> None:
+        """Apply a fault, make it pending, or schedule it.
+
+        Raises:
+            ValueError: an unknown fault.
+
+        """
+        fault = create_fault(fault) if isinstance(fault, str) else fault
+        generation = self._state.pending_faults.generation
+
+        def apply_if_current(_: int, then: int) -> None:
+            if generation == self._state.pending_faults.generation:
+                self._apply(fault, scope, then)
+
+        if scope.at_ms is None or scope.at_ms <= now:
+            apply_if_current(now, now)
+        else:
+            self._state.scheduler.call_at(scope.at_ms, apply_if_current)
+
+    def start_random(self, seed: int, every_seconds: float, now: int, faults: Sequence[str] | None = None) -> None:
+        """Inject faults at random times until `stop_random`; replaces earlier random faults.
+
+        Raises:
+            ValueError: `every_seconds` is not above 0, or an unknown fault.
+
+        """
+        self._random_faults = random_faults(seed, every_seconds, faults)
+        self._schedule_next(self._random_faults, now)
+
+    def stop_random(self) -> None:
+        """Stop random faults; pending faults stay pending."""
+        self._random_faults = None
+
+    def clear(self) -> None:
+        """Remove pending faults, cancel scheduled ones, and stop random faults."""
+        self._state.pending_faults.clear()
+        self.stop_random()
+
+    def _apply(self, fault: Fault, scope: FaultScope, now: int) -> None:
+        if isinstance(fault, DeferredFault):
+            self._state.pending_faults.add(fault, scope.path, scope.times, scope.probability)
+        elif self._state.pending_faults.roll(scope.probability):
+            connections = [c for c in self._state.connections.all() if scope.connection in (None, c.id)]
+            _apply_immediate(self._state, fault, connections, now)
+
+    def _schedule_next(self, plan: Iterator[ScheduledFault], since: int) -> None:
+        planned = next(plan)
+
+        def apply_next(due: int, now: int) -> None:
+            if plan is not self._random_faults:
+                return
+            fault = NAMED_FAULTS[planned.name]()
+            # A fault that is still pending is not added a second time.
+            if not self._state.pending_faults.is_pending(fault):
+                self._apply(fault, FaultScope(), now)
+            self._schedule_next(plan, due)
+
+        self._state.scheduler.call_at(since + planned.delay_ms, apply_next)
+
+
+def revoke_api_key(state: ExchangeState, uid: int, now: int) -> None:
+    """Revoke a user's API key: listen keys go silent, the WebSocket API sends an unsolicited 401."""
+    state.users.revoke(uid)
+    for key in state.listen_keys.find_for_user(uid):
+        state.listen_keys.remove(key)
+    for token in state.listen_tokens.all():
+        if token.uid == uid:
+            state.listen_tokens.remove(token)
+    websocket_api.notify_key_revoked(state, uid, now)
+
+
+def delete_listen_keys(
+    state: ExchangeState, kind: ListenKeyKind | None, uid: int | None = None, account: str | None = None
+) -> bool:
+    """Delete the listen keys of a kind, user and account, or of all, without notifying their subscribers.
+
+    Returns False if there was none.
+    """
+    keys = [
+        key
+        for key in state.listen_keys.all()
+        if kind in (None, key.kind) and uid in (None, key.uid) and account in (None, key.account)
+    ]
+    for key in keys:
+        state.listen_keys.remove(key)
+    return bool(keys)
+
+
+def _apply_immediate(
+    state: ExchangeState, fault: ImmediateFault, connections: list[ServerConnection], now: int
+) -> None:
     state.metrics.record_fault(fault)
     match fault:
         case ExpireCredentials():
@@ -46,8 +177,8 @@ def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connectio
     match fault:
         case DropConnections(mode="close", code=code):
             state.connections.close(connection, Close(code))
-        case DropConnections(mode="reset" | "eof" as how):
-            state.connections.close(connection, Abort(how))
+        case DropConnections(mode="reset" | "eof" as kind):
+            state.connections.close(connection, Abort(kind))
         case FreezeConnections():
             connection.frozen = True
         case HalfOpenConnections():

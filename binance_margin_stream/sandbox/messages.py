@@ -1,14 +1,16 @@
-"""What goes into the exchange and comes out of it: requests, answers and WebSocket frames, as values.
+"""Input and output of the exchange: HTTP requests and responses, and WebSocket frames, as values.
 
-Bodies, targets and frames may hold API keys, listen keys and tokens, so none of them appears in a repr.
+Bodies, targets and frames may contain API keys, listen keys and tokens, so none of them appears in a repr.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 __all__ = [
+    "JSON",
     "Abort",
     "AbortKind",
     "Accepted",
@@ -25,14 +27,17 @@ __all__ = [
     "Text",
 ]
 
+JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | str | int | float | None"
+"""What JSON can hold; exact amounts are strings."""
+
 Headers = tuple[tuple[str, str], ...]
-DeliveryMode = Literal["whole", "half", "reset", "hang"]
+DeliveryMode = Literal["complete", "truncated", "reset", "never"]
 AbortKind = Literal["reset", "eof"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as it came off the wire, a WebSocket handshake included."""
+    """An HTTP request as received; also a WebSocket handshake."""
 
     method: str
     target: str = field(repr=False)
@@ -42,29 +47,29 @@ class Request:
     ip: str = "127.0.0.1"
 
     def get_header_values(self, name: str) -> list[str]:
-        """Every value of a header; names are compared without regard to case."""
+        """All values of a header; the name is case-insensitive."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer, and how much of it reaches the client."""
+    """An HTTP response, and how it is delivered."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Headers = ()
-    delivery: DeliveryMode = "whole"
+    delivery: DeliveryMode = "complete"
     delay_ms: int = 0
-    """Wait this long before anything is sent: milliseconds of the client's time, not of the exchange's."""
+    """Delay before the response is sent, in milliseconds of real time, not of exchange time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A WebSocket handshake that is accepted."""
+    """An accepted WebSocket handshake."""
 
     connection_id: int
     delay_ms: int = 0
-    """Wait this long before the handshake is answered: milliseconds of the client's time."""
+    """Delay before the handshake is completed, in milliseconds of real time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,14 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The answer to a ping, with the ping's payload."""
+    """A pong, with the payload of the ping that it answers."""
 
     data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """An orderly end: a close frame with code and reason."""
+    """A close frame with code and reason, which ends the connection."""
 
     code: int = 1000
     reason: str = ""
@@ -105,11 +110,11 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """An end without a close frame: a TCP reset, or a plain end of the byte stream."""
+    """The end of a connection without a close frame: a TCP reset, or the end of the byte stream."""
 
     kind: AbortKind
 
 
 Frame = Text | Binary | Ping | Pong | Close | Abort
 Output = tuple[int, Frame]
-"""The number of a connection, and what to send on it."""
+"""The number of a connection, and a frame to send on it."""

@@ -1,4 +1,4 @@
-"""The exchange at a glance, for people: what there is, without a secret in it."""
+"""The state of the exchange as a JSON object, without secrets."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _SECRET_FIELDS = ("listenKey", "listenToken", "token")
 
 
 def mask(secret: str) -> str:
-    """A secret by its last four characters, enough to tell two apart."""
+    """The last four characters of a secret, to tell secrets apart."""
     return f"…{secret[-4:]}"
 
 
 def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
-    """Accounts, orders, connections, credentials, faults, counts and the last events, as a JSON object.
+    """Accounts, orders, connections, credentials, faults, metrics and the last events.
 
-    Times are milliseconds of exchange time, ages and remaining lives are seconds of it.
+    Times are milliseconds of exchange time; ages and remaining lifetimes are seconds of it.
     """
     return {
         "time": now,
@@ -66,9 +66,9 @@ def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
 
 
 def _describe_accounts(state: ExchangeState) -> list[dict[str, object]]:
-    """Every cross account, and the isolated ones that something happened in."""
-    whose = {(user.uid, CROSS) for user in state.users.all()} | state.ledger.accounts()
-    return [_describe_account(state, uid, account) for uid, account in sorted(whose)]
+    """All cross accounts, and the isolated accounts that were used."""
+    accounts = {(user.uid, CROSS) for user in state.users.all()} | state.ledger.accounts()
+    return [_describe_account(state, uid, account) for uid, account in sorted(accounts)]
 
 
 def _describe_account(state: ExchangeState, uid: int, account: str) -> dict[str, object]:
@@ -160,7 +160,7 @@ def _mask_secrets(event: Mapping[str, object]) -> dict[str, object]:
 
 
 def _describe_fault(fault: DeferredFault) -> str:
-    """Its name and what there is to know of it, in words: ``static response, status 503``."""
+    """The name of a fault and its values: ``static response, status 503``."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(fault).__name__).lower()
     known = {field.name: getattr(fault, field.name) for field in fields(fault)}
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Which margin account an event belongs to, as a value."""
+"""The margin account that an event belongs to, as a value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_SYMBOL_LENGTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One margin account: take `CROSS`, or `isolated("BTCUSDT")` for the account of one isolated pair.
+    """One margin account: `CROSS`, or `isolated("BTCUSDT")` for the account of one isolated pair.
 
     `str(account)` is a short text such as ``cross`` or ``isolated:BTCUSDT``, which `Account.parse` reads back.
     """
@@ -24,7 +24,7 @@ class Account:
 
     def __post_init__(self) -> None:
         if (self.kind == "isolated") != (self.symbol is not None):
-            raise ApiValueError("an isolated account has a symbol, and no other account has one")
+            raise ApiValueError("only an isolated account has a symbol, and it needs one")
 
     def __str__(self) -> str:
         return self.kind if self.symbol is None else f"{self.kind}:{self.symbol}"
@@ -36,7 +36,7 @@ class Account:
 
     @classmethod
     def parse(cls, text: str) -> Account:
-        """The account that `str` wrote; raises `ApiValueError` for anything else."""
+        """The account for the text that `str` returns. Raises `ApiValueError` for any other text."""
         kind, colon, symbol = text.partition(":")
         if kind == "isolated" and colon:
             return isolated(symbol)
@@ -49,15 +49,15 @@ CROSS = Account("cross")
 """The cross margin account."""
 
 NO_ACCOUNT = Account("none")
-"""No account: an event about the connection as a whole, or one that has not been routed yet."""
+"""No account: for an event about a connection as a whole, or one whose account is not known yet."""
 
 _BY_NAME = {str(account): account for account in (CROSS, NO_ACCOUNT)}
 
 
 def isolated(symbol: str) -> Account:
-    """The isolated margin account of a pair, such as ``BTCUSDT``; raises `ApiValueError` for what cannot be one."""
+    """The isolated margin account of a pair, such as ``BTCUSDT``. Raises `ApiValueError` for an invalid symbol."""
     if not 0 < len(symbol) <= _MAX_SYMBOL_LENGTH or not symbol.isprintable() or " " in symbol:
         raise ApiValueError("an isolated account needs a symbol such as 'BTCUSDT'")
     if symbol != symbol.upper():
-        raise ApiValueError("symbols are written in upper case, such as 'BTCUSDT'")
+        raise ApiValueError("a symbol must be in upper case, such as 'BTCUSDT'")
     return Account("isolated", symbol)

@@ -1,4 +1,4 @@
-"""How a stream is doing, as a value."""
+"""The health of a stream, as a value."""
 
 from __future__ import annotations
 
@@ -6,48 +6,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.state import ScheduledAction, State
 
-__all__ = ["TIMER_DESCRIPTIONS", "Health"]
-
-TIMER_DESCRIPTIONS = {
-    "after drain": "move an account to another connection",
-    "answer": "look for an answer that is due",
-    "drain": "end a rotation",
-    "expiry": "look whether a credential has expired",
-    "open": "connect",
-    "probe": "look for a pong that is due",
-    "prove": "ping",
-    "renew": "renew a credential",
-    "repeat": "repeat a call",
-    "rest": "make a call",
-    "retire": "replace a connection",
-    "send": "send a request",
-    "tend": "subscribe",
-    "watch": "look for pings",
-}
-"""What each timer of the life cycle is for, in words."""
+__all__ = ["Health"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """A stream at one moment. Ages and times to come are in seconds."""
+    """The health of a stream at one moment. Ages and durations are in seconds."""
 
     state: State
     accounts: Mapping[Account, bool]
-    """Whether each account is subscribed on a connection that is known to be good."""
+    """Whether each account is subscribed on a connection that is known to work."""
     sources: Mapping[Account, str]
-    """Through which way in each account comes."""
+    """The source that each account uses."""
     connections: int
-    """Open connections."""
+    """The number of open connections."""
     connection_age: float | None
     """The age of the oldest open connection, None if none is open."""
     frame_age: float | None
-    """Since the last frame on any open connection, None if there was none yet."""
+    """The time since the last frame on any open connection, None if there was none yet."""
     ping_age: float | None
-    """Since the last ping or pong on any open connection, None if there was none yet."""
+    """The time since the last ping or pong on any open connection, None if there was none yet."""
     events: Mapping[str, int]
-    """How many events came, by the name of their class."""
+    """The number of events received, by the name of their class."""
     gaps: int
     reconnects: int
     rotations: int
@@ -55,12 +37,12 @@ class Health:
     failures: int
     malformed_frames: int
     rest_calls: int
-    """REST calls made."""
+    """The number of REST calls made."""
     dropped: int
-    """Events that had to go because the consumer was slow."""
+    """The number of events dropped because the consumer was too slow."""
     buffered: int
-    """Items that wait for the consumer now."""
-    next_action: str | None
-    """What is planned next, in words, such as ``renew a credential``."""
+    """The number of items that wait for the consumer now."""
+    next_action: ScheduledAction | None
+    """What the stream does next, such as ``renew a credential``; None if nothing is scheduled."""
     next_action_in: float | None
-    """In how many seconds that is."""
+    """The seconds until then."""

@@ -1,7 +1,7 @@
-"""The ways in, as values: how a credential is had, where it is used, what its refusal means.
+"""Stream sources: how a credential is created, renewed and used, as values.
 
-The exchange retired a way in twice within one year. So none is wired into the stream: the life cycle reads
-everything that it needs to know about a way in from its `Source`, and `AUTO` lists those to try in turn.
+The exchange retired two sources within one year. The state machine therefore knows none of them: it reads
+everything about a source from its `Source` value. `AUTO_SOURCES` lists the ones that ``source="auto"`` tries.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
+from typing import Any
 
+import binance_margin_stream.api as api  # a lazy package: a class of it is imported when it is first used
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.stream.accounts import Account
 
@@ -24,6 +26,7 @@ __all__ = [
     "STREAM_HOST",
     "WEBSOCKET_API",
     "ApiCall",
+    "CallKind",
     "Credential",
     "CredentialKind",
     "HostProtocol",
@@ -34,62 +37,73 @@ __all__ = [
 ]
 
 
+class CallKind(Enum):
+    """What a REST call does to a credential."""
+
+    CREATE = "create"
+    KEEPALIVE = "keepalive"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """One REST call: the API class, its method and the arguments, which may hold a secret."""
+    """One REST call. The arguments may hold a secret."""
 
-    api: str
+    kind: CallKind
+    make_api: Callable[[Any], object]
+    """Makes the API object for an `ApiClient`."""
     operation: str
+    """The method of the API object."""
     arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Credential:
-    """A listen token or a listen key with its life, in seconds of the life cycle's clock."""
+    """A listen token or a listen key. Times are in seconds of the state machine's clock."""
 
     secret: str = field(repr=False)
     obtained_at: float
     expires_at: float
     confirmed_at: float
-    """When it was last known to be good: when the request that showed it was sent."""
+    """When it was last known to be valid: when the call that confirmed it was sent."""
 
     def is_fresh(self, now: float) -> bool:
-        """Whether enough of its life remains to attach with it."""
+        """Whether enough of its lifetime is left to subscribe with it."""
         return now < self.expires_at - 0.1 * (self.expires_at - self.obtained_at)
 
 
 class RenewalMode(Enum):
     """How a credential is kept from expiring."""
 
-    REPLACE = "replaced"
-    """A new one is obtained, and attached again on the same connection."""
-    KEEP_ALIVE = "kept alive"
-    """A call extends it; nothing is said on the connection."""
+    REPLACE = "replace"
+    """A new credential is created, and the account is subscribed with it again on the same connection."""
+    KEEP_ALIVE = "keep alive"
+    """A REST call extends the credential. Nothing is sent on the connection."""
 
 
 class CredentialKind(Enum):
-    """Which validity of the rules applies."""
+    """The kind of a credential, which decides how long it is valid."""
 
-    LISTEN_TOKEN = "token"  # noqa: S105 - a kind of life, not a secret
-    LISTEN_KEY = "key"
+    LISTEN_TOKEN = "listen token"  # noqa: S105  # a kind, not a secret
+    LISTEN_KEY = "listen key"
 
 
 @dataclass(frozen=True, slots=True)
 class HostProtocol:
-    """How one kind of host is spoken to."""
+    """The request messages and limits of one kind of WebSocket host."""
 
     name: str
     assigns_ids: bool
-    """Whether the host gives each subscription an id; else its name is the credential itself."""
+    """Whether the host gives each subscription an id. Otherwise the credential identifies it."""
     max_batch: int
-    """How many credentials one message may attach."""
+    """The most credentials in one subscribe message."""
     message_rate: float
-    """Messages a second."""
+    """The most messages per second."""
     shares_rate_limit: bool
-    """Whether the limit counts all connections of an address together."""
+    """Whether the rate counts all connections of an IP address together."""
 
     def build_subscribe_message(self, request_id: int, secrets: Sequence[str]) -> str:
-        """The text that attaches credentials."""
+        """The text that subscribes with these credentials."""
         if not self.assigns_ids:
             return json.dumps({"method": "SUBSCRIBE", "params": list(secrets), "id": request_id})
         (token,) = secrets
@@ -97,7 +111,7 @@ class HostProtocol:
         return json.dumps({"id": request_id, "method": method, "params": {"listenToken": token}})
 
     def build_list_message(self, request_id: int) -> str:
-        """The text that asks for the ids of the active subscriptions."""
+        """The text that requests the ids of the active subscriptions."""
         return json.dumps({"id": request_id, "method": "session.subscriptions"})
 
     def build_unsubscribe_message(self, request_id: int, subscription_id: int | str) -> str:
@@ -109,58 +123,71 @@ class HostProtocol:
 
 
 WEBSOCKET_API = HostProtocol("WebSocket API", assigns_ids=True, max_batch=1, message_rate=25.0, shares_rate_limit=True)
-"""The WebSocket API: a subscribe weighs 2; 25 a second are half of the 6000 that an address has each minute."""
+"""The WebSocket API. A subscribe has weight 2, so 25 per second use half of the 6000 per minute of an IP address."""
 
 STREAM_HOST = HostProtocol("stream host", assigns_ids=False, max_batch=50, message_rate=2.5, shares_rate_limit=False)
-"""A host of combined streams: at most 5 messages a second on a connection, pongs among them."""
+"""A host of combined streams. It allows 5 messages per second on a connection, pongs included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One way in. `obtain`, `extend` and `give_up` name the REST calls for an account."""
+    """A stream source. The `build_..._call` functions build its REST calls for an account."""
 
     name: str
     protocol: HostProtocol
     renewal_mode: RenewalMode
     credential_kind: CredentialKind
     supports_isolated: bool
-    """Whether isolated accounts have it too; cross margin always has."""
+    """Whether it serves isolated accounts. Every source serves cross margin."""
     has_risk_events: bool
-    """Whether it may bring margin calls and liability changes."""
+    """Whether it may deliver margin calls and liability changes."""
     build_url: Callable[[Endpoints], str] = field(repr=False)
-    """Where to connect."""
+    """The WebSocket address."""
     build_create_call: Callable[[Account, float], ApiCall] = field(repr=False)
-    """How to get a credential that lives this many seconds."""
+    """The call that creates a credential with a lifetime in seconds."""
     build_keepalive_call: Callable[[Account, str], ApiCall] | None = field(repr=False, default=None)
-    """How to keep one alive, where that is done by a call."""
+    """The call that extends a credential, if there is one."""
     build_delete_call: Callable[[Account, str], ApiCall] | None = field(repr=False, default=None)
-    """How to end one, for every client of the account; only ever on request."""
+    """The call that deletes a credential, for every client of the account. Only made on request."""
 
     def supports(self, account: Account) -> bool:
-        """Whether this way in has the events of `account`."""
+        """Whether this source has the events of `account`."""
         return account.symbol is None or self.supports_isolated
+
+
+_VERBS = {CallKind.CREATE: "post", CallKind.KEEPALIVE: "put", CallKind.DELETE: "delete"}
+
+
+def _make_call(
+    kind: CallKind, make_api: Callable[[Any], object], operation: str, arguments: Mapping[str, object]
+) -> ApiCall:
+    return ApiCall(kind, make_api, f"{operation}_{_VERBS[kind]}", MappingProxyType(arguments))
 
 
 def _build_token_call(account: Account, validity: float) -> ApiCall:
     arguments: dict[str, object] = {"validity": round(validity * 1000)}
     if account.symbol is not None:
         arguments |= {"is_isolated": True, "symbol": account.symbol}
-    return ApiCall("ListenTokenApi", "sapi_v1_user_listen_token_post", MappingProxyType(arguments))
+    return _make_call(
+        CallKind.CREATE, lambda client: api.ListenTokenApi(client), "sapi_v1_user_listen_token", arguments
+    )
 
 
-def _build_listen_key_call(verb: str, account: Account, **arguments: object) -> ApiCall:
+def _build_listen_key_call(kind: CallKind, account: Account, **arguments: object) -> ApiCall:
     if account.symbol is None:
-        return ApiCall("MarginStreamApi", f"sapi_v1_user_data_stream_{verb}", MappingProxyType(arguments))
-    operation = f"sapi_v1_user_data_stream_isolated_{verb}"
-    return ApiCall("IsolatedMarginStreamApi", operation, MappingProxyType({"symbol": account.symbol} | arguments))
+        return _make_call(kind, lambda client: api.MarginStreamApi(client), "sapi_v1_user_data_stream", arguments)
+    arguments = {"symbol": account.symbol} | arguments
+    return _make_call(
+        kind, lambda client: api.IsolatedMarginStreamApi(client), "sapi_v1_user_data_stream_isolated", arguments
+    )
 
 
-def _build_listen_key_v2_call(verb: str, **arguments: object) -> ApiCall:
-    return ApiCall("MarginListenKeyApi", f"sapi_v2_margin_listen_key_{verb}", MappingProxyType(arguments))
+def _build_listen_key_v2_call(kind: CallKind, **arguments: object) -> ApiCall:
+    return _make_call(kind, lambda client: api.MarginListenKeyApi(client), "sapi_v2_margin_listen_key", arguments)
 
 
-def _build_risk_listen_key_call(verb: str, **arguments: object) -> ApiCall:
-    return ApiCall("RiskStreamApi", f"sapi_v1_margin_listen_key_{verb}", MappingProxyType(arguments))
+def _build_risk_listen_key_call(kind: CallKind, **arguments: object) -> ApiCall:
+    return _make_call(kind, lambda client: api.RiskStreamApi(client), "sapi_v1_margin_listen_key", arguments)
 
 
 LISTEN_TOKEN = Source(
@@ -173,7 +200,7 @@ LISTEN_TOKEN = Source(
     build_url=lambda endpoints: endpoints.websocket_api,
     build_create_call=_build_token_call,
 )
-"""The documented way in since October 2025: a token for each account, subscribed on the WebSocket API."""
+"""The documented source since October 2025: one token per account, subscribed on the WebSocket API."""
 
 LISTEN_KEY_V2 = Source(
     name="listen-key-v2",
@@ -183,11 +210,11 @@ LISTEN_KEY_V2 = Source(
     supports_isolated=False,
     has_risk_events=True,
     build_url=lambda endpoints: f"{endpoints.listen_key_v2 or endpoints.margin_stream}/stream",
-    build_create_call=lambda _account, _validity: _build_listen_key_v2_call("post"),
-    build_keepalive_call=lambda _account, key: _build_listen_key_v2_call("put", listen_key=key),
-    build_delete_call=lambda _account, _key: _build_listen_key_v2_call("delete"),
+    build_create_call=lambda _account, _validity: _build_listen_key_v2_call(CallKind.CREATE),
+    build_keepalive_call=lambda _account, key: _build_listen_key_v2_call(CallKind.KEEPALIVE, listen_key=key),
+    build_delete_call=lambda _account, _key: _build_listen_key_v2_call(CallKind.DELETE),
 )
-"""The second kind of listen key, in the exchange's own SDK since October 2026; its host is not documented."""
+"""The second kind of listen key, in the exchange's own SDK since October 2026. Its host is not documented."""
 
 RISK_LISTEN_KEY = Source(
     name="risk",
@@ -197,10 +224,10 @@ RISK_LISTEN_KEY = Source(
     supports_isolated=False,
     has_risk_events=True,
     build_url=lambda endpoints: f"{endpoints.margin_stream}/stream",
-    build_create_call=lambda _account, _validity: _build_risk_listen_key_call("post"),
-    build_keepalive_call=lambda _account, key: _build_risk_listen_key_call("put", listen_key=key),
+    build_create_call=lambda _account, _validity: _build_risk_listen_key_call(CallKind.CREATE),
+    build_keepalive_call=lambda _account, key: _build_risk_listen_key_call(CallKind.KEEPALIVE, listen_key=key),
 )
-"""Margin calls and changes of liability. To end its key weighs 3000, so it is left to expire."""
+"""Margin calls and liability changes. Deleting its key has weight 3000, so the key is left to expire."""
 
 LISTEN_KEY = Source(
     name="listen-key",
@@ -210,20 +237,20 @@ LISTEN_KEY = Source(
     supports_isolated=True,
     has_risk_events=False,
     build_url=lambda endpoints: f"{endpoints.stream}/stream",
-    build_create_call=lambda account, _validity: _build_listen_key_call("post", account),
-    build_keepalive_call=lambda account, key: _build_listen_key_call("put", account, listen_key=key),
-    build_delete_call=lambda account, key: _build_listen_key_call("delete", account, listen_key=key),
+    build_create_call=lambda account, _validity: _build_listen_key_call(CallKind.CREATE, account),
+    build_keepalive_call=lambda account, key: _build_listen_key_call(CallKind.KEEPALIVE, account, listen_key=key),
+    build_delete_call=lambda account, key: _build_listen_key_call(CallKind.DELETE, account, listen_key=key),
 )
-"""The first kind of listen key; the exchange removed it on 2026-02-20, other hosts still serve it."""
+"""The first kind of listen key. The exchange removed it on 2026-02-20; other hosts still serve it."""
 
 AUTO_SOURCES = (LISTEN_TOKEN, LISTEN_KEY_V2)
-"""What ``source="auto"`` tries, in this order."""
+"""The sources that ``source="auto"`` tries, in this order."""
 
 _BY_NAME = {source.name: source for source in (LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY)}
 
 
 def get_source(name: str) -> Source:
-    """The source of that name; raises `ValueError` that lists them all."""
+    """The source with that name. Raises `ValueError` that lists all names."""
     try:
         return _BY_NAME[name]
     except KeyError:
@@ -231,5 +258,5 @@ def get_source(name: str) -> Source:
 
 
 def resolve_sources(name: str) -> tuple[Source, ...]:
-    """The sources to try in turn: all of `AUTO` for ``auto``, else the one of that name."""
+    """The sources to try in turn: `AUTO_SOURCES` for ``auto``, else the source with that name."""
     return AUTO_SOURCES if name == "auto" else (get_source(name),)

@@ -1,14 +1,13 @@
-"""`MarginStream`: the same stream for programs with threads."""
+"""`MarginStream`: the events of margin accounts for programs with threads."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -16,30 +15,22 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.configuration import Configuration
-from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import StreamError
-from binance_margin_stream.http.transport import Timeout
-from binance_margin_stream.stream.accounts import CROSS, Account
-from binance_margin_stream.stream.async_stream import build_config
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.engine import Engine, EngineConfig, Item
-from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT
-from binance_margin_stream.stream.protocol.actions import State, StatusChange
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.options import BaseStream
+from binance_margin_stream.stream.state import State
 
 __all__ = ["MarginStream"]
 
 T = TypeVar("T")
 
-_DEFAULT_SETTINGS = StreamSettings()
 _BATCH_SIZE = 2000
 _POLL_INTERVAL = 0.5
 _CLOSE_TIMEOUT = 4.8
 
 
-class MarginStream:
+class MarginStream(BaseStream):
     """Follows margin accounts: a context manager, and an iterator of events and gaps.
 
     ::
@@ -48,50 +39,24 @@ class MarginStream:
             for event in stream:
                 ...
 
-    All that `AsyncMarginStream` says holds here, too. The network is looked after by one thread in the
-    background. Any thread may iterate, look at `health` and `close`, which ends the iteration of another one;
-    `on_change` is called in the background thread. A stream belongs to the process that entered it: after a
-    fork, make a new one in the child.
+    Entering waits until every account is subscribed. Take a snapshot then, and no event is missed. A `StreamGap`
+    marks every place where events may be missing. A failure that cannot be retried, such as a rejected key, raises
+    `StreamError` out of the iteration, with the cause attached.
+
+    A background thread does the network I/O and calls `on_change`. Any thread may iterate, read `health`, and call
+    `close`, which ends the iteration of another thread. A stream belongs to the process that entered it: after a
+    fork, create a new one in the child process.
     """
 
-    def __init__(
-        self,
-        auth: ApiKeyAuth,
-        accounts: Iterable[Account] = (CROSS,),
-        *,
-        endpoints: Endpoints | None = None,
-        source: str = "auto",
-        risk: bool = False,
-        on_change: Callable[[StatusChange], None] | None = None,
-        settings: StreamSettings = _DEFAULT_SETTINGS,
-        timeout: Timeout = DEFAULT_TIMEOUT,
-        configuration: Configuration | None = None,
-        tls: ssl.SSLContext | None = None,
-        close_listen_keys: bool = False,
-    ) -> None:
-        """Raise `ApiValueError` for accounts or a source that cannot be; nothing is sent yet."""
-        self._config = build_config(
-            auth,
-            accounts,
-            endpoints=endpoints,
-            source=source,
-            risk=risk,
-            on_change=on_change,
-            settings=settings,
-            timeout=timeout,
-            configuration=configuration,
-            tls=tls,
-            close_listen_keys=close_listen_keys,
-        )
+    def _set_up(self) -> None:
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
-        self._closed = False
 
     def __enter__(self) -> Self:
-        """Wait until every account is subscribed. Raises `StreamError` if that cannot be."""
+        """Wait until every account is subscribed. Raises `StreamError` if that fails for good."""
         with self._lock:
             if self._worker is not None or self._closed:
-                raise StreamError("a stream is entered once: make a new one")
+                raise StreamError("a stream can be entered only once: create a new one")
             self._worker = worker = _Worker(self._config)
         weakref.finalize(self, worker.close)
         try:
@@ -109,19 +74,19 @@ class MarginStream:
         self.close()
 
     def __iter__(self) -> Iterator[Item]:
-        """The events and gaps from now on. Ends when the stream is closed; raises `StreamError` when it failed."""
+        """Iterate over events and gaps. Ends when the stream is closed; raises `StreamError` when it failed."""
         worker = self._require_worker()
         take = worker.batch.popleft
         while worker.wait_for_items():
-            with suppress(IndexError):  # all is taken, by this thread or by another
+            with suppress(IndexError):  # the batch is empty: this thread or another one took its items
                 while True:
                     yield take()
 
     def __next__(self) -> Item:
-        """The next event or gap. Ends when the stream is closed; raises `StreamError` when it failed."""
+        """Wait for the next event or gap. Ends when the stream is closed; raises `StreamError` when it failed."""
         worker = self._require_worker()
         while worker.wait_for_items():
-            with suppress(IndexError):  # another thread was faster
+            with suppress(IndexError):  # another thread took the items
                 return worker.batch.popleft()
         raise StopIteration
 
@@ -131,38 +96,34 @@ class MarginStream:
         return self._worker
 
     def close(self) -> None:
-        """Stop, within five seconds: the iteration ends, connections and calls are closed. May be called again."""
+        """End the iteration, and close connections and REST calls, within five seconds. May be called again."""
         self._closed = True
         if self._worker is not None:
             self._worker.close()
 
     @property
     def state(self) -> State:
-        """Where the stream is in its life."""
+        """The state of the stream."""
         if self._worker is not None:
             return self._worker.engine.state
-        return State.CLOSED if self._closed else State.CONNECTING
+        return super().state
 
     @property
     def health(self) -> Health:
-        """How the stream is doing at this moment. Raises `StreamError` before it is entered."""
+        """The health of the stream at this moment. Raises `StreamError` before it is entered."""
         if self._worker is None:
-            raise StreamError("a stream has no health before it is entered")
+            raise StreamError("health is available after the stream is entered")
         return self._worker.health()
-
-    def __repr__(self) -> str:
-        accounts = ", ".join(dict.fromkeys(str(account) for account, _ in self._config.feeds))
-        return f"<{type(self).__name__} {accounts}: {self.state.value}>"
 
 
 class _Worker:
-    """The thread behind a stream, with its event loop. It knows nothing of the stream, so that may be forgotten."""
+    """The background thread of a stream, with its event loop. It does not keep the stream alive."""
 
     def __init__(self, config: EngineConfig) -> None:
         self.engine = Engine(config)
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._close_lock = threading.RLock()  # a signal's handler may close, too, in the midst of it
+        self._close_lock = threading.RLock()  # reentrant: a signal handler may interrupt a close and close, too
         self._close_task: asyncio.Task[None] | None = None
         self.batch: deque[Item] = deque()
         self._thread = threading.Thread(target=self._run, name="margin stream", daemon=True)
@@ -178,7 +139,7 @@ class _Worker:
             self._loop.close()
 
     def start(self) -> None:
-        """Wait until every account is subscribed, or raise."""
+        """Wait until every account is subscribed. Raises `StreamError` if that fails for good."""
         self._run_in_loop(self._start)
 
     async def _start(self) -> None:
@@ -187,7 +148,7 @@ class _Worker:
         self.engine.raise_if_failed()
 
     def wait_for_items(self) -> bool:
-        """Wait until there is something in `batch`; False when the stream is closed."""
+        """Wait until there are items in `batch`. Returns False when the stream is closed."""
         if self.batch and self._pid == os.getpid():
             return True
         try:
@@ -198,7 +159,7 @@ class _Worker:
             return False
 
     async def _wait_for_items(self) -> bool:
-        """Puts what has come where an interrupted consumer finds it again."""
+        """Move items to `batch`, where they stay if the consumer is interrupted."""
         if self.batch:
             return True
         item = await self.engine.next_item()
@@ -208,9 +169,9 @@ class _Worker:
         return bool(self.batch)
 
     def health(self) -> Health:
-        """How the stream is doing, as the thread that knows sees it."""
+        """The health of the stream, read in the background thread."""
         if self._thread.is_alive():
-            with suppress(StreamError):  # it ended meanwhile
+            with suppress(StreamError):  # the thread ended meanwhile
                 return self._run_in_loop(self._read_health)
         return self.engine.health()
 
@@ -218,7 +179,7 @@ class _Worker:
         return self.engine.health()
 
     def close(self) -> None:
-        """Stop the stream and the thread. In a forked child nothing is touched: it all belongs to the parent."""
+        """Close the stream and end the thread. Does nothing in a forked child: everything belongs to the parent."""
         if self._pid != os.getpid():
             return
         if threading.current_thread() is self._thread:
@@ -241,9 +202,9 @@ class _Worker:
         self._loop.call_soon(self._loop.stop)
 
     def _run_in_loop(self, make_coroutine: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Let the loop do something and wait for it, but so that Ctrl-C gets through on every system."""
+        """Run a coroutine in the loop and wait for its result, so that Ctrl-C interrupts the wait on every system."""
         if self._pid != os.getpid():
-            raise StreamError("a stream does not survive a fork: make a new one in the child process")
+            raise StreamError("a stream cannot be used after a fork: create a new one in the child process")
         future: Future[T] = Future()
         try:
             self._loop.call_soon_threadsafe(self._submit, make_coroutine, future)

@@ -1,4 +1,4 @@
-"""The single calls from the command line: what they print, and that secrets stay where they belong."""
+"""Single REST calls from the command line: their output, and that they show no secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 from cli_program import run_cli
 
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.runner import ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 OLD = ExchangeRules(retired_endpoints="served")
@@ -22,12 +22,12 @@ def test_a_listen_key_is_created_kept_alive_and_closed(kind):
         key = {"BINANCE_LISTEN_KEY": created.stdout.strip()}
         assert len(key["BINANCE_LISTEN_KEY"]) == 60
         kept = run_cli("key", "keepalive", *kind, exchange=exchange, **key)
-        assert (kept.returncode, kept.stdout) == (0, "alive for 60 minutes from now\n")
+        assert (kept.returncode, kept.stdout) == (0, "valid for 60 minutes from now\n")
         closed = run_cli("key", "close", *kind, exchange=exchange, **key)
-        assert (closed.returncode, closed.stdout) == (0, "closed, for every client of the account\n")
+        assert (closed.returncode, closed.stdout) == (0, "closed for all clients of the account\n")
         gone = run_cli("key", "keepalive", *kind, exchange=exchange, **key)
         assert (gone.returncode, gone.stdout) == (ExitCode.CREDENTIAL_EXPIRED, "")
-        assert "make a new key" in gone.stderr
+        assert "create a new one" in gone.stderr
 
 
 @pytest.mark.parametrize("how", ["file", "stdin", "environment"])
@@ -48,7 +48,7 @@ def test_a_listen_key_comes_from_file_standard_input_or_environment(how, tmp_pat
     [
         ([], "", "set BINANCE_LISTEN_KEY"),
         (["--listen-key-file", "-"], "", "is empty"),
-        (["--listen-key-file", "-"], "two words", "holds a space"),
+        (["--listen-key-file", "-"], "two words", "contains a space"),
         (["--listen-key-file", "/no/such"], "", "cannot read /no/such"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_token_is_created_for_as_long_as_asked():
         answer = json.loads(done.stdout)
         assert 0 < answer["expirationTime"] - exchange.now <= 60_000
         assert len(answer["token"]) > 60
-        assert "it ends at" in done.stderr
+        assert "valid until" in done.stderr
         plain = run_cli("token", "create", "--show", exchange=exchange)
         assert len(plain.stdout.splitlines()) == 1
         assert run_cli("token", "create", exchange=exchange).stdout.startswith("token *** (")
@@ -92,7 +92,7 @@ def test_a_secret_signs_the_token_call():
 
 
 @pytest.mark.parametrize("kind", [["--kind", "cross"], ["-i", "BTCUSDT"]], ids=" ".join)
-def test_a_retired_call_says_so_whether_it_still_works_or_not(kind):
+def test_a_retired_call_is_reported_whether_it_still_works_or_not(kind):
     with Sandbox(rules=OLD) as exchange:
         served = run_cli("key", "create", *kind, exchange=exchange)
     assert served.returncode == 0
@@ -144,15 +144,15 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("well", [True, False], ids=["well", "failing"])
-def test_no_command_shows_a_secret_however_loud_it_is(command, well):
+@pytest.mark.parametrize("healthy", [True, False], ids=["healthy", "failing"])
+def test_no_command_shows_a_secret_even_with_verbose(command, healthy):
     with Sandbox(rules=OLD) as exchange:
         listen_key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
         secrets = [exchange.api_key, exchange.api_secret, listen_key]
-        if not well:
+        if not healthy:
             echo = " ".join(secrets).encode()
             exchange.inject_fault(faults.StaticResponse(503, b"<html><title>" + echo + b"</title></html>"), times=None)
-        if well and command[0] == "listen":
+        if healthy and command[0] == "listen":
             command = [*command, "-i", "NOSUCHPAIR"]  # so that it ends by itself
         more = {"BINANCE_API_SECRET": exchange.api_secret, "BINANCE_LISTEN_KEY": listen_key}
         done = run_cli(*command, "--verbose", exchange=exchange, **more)

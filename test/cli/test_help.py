@@ -1,4 +1,4 @@
-"""Help, completion and errors of the command line, and that it costs little to ask."""
+"""Help, completion and errors of the command line, and that help is fast."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import binance_margin_stream as sdk
 from binance_margin_stream.cli import main
 from binance_margin_stream.cli.app import app
 from binance_margin_stream.cli.examples import EXAMPLES
-from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.runner import PROGRAM_NAME
+from binance_margin_stream.cli.runner import PROGRAM_NAME, ExitCode
 from binance_margin_stream.sandbox import cli as command_of_sandbox
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -26,13 +25,13 @@ LINES = [line for examples in EXAMPLES.values() for _, line in examples]
 
 
 def split_arguments(line: str) -> list[str]:
-    """What the shell would hand to the program."""
+    """Split a command line as the shell does."""
     inner = re.search(rf"\$\({PROGRAM_NAME} ([^)]*)\)", line)
     return shlex.split(inner[1] if inner else line.partition(" | ")[0].removeprefix(f"{PROGRAM_NAME} "))
 
 
 def parse_command(arguments: list[str]) -> str:
-    """The command that these arguments choose. Raises what the parser raises."""
+    """Return the command that these arguments select. Raises what the parser raises."""
     if arguments[0] == "sandbox":  # which has a parser of its own
         command_of_sandbox._create_parser(f"{PROGRAM_NAME} sandbox").parse_args(arguments[1:])
         return f"{PROGRAM_NAME} sandbox"
@@ -78,7 +77,7 @@ def test_the_exit_codes_are_explained_in_help_and_documentation():
         assert re.search(rf"^ *{code.value} +{re.escape(code.meaning)} +{code.restart} *$", page, re.MULTILINE)
 
 
-def test_the_sandbox_explains_itself_under_the_name_that_was_typed():
+def test_the_sandbox_help_has_the_name_that_was_typed():
     page = run_cli("sandbox", "--help")
     assert (page.returncode, page.stderr) == (0, "")
     assert page.stdout.startswith(f"usage: {PROGRAM_NAME} sandbox ")
@@ -86,12 +85,12 @@ def test_the_sandbox_explains_itself_under_the_name_that_was_typed():
     assert (wrong.returncode, "--port" in wrong.stderr) == (ExitCode.USAGE, True)
 
 
-def test_it_says_its_version():
+def test_it_prints_its_version():
     assert run_cli("--version").stdout == f"binance-margin-stream {sdk.__version__}\n"
 
 
 @pytest.mark.parametrize("extra", ["typer", "rich"])
-def test_without_the_extra_it_says_in_one_line_what_to_install(extra):
+def test_without_the_extra_one_line_says_what_to_install(extra):
     code = f"import sys; sys.modules[{extra!r}] = None; from binance_margin_stream.cli import main; sys.exit(main())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (1, "")
@@ -132,14 +131,14 @@ def test_a_shell_completes_commands(shell):
         (["lisen"], "Did you mean 'listen'"),
         (["listen", "--nonsense"], "No such option: --nonsense"),
         (["listen", "extra"], ". See: binance-margin-stream listen --help"),
-        (["listen"], "say which exchange: --production for the real one"),
+        (["listen"], "select an exchange: --production for the real one"),
         (["listen", "--production", "--sandbox", "http://127.0.0.1:1"], "not both"),
-        (["listen", "--sandbox", "https://api.binance.com"], "is no sandbox"),
+        (["listen", "--sandbox", "https://api.binance.com"], "is not a sandbox"),
         (["listen", "--sandbox", "127.0.0.1:1"], "http://127.0.0.1:8650"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "rest=ftp://x"], "NAME=URL"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "nonsense=http://x"], "listen-key-v2"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "-i", "btcusdt"], "upper case"),
-        (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross"], "at least one"),
+        (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross"], "accounts is empty"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--source", "smoke"], "no source 'smoke'"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross", "-i", "BTCUSDT", "--risk"], "risk"),
         (["key", "create", "--sandbox", "http://127.0.0.1:1", "--kind", "isolated"], "--isolated SYMBOL"),
@@ -148,7 +147,7 @@ def test_a_shell_completes_commands(shell):
         (["demo", "--speed"], "No such option"),
     ],
 )
-def test_a_wrong_command_line_is_answered_with_one_line_and_code_2(arguments, said):
+def test_a_wrong_command_line_gives_one_line_and_code_2(arguments, said):
     done = run_cli(*arguments, BINANCE_API_KEY="k" * 64)
     assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
     assert said in done.stderr
@@ -159,11 +158,11 @@ def test_a_wrong_command_line_is_answered_with_one_line_and_code_2(arguments, sa
     ("variables", "said"),
     [
         ({}, "set BINANCE_API_KEY"),
-        ({"BINANCE_API_KEY": "two words"}, "holds a space"),
+        ({"BINANCE_API_KEY": "two words"}, "contains a space"),
         ({"BINANCE_API_KEY_FILE": "/no/such/file"}, "cannot read /no/such/file"),
     ],
 )
-def test_a_missing_or_impossible_key_is_code_78(variables, said):
+def test_a_missing_or_invalid_key_is_code_78(variables, said):
     done = run_cli("listen", "--sandbox", "http://127.0.0.1:1", **variables)
     assert (done.returncode, done.stdout) == (ExitCode.NO_KEY, "")
     assert said in done.stderr
@@ -171,15 +170,15 @@ def test_a_missing_or_impossible_key_is_code_78(variables, said):
 
 def test_verbose_shows_the_trace_and_otherwise_there_is_none():
     wrong = ["key", "create", "--sandbox", "http://127.0.0.1:1"]
-    quiet, loud = (run_cli(*wrong, *more, BINANCE_API_KEY="k" * 64) for more in ([], ["--verbose"]))
-    assert quiet.returncode == loud.returncode == ExitCode.UNREACHABLE
+    quiet, verbose = (run_cli(*wrong, *more, BINANCE_API_KEY="k" * 64) for more in ([], ["--verbose"]))
+    assert quiet.returncode == verbose.returncode == ExitCode.UNREACHABLE
     assert len(quiet.stderr.splitlines()) == 1
-    assert "Traceback" in loud.stderr
-    assert loud.stderr.splitlines()[-1] == quiet.stderr.strip()
-    assert "k" * 64 not in loud.stderr
+    assert "Traceback" in verbose.stderr
+    assert verbose.stderr.splitlines()[-1] == quiet.stderr.strip()
+    assert "k" * 64 not in verbose.stderr
 
 
-def test_a_terminal_gets_colours_unless_they_are_not_wanted():
+def test_a_terminal_gets_colours_unless_they_are_disabled():
     for more, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         with Terminal("--help", **more) as terminal:
             assert terminal.wait_for_exit() == 0
@@ -209,7 +208,7 @@ def test_the_entry_point_is_there_for_other_programs(capsys):
     assert capsys.readouterr().out.startswith("binance-margin-stream ")
 
 
-def test_a_thread_that_cannot_be_stopped_does_not_hold_up_the_end():
+def test_a_thread_that_cannot_be_stopped_does_not_delay_the_end():
     code = (
         "import sys, threading, time; from binance_margin_stream.cli import main\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"

@@ -1,4 +1,4 @@
-"""Whatever bytes come back, for whichever call: a value or an error of ours, soon, without a secret."""
+"""Any bytes as the response of any call give a value or an error of this package, soon, without a secret."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ statuses = st.integers(100, 599) | st.sampled_from([200, 204, 301, 400, 401, 403
 
 @st.composite
 def responses(draw: st.DrawFn) -> bytes:
-    """An answer that is almost HTTP."""
+    """Generate a response that is almost HTTP."""
     lines = [f"HTTP/1.1 {draw(statuses)} {draw(header_text)}"]
     lines += [f"{name}: {value}" for name, value in draw(headers)]
     body = draw(bodies)
@@ -77,7 +77,7 @@ def client(peer):
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(answer=responses() | st.binary(max_size=200))
-def test_only_errors_of_ours_ever_reach_the_user(peer, client, call, answer):
+def test_only_errors_of_this_package_reach_the_user(peer, client, call, answer):
     peer.responses[:] = [answer]
     started = time.monotonic()
     value, error = catch_error(call.bind(client))

@@ -1,4 +1,4 @@
-"""Wrong arguments and settings: an error of ours, before anything is sent."""
+"""Wrong arguments and settings raise an error of this package before anything is sent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def unused_peer(start_server):
         ({"recv_window": 60_001}, sdk.ApiValueError, "recv_window"),
         ({"timestamp": -1}, sdk.ApiValueError, "timestamp"),
         ({"is_isolated": "true"}, sdk.ApiTypeError, "is_isolated"),
-        ({"is_isolated": True}, sdk.ApiValueError, "give symbol"),
+        ({"is_isolated": True}, sdk.ApiValueError, "pass symbol"),
         ({"is_isolated": True, "symbol": ""}, sdk.ApiValueError, "symbol"),
         ({"symbol": 5}, sdk.ApiTypeError, "symbol"),
         ({"signature": ""}, sdk.ApiValueError, "signature"),
@@ -119,7 +119,7 @@ def test_an_api_does_not_close_a_client_that_it_was_given(start_server, make_cli
     sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put()
 
 
-def test_the_generated_pages_way_of_giving_a_key_works(start_server):
+def test_a_key_can_be_given_as_on_the_generated_pages(start_server):
     peer = start_server(answer(200, "{}"))
     configuration = sdk.Configuration(host=peer.url)
     configuration.api_key["ApiKeyAuth"] = API_KEY
@@ -138,7 +138,7 @@ def test_a_hand_made_configuration_with_a_bad_key_is_refused(unused_peer):
 def test_the_plain_generated_client_raises_errors_of_the_same_tree(start_server):
     peer = start_server(answer(400, '{"code": -1125, "msg": "gone"}'))
     plain = api_client.ApiClient(sdk.Configuration(host=peer.url, api_key={"ApiKeyAuth": API_KEY}))
-    with plain, pytest.raises(sdk.ListenKeyUnknownError, match="make a new key"):
+    with plain, pytest.raises(sdk.ListenKeyUnknownError, match="create a new one"):
         sdk.MarginStreamApi(plain).sapi_v1_user_data_stream_put()
 
 
@@ -179,7 +179,7 @@ def test_a_call_may_bring_its_own_headers_and_key(start_server, make_client):
         5,
     ],
 )
-def test_an_address_that_is_none_is_refused(host):
+def test_an_invalid_address_is_refused(host):
     endpoints = sdk.Endpoints(rest=host, websocket_api="", stream="", margin_stream="")
     with pytest.raises(sdk.ApiValueError, match=r"like https://api\.binance\.com"):
         sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
@@ -192,7 +192,7 @@ def test_the_address_is_given_once():
 
 @pytest.fixture
 def log_levels():
-    """Puts back what the generated switch does to every logger of the process."""
+    """Restores what the generated debug switch changes in the process."""
     loggers = [logging.getLogger(name) for name in ("binance_margin_stream", "urllib3")]
     levels = [logger.level for logger in loggers]
     yield
@@ -216,13 +216,13 @@ def test_a_retry_setting_without_effect_is_refused():
         sdk.ApiClient(sdk.Configuration(retries=3))
 
 
-def test_a_proxy_that_cannot_be_is_refused():
+def test_an_invalid_proxy_is_refused():
     with pytest.raises(sdk.ApiValueError, match="proxy"):
         sdk.ApiClient(sdk.Configuration(proxy="gopher://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "5", None, True])
-def test_a_timeout_that_is_no_duration_is_refused(value):
+def test_an_invalid_timeout_is_refused(value):
     with pytest.raises(sdk.ApiValueError, match="timeout"):
         sdk.Timeout(read=value)
 
@@ -234,12 +234,12 @@ def test_no_planted_value_is_too_short_to_search_for():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: sdk.ApiClient(auth="PLANTED-key"), "auth has to be of type ApiKeyAuth, not str"),
-        (lambda: sdk.ApiClient(sdk.ApiKeyAuth("k")), r"not ApiKeyAuth; give ApiClient\(auth=...\)"),
-        (lambda: sdk.ApiClient("https://x"), "configuration has to be a Configuration, not str"),
-        (lambda: sdk.ApiClient(endpoints="https://x"), "endpoints has to be of type Endpoints"),
-        (lambda: sdk.ApiClient(timeout=5), "timeout has to be of type Timeout"),
-        (lambda: sdk.ApiClient(retry=3), "retry has to be of type RetryPolicy"),
+        (lambda: sdk.ApiClient(auth="PLANTED-key"), "auth must be of type ApiKeyAuth, not str"),
+        (lambda: sdk.ApiClient(sdk.ApiKeyAuth("k")), r"not ApiKeyAuth; pass ApiClient\(auth=...\)"),
+        (lambda: sdk.ApiClient("https://x"), "configuration must be a Configuration, not str"),
+        (lambda: sdk.ApiClient(endpoints="https://x"), "endpoints must be of type Endpoints"),
+        (lambda: sdk.ApiClient(timeout=5), "timeout must be of type Timeout"),
+        (lambda: sdk.ApiClient(retry=3), "retry must be of type RetryPolicy"),
         (lambda: sdk.MarginStreamApi("x"), "MarginStreamApi takes an ApiClient, not str"),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_setting_of_the_wrong_type_is_named_at_once(make, says):
         {"max_retry_after": -1},
     ],
 )
-def test_a_retry_policy_that_cannot_be_is_refused(settings):
+def test_an_invalid_retry_policy_is_refused(settings):
     with pytest.raises(sdk.ApiValueError):
         sdk.RetryPolicy(**settings)
 
@@ -303,14 +303,14 @@ def test_a_header_of_the_call_replaces_one_of_another_case(start_server, make_cl
     head = peer.requests[0].lower()
     assert (head.count(b"x-mbx-apikey"), head.count(b"user-agent")) == (1, 1)
     assert b"other-key" in head
-    with pytest.raises(sdk.ApiValueError, match="X-MBX-APIKEY header holds a space"):
+    with pytest.raises(sdk.ApiValueError, match="X-MBX-APIKEY header contains a space"):
         call(_headers={"x-mbx-apikey": "other key"})
 
 
-@pytest.mark.parametrize("way", ["api.risk_stream_api", "api"])
-def test_a_generated_class_is_mended_whichever_way_it_is_imported(way):
+@pytest.mark.parametrize("module", ["api.risk_stream_api", "api"])
+def test_a_generated_class_raises_these_errors_from_wherever_it_is_imported(module):
     code = f"""
-from binance_margin_stream.{way} import RiskStreamApi
+from binance_margin_stream.{module} import RiskStreamApi
 import binance_margin_stream as sdk
 try:
     RiskStreamApi(sdk.ApiClient()).sapi_v1_margin_listen_key_put(listen_key=["PLANTED"])
@@ -334,7 +334,7 @@ except sdk.ApiTypeError as error:
         (lambda: sdk.ListenToken.from_dict(["PLANTED"]), "the object has the wrong type"),
     ],
 )
-def test_a_model_made_of_nonsense_says_what_is_wrong(make, says):
+def test_a_model_from_invalid_data_says_what_is_wrong(make, says):
     with pytest.raises(sdk.ApiValueError, match=says) as caught:
         make()
     assert "PLANTED" not in str(caught.value)

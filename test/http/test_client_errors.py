@@ -1,4 +1,4 @@
-"""What the user gets for each thing that can go wrong, row by row, over real sockets."""
+"""The error for each failure, over real sockets."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def test_an_unknown_listen_key_asks_for_a_new_one(start_server, make_client):
     error = catch_error(start_server, make_client, error_response(-1125, "This listenKey does not exist."))
     assert type(error) is sdk.ListenKeyUnknownError
     assert (error.status, error.code, error.msg) == (400, -1125, "This listenKey does not exist.")
-    assert "make a new key" in str(error)
+    assert "create a new one and connect" in str(error)
     assert error.sent == 1
 
 
 def test_an_invalid_listen_token_asks_for_a_new_one(start_server, make_client):
     error = catch_error(start_server, make_client, error_response(-1209))
     assert type(error) is sdk.ListenTokenInvalidError
-    assert "make a new token" in str(error)
+    assert "create a new one and subscribe" in str(error)
 
 
 @pytest.mark.parametrize("code", [-1100, -1102, -1105, -1108, -1121, -1130])
-def test_a_bad_parameter_is_told_with_code_and_msg(start_server, make_client, code):
+def test_a_bad_parameter_has_code_and_msg(start_server, make_client, code):
     error = catch_error(start_server, make_client, error_response(code, "Parameter 'symbol' was empty."))
     assert type(error) is sdk.BadParameterError
     assert isinstance(error, sdk.BadRequestException)
@@ -79,7 +79,7 @@ def test_a_bad_parameter_is_told_with_code_and_msg(start_server, make_client, co
         (401, -9999, "check the key"),
     ],
 )
-def test_a_rejected_key_says_what_to_check_and_is_not_repeated(start_server, make_client, status, code, says):
+def test_a_rejected_key_says_what_to_check_and_is_not_retried(start_server, make_client, status, code, says):
     error = catch_error(start_server, make_client, error_response(code, status=status))
     assert type(error) is sdk.KeyRejectedError
     assert says in str(error)
@@ -91,7 +91,7 @@ def test_a_401_without_json_is_a_rejected_key(start_server, make_client):
 
 
 @pytest.mark.parametrize("status", [403, 451])
-def test_a_firewall_page_is_told_by_its_title_not_as_a_json_error(start_server, make_client, status):
+def test_a_firewall_page_is_reported_by_its_title_not_as_a_json_error(start_server, make_client, status):
     error = catch_error(start_server, make_client, make_html_page(status, "403 Forbidden by edge"))
     assert type(error) is sdk.BlockedError
     assert "403 Forbidden by edge" in str(error)
@@ -156,7 +156,7 @@ def test_a_wait_may_be_given_as_a_date(start_server, make_client):
     assert 3590 < error.retry_after <= 3600
 
 
-def test_a_ban_tells_its_end_and_is_never_repeated(start_server, make_client):
+def test_a_ban_has_its_end_and_is_never_retried(start_server, make_client):
     error = catch_error(start_server, make_client, make_response(418, headers={"Retry-After": "1"}))
     assert type(error) is sdk.BannedError
     assert error.retry_after == 1
@@ -190,20 +190,20 @@ def test_a_ban_without_an_end_is_still_a_ban(start_server, make_client):
     ],
     ids=["JSON", "HTML", "empty", "-1008", "408"],
 )
-def test_a_failing_exchange_is_asked_again_and_then_the_outcome_is_unknown(start_server, make_client, answer):
+def test_a_server_error_is_retried_and_then_the_outcome_is_unknown(start_server, make_client, answer):
     error = catch_error(start_server, make_client, answer)
     assert type(error) is sdk.ServerError
     assert "outcome unknown" in str(error)
     assert error.sent == 3
 
 
-def test_a_call_that_succeeds_on_a_repeat_succeeds(start_server, make_client):
+def test_a_call_that_succeeds_on_a_retry_succeeds(start_server, make_client):
     peer = start_server(make_html_page(502, "Bad Gateway"), reset_connection, make_response(200, POST.valid_body))
     assert POST.bind(make_client(peer))().listen_key == LISTEN_KEY
     assert len(peer.requests) == 3
 
 
-def test_nobody_listening_is_told_as_refused(make_client):
+def test_a_refused_connection_has_its_kind(make_client):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     endpoints = sdk.Endpoints(rest=f"http://127.0.0.1:{port}", websocket_api="", stream="", margin_stream="")
@@ -214,7 +214,7 @@ def test_nobody_listening_is_told_as_refused(make_client):
     assert f"127.0.0.1:{port}" in str(caught.value)
 
 
-def test_an_unknown_host_is_told_as_dns():
+def test_an_unknown_host_has_the_kind_dns():
     endpoints = sdk.Endpoints(rest="http://no-such-host.invalid", websocket_api="", stream="", margin_stream="")
     client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints, retry=sdk.NO_RETRIES)
     with client, pytest.raises(sdk.TransportError) as caught:
@@ -228,20 +228,20 @@ WHOLE = make_response(200, POST.valid_body)
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
-        (reset_connection, "cut off"),
-        (b"", "cut off"),
-        (WHOLE[: WHOLE.index(b"\r\n\r\n")], "cut off"),
-        (WHOLE[:-5], "cut off"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", "cut off"),
+        (reset_connection, "disconnected"),
+        (b"", "disconnected"),
+        (WHOLE[: WHOLE.index(b"\r\n\r\n")], "disconnected"),
+        (WHOLE[:-5], "disconnected"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", "disconnected"),
         (b"nonsense\r\n\r\n", "protocol"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "cut off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "disconnected"),
         (b"HTTP/1.1 200 OK\r\n" + b"X-Endless: 1\r\n" * 10_000 + b"\r\n", "protocol"),
         (b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 100_000 + b"\r\n\r\n", "protocol"),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (2 << 20), "protocol"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_half_an_answer_is_asked_for_again_and_then_told(start_server, make_client, step, kind):
+def test_an_incomplete_response_is_retried_and_then_raised(start_server, make_client, step, kind):
     error = catch_error(start_server, make_client, step)
     assert type(error) is sdk.TransportError
     assert error.kind == kind
@@ -265,7 +265,7 @@ def certificates():
     return authority, context
 
 
-def test_a_certificate_that_nobody_trusts_is_told_as_tls_and_not_tried_again(certificates):
+def test_an_untrusted_certificate_has_the_kind_tls_and_is_not_retried(certificates):
     with RawServer(make_response(200, "{}"), tls=certificates[1]) as peer:
         client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=peer.endpoints)
         with client, pytest.raises(sdk.TransportError, match="check the certificate") as caught:
@@ -292,7 +292,7 @@ def test_a_slow_answer_over_tls_ends_in_time_too(certificates):
     assert caught.value.kind == "timeout"
 
 
-def test_a_peer_that_speaks_no_tls_is_told(start_server, make_client):
+def test_a_server_without_tls_is_reported(start_server, make_client):
     with RawServer(never_respond, accept=lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as peer:
         endpoints = dataclasses.replace(peer.endpoints, rest=peer.url.replace("http:", "https:"))
         client = sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints)
@@ -315,16 +315,16 @@ def test_a_redirect_is_not_followed(start_server, make_client, status):
 
 
 @pytest.mark.parametrize("location", ["", "//", "http://[", "/elsewhere"])
-def test_a_redirect_to_nowhere_is_told_too(start_server, make_client, location):
+def test_a_redirect_without_a_target_is_reported_too(start_server, make_client, location):
     error = catch_error(start_server, make_client, make_response(307, headers={"Location": location}))
     assert type(error) is sdk.ResponseError
-    assert "none is followed" in str(error)
+    assert "which is not followed" in str(error)
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (make_response(200), "the answer is empty"),
+        (make_response(200), "the response is empty"),
         (make_html_page(200, "Sign in to the hotel"), "an HTML page titled 'Sign in to the hotel'"),
         (make_response(200, "<p>"), "an HTML page"),
         (make_response(200, "{"), "not JSON"),
@@ -347,7 +347,7 @@ def test_a_redirect_to_nowhere_is_told_too(start_server, make_client, location):
         ),
     ],
 )
-def test_an_answer_that_is_not_what_was_promised_is_told_with_status_and_body(start_server, make_client, answer, says):
+def test_an_unexpected_response_is_raised_with_status_and_body(start_server, make_client, answer, says):
     error = catch_error(start_server, make_client, answer, call=POST)
     assert type(error) is sdk.ResponseError
     assert says in str(error)

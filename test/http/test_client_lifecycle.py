@@ -1,4 +1,4 @@
-"""One client over its life: threads, pauses, closing, forks."""
+"""One client over time: threads, delays, closing, forks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\
 
 
 def keep_responding(sock) -> None:
-    """Answer every request that comes on this connection, and hold it open."""
+    """Respond to every request on this connection, and keep it open."""
     sock.sendall(KEPT)
     while read_request(sock):
         sock.sendall(KEPT)

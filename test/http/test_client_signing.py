@@ -1,4 +1,4 @@
-"""The token call: the key alone, and signed only when there is a secret."""
+"""The token call has the key alone, and is signed only if there is a secret."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_signature_of_the_callers_own_is_left_alone(start_server, make_client)
     assert parse_sent_parameters(peer.requests[0]) == {"timestamp": "5", "signature": "abc"}
 
 
-def test_each_repeat_is_signed_with_its_own_time(start_server, make_client):
+def test_each_retry_is_signed_with_its_own_time(start_server, make_client):
     peer = start_server(make_response(503), make_response(200, TOKEN.valid_body))
     retry = sdk.RetryPolicy(backoff_initial=0.05, backoff_max=0.05)
     TOKEN.bind(make_client(peer, auth=AUTH, retry=retry))()
@@ -58,7 +58,7 @@ def test_each_repeat_is_signed_with_its_own_time(start_server, make_client):
         assert sent["signature"] == AUTH.sign(f"timestamp={sent['timestamp']}")
 
 
-def test_a_clock_that_is_off_is_corrected_from_the_answer(start_server, make_client):
+def test_a_clock_that_is_off_is_corrected_from_the_response(start_server, make_client):
     exchange_time = datetime.now(UTC) + timedelta(hours=3)
     late = make_response(400, LATE, {"Date": format_datetime(exchange_time, usegmt=True)})
     peer = start_server(late, make_response(200, TOKEN.valid_body))
@@ -69,15 +69,15 @@ def test_a_clock_that_is_off_is_corrected_from_the_answer(start_server, make_cli
         assert abs(int(parse_sent_parameters(request)["timestamp"]) - exchange_time.timestamp() * 1000) < 2500
 
 
-def test_a_clock_is_corrected_once_and_then_the_error_is_told(start_server, make_client):
+def test_a_clock_is_corrected_once_and_then_the_error_is_raised(start_server, make_client):
     peer = start_server(make_response(400, LATE, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}))
-    with pytest.raises(sdk.TimestampError, match="set the clock"):
+    with pytest.raises(sdk.TimestampError, match="synchronize the clock"):
         TOKEN.bind(make_client(peer, auth=AUTH))()
     assert len(peer.requests) == 2
 
 
 @pytest.mark.parametrize("date", [None, "yesterday", ""])
-def test_without_the_exchanges_time_the_error_is_told_at_once(start_server, make_client, date):
+def test_without_the_exchanges_time_the_error_is_raised_at_once(start_server, make_client, date):
     peer = start_server(make_response(400, LATE, {} if date is None else {"Date": date}))
     with pytest.raises(sdk.TimestampError):
         TOKEN.bind(make_client(peer, auth=AUTH))()

@@ -1,4 +1,4 @@
-"""The client and the sandbox, two readings of the same facts, over real sockets."""
+"""The client against the sandbox, which was written independently, over real sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_client(exchange: Sandbox, **settings) -> sdk.ApiClient:
 
 
 def create_listen_key(call: ApiMethod, client: sdk.ApiClient) -> dict[str, str]:
-    """The listen key of the same way in, as an argument; nothing for the calls that need none."""
+    """Return the listen key of the same source as an argument; nothing for calls without one."""
     if "listen_key" not in call.arguments:
         return {}
     post = next(other for other in API_METHODS if other.path == call.path and other.http_method == "POST")

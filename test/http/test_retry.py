@@ -1,4 +1,4 @@
-"""When a call is repeated: the decision alone, for any error and any attempt."""
+"""Whether a call is retried: the decision alone, for any error and attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ jitters = st.floats(0, 1)
 
 RETRIED = [
     sdk.ServerError(503),
-    *(sdk.TransportError("", kind=kind) for kind in ("refused", "dns", "timeout", "cut off", "protocol", "connect")),
+    *(
+        sdk.TransportError("", kind=kind)
+        for kind in ("refused", "dns", "timeout", "disconnected", "protocol", "connect")
+    ),
 ]
 FINAL = [
     sdk.BannedError(418, retry_after=1),

@@ -1,4 +1,4 @@
-"""The page of the comparison: what is better elsewhere is marked, and who cannot says why."""
+"""The page of the comparison marks better figures of other clients, and gives reasons for missing ones."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "bench"))
 
-from report import BEGIN, END, BenchReport, BenchTarget, Row, Value  # noqa: E402  # bench/ is no package
+from report import BEGIN, END, BenchReport, BenchTarget, Row, Value  # noqa: E402  # bench/ is not a package
 
-COLUMNS = [("ours", "1.0"), ("theirs", "2.0")]
+COLUMNS = [("this package", "1.0"), ("another client", "2.0")]
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def report():
     return BenchReport(COLUMNS, "a machine")
 
 
-def test_a_peer_that_is_better_is_marked_and_no_other(report):
+def test_only_a_better_figure_of_another_client_is_marked(report):
     report.rows = [
         Row("slower here", "{:.1f} s", [Value(2.0), Value(1.0)]),
         Row("not", "{:.0f}", [Value(1.0), Value(1.0)]),
@@ -29,15 +29,15 @@ def test_a_peer_that_is_better_is_marked_and_no_other(report):
     assert "| not | 1 | 1 |" in report.to_markdown()
 
 
-def test_who_cannot_is_no_zero_and_says_why_once(report):
-    report.rows = [Row(name, "{:.0f}", [Value(0.0, "told"), Value(note="no stream")]) for name in ("a", "b")]
+def test_an_unsupported_measurement_is_not_zero_and_its_reason_occurs_once(report):
+    report.rows = [Row(name, "{:.0f}", [Value(0.0, "notified"), Value(note="no stream")]) for name in ("a", "b")]
     found = report.to_markdown()
-    assert "| a | 0 (told) | cannot [1] |" in found
-    assert "| b | 0 (told) | cannot [1] |" in found
+    assert "| a | 0 (notified) | unsupported [1] |" in found
+    assert "| b | 0 (notified) | unsupported [1] |" in found
     assert found.count("1. no stream") == 1
 
 
-def test_a_missed_goal_is_said(report):
+def test_a_missed_target_is_marked(report):
     report.targets = [
         BenchTarget("speed", "2", "at most 1", False),
         BenchTarget("size", "1", "at most 2", True),
@@ -49,7 +49,7 @@ def test_a_missed_goal_is_said(report):
     assert "| age | 3 |  |  |" in found
 
 
-def test_a_run_replaces_what_the_run_before_it_wrote(report, tmp_path):
+def test_a_run_replaces_the_tables_of_the_previous_run(report, tmp_path):
     file = tmp_path / "performance.md"
     file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     report.write(file)

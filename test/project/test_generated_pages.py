@@ -1,4 +1,4 @@
-"""The programs on the generated pages run as they stand; only the address is that of a sandbox."""
+"""The programs on the generated pages run unchanged, but for the address of a sandbox."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def test_the_program_of_a_call_runs(call, monkeypatch, capsys):
         assert exchange.metrics.rest_calls == 1
     said = capsys.readouterr().out
     assert said
-    assert ("listen key is gone" in said or "correct the parameter" in said) == ("listen_key" in call.arguments)
+    assert ("listen key is no longer valid" in said or "correct the parameter" in said) == (
+        "listen_key" in call.arguments
+    )
 
 
 @pytest.mark.parametrize("page", MODEL_PAGES)

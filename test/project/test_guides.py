@@ -23,8 +23,8 @@ EXPECTED_OUTPUT = {
     "follow": "0.50000000 BTCUSDT filled at 60000.00000000",
     "follow_async": "order 1 is FILLED",
     "many_accounts": "49 accounts on 1 connection",
-    "reconcile": "booked -60.00000000, the exchange says -60",
-    "watch": "alert   lost cross",
+    "reconcile": "booked -60.00000000, the exchange reports -60",
+    "watch": "alert   subscription lost cross",
 }
 ELSEWHERE = {
     ".",
@@ -139,5 +139,5 @@ def test_every_example_is_run():
 
 
 def test_every_page_is_looked_at():
-    assert {"README", "docs/gaps", "docs/start", "docs/errors"} <= {block.page for block in BLOCKS}
+    assert {"README", "docs/gaps", "docs/getting-started", "docs/errors"} <= {block.page for block in BLOCKS}
     assert len(find_handwritten_pages()) > len([*Path(ROOT).glob("*.md")]) + 10

@@ -1,4 +1,4 @@
-"""What a user gets from pip: all of the package and nothing else, without Java or network to build it."""
+"""What pip installs: the complete package and nothing else, built without Java or network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory):
-    """Wheel and sdist, built without looking for Java or asking the network."""
+    """Wheel and sdist, built without Java and network."""
     folder = tmp_path_factory.mktemp("dist")
     source = tmp_path_factory.mktemp("source") / "tree"
     files = subprocess.run(

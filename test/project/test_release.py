@@ -1,4 +1,4 @@
-"""What a release stands on: archives that anybody can build again, and facts that agree."""
+"""Releases: reproducible archives, and versions that agree."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def run_script(name: str, *arguments: object, **environment: str) -> subprocess.
 
 @pytest.fixture
 def tree(tmp_path):
-    """What the check of a release reads, for a test to change."""
-    for name in ("CHANGELOG.md", "CITATION.cff", "binance_margin_stream/__init__.py"):
+    """The files that the check of a release reads, for a test to change."""
+    for name in ("CHANGELOG.md", "CITATION.cff", "binance_margin_stream/_version.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
@@ -72,7 +72,7 @@ def test_version_changelog_and_citation_agree():
 
 def test_a_tag_needs_its_version_with_a_day_on_top_of_the_changelog(tree):
     tag = f"v{sdk.__version__}"
-    assert "a release begins with" in run_script("check_release", tag, "--root", tree).stderr
+    assert "a release starts with" in run_script("check_release", tag, "--root", tree).stderr
     replace_in_file(tree / "CHANGELOG.md", r"## Unreleased\n", NEXT)
     run = run_script("check_release", tag, "--root", tree, "--notes")
     assert (run.returncode, run.stderr) == (0, "")
@@ -82,12 +82,12 @@ def test_a_tag_needs_its_version_with_a_day_on_top_of_the_changelog(tree):
 @pytest.mark.parametrize(
     ("file", "pattern", "by", "complaint"),
     [
-        ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"9.9.9"', "CITATION.cff: version is"),
-        ("binance_margin_stream/__init__.py", r'(__version__ = )".+"', r'\1"1.0"', "is no version"),
+        ("binance_margin_stream/_version.py", r'(__version__ = )".+"', r'\1"9.9.9"', "CITATION.cff: version is"),
+        ("binance_margin_stream/_version.py", r'(__version__ = )".+"', r'\1"1.0"', "is not a version"),
         ("CITATION.cff", r"\nversion: .+", "\nversion: 0.0.1", "CITATION.cff: version is 0.0.1"),
-        ("CHANGELOG.md", r"## \d.+", "## 9.9.9 - 2026-01-02", "begins with '9.9.9"),
-        ("CHANGELOG.md", r"2026-01-02", "2026-02-30", "2026-02-30 is no day"),
-        ("CHANGELOG.md", r"2026-01-02", "2199-01-02", "has not come yet"),
+        ("CHANGELOG.md", r"## \d.+", "## 9.9.9 - 2026-01-02", "starts with '9.9.9"),
+        ("CHANGELOG.md", r"2026-01-02", "2026-02-30", "2026-02-30 is not a date"),
+        ("CHANGELOG.md", r"2026-01-02", "2199-01-02", "is in the future"),
         ("CHANGELOG.md", r"## \d", "## Unreleased\n\n## 1", "nothing under 'Unreleased'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The watch over the whole test run bites: each way of showing a secret fails the test that does it."""
+"""The leak detector of the test suite works: every way to show a secret fails the test."""
 
 from __future__ import annotations
 

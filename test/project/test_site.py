@@ -7,10 +7,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from browser import BROWSER_NAMES, BrowserPage, find_browser, open_browser
+from doc_snippets import find_code_blocks
 
 import binance_margin_stream as sdk
 from binance_margin_stream import auth, exceptions, sandbox
@@ -33,7 +39,8 @@ def format_default(default: object) -> str:
 def test_every_setting_is_listed_with_its_default(name):
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", CONFIGURATION, re.MULTILINE | re.DOTALL)
     listed = re.findall(r"^\| `(\w+)` \| (.+?) \| .+ \|$", section[1], re.MULTILINE)
-    settings = inspect.signature(getattr(sdk, name)).parameters.values()
+    parameters = inspect.signature(getattr(sdk, name)).parameters.values()
+    settings = [parameter for parameter in parameters if not parameter.name.startswith("_")]
     assert listed == [(setting.name, format_default(setting.default)) for setting in settings]
 
 
@@ -52,6 +59,11 @@ def test_every_error_is_in_the_table_and_in_the_tree():
     errors = {*exceptions.__all__, "MalformedFrameError"}
     assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(errors)
     assert set(re.findall(r"\w+", re.search(r"```text\n(.*?)```", page, re.DOTALL)[1])) == errors
+
+
+def test_every_gap_reason_is_in_the_table():
+    reasons = re.search(r"^## Reasons\n(.*?)(?=^## )", (DOCS / "gaps.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^\| `([^`]+)` \|", reasons[1], re.MULTILINE) == [reason.value for reason in sdk.GapReason]
 
 
 def list_documented_names() -> set[str]:
@@ -114,3 +126,73 @@ def test_docstrings_are_shown_with_their_programs(site):
     page = (site / "reference" / "stream.html").read_text(encoding="utf-8")
     assert "binance_margin_stream.stream.sync_stream.MarginStream" in page
     assert "<p>::</p>" not in page
+
+
+needs_browser = pytest.mark.skipif(
+    find_browser() is None, reason=f"there is no browser here: none of {', '.join(BROWSER_NAMES)}"
+)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def url(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserPage]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+def set_width(tab: BrowserPage, width: int) -> None:
+    tab.send_command(
+        "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+    )
+
+
+def click(tab: BrowserPage, element: str) -> None:
+    """A click that counts as the user's, as the clipboard demands."""
+    tab.send_command("Runtime.evaluate", expression=f"{element}.click()", userGesture=True)
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["command-line", "getting-started", "sandbox"])
+def test_a_copy_button_copies_the_commands_without_the_prompt(site, url, tab, name):
+    tab.open(f"{url}/{name}.html")
+    tab.evaluate("addEventListener('copy', () => { window.copied = document.activeElement.value }, true)")
+    buttons = "[...document.querySelectorAll('pre:has(.gp) [data-clipboard-target]')]"
+    copied = []
+    for number in range(tab.evaluate(f"{buttons}.length")):
+        click(tab, f"{buttons}[{number}]")
+        copied.append(tab.evaluate("window.copied"))
+    commands = [block.text for block in find_code_blocks(DOCS / f"{name}.md") if block.language == "console"]
+    assert copied == [re.sub(r"^\$ ", "", text, flags=re.MULTILINE).rstrip() for text in commands]
+
+
+WIDE_CODE = """[...document.querySelectorAll('.md-content pre > code')]
+    .filter(code => code.scrollWidth > code.clientWidth).map(code => code.innerText)"""
+BROKEN_IDENTIFIERS = """[...document.querySelectorAll('.md-content td code')]
+    .filter(code => code.getClientRects().length > 1).map(code => code.innerText)"""
+
+
+WIDE_PAGES = ["index", "errors", "examples", "sandbox", "migration/exchange-sdk", "migration/unicorn"]
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("width", "findings"), [(1280, WIDE_CODE), (390, BROKEN_IDENTIFIERS)], ids=["desktop", "phone"]
+)
+def test_code_fits_a_desktop_and_identifiers_do_not_break_on_a_phone(url, tab, width, findings):
+    set_width(tab, width)
+    for name in WIDE_PAGES:
+        tab.open(f"{url}/{name}.html")
+        assert tab.evaluate(findings) == [], name
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), name

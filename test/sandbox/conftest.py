@@ -23,6 +23,6 @@ def client(exchange: Sandbox) -> SandboxClient:
 
 @pytest.fixture
 def paused_client() -> Iterator[SandboxClient]:
-    """A client of an exchange whose time stands still."""
+    """A client of an exchange whose time is paused."""
     with Sandbox(rules=ExchangeRules(retired_endpoints="served"), speed=0, start_ms=1_795_381_200_000) as exchange:
         yield SandboxClient(exchange)

@@ -1,4 +1,4 @@
-"""The sandbox in a terminal, and driven from another one."""
+"""The command line of the sandbox, and of its control client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "binance_margin_stream.sandbox"]
 
 @contextlib.contextmanager
 def run_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A sandbox in a process of its own, and what it said until it was ready."""
+    """A sandbox in a separate process, and its output until it was ready."""
     command = [*COMMAND, "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -45,7 +45,7 @@ def run_sandbox(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
-    """Exit status, further output and errors of a process that is told to end."""
+    """Exit status, further output and errors of a process after a signal."""
     process.send_signal(number)
     output, errors = process.communicate(timeout=10)
     return process.returncode, output, errors
@@ -63,7 +63,7 @@ def parse_url(said: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_what_to_paste_and_ends_cleanly(number: signal.Signals) -> None:
+def test_the_banner_has_commands_to_paste_and_a_signal_ends_it_with_code_0(number: signal.Signals) -> None:
     with run_sandbox("--retired-endpoints", "served") as (process, said):
         assert "This is not an exchange" in said
         url = parse_url(said)
@@ -76,25 +76,25 @@ def test_it_says_what_to_paste_and_ends_cleanly(number: signal.Signals) -> None:
         assert stop(process, number) == (0, "The sandbox is closed.\n", "")
 
 
-def test_it_plays_a_script_from_a_time_of_day_and_goes_on(tmp_path: Path) -> None:
+def test_it_runs_a_script_from_a_time_of_day_and_keeps_running(tmp_path: Path) -> None:
     script = tmp_path / "day.yaml"
     script.write_text('- at: "09:30"\n  place-order: {symbol: ETHUSDT}\n')
     with run_sandbox("--script", str(script), "--start", "09:00", "--speed", "100000") as (process, said):
         assert process.stdout is not None
-        assert process.stdout.readline() == "The script is over; the sandbox goes on.\n"
+        assert process.stdout.readline() == "The script has ended; the sandbox keeps running.\n"
         (order,) = get_state(parse_url(said))["orders"]  # type: ignore[misc]  # JSON
         assert order["symbol"] == "ETHUSDT"
         assert stop(process) == (0, "The sandbox is closed.\n", "")
 
 
-def test_it_ends_while_a_script_is_playing(tmp_path: Path) -> None:
+def test_it_ends_while_a_script_is_running(tmp_path: Path) -> None:
     script = tmp_path / "day.yaml"
     script.write_text("- after: 1h\n  place-order:\n")
     with run_sandbox("--script", str(script)) as (process, _):
         assert stop(process) == (0, "The sandbox is closed.\n", "")
 
 
-def test_a_script_that_fails_says_so_and_the_sandbox_goes_on(tmp_path: Path) -> None:
+def test_a_script_error_is_printed_and_the_sandbox_keeps_running(tmp_path: Path) -> None:
     script = tmp_path / "day.yaml"
     script.write_text("- after: 0s\n  fill-order:\n")
     with run_sandbox("--script", str(script)) as (process, said):
@@ -104,7 +104,7 @@ def test_a_script_that_fails_says_so_and_the_sandbox_goes_on(tmp_path: Path) -> 
         assert stop(process)[0] == 0
 
 
-def test_it_lets_faults_loose() -> None:
+def test_it_injects_the_faults_of_its_options() -> None:
     with run_sandbox("--faults", "server-error:0.25, drop,freeze", "--every", "30", "--seed", "7") as (_, said):
         assert "Fault server-error, with probability 0.25." in said
         assert "Random faults about every 30 s, from seed 7: drop, freeze." in said
@@ -112,7 +112,7 @@ def test_it_lets_faults_loose() -> None:
         assert (armed["remaining_uses"], armed["probability"]) == (None, 0.25)
 
 
-def test_it_speaks_tls_and_says_whom_to_trust() -> None:
+def test_with_tls_the_banner_names_the_ca_file() -> None:
     with run_sandbox("--tls") as (process, said):
         url = parse_url(said)
         (trusted,) = re.findall(r"export SSL_CERT_FILE=(\S+)", said)
@@ -140,7 +140,7 @@ def test_a_script_is_checked_before_anything_starts(tmp_path: Path, capsys: pyte
     assert "none.yaml" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox() as exchange:
         assert main(["--port", exchange.url.rpartition(":")[2]]) == 1
     assert "address already in use" in capsys.readouterr().err
@@ -170,7 +170,7 @@ def test_wrong_options_are_refused(wrong: list[str], capsys: pytest.CaptureFixtu
     assert "error" in capsys.readouterr().err
 
 
-def test_a_running_sandbox_is_driven(
+def test_operations_reach_a_running_sandbox(
     exchange: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(URL_VARIABLE, exchange.url)
@@ -189,7 +189,7 @@ def test_a_running_sandbox_is_driven(
     assert shown["faults"][0]["remaining_uses"] is None
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(exchange: Sandbox) -> None:
+def test_a_closed_output_pipe_is_no_error(exchange: Sandbox) -> None:
     command = [*COMMAND, "do", "--url", exchange.url, "state"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -199,24 +199,24 @@ def test_a_reader_that_has_seen_enough_is_no_error(exchange: Sandbox) -> None:
         assert process.wait(20) == 0
 
 
-def test_what_cannot_be_done_is_said(exchange: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_operations_print_the_reason(exchange: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["do", "--url", exchange.url, "fill-order"]) == 1
     assert capsys.readouterr() == ("", "error: no order is open\n")
     assert main(["do", "--url", exchange.url, "borrow", "--asset", "BTC", "--amount", "x"]) == 1
     assert capsys.readouterr().err.startswith("error: amount takes a number")
     assert main(["do", "--url", f"{exchange.url}/elsewhere", "state"]) == 1
-    assert capsys.readouterr().err == f"error: what answers at {exchange.url}/elsewhere is no sandbox\n"
+    assert capsys.readouterr().err == f"error: the server at {exchange.url}/elsewhere is not a sandbox\n"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     for url in (f"http://127.0.0.1:{port}", "nonsense://", "http://[::1"):
         assert main(["do", "--url", url, "state"]) == 1
         assert (
             capsys.readouterr().err
-            == f"error: no sandbox answers at {url.rstrip('/')}; --url or {URL_VARIABLE} names another place\n"
+            == f"error: no sandbox responds at {url.rstrip('/')}; set --url or {URL_VARIABLE} to its address\n"
         )
 
 
-def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, example in (
         (["--help"], "--faults server-error:0.1,429:0.05"),
         (["do", "--help"], "do place-order --symbol ETHUSDT"),
@@ -228,7 +228,7 @@ def test_help_teaches_by_example(capsys: pytest.CaptureFixture[str]) -> None:
         assert example in capsys.readouterr().out
 
 
-def test_without_aiohttp_it_says_what_to_install() -> None:
+def test_without_aiohttp_the_error_names_the_extra() -> None:
     program = (
         "import sys; sys.modules['aiohttp'] = None\n"
         "from binance_margin_stream.sandbox.exchange import Exchange\n"

@@ -1,4 +1,4 @@
-"""The ways in are values that fit the REST half and what the hosts expect."""
+"""The sources fit the REST client and the hosts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import binance_margin_stream.api as api
 from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.sources import (
     AUTO_SOURCES,
@@ -28,6 +29,12 @@ SOURCES = [LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY]
 CASES = [(source, account) for source in SOURCES for account in (CROSS, BTC) if source.supports(account)]
 
 
+@pytest.fixture
+def client():
+    with ApiClient(endpoints=Endpoints.production()) as client:
+        yield client
+
+
 def list_calls(source, account):
     yield source.build_create_call(account, 60.0)
     for ask in (source.build_keepalive_call, source.build_delete_call):
@@ -36,10 +43,10 @@ def list_calls(source, account):
 
 
 @pytest.mark.parametrize(("source", "account"), CASES, ids=lambda value: getattr(value, "name", str(value)))
-def test_every_call_exists_and_takes_its_arguments(source, account):
+def test_every_call_exists_and_takes_its_arguments(source, account, client):
     for call in list_calls(source, account):
-        operation = getattr(getattr(api, call.api), call.operation)
-        inspect.signature(operation).bind(None, **call.arguments)
+        operation = getattr(call.make_api(client), call.operation)
+        inspect.signature(operation).bind(**call.arguments)
 
 
 @pytest.mark.parametrize(("source", "account"), CASES, ids=lambda value: getattr(value, "name", str(value)))
@@ -53,8 +60,8 @@ def test_the_token_of_an_isolated_account_names_its_symbol():
     assert dict(LISTEN_TOKEN.build_create_call(CROSS, 3600.0).arguments) == {"validity": 3_600_000}
 
 
-def test_the_first_listen_key_of_an_isolated_account_has_calls_of_its_own():
-    assert {call.api for call in list_calls(LISTEN_KEY, BTC)} == {"IsolatedMarginStreamApi"}
+def test_the_first_listen_key_of_an_isolated_account_has_calls_of_its_own(client):
+    assert {type(call.make_api(client)) for call in list_calls(LISTEN_KEY, BTC)} == {api.IsolatedMarginStreamApi}
     assert all(call.arguments["symbol"] == "BTCUSDT" for call in list_calls(LISTEN_KEY, BTC))
 
 
@@ -63,7 +70,7 @@ def test_only_tokens_and_first_listen_keys_have_isolated_accounts():
     assert all(source.supports(CROSS) for source in SOURCES)
 
 
-def test_the_risk_key_is_never_given_up_since_that_weighs_3000():
+def test_the_risk_key_is_never_deleted_since_that_weighs_3000():
     assert RISK_LISTEN_KEY.build_delete_call is None
 
 
@@ -123,7 +130,7 @@ def test_stream_hosts_are_spoken_to_at_half_of_what_they_allow():
     assert not STREAM_HOST.shares_rate_limit
 
 
-def test_a_credential_is_fresh_until_the_last_tenth_of_its_life():
+def test_a_credential_is_fresh_until_the_last_tenth_of_its_lifetime():
     credential = Credential("secret", 0.0, 100.0, 0.0)
     assert credential.is_fresh(89.0)
     assert not credential.is_fresh(91.0)

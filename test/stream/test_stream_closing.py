@@ -1,4 +1,4 @@
-"""More of what the other tests of the stream would not notice: mostly how it ends when something holds it up."""
+"""How a stream closes when something delays it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from binance_margin_stream.stream.io import engine as engine_module
 from binance_margin_stream.stream.io import websocket as connection_module
 from binance_margin_stream.stream.io.rest_calls import CredentialGranted
 from binance_margin_stream.stream.io.websocket import WebSocketConnection
+from binance_margin_stream.stream.settings import with_limits
 
 TOKENS = "/sapi/v1/userListenToken"
 KEYS = "/sapi/v2/margin/listen-key"
@@ -54,7 +55,7 @@ def list_pending_calls():
 
 
 class SilentPeer:
-    """Accepts a WebSocket, and never answers anything that is said; it reads only if it is told to."""
+    """Accepts a WebSocket and never responds; it reads only on request."""
 
     def __init__(self, *, reads):
         self.received = bytearray()
@@ -86,7 +87,7 @@ class SilentPeer:
 
 
 class Recorder:
-    """What a connection reports to; only that it is open matters here."""
+    """The listener of a connection; only `on_open` matters here."""
 
     def __init__(self):
         self.is_open = asyncio.Event()
@@ -127,7 +128,7 @@ class TestConnection:
 
         asyncio.run(main())
 
-    def test_it_says_goodbye_and_waits_for_no_answer(self, monkeypatch):
+    def test_it_sends_a_close_frame_and_waits_for_no_response(self, monkeypatch):
         monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 10.0)
 
         async def main():
@@ -157,7 +158,7 @@ class TestClosing:
 
         asyncio.run(main())
 
-    def test_an_answer_after_the_loop_is_gone_does_no_harm(self):
+    def test_a_result_after_the_loop_is_closed_does_no_harm(self):
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(exchange) as stream:
@@ -177,7 +178,7 @@ class TestClosing:
 
         asyncio.run(main())
 
-    def test_what_is_answered_afterwards_counts_for_nothing(self):
+    def test_a_result_after_the_end_is_ignored(self):
         changes = []
 
         async def main():
@@ -199,7 +200,7 @@ class TestClosing:
                 entering = asyncio.create_task(stream.__aenter__())
                 await asked.wait()
                 closing = asyncio.create_task(close_stream(stream, entering))
-                await wait_until(lambda: changes and changes[-1].name == "closed")
+                await wait_until(lambda: changes and changes[-1].kind == "closed")
                 answer.set()
                 await closing
                 await wait_until(lambda: not list_pending_calls())
@@ -207,7 +208,7 @@ class TestClosing:
             server.close()
 
         asyncio.run(main())
-        assert changes[-1].name == "closed"
+        assert changes[-1].kind == "closed"
 
     def test_it_is_quick_and_wakes_who_waits(self):
         async def main():
@@ -241,7 +242,7 @@ class TestClosing:
             gc.collect()
         assert "pending" not in caplog.text
 
-    def test_who_asks_while_the_thread_is_ending_gets_an_answer(self, monkeypatch):
+    def test_a_call_while_the_thread_is_ending_returns(self, monkeypatch):
         monkeypatch.setattr(sync_module, "_CLOSE_TIMEOUT", 0.2)
         with Sandbox() as exchange:
             stream = make_stream(exchange).__enter__()
@@ -263,7 +264,7 @@ class TestClosing:
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
     def test_a_child_that_was_forked_while_it_was_being_closed_can_end(self):
         with Sandbox() as exchange, make_stream(exchange) as stream:
-            with stream._worker._close_lock:  # as a thread holds it that is closing the stream at this moment
+            with stream._worker._close_lock:  # as in a thread that is closing the stream at this moment
                 child = os.fork()
                 if child == 0:
                     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -276,16 +277,16 @@ class TestClosing:
 
 
 class TestRenewal:
-    def test_one_that_the_connection_refuses_is_repeated_soon(self):
+    def test_a_renewal_that_the_connection_refuses_is_retried_soon(self):
         async def main():
             changes = []
             rules = replace(
-                QUICK_SETTINGS, token_validity=100.0, renewal_fraction=0.015, renewal_jitter=0.0
+                with_limits(QUICK_SETTINGS, renewal_fraction=0.015, renewal_jitter=0.0), token_validity=100.0
             )  # after 1.5 s
             with Sandbox() as exchange:
                 async with make_async_stream(exchange, settings=rules, on_change=changes.append) as stream:
                     exchange.inject_fault(faults.RefuseSubscribe())
-                    await wait_until(lambda: any(change.name == "renewal failed" for change in changes))
+                    await wait_until(lambda: any(change.kind == "renewal failed" for change in changes))
                     await wait_until(lambda: stream.health.renewals == 1, within=1.0)
                     assert exchange.metrics.count_rest_calls(TOKENS) == 3
 
@@ -298,7 +299,7 @@ class TestSources:
             with Sandbox() as exchange:
                 exchange.retire_endpoint(TOKENS)
                 exchange.retire_endpoint(KEYS)
-                with pytest.raises(StreamError, match="cannot go on"):
+                with pytest.raises(StreamError, match="the stream failed"):
                     async with asyncio.timeout(5), make_async_stream(exchange):
                         pass
                 assert (exchange.metrics.count_rest_calls(TOKENS), exchange.metrics.count_rest_calls(KEYS)) == (1, 1)
@@ -348,7 +349,7 @@ def test_a_signal_handler_may_close_in_the_midst_of_closing():
 
     def interrupt():
         closing.wait(5)
-        time.sleep(0.2)  # so that it comes while the other close waits; it may come at any time
+        time.sleep(0.2)  # to arrive while the other close waits; any other moment is fine, too
         os.kill(os.getpid(), signal.SIGUSR1)
 
     def close_too(*_):

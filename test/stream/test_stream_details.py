@@ -1,4 +1,4 @@
-"""What the other tests of the stream would not notice: over real sockets, each handling by itself."""
+"""Details of the stream over real sockets, each case by itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.settings import with_limits
+from binance_margin_stream.stream.state import State
 
 TOKENS = "/sapi/v1/userListenToken"
 
@@ -48,7 +49,7 @@ async def run_in_thread(function, *arguments, **named):
 
 
 class FaultyProxy:
-    """Passes bytes on between a stream and the sandbox; it can fall silent, swallow frames, and be slow.
+    """Relays bytes between a stream and the sandbox; it can drop all bytes, drop single frames, and be slow.
 
     `swallow` is what is never passed down. `slow` is by how many seconds the first connection is late downwards.
     """
@@ -74,11 +75,11 @@ class FaultyProxy:
                 writer.transport.abort()
 
     def stall(self):
-        """Let the connections that are open now be half-open: neither a byte nor an end comes through."""
+        """Make the open connections half-open: neither data nor an end arrives."""
         self._stalled = True
 
     def resume(self):
-        """Let connections that are made from now on work; those of before stay silent."""
+        """Let connections work that are opened from now on; the earlier ones stay half-open."""
         self._stalled = False
 
     async def _accept(self, reader, writer):
@@ -111,12 +112,12 @@ class TestConnecting:
         ("address", "cause"),
         [
             ("wss://127.0.0.1:{port}/ws-api/v3", "TLS failed"),
-            ("ws://nowhere.invalid:{port}", "name cannot be resolved"),
-            ("ws://127.0.0.1:{unused}", "refused"),
+            ("ws://nowhere.invalid:{port}", "host name cannot be resolved"),
+            ("ws://127.0.0.1:{unused}", "connection refused"),
         ],
         ids=["tls", "dns", "refused"],
     )
-    def test_what_fails_is_told_at_once_with_its_cause_and_repeated(self, address, cause):
+    def test_a_failed_connection_is_reported_with_its_cause_and_retried(self, address, cause):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             changes = asyncio.run(self.list_connect_failures(address, unused.getsockname()[1], cause))
@@ -133,9 +134,9 @@ class TestConnecting:
             await wait_until(lambda: sum(cause in change.detail for change in changes) >= 2, within=5)
             await stream.close()
             await asyncio.gather(entering, return_exceptions=True)
-        return [change for change in changes if change.name == "connection lost"]
+        return [change for change in changes if change.kind == "connection lost"]
 
-    def test_a_slow_handshake_is_given_up_when_its_time_is_over(self):
+    def test_a_slow_handshake_times_out(self):
         async def main():
             changes = []
             with Sandbox() as exchange:
@@ -143,11 +144,13 @@ class TestConnecting:
                 rules = replace(QUICK_SETTINGS, open_timeout=0.4)
                 async with make_async_stream(exchange, settings=rules, on_change=changes.append) as stream:
                     assert stream.health.failures == 1
-            assert "took too long" in next(change.detail for change in changes if change.name == "connection lost")
+            assert "handshake timed out" in next(
+                change.detail for change in changes if change.kind == "connection lost"
+            )
 
         asyncio.run(main())
 
-    def test_a_handshake_that_is_told_to_wait_silences_everything_for_that_long(self):
+    def test_a_refused_handshake_with_a_wait_pauses_everything(self):
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(
@@ -201,7 +204,9 @@ class TestConnecting:
         async def main():
             accounts = [isolated(f"A{number}USDT") for number in range(1001)]
             rules = replace(
-                QUICK_SETTINGS, rest_rate=5000.0, rest_concurrency=16, message_rate_factor=1000.0, request_timeout=20.0
+                with_limits(QUICK_SETTINGS, rest_concurrency=16, message_rate_factor=1000.0),
+                rest_rate=5000.0,
+                request_timeout=20.0,
             )
             with Sandbox() as exchange:
                 async with make_async_stream(exchange, *accounts, settings=rules) as stream:
@@ -221,12 +226,12 @@ class TestGap:
             rules = replace(QUICK_SETTINGS, idle_timeout=1.5, latency_allowance=0.2)
             with Sandbox(rules=ExchangeRules(ping_interval_ms=200)) as exchange:
                 async with make_async_stream(exchange, settings=rules) as stream:
-                    await asyncio.sleep(2.0)  # so that the connection's opening is long past
+                    await asyncio.sleep(2.0)  # so that the handshake is long past
                     before = now_ms()
                     await run_in_thread(exchange.inject_fault, fault)
                     gap = await next_gap(stream)
                     taken = now_ms()
-                    # A ping at most 200 ms before the fault, less the allowance; and some time for the machine.
+                    # A ping at most 200 ms before the fault, less the latency allowance, plus time for the machine.
                     assert before - 400 - 1000 <= gap.since <= before
                     assert before < gap.until <= taken + 1  # each is rounded
                     assert stream.health.gaps == 1
@@ -248,7 +253,7 @@ class TestGap:
                         checker.record(await anext(stream))
                         proxy.stall()
                         await run_in_thread(traffic.send_event)
-                        await asyncio.sleep(0.1)  # the relay has swallowed it
+                        await asyncio.sleep(0.1)  # until the relay has dropped it
                         proxy.resume()
                         checker.record(await next_gap(stream))
                         await run_in_thread(traffic.send_event)
@@ -261,7 +266,7 @@ class TestGap:
 
     def test_an_expiry_that_nobody_announces_is_found_out(self):
         async def main():
-            rules = replace(QUICK_SETTINGS, token_validity=1.0, expiry_grace=0.2, latency_allowance=0.2)
+            rules = replace(with_limits(QUICK_SETTINGS, expiry_grace=0.2), token_validity=1.0, latency_allowance=0.2)
             with Sandbox() as exchange:
                 proxy = FaultyProxy(exchange, dropped=b"eventStreamTerminated")
                 async with proxy.run() as port:
@@ -328,7 +333,7 @@ class TestNotifications:
         assert {(record.levelno, record.account) for record in found} == {(logging.WARNING, "isolated:BTCUSDT")}
         assert {record.name for record in found} == {"binance_margin_stream.stream"}
 
-    def test_a_life_with_one_loss_is_told_in_order_to_log_and_callback(self, caplog):
+    def test_a_loss_is_reported_in_order_to_log_and_callback(self, caplog):
         changes = []
         caplog.set_level(logging.INFO, "binance_margin_stream")
 
@@ -339,12 +344,12 @@ class TestNotifications:
                     await next_gap(stream)
 
         asyncio.run(main())
-        levels = [(change.name, change.severity.value) for change in changes if change.severity.value > logging.DEBUG]
-        expected = "connected subscribed live|connection lost|lost|recovering|connected|gap|recovered|live|closed"
-        names = expected.replace(" ", "|").replace("connection|lost", "connection lost").split("|")
+        levels = [(change.kind, change.severity) for change in changes if change.severity > logging.DEBUG]
+        names = ["connected", "subscribed", "live", "connection lost", "subscription lost", "recovering"]
+        names += ["connected", "gap", "recovered", "live", "closed"]
         assert [name for name, _ in levels] == names
         loud = {name for name, level in levels if level >= logging.WARNING}
-        assert loud == {"connection lost", "lost", "gap"}
+        assert loud == {"connection lost", "subscription lost", "gap"}
         assert [(record.change, record.levelno) for record in caplog.records] == levels
 
     def test_health_shows_every_figure(self):
@@ -390,7 +395,7 @@ class TestToken:
 
         asyncio.run(main())
 
-    def test_a_retired_way_in_is_remembered_and_not_asked_again(self):
+    def test_a_retired_source_is_remembered_and_not_tried_again(self):
         async def main():
             with Sandbox() as exchange:
                 exchange.retire_endpoint(TOKENS)
@@ -419,7 +424,7 @@ class TestConsumer:
 
         asyncio.run(main())
 
-    def test_waiting_that_was_given_up_leaves_nothing(self):
+    def test_a_cancelled_wait_leaves_nothing(self):
         async def main():
             with Sandbox() as exchange:
                 async with make_async_stream(exchange) as stream:
@@ -436,7 +441,7 @@ class TestFatal:
         with Sandbox() as exchange:
             async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, **rules)) as stream:
                 await run_in_thread(action, exchange)
-                with pytest.raises(StreamError, match="cannot go on") as raised:
+                with pytest.raises(StreamError, match="the stream failed") as raised:
                     async with asyncio.timeout(3):
                         await anext(stream)
         return raised.value.__cause__
@@ -546,7 +551,7 @@ IMPORTS = """
     key, endpoints = sys.argv[1], Endpoints(*sys.argv[2:6])
 
     def tell(change):
-        print(change.name, flush=True)
+        print(change.kind, flush=True)
 """
 SYNC = """
     with MarginStream(ApiKeyAuth(key), endpoints=endpoints, on_change=tell) as stream:

@@ -1,4 +1,4 @@
-"""However a stream ends, it ends within five seconds and leaves nothing: no thread, task, socket or warning."""
+"""A stream ends within five seconds and leaves no thread, task, socket or warning."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from binance_margin_stream.sandbox import Sandbox, faults
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate
-from binance_margin_stream.stream.protocol.actions import State
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.state import State
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 
 @pytest.fixture
 def exchange():
-    """A sandbox to which no connection may be left open."""
+    """A sandbox on which no connection may be left open."""
     with Sandbox() as running:
         yield running
         gc.collect()
@@ -40,7 +40,7 @@ def exchange():
 
 @pytest.fixture(autouse=True)
 def assert_nothing_left():
-    """No thread more than before, and no warning when everything is collected; `exchange` sees to connections."""
+    """Check that no thread is left and that the garbage collection warns of nothing; `exchange` checks connections."""
     before = set(threading.enumerate())
     yield
     gc.collect()
@@ -209,7 +209,7 @@ class TestAsync:
 
         asyncio.run(main())
 
-    def test_listen_keys_live_on_unless_they_are_given_up(self, exchange):
+    def test_listen_keys_stay_valid_unless_they_are_deleted(self, exchange):
         async def main():
             for give_up, deletes in ((False, 0), (True, 1)):
                 async with make_async_stream(exchange, source="listen-key-v2", close_listen_keys=give_up):
@@ -323,7 +323,7 @@ class TestThreads:
         closed = threading.Event()
 
         def on_change(change):
-            if change.name == "live":
+            if change.kind == "live":
                 stream.close()
                 closed.set()
 
@@ -338,14 +338,14 @@ class TestThreads:
 
         with make_stream(exchange, on_change=on_change) as stream:
             assert stream.state is State.LIVE
-        assert "the callback for changes failed" in caplog.text
+        assert "the on_change callback raised an error" in caplog.text
 
     def test_fatal_trouble_raises_out_of_the_iteration(self, exchange):
         with make_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
             exchange.revoke_api_key()
-            with pytest.raises(StreamError, match="cannot go on"):
+            with pytest.raises(StreamError, match="the stream failed"):
                 run_within(5, lambda: list(stream))
-            with pytest.raises(StreamError, match="cannot go on"):
+            with pytest.raises(StreamError, match="the stream failed"):
                 next(stream)
 
     @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -444,12 +444,12 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("auth", "settings", "says"),
         [
-            ("PLANTED-key", {}, "auth has to be of type ApiKeyAuth, not str"),
+            ("PLANTED-key", {}, "auth must be of type ApiKeyAuth, not str"),
             (None, {"accounts": ["BTCUSDT"]}, r"accounts takes CROSS and isolated\('BTCUSDT'\), not str"),
             (None, {"accounts": "BTCUSDT"}, "accounts takes CROSS"),
             (None, {"accounts": 5}, "accounts takes CROSS"),
-            (None, {"endpoints": "wss://x"}, "endpoints has to be of type Endpoints"),
-            (None, {"settings": {}}, "settings has to be of type StreamSettings"),
+            (None, {"endpoints": "wss://x"}, "endpoints must be of type Endpoints"),
+            (None, {"settings": {}}, "settings must be of type StreamSettings"),
         ],
     )
     def test_a_setting_of_the_wrong_type_is_named(self, kind, auth, settings, says):
@@ -462,7 +462,7 @@ class TestSettings:
 
     @pytest.mark.parametrize("kind", [AsyncMarginStream, MarginStream])
     def test_a_configuration_alone_leads_nowhere_by_accident(self, kind):
-        with pytest.raises(ApiValueError, match="give endpoints, too"):
+        with pytest.raises(ApiValueError, match="pass endpoints as well"):
             kind(ApiKeyAuth("x" * 64), configuration=Configuration(host="http://127.0.0.1:1"))
 
     def test_the_environments_proxy_is_not_for_loopback(self, exchange, monkeypatch):
@@ -480,7 +480,7 @@ class TestSettings:
 
 class TestMistakes:
     @pytest.mark.parametrize("place", ["on_malformed_frame", "on_timer", "on_open"])
-    def test_a_mistake_of_ours_ends_the_stream_with_an_error_and_never_in_silence(self, exchange, monkeypatch, place):
+    def test_an_internal_error_ends_the_stream_with_an_error_and_never_silently(self, exchange, monkeypatch, place):
         def mistake(*_, **__):
             raise KeyError("PLANTED")
 
@@ -514,5 +514,5 @@ class TestSecrets:
 
 
 def list_credentials(stream):
-    feeds = stream._worker.engine._lifecycle._coordinator.feeds
+    feeds = stream._worker.engine.lifecycle.coordinator.feeds
     return [feed.credential.secret for feed in feeds]

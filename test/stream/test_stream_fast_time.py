@@ -1,4 +1,4 @@
-"""A stream on a sandbox whose time runs 1440 times as fast as ours: a day in a minute."""
+"""A stream on a sandbox whose time runs 1440 times as fast: a day in a minute."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from stream_helpers import BTC, make_stream
 from binance_margin_stream import MarginStream
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account
-from binance_margin_stream.stream.settings import HOUR, StreamSettings
+from binance_margin_stream.stream.limits import HOUR
+from binance_margin_stream.stream.settings import StreamSettings
 
 SPEED = 1440.0
 HOUR_MS = 3_600_000
 TOKEN = "/sapi/v1/userListenToken"
 V2 = "/sapi/v2/margin/listen-key"
 
-# Shorter lives than the real ones, so that renewals and rotations fit into some seconds.
+# Shorter lifetimes than the real ones, so that renewals and rotations fit into a few seconds.
 EXCHANGE = ExchangeRules(listen_token_validity_ms=HOUR_MS, connection_lifetime_ms=3 * HOUR_MS // 2)
 STREAM = StreamSettings(token_validity=HOUR, connection_max_age=1.2 * HOUR, connection_age_jitter=0.2 * HOUR)
 
 
 def follow(stream: MarginStream, exchange: Sandbox, accounts: tuple[Account, ...], until: Callable[[], bool]) -> None:
-    """Send numbered events to each account, one at a time, and take each of them: a gap would be something else."""
+    """Send numbered events to each account, one at a time, and receive each of them; a gap fails."""
     deadline, number = time.monotonic() + 40, 0
     while not until():
         assert time.monotonic() < deadline, stream.health
@@ -56,7 +57,7 @@ def test_a_listen_key_is_kept_alive() -> None:
         exchange.retire_endpoint(TOKEN)
         with make_stream(exchange, CROSS, settings=StreamSettings().scaled(SPEED)) as stream:
             began = exchange.now
-            # A key that nobody extends is over after an hour.
+            # A key without a keepalive expires after an hour.
             follow(stream, exchange, (CROSS,), lambda: exchange.now > began + 3 * HOUR_MS // 2)
             assert stream.health.gaps == 0
         assert exchange.metrics.count_rest_calls(V2, "PUT", 200) >= 2

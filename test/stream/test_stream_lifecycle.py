@@ -1,4 +1,4 @@
-"""The stream over real sockets, against the sandbox: every kind of trouble, under load."""
+"""The stream over real sockets against the sandbox: every kind of fault, under load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from binance_margin_stream.stream.events.models import (
     MarginLevelStatusChange,
     StreamGap,
 )
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.settings import get_limits, with_limits
+from binance_margin_stream.stream.state import State
 
 SERVE_RETIRED = ExchangeRules(retired_endpoints="served")
 
@@ -59,7 +60,7 @@ class TestSubscribing:
         assert checker.gaps == []
         assert health.connections == 2
 
-    def test_events_before_the_answer_are_kept(self):
+    def test_events_before_the_response_are_kept(self):
         async def main():
             with Sandbox() as exchange:
                 traffic = Traffic(exchange, (CROSS,))
@@ -107,8 +108,8 @@ class TestSubscribing:
 
 
 class TestRenewal:
-    def test_nothing_is_missing_whatever_the_exchange_answers(self):
-        rules = replace(QUICK_SETTINGS, token_validity=1.5, expiry_grace=0.3, stable_after=0.1)
+    def test_nothing_is_missing_whatever_the_response_to_a_renewal(self):
+        rules = replace(with_limits(QUICK_SETTINGS, expiry_grace=0.3, stable_after=0.1), token_validity=2.5)
         readings = [
             ExchangeRules(resubscribe_response=renewal, subscription_id=presence)
             for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
@@ -118,7 +119,7 @@ class TestRenewal:
         async def one(reading):
             with Sandbox(rules=reading) as exchange:
                 checker, health = await run_under_traffic(
-                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(4.0), every=0.02, settings=rules
+                    exchange, (CROSS, BTC), lambda _: asyncio.sleep(5.0), every=0.02, settings=rules
                 )
             assert checker.gaps == [], reading
             assert health.renewals > 3 or health.rotations > 1, (reading, health)
@@ -128,7 +129,7 @@ class TestRenewal:
 
         asyncio.run(main())
 
-    def test_a_failing_renewal_is_repeated_and_seen(self):
+    def test_a_failing_renewal_is_retried_and_reported(self):
         async def during(exchange, stream):
             exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
             await asyncio.sleep(2.5)
@@ -152,7 +153,9 @@ class TestRenewal:
 
 class TestRotation:
     def test_before_the_cut_nothing_is_lost_or_doubled_under_load(self):
-        rules = replace(QUICK_SETTINGS, connection_max_age=0.8, connection_age_jitter=0.2, stable_after=0.1)
+        rules = replace(
+            with_limits(QUICK_SETTINGS, stable_after=0.1), connection_max_age=0.8, connection_age_jitter=0.2
+        )
 
         async def during(exchange, stream):
             await asyncio.sleep(4.0)
@@ -163,7 +166,7 @@ class TestRotation:
         assert checker.delivered > 1000
 
     @pytest.mark.parametrize("shape", ["host", "event", "bare"])
-    def test_on_a_shutdown_notice_nothing_is_lost_or_doubled_under_load(self, shape):
+    def test_on_a_shutdown_notice_nothing_is_lost_or_delivered_twice_under_load(self, shape):
         notice = faults.ShutdownNotice(close_after_seconds=2.0, envelope=shape)
         checker, health = run_stream(ExchangeRules(), (CROSS, BTC), inject_fault(notice, 3.0), every=0.0005)
         assert checker.gaps == []
@@ -202,7 +205,7 @@ class TestRecovery:
         ],
         ids=["slow", "503", "502", "429"],
     )
-    def test_a_handshake_that_fails_is_repeated(self, fault):
+    def test_a_failed_handshake_is_retried(self, fault):
         async def during(exchange, stream):
             exchange.inject_fault(fault)
             exchange.inject_fault(faults.DropConnections("reset"))
@@ -213,7 +216,7 @@ class TestRecovery:
         assert len(checker.gaps) == 1
         assert health.failures >= 2
 
-    def test_a_connection_that_is_accepted_and_then_silent_is_given_up(self):
+    def test_a_connection_that_is_accepted_and_then_silent_times_out(self):
         async def during(exchange, stream):
             exchange.inject_fault(faults.SilentConnection())
             exchange.inject_fault(faults.DropConnections())
@@ -223,7 +226,7 @@ class TestRecovery:
         checker, _ = run_stream(ExchangeRules(ping_interval_ms=300), (CROSS,), during, settings=rules)
         assert len(checker.gaps) == 1
 
-    def test_a_lost_answer_to_a_subscribe_is_found_out(self):
+    def test_a_lost_subscribe_response_is_found_out(self):
         async def during(exchange, stream):
             exchange.inject_fault(faults.LostSubscribeResponse())
             exchange.inject_fault(faults.DropConnections())
@@ -232,7 +235,7 @@ class TestRecovery:
         checker, _ = run_stream(ExchangeRules(), (CROSS, BTC), during)
         assert len(checker.gaps) == 2
 
-    def test_a_subscribe_that_is_refused_is_repeated_with_a_new_token(self):
+    def test_a_refused_subscribe_is_retried_with_a_new_token(self):
         async def during(exchange, stream):
             exchange.inject_fault(faults.RefuseSubscribe(-1209))
             exchange.inject_fault(faults.DropConnections())
@@ -277,7 +280,7 @@ class TestRecovery:
             await asyncio.to_thread(exchange.delete_listen_key)
             await asyncio.sleep(2.0)
 
-        rules = replace(QUICK_SETTINGS, health_check_interval=0.5, health_check_spacing=0.1)
+        rules = replace(with_limits(QUICK_SETTINGS, health_check_spacing=0.1), health_check_interval=0.5)
         checker, _ = run_stream(ExchangeRules(), (CROSS,), during, source="listen-key-v2", settings=rules)
         assert [gap.reason for gap in checker.gaps] == ["credential gone"]
 
@@ -296,7 +299,7 @@ class TestRecovery:
         asyncio.run(main())
 
     @pytest.mark.parametrize("address", ["wss://127.0.0.1:{port}/ws-api/v3", "ws://nowhere.invalid:{port}"])
-    def test_tls_and_dns_failures_are_repeated_until_closed(self, address):
+    def test_tls_and_dns_failures_are_retried_until_closed(self, address):
         async def main():
             with Sandbox() as exchange:
                 port = exchange.url.rpartition(":")[2]
@@ -323,14 +326,14 @@ class TestWaiting:
                 entering = asyncio.create_task(stream.__aenter__())
                 await wait_until(lambda: any(call.status in (418, 429) for call in exchange.rest_log))
                 await asyncio.sleep(0.7)
-                assert len(exchange.rest_log) <= QUICK_SETTINGS.rest_concurrency
+                assert len(exchange.rest_log) <= get_limits(QUICK_SETTINGS).rest_concurrency
                 await entering
                 assert len(exchange.rest_log) == len(accounts) + 1
                 await stream.close()
 
         asyncio.run(main())
 
-    def test_what_one_stream_was_told_the_others_of_the_process_heed(self):
+    def test_a_pause_of_one_stream_holds_for_the_others_of_the_process(self):
         async def main():
             with Sandbox() as exchange:
                 exchange.inject_fault(faults.too_many_requests(2), path="/sapi/v1/userListenToken")
@@ -354,7 +357,7 @@ class TestFatal:
             with Sandbox() as exchange:
                 async with make_async_stream(exchange, settings=replace(QUICK_SETTINGS, token_validity=2.0)) as stream:
                     exchange.revoke_api_key()
-                    with pytest.raises(exceptions.StreamError, match="cannot go on") as raised:
+                    with pytest.raises(exceptions.StreamError, match="the stream failed") as raised:
                         async with asyncio.timeout(5):
                             await anext(stream)
                     assert isinstance(raised.value.__cause__, exceptions.KeyRejectedError)
@@ -380,7 +383,7 @@ class TestFatal:
 
         asyncio.run(main())
 
-    def test_when_all_ways_in_are_retired_it_raises_and_says_so(self):
+    def test_when_all_sources_are_retired_it_raises_and_says_so(self):
         async def main():
             with Sandbox() as exchange:
                 for path in ("/sapi/v1/userListenToken", "/sapi/v2/margin/listen-key"):
@@ -406,7 +409,7 @@ class TestFatal:
         rules = replace(QUICK_SETTINGS, token_validity=3.0)
         checker, _ = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, on_change=changes.append)
         assert checker.gaps == []
-        assert "source retired" in {change.name for change in changes}
+        assert "source retired" in {change.kind for change in changes}
 
 
 class TestConsumer:

@@ -1,4 +1,4 @@
-"""The stream through the sandbox's faults by name, and through random trouble, under load."""
+"""The stream under the sandbox's named faults and random faults, under load."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from stream_helpers import BTC, QUICK_SETTINGS, inject_fault, run_stream
 from binance_margin_stream.sandbox import ExchangeRules, create_fault
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.stream.accounts import CROSS
+from binance_margin_stream.stream.settings import with_limits
 
-SHORT_DEADLINES = replace(QUICK_SETTINGS, idle_timeout=1.0, firewall_wait=0.5)
+SHORT_DEADLINES = replace(with_limits(QUICK_SETTINGS, firewall_wait=0.5), idle_timeout=1.0)
 FREQUENT_PINGS = ExchangeRules(ping_interval_ms=300)
 
 
@@ -44,8 +45,8 @@ def test_events_of_two_accounts_may_change_places():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_trouble_loses_nothing_in_silence(seed):
-    # A ban takes two minutes, a delay never ends, and an event that is really sent twice is two events.
+def test_random_faults_lose_nothing_without_a_gap(seed):
+    # A ban takes two minutes, a delay never ends, and an event that is sent twice is two events.
     names = [name for name in RECOVERABLE_FAULTS if name not in ("418", "delay-frames", "duplicate-event")]
 
     async def during(exchange, stream):
@@ -53,7 +54,7 @@ def test_random_trouble_loses_nothing_in_silence(seed):
         await asyncio.sleep(6.0)
         await asyncio.to_thread(exchange.clear_faults)
         assert len(exchange.metrics.fault_counts) >= 6
-        await asyncio.to_thread(exchange.inject_fault, "reset")  # what was frozen must not last
+        await asyncio.to_thread(exchange.inject_fault, "reset")  # end the connections that are still frozen
         await asyncio.sleep(1.5)
 
     checker, _ = run_stream(FREQUENT_PINGS, (CROSS, BTC), during, settings=SHORT_DEADLINES, settle=2.0)

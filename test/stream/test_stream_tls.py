@@ -1,4 +1,4 @@
-"""Client and stream over TLS: they trust whom they are told to, and a wrong certificate is told in words."""
+"""Client and stream over TLS: which certificates they trust, and how a wrong one is reported."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_stream_that_trusts_nobody_here_does_not_connect(exchange):
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_file_without_certificates_is_told_at_once(exchange, content, tmp_path):
+def test_a_file_without_certificates_is_reported_at_once(exchange, content, tmp_path):
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)

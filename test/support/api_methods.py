@@ -1,4 +1,4 @@
-"""All thirteen calls, for tests that hold for each of them."""
+"""All thirteen calls, for tests that apply to each of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLANTED_SECRETS = (CALLER_LISTEN_KEY, LISTEN_KEY, LISTEN_TOKEN, API_KEY, API_SEC
 
 @dataclass(frozen=True)
 class ApiMethod:
-    """One operation with arguments that the spec allows, and a body that it promises."""
+    """One operation with valid arguments and a valid response body."""
 
     api_class: str
     name: str
@@ -30,7 +30,7 @@ class ApiMethod:
         return self.name.rpartition("_")[2].upper()
 
     def bind(self, client: sdk.ApiClient) -> Callable[..., object]:
-        """The bound method, its arguments filled in."""
+        """Return the bound method with its arguments."""
         method = getattr(getattr(sdk, self.api_class)(client), self.name)
         return lambda **more: method(**{**self.arguments, **more})
 

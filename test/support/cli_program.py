@@ -1,4 +1,4 @@
-"""Runs the command line as users do: as a program of its own."""
+"""Run the command line as users do: as a program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from binance_margin_stream.sandbox import Sandbox
 
-# Warnings are errors, but for the one that the retired call is there to give.
+# Warnings are errors, except for that of the retired call.
 _WARNINGS = ["-W", "error", "-W", "ignore:POST /sapi/v1/userDataStream"]
 PROGRAM = [sys.executable, *_WARNINGS, "-m", "binance_margin_stream"]
 DEADLINE = 20.0
@@ -38,7 +38,7 @@ CompletedProgram = subprocess.CompletedProcess[str]
 
 
 def build_environment(exchange: Sandbox | None = None, overrides: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What the program sees: nothing of the developer's own keys and terminal, and the sandbox if there is one."""
+    """Return an environment without the developer's keys and terminal, with those of the sandbox if there is one."""
     clean = {name: value for name, value in os.environ.items() if not name.upper().startswith(_CLEARED_VARIABLES)}
     if exchange is not None:
         clean |= {"BINANCE_API_KEY": exchange.api_key, "BINANCE_MARGIN_STREAM_EXCHANGE": exchange.url}
@@ -46,7 +46,7 @@ def build_environment(exchange: Sandbox | None = None, overrides: Mapping[str, s
 
 
 def run_cli(*arguments: str, exchange: Sandbox | None = None, stdin: str = "", **more: str) -> CompletedProgram:
-    """Run it to its end."""
+    """Run it until it ends."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         env=build_environment(exchange, more),
@@ -60,7 +60,7 @@ def run_cli(*arguments: str, exchange: Sandbox | None = None, stdin: str = "", *
 
 @contextmanager
 def start_cli(*arguments: str, exchange: Sandbox, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
-    """A program under way, its output in pipes; it is gone afterwards."""
+    """Start the program with its output in pipes; kill it afterwards."""
     command = [*PROGRAM, *arguments]
     with subprocess.Popen(
         command,
@@ -77,7 +77,7 @@ def start_cli(*arguments: str, exchange: Sandbox, stdout: int = subprocess.PIPE)
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, not for luck."""
+    """Wait for a condition, with a deadline."""
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
@@ -85,12 +85,12 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def count_subscribers(exchange: Sandbox) -> int:
-    """How many subscriptions hear the cross account."""
+    """Return how many subscriptions receive events of the cross account."""
     return exchange.send_event({"e": "unheardOf", "E": 1})
 
 
 class Terminal:
-    """A program in a terminal of its own."""
+    """The program in a pseudo-terminal."""
 
     def __init__(self, *arguments: str, exchange: Sandbox | None = None, columns: int = 80, **more: str) -> None:
         self._master, slave = pty.openpty()
@@ -116,7 +116,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that it wrote so far, without colours."""
+        """Its output so far, without colours."""
         while select.select([self._master], [], [], 0)[0]:
             try:
                 data = os.read(self._master, 65_536)
@@ -128,10 +128,10 @@ class Terminal:
         return _ESCAPE.sub("", self.raw)
 
     def wait_for(self, text: str) -> None:
-        """Wait until it has written this."""
+        """Wait until the output contains `text`."""
         wait_until(lambda: text in self.text, text)
 
     def wait_for_exit(self) -> int:
-        """Its exit code; what it writes until then is read, so that it cannot be held up."""
+        """Wait for the exit code, and read the output until then, so that the program cannot block."""
         wait_until(lambda: bool(self.text) and self.process.poll() is not None, "the end")
         return self.process.returncode

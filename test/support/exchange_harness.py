@@ -1,4 +1,4 @@
-"""A pure exchange with a clock that tests move by hand."""
+"""A pure exchange with a clock that tests advance."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ENDPOINTS = [
 
 @dataclass(frozen=True)
 class ParsedResponse:
-    """An answer, read."""
+    """A response with its parsed body."""
 
     response: Response
 
@@ -103,7 +103,7 @@ class ExchangeHarness:
         return opened.connection_id
 
     def take_frames(self, connection: int) -> list[Frame]:
-        """What has been sent on a connection since the last look."""
+        """The frames that were sent on a connection since the last call."""
         for number, frame in self.exchange.take_outputs():
             self._frames.setdefault(number, []).append(frame)
         return self._frames.pop(connection, [])
@@ -112,7 +112,7 @@ class ExchangeHarness:
         return [json.loads(frame.text) for frame in self.take_frames(connection) if isinstance(frame, Text)]
 
     def take_event_names(self, connection: int) -> list[str]:
-        """Names of the events that were sent on a connection, whatever they are wrapped in."""
+        """Names of the events that were sent on a connection, in any envelope."""
         names = []
         for text in self.take_texts(connection):
             event = text.get("event", text.get("data", text))
@@ -124,7 +124,7 @@ class ExchangeHarness:
         self.exchange.receive(connection, Text(text), self.now)
 
     def request(self, connection: int, method: str, **params: object) -> Any:
-        """Send a request to the WebSocket API and take the answer, which is the next text frame."""
+        """Send a request to the WebSocket API and take its response, the next text frame."""
         self.take_texts(connection)
         self.send(connection, {"id": 1, "method": method, "params": params})
         return self.take_texts(connection)[0]
@@ -140,7 +140,7 @@ class ExchangeHarness:
         return self.exchange.send_event(event, (user or self.user).uid, account, self.now)
 
     def advance_time(self, seconds: float, answer_pings: bool = True) -> None:
-        """Let time pass deadline by deadline, with clients that answer their pings or do not."""
+        """Advance from deadline to deadline, with clients that answer pings or do not."""
         end = self.now + round(seconds * 1000)
         while (due := self.exchange.next_deadline()) is not None and due <= end:
             self._advance_to(max(due, self.now), answer_pings)
@@ -156,7 +156,7 @@ class ExchangeHarness:
 
 
 def find_close(frames: list[Frame]) -> Close | Abort | None:
-    """How a connection ended, if it did."""
+    """The frame that ended a connection, or None."""
     last = frames[-1] if frames else None
     return last if isinstance(last, Close | Abort) else None
 

@@ -1,7 +1,9 @@
 """A small exchange in memory, a network with delays, and a virtual clock, around one `Lifecycle`.
 
-It knows what it sent and checks what comes out: each event once, in order, under its own account, or inside a gap
-that was reported before any later event of that account; no request that the limits forbid.
+It checks what the state machine delivers: each event once, in order, under its own account, or inside a gap that was
+reported before any later event of that account. It also checks that no request is sent that the limits forbid.
+
+It works with decoded events and values, without frames or HTTP, so that a test can set up any situation in a few lines.
 """
 
 from __future__ import annotations
@@ -17,22 +19,20 @@ from itertools import count
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
+from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.protocol.actions import (
     Action,
     CloseConnection,
-    Failure,
-    FailureKind,
     OpenConnection,
     RestRequest,
     SendPing,
     SendText,
-    State,
-    StatusChange,
     Terminate,
 )
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import StreamSettings
-from binance_margin_stream.stream.sources import LISTEN_TOKEN, Source
+from binance_margin_stream.stream.sources import LISTEN_TOKEN, CallKind, CredentialKind, Source
+from binance_margin_stream.stream.state import State, StatusChange, StatusChangeKind
 
 DROPPED = Failure(FailureKind.TRANSPORT_ERROR, "dropped")
 
@@ -52,7 +52,7 @@ class FakeEvent:
 
 @dataclass
 class FakeExchangeOptions:
-    """Both readings of what is not documented, and what is wrong at the moment."""
+    """Both readings of facts that are not documented, and the active faults."""
 
     ids_in_responses: bool = True
     renewal: str = "same"  # same, new, -2035
@@ -165,7 +165,7 @@ class FakeExchange:
         assert self.lifecycle.state is State.LIVE, (self.lifecycle.state, self.changes[-10:])
         return self
 
-    # -- the shell
+    # -- the driver
 
     def run_actions(self) -> None:
         while self.lifecycle.actions:
@@ -181,7 +181,7 @@ class FakeExchange:
                 self.connect(action)
             case CloseConnection(connection_id=number):
                 if number not in self.open_requested or number in self.closed_by_client:
-                    self.violations.append(f"connection {number} is closed, which was not open")
+                    self.violations.append(f"connection {number} is closed although it was not open")
                 self.closed_by_client.add(number)
                 if number in self.connections:
                     self.call_later(self.options.delay(), lambda: setattr(self.connections[number], "is_open", False))
@@ -209,11 +209,11 @@ class FakeExchange:
 
     def check_open(self, number: int) -> None:
         if number in self.closed_by_client:
-            self.violations.append(f"something is sent on connection {number}, which was closed")
+            self.violations.append(f"a frame is sent on connection {number}, which was closed")
 
     def check_may_send(self, what: str) -> None:
         if self.now < self.forbidden_until:
-            self.violations.append(f"{what} at {self.now} while told to wait until {self.forbidden_until}")
+            self.violations.append(f"{what} at {self.now} although sending is forbidden until {self.forbidden_until}")
         if self.failure is not None:
             self.violations.append(f"{what} after a fatal failure")
 
@@ -261,10 +261,9 @@ class FakeExchange:
         if failure is not None:
             self.call_later(self.options.delay(), lambda: self.refuse_request(request, failure))
             return
-        operation = request.call.operation
-        if operation.endswith("_put"):
+        if request.call.kind is CallKind.KEEPALIVE:
             self.extend_key(request)
-        elif "listen_token" in operation:
+        elif request.source.credential_kind is CredentialKind.LISTEN_TOKEN:
             validity = int(str(request.call.arguments["validity"])) / 1000
             secret = f"token-{next(self.ids)}"
             self.tokens[secret] = (request.account, self.now + validity)
@@ -362,7 +361,7 @@ class FakeExchange:
             connection, lambda: self.lifecycle.on_subscription_terminated(connection.number, route, self.now)
         )
 
-    # -- what happens to accounts and connections
+    # -- events and faults
 
     def send_event(self, account: Account, identity: object = None, malformed: bool = False) -> None:
         serial = next(self.ids)
@@ -413,7 +412,7 @@ class FakeExchange:
                     del connection.subscriptions[route]
                     self.terminate_subscription(connection, route)
 
-    # -- the consumer and the judge
+    # -- the consumer and the checks
 
     def consume_items(self) -> None:
         while (item := self.lifecycle.next_item()) is not None:
@@ -443,10 +442,10 @@ class FakeExchange:
         moment = self.to_epoch_ms(event.sent_at)
         self.covered += 1
         if not any(gap.since <= moment <= gap.until for gap in self.gaps[event.true_account]):
-            self.violations.append(f"{event} lost in silence; gaps {self.gaps[event.true_account]}")
+            self.violations.append(f"{event} lost without a gap; gaps {self.gaps[event.true_account]}")
 
     def assert_complete(self) -> None:
-        """All that was sent by now has been delivered or is covered; nothing was violated."""
+        """Every event so far was delivered or is covered by a gap, and no check failed."""
         self.consume_items()
         for outstanding in self.outstanding.values():
             while outstanding:
@@ -458,5 +457,5 @@ class FakeExchange:
     def list_gaps(self) -> list[StreamGap]:
         return [item for item in self.items if isinstance(item, StreamGap)]
 
-    def find_changes(self, name: str) -> list[StatusChange]:
-        return [change for change in self.changes if change.name == name]
+    def find_changes(self, kind: StatusChangeKind) -> list[StatusChange]:
+        return [change for change in self.changes if change.kind is kind]

@@ -1,4 +1,4 @@
-"""Random trouble for a `FakeExchange`: any fault, in any combination, also during recovery, renewal and rotation."""
+"""Random faults for a `FakeExchange`, in any combination, also during recovery, renewal and rotation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Callable
 from fake_exchange import DROPPED, FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.settings import StreamSettings, get_limits
 from binance_margin_stream.stream.sources import LISTEN_KEY, LISTEN_TOKEN, Source
+from binance_margin_stream.stream.state import State
 
 ACCOUNTS = [CROSS, isolated("BTCUSDT"), isolated("ETHUSDT"), isolated("BNBUSDT")]
 REST_FAILURES = (
@@ -22,7 +23,7 @@ REST_FAILURES = (
     Failure(FailureKind.FIREWALL_BLOCKED, "403"),
 )
 CONNECT_FAILURES = (
-    Failure(FailureKind.TRANSPORT_ERROR, "refused"),
+    Failure(FailureKind.TRANSPORT_ERROR, "connection refused"),
     Failure(FailureKind.TRANSPORT_ERROR, "dns"),
     Failure(FailureKind.SERVER_ERROR, "503"),
     Failure(FailureKind.RATE_LIMITED, "429", 5.0),
@@ -30,7 +31,7 @@ CONNECT_FAILURES = (
 
 
 class FaultGenerator:
-    """Plays `faults` faults, about one every `pause` seconds, under a busy stream of events."""
+    """Injects `faults` faults, about one every `interval` seconds, while events are sent."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class FaultGenerator:
         accounts = ACCOUNTS[: self.random.randint(1, 4)]
         self.exchange = FakeExchange(accounts, (source,), settings=settings, seed=seed, options=options)
         options.rest_failure = lambda _: self.current_failure("rest")
-        options.lose_response = lambda _: self.is_active("lost answers") and self.random.random() < 0.5
+        options.lose_response = lambda _: self.is_active("lost responses") and self.random.random() < 0.5
         self.source = source
         self.failures: dict[str, Failure] = {}
 
@@ -95,28 +96,29 @@ class FaultGenerator:
         return exchange
 
     def check_memory(self) -> None:
-        """Nothing that the life cycle remembers grew with what it lived through."""
+        """Every table of the state machine is within its bound."""
         lifecycle, accounts = self.exchange.lifecycle, len(self.exchange.accounts)
-        assert len(lifecycle._context.timers) <= 5 * accounts + 20
-        assert len(lifecycle._context.timers._heap) <= 2 * len(lifecycle._context.timers) + 64
-        assert len(lifecycle._connections.list_all()) <= 3
-        for link in lifecycle._connections.list_all():
-            assert link.unrouted_count <= lifecycle._context.settings.max_unrouted_events
+        timers = lifecycle.context.timers
+        assert len(timers) <= 5 * accounts + 20
+        assert timers.heap_size <= 2 * len(timers) + 64
+        assert len(lifecycle.connections.list_all()) <= 3
+        for link in lifecycle.connections.list_all():
+            assert link.unrouted_count <= lifecycle.context.limits.max_unrouted_events
             assert len(link.subscriptions) <= accounts
             assert len(link.pending_requests) <= 101
             assert len(link.queued_requests) <= 2 * accounts
 
     def longest_wait(self) -> float:
-        return self.exchange.settings.firewall_wait
+        return get_limits(self.exchange.settings).firewall_wait
 
     def send_traffic(self) -> None:
         if not self.is_sending:
-            return  # what is on its way when the verdict falls could not be judged
+            return  # an event in transit at the final check would count as lost
         self.exchange.send_event(self.random.choice(self.exchange.accounts))
         if self.random.random() < 0.02:
             account = self.random.choice(self.exchange.accounts)
-            self.exchange.send_event(account, identity=("twin", self.remaining, self.exchange.now))
-            self.exchange.send_event(account, identity=("twin", self.remaining, self.exchange.now))
+            self.exchange.send_event(account, identity=("equal", self.remaining, self.exchange.now))
+            self.exchange.send_event(account, identity=("equal", self.remaining, self.exchange.now))
         self.exchange.call_later(self.random.expovariate(2.0), self.send_traffic)
 
     def inject_next_fault(self) -> None:
@@ -180,7 +182,7 @@ class FaultGenerator:
     def send_equal_events(self) -> None:
         account = self.choose_account()
         for _ in range(2):
-            self.exchange.send_event(account, identity=("twins", self.exchange.now))
+            self.exchange.send_event(account, identity=("equal", self.exchange.now))
 
     def slow_down(self) -> None:
         self.active_until["slow"] = self.exchange.now + self.random.uniform(1, self.interval)
@@ -201,7 +203,7 @@ class FaultGenerator:
         self.exchange.options.connect_failure = None
 
     def lose_responses(self) -> None:
-        self.active_until["lost answers"] = self.exchange.now + self.random.uniform(1, 2 * self.interval)
+        self.active_until["lost responses"] = self.exchange.now + self.random.uniform(1, 2 * self.interval)
         if self.random.random() < 0.5:
             self.drop_connection()
 

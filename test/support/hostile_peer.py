@@ -1,4 +1,4 @@
-"""A peer on a raw socket between a stream and a sandbox: it passes bytes on until it is told to misbehave."""
+"""A proxy on raw sockets between a stream and a sandbox, which misbehaves on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING = 0x0, 0x1, 0x2, 0x8, 0x9
 
 
 def make_frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, mask: bytes = b"") -> bytes:
-    """One WebSocket frame, right or wrong; four bytes of `mask` mask it, which only a client may do."""
+    """One WebSocket frame, valid or not. A `mask` of four bytes masks it, which only a client may do."""
     first = (0x80 if fin else 0) | reserved << 4 | opcode
     length, masked = len(payload), 0x80 if mask else 0
     if length < 126:
@@ -30,7 +30,7 @@ def make_frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved:
 
 
 def send_and_wait(data: bytes) -> SocketHandler:
-    """Send `data`, then nothing more, and leave the connection open."""
+    """Send `data`, and leave the connection open."""
 
     def behave(sock: socket.socket) -> None:
         sock.sendall(data)
@@ -50,7 +50,7 @@ def send_and_close(data: bytes = b"") -> SocketHandler:
 
 
 def send_repeatedly(chunk: bytes, *, start: bytes = b"", limit: int = 1 << 40) -> SocketHandler:
-    """Send `start`, then `chunk` again and again until the other side goes or `most` bytes are sent."""
+    """Send `start`, then `chunk` repeatedly until the other side closes or `limit` bytes are sent."""
 
     def behave(sock: socket.socket) -> None:
         sock.sendall(start)
@@ -62,7 +62,7 @@ def send_repeatedly(chunk: bytes, *, start: bytes = b"", limit: int = 1 << 40) -
 
 
 def wait_for_close(sock: socket.socket) -> None:
-    """Until the other side goes, or this peer is stopped."""
+    """Wait until the other side closes, or this peer is stopped."""
     sock.settimeout(30)
     while sock.recv(65536):
         pass
@@ -70,7 +70,7 @@ def wait_for_close(sock: socket.socket) -> None:
 
 @dataclass(eq=False)
 class _ProxiedConnection:
-    """One connection that is passed on: to the stream (`down`) and to the sandbox (`up`)."""
+    """One proxied connection: its socket to the stream (`down`) and to the sandbox (`up`)."""
 
     down: socket.socket
     up: socket.socket
@@ -80,7 +80,7 @@ class _ProxiedConnection:
 
 
 class HostilePeer:
-    """The first connections meet the behaviours of `first`, in turn; those after them are passed on."""
+    """Runs one of `behaviours` on each of the first connections, and forwards all later ones to the sandbox."""
 
     def __init__(self, exchange: Sandbox, *behaviours: SocketHandler) -> None:
         self._exchange = exchange
@@ -93,19 +93,19 @@ class HostilePeer:
 
     @property
     def endpoints(self) -> Endpoints:
-        """The sandbox's, with this peer in place of its WebSocket API."""
+        """The endpoints of the sandbox, with this peer in place of its WebSocket API."""
         port = self._listener.getsockname()[1]
         return replace(self._exchange.endpoints, websocket_api=f"ws://127.0.0.1:{port}/ws-api/v3")
 
     def misbehave(self, behaviour: SocketHandler, *, ignores_client: bool = False) -> None:
-        """From now on the stream's connections meet `behaviour`; what the sandbox sends on them is swallowed.
+        """Run `behaviour` on all forwarded connections from now on, and discard what the sandbox sends on them.
 
-        With `ignores_client`, nothing of what the stream sends is read any more.
+        With `ignores_client`, nothing that the stream sends is read any more.
         """
-        for passage in self._connections:
-            with passage.lock:
-                passage.is_misbehaving, passage.ignores_client = True, ignores_client
-            self._start_thread(self._run_behaviour, behaviour, passage.down)
+        for connection in self._connections:
+            with connection.lock:
+                connection.is_misbehaving, connection.ignores_client = True, ignores_client
+            self._start_thread(self._run_behaviour, behaviour, connection.down)
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -150,21 +150,21 @@ class HostilePeer:
         up = socket.create_connection(("127.0.0.1", int(self._exchange.url.rpartition(":")[2])))
         self._sockets.append(up)
         up.sendall(request)
-        passage = _ProxiedConnection(sock, up)
-        self._connections.append(passage)
-        self._start_thread(self._forward_to_client, passage)
+        connection = _ProxiedConnection(sock, up)
+        self._connections.append(connection)
+        self._start_thread(self._forward_to_client, connection)
         with contextlib.suppress(OSError):
-            while not passage.ignores_client and (data := sock.recv(65536)):
+            while not connection.ignores_client and (data := sock.recv(65536)):
                 up.sendall(data)
-        if not passage.ignores_client:
+        if not connection.ignores_client:
             with contextlib.suppress(OSError):
                 up.shutdown(socket.SHUT_RDWR)
 
-    def _forward_to_client(self, passage: _ProxiedConnection) -> None:
+    def _forward_to_client(self, connection: _ProxiedConnection) -> None:
         with contextlib.suppress(OSError):
-            while data := passage.up.recv(65536):
-                with passage.lock:
-                    if not passage.is_misbehaving:
-                        passage.down.sendall(data)
-            if not passage.is_misbehaving:
-                passage.down.shutdown(socket.SHUT_RDWR)
+            while data := connection.up.recv(65536):
+                with connection.lock:
+                    if not connection.is_misbehaving:
+                        connection.down.sendall(data)
+            if not connection.is_misbehaving:
+                connection.down.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A peer on a raw socket that answers what it is told to, byte for byte, however wrong."""
+"""A server on a raw socket that sends the given bytes, valid or not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SocketHandler = Callable[[socket.socket], None]
 
 
 class RawServer:
-    """Listens on loopback; each request gets the next of `script`, and the last one over and over.
+    """Listens on loopback. Each request gets the next of `responses`; the last one is repeated.
 
-    An entry is the bytes of an answer, after which the connection is closed, or a function of the socket.
+    A response is bytes, after which the connection is closed, or a function that receives the socket.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class RawServer:
 
 
 def read_request(sock: socket.socket) -> bytes:
-    """One request, head and body; empty when the peer went away."""
+    """Read one request, head and body; empty if the client is gone."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = sock.recv(65536)
@@ -112,7 +112,7 @@ def make_response(
     *,
     content_type: str = "application/json",
 ) -> bytes:
-    """The bytes of a well-formed answer."""
+    """Return the bytes of a valid response."""
     content = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Any", f"Content-Length: {len(content)}", f"Content-Type: {content_type}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -120,25 +120,25 @@ def make_response(
 
 
 def make_html_page(status: int, title: str) -> bytes:
-    """A page as a firewall or nginx makes it."""
+    """Return a page like that of a firewall or nginx."""
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>{title}</body></html>"
     return make_response(status, page, content_type="text/html; charset=UTF-8")
 
 
 def reset_connection(sock: socket.socket) -> None:
-    """Cut the connection with RST."""
+    """Reset the connection."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 def never_respond(sock: socket.socket) -> None:
-    """Never answer; end when the other side goes."""
+    """Never respond; end when the client is gone."""
     sock.settimeout(30)
     sock.recv(1)
 
 
 def send_slowly(data: bytes, pause: float) -> SocketHandler:
-    """Send `data` a byte at a time with pauses, until it ends or the other side goes."""
+    """Send `data` byte by byte with pauses, until the client is gone."""
 
     def drip(sock: socket.socket) -> None:
         sock.settimeout(pause)

@@ -1,4 +1,4 @@
-"""A plain HTTP and WebSocket client for a running sandbox."""
+"""A minimal HTTP and WebSocket client for a running sandbox."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from websockets.sync.client import ClientConnection, connect
 from binance_margin_stream.sandbox import Sandbox
 
 TIMEOUT_SECONDS = 5.0
-"""How long a test waits for what has to come, before it fails."""
+"""Timeout of every wait in a test."""
 
 
 @dataclass(frozen=True)
 class SandboxClient:
-    """What a user's program would do, in the plainest way."""
+    """Requests and connections as a user's program makes them."""
 
     exchange: Sandbox
 
@@ -39,7 +39,7 @@ class SandboxClient:
         return json.loads(self.call_rest(method, path, **parameters)[2])
 
     def send_raw(self, data: bytes) -> bytes:
-        """Send bytes, and read until the other side is done."""
+        """Send bytes, and read until the connection ends."""
         with socket.create_connection(self.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(data)
             received = b""

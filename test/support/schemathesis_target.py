@@ -1,4 +1,4 @@
-"""The spec as schemathesis reads it, and a sandbox that it is tried on."""
+"""The spec as loaded by schemathesis, and a sandbox to check."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SchemathesisTarget:
 
     @property
     def auth_headers(self) -> dict[str, str]:
-        """The header with the key that opens the account."""
+        """The header with the API key."""
         return {"X-MBX-APIKEY": self.exchange.api_key}
 
 

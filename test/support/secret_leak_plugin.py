@@ -1,9 +1,8 @@
-"""No key, secret, listen key or token shows anywhere in the whole test run, with every logger at DEBUG.
+"""Fail every test that shows a key, secret, listen key or token, with all loggers at DEBUG.
 
-Watched are log records, exceptions that tests expect (their text, their repr, their traceback with what caused them),
-and what stands on stdout and stderr. Secrets are the planted ones, and every one that a sandbox of this process makes.
-A test that shows one fails, and is told where, not what; but for those marked `third_party_client`, in which one
-that is not ours makes the calls.
+Checked are log records, expected exceptions (text, repr, traceback with causes), stdout and stderr. The secrets are
+the planted ones, and all that a sandbox of this process creates. The failure says where the secret was shown, without
+the secret. Tests marked `third_party_client` are exempt: another library makes the calls.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _ALPHANUMERIC_RUN = re.compile(r"[A-Za-z0-9]{16,}")
 
 
 class SecretLeakDetector:
-    """What was shown since the last look, and what must not be."""
+    """Collects output, and finds secrets in it."""
 
     def __init__(self) -> None:
         self._planted = {
@@ -38,15 +37,15 @@ class SecretLeakDetector:
         self._outputs: list[tuple[str, str]] = []
 
     def add_secret(self, secret: str) -> None:
-        """From now on `secret` must not be shown, nor any long run of letters and digits in it."""
+        """Search for `secret`, and for every long run of letters and digits in it, from now on."""
         self._fragments.update(_ALPHANUMERIC_RUN.findall(secret))
 
     def record_output(self, where: str, text: str) -> None:
-        """Something that a person may read."""
+        """Add text that a person may read; `where` says where it was shown."""
         self._outputs.append((where, text))
 
     def pop_leaks(self) -> list[str]:
-        """Where a secret was shown since the last look, each place once."""
+        """Return where a secret was shown since the last call, each place once."""
         outputs, self._outputs = self._outputs, []
         return list(dict.fromkeys(where for where, text in outputs if self._contains_secret(text)))
 
@@ -57,7 +56,7 @@ class SecretLeakDetector:
 
 
 class _RecordingHandler(logging.Handler):
-    """Shows each record to the watch, as text and with all that is attached to it."""
+    """Passes each record to the detector, as text and with everything attached to it."""
 
     def __init__(self, detector: SecretLeakDetector) -> None:
         super().__init__(logging.NOTSET)
@@ -74,7 +73,7 @@ class _RecordingHandler(logging.Handler):
 
 
 def _is_from_test_client() -> bool:
-    """Whether a record comes from websockets' threaded client, which tests use and the package does not."""
+    """Whether a record comes from the threaded client of websockets, which only tests use."""
     frame = sys._getframe()
     while frame is not None and "websockets/sync/" not in frame.f_code.co_filename.replace("\\", "/"):
         frame = frame.f_back
@@ -82,7 +81,7 @@ def _is_from_test_client() -> bool:
 
 
 def format_error(error: BaseException) -> str:
-    """All that an error tells: itself, and what it was caused by or came in the middle of."""
+    """Return text, repr and traceback of an error, with its causes and contexts."""
     return f"{error} {error!r} {error.args!r} {''.join(traceback.format_exception(error))}"
 
 
@@ -110,7 +109,7 @@ def _record_errors(leave):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to watch."""
+    """Install the detector."""
     config.addinivalue_line("markers", f"{_EXEMPT_MARKER}: what it logs and raises is not ours, and may hold secrets")
     accounts.Users._generate_credential = _record_secrets(accounts.Users._generate_credential)
     listen_keys._generate_value = _record_secrets(listen_keys._generate_value)
@@ -121,7 +120,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Let a test fail that showed a secret."""
+    """Fail a test that showed a secret."""
     report = yield
     DETECTOR.record_output("stdout", report.capstdout)
     DETECTOR.record_output("stderr", report.capstderr)

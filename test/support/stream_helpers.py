@@ -1,4 +1,4 @@
-"""Traffic for a sandbox, and the judge of what a stream made of it."""
+"""Traffic for a sandbox, and checks of what a stream delivers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from binance_margin_stream.sandbox import Sandbox
 from binance_margin_stream.stream.accounts import CROSS, Account, isolated
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import State
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
+from binance_margin_stream.stream.state import State
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 
-QUICK_SETTINGS = StreamSettings(
-    backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0, overlap_window=0.5
+QUICK_SETTINGS = with_limits(
+    StreamSettings(backoff_initial=0.05, backoff_max=0.5, request_timeout=1.0, open_timeout=2.0), overlap_window=0.5
 )
-"""The rules for tests that wait for repeats."""
+"""Settings with short waits, for tests that wait for retries."""
 
 
 def make_async_stream(exchange: Sandbox, *accounts: Account, **options) -> AsyncMarginStream:
@@ -37,12 +37,12 @@ def make_stream(exchange: Sandbox, *accounts: Account, **options) -> MarginStrea
 
 
 def now_ms() -> int:
-    return round(time.time() * 1000)  # as the stream rounds
+    return round(time.time() * 1000)  # rounded as in the stream
 
 
 @dataclass
 class Traffic:
-    """Sends numbered balance updates to accounts, in a thread, and remembers when."""
+    """Sends numbered balance updates to accounts, in a thread, and records their times."""
 
     exchange: Sandbox
     accounts: tuple[Account, ...] = (CROSS,)
@@ -79,7 +79,7 @@ class Traffic:
 
 
 class TrafficChecker:
-    """Takes items in, and says whether each event came once, in order, in its account, or inside a gap."""
+    """Checks that each event is delivered once, in order, in its account, or lies inside a gap."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
@@ -100,7 +100,7 @@ class TrafficChecker:
         number, account = int(event.delta), event.account
         self.delivered += 1
         if number in self._received[account]:
-            self.errors.append(f"{number} of {account} came twice")
+            self.errors.append(f"{number} of {account} was delivered twice")
             return
         self._received[account].add(number)
         outstanding = self._outstanding[account]
@@ -109,12 +109,12 @@ class TrafficChecker:
             if first == number:
                 return
             self._require_gap(account, first, at)
-        self.errors.append(f"{number} came for {account}, out of order or under the wrong account")
+        self.errors.append(f"{number} was delivered for {account}, out of order or under the wrong account")
 
     def _require_gap(self, account: Account, number: int, at: int) -> None:
         self.covered += 1
         if not any(gap.account == account and gap.since <= at <= gap.until for gap in self.gaps):
-            self.errors.append(f"{number} of {account} at {at} is lost in silence: {self.gaps}")
+            self.errors.append(f"{number} of {account} at {at} was lost without a gap: {self.gaps}")
 
     def assert_complete(self) -> None:
         for account, outstanding in self._outstanding.items():
@@ -124,7 +124,7 @@ class TrafficChecker:
 
 
 async def run_under_traffic(exchange, accounts, action, *, settle=1.0, every=0.002, **options):
-    """A stream under traffic, while something happens; what the judge saw, and the stream's health."""
+    """Run an action on a stream under traffic. Returns the checker and the health of the stream."""
     traffic = Traffic(exchange, accounts, every)
     checker = TrafficChecker(traffic)
     async with make_async_stream(exchange, *accounts, **options) as stream:

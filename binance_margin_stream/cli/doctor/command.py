@@ -1,4 +1,4 @@
-"""`doctor`: finds out, judges, and prints the report."""
+"""The command `doctor`: run the probes, diagnose, print the report."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import json as json_text
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.cli.credentials import load_api_key
 from binance_margin_stream.cli.doctor.report import Finding, all_ok, diagnose
 from binance_margin_stream.cli.doctor.results import KeyCheck
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.cli.spinner import show_spinner
+from binance_margin_stream.cli.options import ConnectionOptions
+from binance_margin_stream.cli.output import show_spinner
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.cli.target import Target
 
 __all__ = ["run_doctor"]
@@ -22,12 +20,11 @@ __all__ = ["run_doctor"]
 _LEVEL_STYLES = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
 
 
-def run_doctor(
-    target: Target, key_file: Path | None, secret_file: Path | None, *, timeout: float, json: bool
-) -> ExitCode:
-    """Print what is wrong with the way to an exchange; answers whether anything is."""
-    auth, key = _load_key(key_file, secret_file)
-    with show_spinner("Looking") as on_progress:
+def run_doctor(connection: ConnectionOptions, *, timeout: float, json: bool) -> ExitCode:
+    """Print what is wrong with the key and the connection. Returns `ExitCode.FAILURE` if there is a problem."""
+    target = connection.select_target()
+    auth, key = _load_key(connection)
+    with show_spinner("Checking") as on_progress:
         from binance_margin_stream.cli.doctor.rest_probe import run_probes
 
         findings = diagnose(run_probes(target.name, target.endpoints, auth, key, timeout, on_progress))
@@ -39,9 +36,9 @@ def run_doctor(
     return ExitCode.SUCCESS if all_ok(findings) else ExitCode.FAILURE
 
 
-def _load_key(key_file: Path | None, secret_file: Path | None) -> tuple[ApiKeyAuth | None, KeyCheck]:
+def _load_key(connection: ConnectionOptions) -> tuple[ApiKeyAuth | None, KeyCheck]:
     try:
-        auth = load_api_key(key_file, secret_file)
+        auth = connection.load_api_key()
     except CommandError as error:
         return None, KeyCheck(problem=str(error))
     return auth, KeyCheck(length=len(auth.get_api_key()), can_sign=auth.can_sign)
@@ -61,7 +58,7 @@ def _print_report(target: Target, findings: Sequence[Finding]) -> None:
             message.append(f"\n→ {finding.hint}", "bold" if finding.level == "problem" else "")
         table.add_row(Text(mark, style), finding.check, message)
     problems = sum(finding.level == "problem" for finding in findings)
-    verdict = "All is well." if not problems else f"{problems} problem{'s' * (problems != 1)} to solve."
-    console.print(f"Examined {target.name}")
+    verdict = "No problems found." if not problems else f"{problems} problem{'s' * (problems != 1)} to solve."
+    console.print(f"Checked {target.name}")
     console.print(table)
     console.print(verdict, style="green" if not problems else "bold red")

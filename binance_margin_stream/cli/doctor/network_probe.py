@@ -1,4 +1,4 @@
-"""Whether hosts can be reached: their names, their ports and their certificates."""
+"""Check whether hosts can be reached: DNS, TCP and TLS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TLS_SCHEMES = ("https", "wss")
 
 
 def probe_hosts(endpoints: Endpoints, timeout: float) -> tuple[HostCheck, ...]:
-    """Every host of the endpoints, that of the REST calls first; a proxy in the place of those behind it."""
+    """Check every host of the endpoints, the REST host first. A proxy replaces the hosts behind it."""
     addresses = [endpoints.rest, endpoints.websocket_api, endpoints.margin_stream]
     addresses += [] if endpoints.listen_key_v2 is None else [endpoints.listen_key_v2]
     targets = dict.fromkeys(map(_parse_address, addresses))
@@ -33,7 +33,7 @@ def probe_hosts(endpoints: Endpoints, timeout: float) -> tuple[HostCheck, ...]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = "its name was not resolved"
+    late = "the host name was not resolved"
     return tuple(
         found.get(target, HostCheck(_format_address(target), ProbeStatus.TIMED_OUT, late, None, target[3]))
         for target in targets
@@ -41,7 +41,7 @@ def probe_hosts(endpoints: Endpoints, timeout: float) -> tuple[HostCheck, ...]:
 
 
 def _parse_address(address: str) -> tuple[str, int, bool, bool]:
-    """Host, port, whether it speaks TLS, and whether it is a proxy."""
+    """Return host, port, whether TLS is used, and whether it is a proxy."""
     parts = urlsplit(address)
     proxy = None if is_loopback(address) else _find_proxy(parts)
     if proxy is not None:
@@ -81,7 +81,7 @@ def _get_certificate_days(connection: socket.socket, host: str) -> int:
         with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
             certificate = secure.getpeercert() or {}
     except TimeoutError:
-        raise ssl.SSLError(0, "that port does not answer in TLS") from None
+        raise ssl.SSLError(0, "the port does not use TLS") from None
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     return (ends - datetime.now(UTC)).days
 

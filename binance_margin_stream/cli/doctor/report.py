@@ -1,4 +1,4 @@
-"""From facts to findings: what is wrong, and what to do. Pure."""
+"""Diagnose: from the results of the probes to findings and hints. No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ACCOUNT_SOURCES = ("token", "listen-key-v2")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report; `hint` is empty where there is nothing to do."""
+    """One line of the report. `hint` says what to do; empty if nothing."""
 
     check: str
     level: FindingLevel
@@ -31,7 +31,7 @@ class Finding:
 
 
 def diagnose(report: ProbeReport) -> tuple[Finding, ...]:
-    """The findings, in the order of the checks. A cause is told once, however much follows from it."""
+    """Return the findings, in the order of the checks. Each cause is reported once, whatever follows from it."""
     return (
         *_check_key(report),
         *_check_hosts(report),
@@ -43,58 +43,52 @@ def diagnose(report: ProbeReport) -> tuple[Finding, ...]:
 
 
 def all_ok(findings: Iterable[Finding]) -> bool:
-    """Whether there is no problem among them."""
+    """Whether no finding is a problem."""
     return all(finding.level != "problem" for finding in findings)
 
 
-_DNS_HINT = "check the spelling of the address, and this machine's DNS"
-_NETWORK_HINT = "check this machine's network, its firewall, and the exchange's status page"
+_DNS_HINT = "check the spelling of the address, and the DNS settings of this machine"
+_NETWORK_HINT = "check the network and the firewall of this machine, and the exchange's status page"
 _HINTS = {
     ProbeStatus.DNS_FAILED: _DNS_HINT,
-    ProbeStatus.CONNECTION_REFUSED: "nothing listens there: check address and port, and that the sandbox runs, if "
-    "it is one",
+    ProbeStatus.CONNECTION_REFUSED: "check address and port; for a sandbox, check that the sandbox runs",
     ProbeStatus.CONNECT_FAILED: _NETWORK_HINT,
-    ProbeStatus.TLS_FAILED: "check this machine's clock; where a proxy opens TLS, name its certificate in "
-    "SSL_CERT_FILE",
-    ProbeStatus.TIMED_OUT: _NETWORK_HINT + "; a longer --timeout tells a slow network from a dead one",
-    ProbeStatus.DISCONNECTED: "repeat; if it stays so, something in between cuts connections: look at proxy and "
-    "firewall",
-    ProbeStatus.PROXY_FAILED: "check the proxy's address and password in HTTPS_PROXY, and add what needs no proxy to "
+    ProbeStatus.TLS_FAILED: "check the clock of this machine; if a proxy intercepts TLS, set SSL_CERT_FILE to its "
+    "certificate",
+    ProbeStatus.TIMED_OUT: f"{_NETWORK_HINT}; use a longer --timeout for a slow network",
+    ProbeStatus.DISCONNECTED: "run it again; if it happens again, check the proxy and firewall in between",
+    ProbeStatus.PROXY_FAILED: "check address and password of the proxy in HTTPS_PROXY; list hosts without a proxy in "
     "NO_PROXY",
-    ProbeStatus.INVALID_RESPONSE: "something in between answers in the exchange's place, such as a login page or a "
-    "proxy: try from "
-    "another network, and check the address",
-    ProbeStatus.NO_RESPONSE: "repeat; if it stays so, a proxy or firewall holds back WebSocket frames",
-    ProbeStatus.NOT_FOUND: "the address is not that of the exchange: check it, and --endpoint",
-    ProbeStatus.KEY_MALFORMED: "copy the API key again, whole and without quotes, from the exchange's API management "
-    "page",
-    ProbeStatus.KEY_REJECTED: "at the exchange's API management page, check that the key still exists, that it may "
-    "read "
-    "margin accounts, and that its list of IP addresses has this one",
-    ProbeStatus.RETIRED: "take another --source, and look for an update of this package",
-    ProbeStatus.SIGNATURE_REJECTED: "the API secret does not belong to this key: copy both again, or leave the secret "
-    "out",
-    ProbeStatus.TIMESTAMP_REJECTED: "set this machine's clock, with NTP",
-    ProbeStatus.BLOCKED: "no API key helps: wait some minutes without sending anything, then try from another network; "
-    "check that the exchange serves the country of this IP address",
+    ProbeStatus.INVALID_RESPONSE: "something responds instead of the exchange, such as a login page or a proxy: check "
+    "the address, and try another network",
+    ProbeStatus.NO_RESPONSE: "run it again; if it happens again, a proxy or firewall blocks WebSocket frames",
+    ProbeStatus.NOT_FOUND: "this is not the address of the exchange: check it, and --endpoint",
+    ProbeStatus.KEY_MALFORMED: "copy the complete API key, without quotes, from the exchange's API management page",
+    ProbeStatus.KEY_REJECTED: "on the exchange's API management page, check that the key still exists, may read margin "
+    "accounts, and allows this IP address",
+    ProbeStatus.RETIRED: "use another --source, and look for an update of this package",
+    ProbeStatus.SIGNATURE_REJECTED: "the API secret does not belong to this key: copy both again, or remove the secret",
+    ProbeStatus.TIMESTAMP_REJECTED: "synchronize the clock of this machine, with NTP",
+    ProbeStatus.BLOCKED: "it is not the API key: send nothing for some minutes, then try another network; check that "
+    "the exchange serves the country of this IP address",
     ProbeStatus.COUNTRY_BLOCKED: "the exchange does not serve the country of this IP address: run this elsewhere",
-    ProbeStatus.RATE_LIMITED: "send nothing for a minute, then find what else on this IP address or account asks so "
-    "often",
-    ProbeStatus.BANNED: "send nothing before it is over, or it gets longer; find what ignored the exchange's answer "
-    "429",
-    ProbeStatus.SERVER_ERROR: "the exchange is in trouble: look at its status page; a stream repeats by itself "
-    "until it is well",
-    ProbeStatus.REQUEST_REJECTED: "look up the exchange's words; if they say nothing to you, report it",
+    ProbeStatus.RATE_LIMITED: "send nothing for a minute, then find what else uses this IP address or account",
+    ProbeStatus.BANNED: "send nothing until it ends, or the ban gets longer; find the program that ignored HTTP 429",
+    ProbeStatus.SERVER_ERROR: "check the exchange's status page; a stream retries until the exchange works again",
+    ProbeStatus.REQUEST_REJECTED: "see the exchange's message; if it does not help, report it",
 }
 
 
 def _check_key(report: ProbeReport) -> Iterator[Finding]:
     if report.key.problem:
         yield Finding(
-            "key", "problem", report.key.problem, "put the key into BINANCE_API_KEY, or name a file that has it"
+            "key",
+            "problem",
+            report.key.problem,
+            "set BINANCE_API_KEY, or BINANCE_API_KEY_FILE to a file that contains the key",
         )
         return
-    signs = "with a secret" if report.key.can_sign else "without a secret, which only signed calls need"
+    signs = "with a secret" if report.key.can_sign else "without a secret (only signed calls need one)"
     yield Finding("key", "ok", f"an API key of {report.key.length} characters, {signs}")
 
 
@@ -106,13 +100,13 @@ def _check_hosts(report: ProbeReport) -> Iterator[Finding]:
                 check, "problem", _describe_status(host.address, host.status, host.detail), _get_host_hint(host)
             )
         elif host.certificate_days is not None and host.certificate_days < _CERTIFICATE_NOTE_DAYS:
-            message = f"{host.address}: its certificate is good for {host.certificate_days} days only"
-            yield Finding(check, "note", message, "who runs that host has to renew it")
+            message = f"{host.address}: the certificate expires in {host.certificate_days} days"
+            yield Finding(check, "note", message, "the operator of that host must renew it")
         elif host.is_proxy:
-            yield Finding(check, "note", f"calls go through the proxy {host.address}, as the environment says")
+            yield Finding(check, "note", f"connections use the proxy {host.address} from the environment")
         else:
-            tls = "" if host.certificate_days is None else f", certificate good for {host.certificate_days} days"
-            yield Finding(check, "ok", f"{host.address} is there{tls}")
+            tls = "" if host.certificate_days is None else f", certificate valid for {host.certificate_days} days"
+            yield Finding(check, "ok", f"{host.address} is reachable{tls}")
 
 
 def _get_host_hint(host: HostCheck) -> str:
@@ -124,32 +118,34 @@ def _check_clock(report: ProbeReport) -> Iterator[Finding]:
     if offset is None:
         return
     if abs(offset) <= _CLOCK_NOTE_SECONDS:
-        yield Finding("clock", "ok", "within a second and a half of the exchange's")
+        yield Finding("clock", "ok", "within 1.5 s of the exchange's clock")
         return
-    message = f"this machine's clock is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} the exchange's"
+    message = (
+        f"the clock of this machine is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} the exchange's"
+    )
     level: FindingLevel = "problem" if abs(offset) > _CLOCK_PROBLEM_SECONDS else "note"
     yield Finding(
-        "clock", level, message, "set it, with NTP: signed calls are refused, and the times of gaps are wrong"
+        "clock", level, message, "synchronize it, with NTP: signed calls are refused, and the times of gaps are wrong"
     )
 
 
 def _check_rest(report: ProbeReport) -> Iterator[Finding]:
     if not report.rest_results:
         if not report.key.problem and all(host.status is ProbeStatus.OK for host in report.hosts):
-            yield Finding("ways in", "problem", "no call was made", "report it")
+            yield Finding("sources", "problem", "no call was made", "report it")
         return
     missing = [result for result in report.rest_results if result.status is ProbeStatus.NOT_FOUND]
     if len(missing) == len(report.rest_results):
-        yield Finding("ways in", "problem", _describe_results(missing), _HINTS[ProbeStatus.NOT_FOUND])
+        yield Finding("sources", "problem", _describe_results(missing), _HINTS[ProbeStatus.NOT_FOUND])
         return
-    yield from _report_working(report.rest_results, "ways in", "alive")
+    yield from _report_working(report.rest_results, "sources", "available")
     yield from _report_retired(
         [result for result in report.rest_results if result.status in (ProbeStatus.RETIRED, ProbeStatus.NOT_FOUND)],
         report,
     )
     yield from _report_key_rejected(report.rest_results)
     others = (ProbeStatus.OK, ProbeStatus.RETIRED, ProbeStatus.NOT_FOUND, ProbeStatus.KEY_REJECTED)
-    yield from _report_failures([result for result in report.rest_results if result.status not in others], "ways in")
+    yield from _report_failures([result for result in report.rest_results if result.status not in others], "sources")
 
 
 def _report_working(results: Sequence[ProbeResult], check: str, note: str) -> Iterator[Finding]:
@@ -166,20 +162,20 @@ def _report_retired(results: Sequence[ProbeResult], report: ProbeReport) -> Iter
     retired_sources = {result.source for result in results}
     if "listen-key" in retired_sources:
         message = "listen-key is retired, as in production since 2026-02-20"
-        yield Finding("ways in", "note", message, "use token or listen-key-v2 in its place, as source auto does")
+        yield Finding("sources", "note", message, "use token or listen-key-v2 instead, as source auto does")
     if retired_sources >= set(_ACCOUNT_SOURCES):
         update = "update this package: pip install --upgrade binance-margin-stream"
         yield Finding(
-            "ways in", "problem", f"{' and '.join(_ACCOUNT_SOURCES)} are retired: no account can be followed", update
+            "sources", "problem", f"{' and '.join(_ACCOUNT_SOURCES)} are retired: no account can be followed", update
         )
     elif "token" in retired_sources:
-        message = "token is retired; listen-key-v2 takes its place, but has no isolated accounts"
-        yield Finding("ways in", "note", message, "if you follow isolated accounts, look for an update of this package")
+        message = "token is retired; listen-key-v2 replaces it, but has no isolated accounts"
+        yield Finding("sources", "note", message, "to follow isolated accounts, look for an update of this package")
     elif "listen-key-v2" in retired_sources:
-        yield Finding("ways in", "note", "listen-key-v2 is retired; token is there, so nothing is missing")
+        yield Finding("sources", "note", "listen-key-v2 is retired; token is available, so nothing is missing")
     if "risk" in retired_sources:
-        message = "risk is retired: no margin calls through it"
-        yield Finding("ways in", "problem", message, "follow without --risk, and look for an update of this package")
+        message = "risk is retired: no margin calls"
+        yield Finding("sources", "problem", message, "follow without --risk, and look for an update of this package")
 
 
 def _report_key_rejected(results: Sequence[ProbeResult]) -> Iterator[Finding]:
@@ -187,7 +183,7 @@ def _report_key_rejected(results: Sequence[ProbeResult]) -> Iterator[Finding]:
     if not rejected:
         return
     if any(result.status is ProbeStatus.OK for result in results):
-        hint = "allow the key to do this, at the exchange's API management page: the key itself is known"
+        hint = "allow this for the key on the exchange's API management page: the key itself is known"
         yield Finding("permissions", "problem", _describe_results(rejected), hint)
         return
     yield Finding("permissions", "problem", _describe_results(rejected), _HINTS[ProbeStatus.KEY_REJECTED])
@@ -201,7 +197,7 @@ def _check_websockets(report: ProbeReport) -> Iterator[Finding]:
 
 
 def _report_failures(results: Sequence[ProbeResult], check: str) -> Iterator[Finding]:
-    """One finding for each cause, whatever it struck."""
+    """Return one finding for each cause."""
     for status in dict.fromkeys(result.status for result in results):
         affected = [result for result in results if result.status is status]
         yield Finding(check, "problem", _describe_results(affected), _HINTS[status])
@@ -215,7 +211,7 @@ def _check_limits(report: ProbeReport) -> Iterator[Finding]:
         f"{used} of {limit} for {scopes[scope]}" for scope, (used, limit) in report.used_weights.items()
     )
     full = any(used > _WEIGHT_PROBLEM_SHARE * limit for used, limit in report.used_weights.values())
-    hint = "more than that is answered 429, and then with a ban: ask less" if full else ""
+    hint = "more leads to HTTP 429, and then to a ban: send fewer requests" if full else ""
     yield Finding(
         "limits", "problem" if full else "ok", f"weight used this minute by the busiest call: {message}", hint
     )

@@ -1,7 +1,7 @@
-"""Asks hosts and the exchange what `doctor` wants to know. Every wait has an end; nothing is deleted.
+"""Make the REST calls and subscriptions of `doctor`. Every wait is bounded. Nothing is deleted.
 
-What it leaves behind: a listen token that lives a minute, and the account's listen keys, which a POST makes or,
-where another client has made one, hands out and extends by an hour. Closing one would end it for that client.
+It leaves a listen token that is valid for a minute, and the account's listen keys: a POST creates one, or returns the
+existing one and extends it by an hour. They are not closed, because that would close them for other clients, too.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import binance_margin_stream as package
-from binance_margin_stream import exceptions as errors
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.doctor.network_probe import probe_hosts
-from binance_margin_stream.cli.doctor.results import KeyCheck, ProbeReport, ProbeResult, ProbeStatus
+from binance_margin_stream.cli.doctor.results import STATUS_BY_KIND, KeyCheck, ProbeReport, ProbeResult, ProbeStatus
 from binance_margin_stream.cli.doctor.websocket_probe import probe_subscription
 from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.error_codes import classify
+from binance_margin_stream.exceptions import (
+    ApiException,
+    KeyRejectedError,
+    OpenApiException,
+    ResponseError,
+    TransportError,
+    TransportErrorKind,
+)
+from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.http.responses import parse_http_date
 from binance_margin_stream.http.retry import NO_RETRIES
 from binance_margin_stream.http.transport import Timeout
@@ -34,42 +42,31 @@ _WEIGHT_LIMITS = {"IP": 12_000, "UID": 180_000}
 _MAX_TIMEOUTS = 2
 
 _STATUS_BY_CODE = {-2014: ProbeStatus.KEY_MALFORMED, -1022: ProbeStatus.SIGNATURE_REJECTED}
-_STATUS_BY_KIND = {
+_STATUS_BY_TRANSPORT_KIND: dict[TransportErrorKind, ProbeStatus] = {
     "refused": ProbeStatus.CONNECTION_REFUSED,
     "dns": ProbeStatus.DNS_FAILED,
     "tls": ProbeStatus.TLS_FAILED,
     "connect": ProbeStatus.CONNECT_FAILED,
     "timeout": ProbeStatus.TIMED_OUT,
-    "cut off": ProbeStatus.DISCONNECTED,
+    "disconnected": ProbeStatus.DISCONNECTED,
     "proxy": ProbeStatus.PROXY_FAILED,
 }
-_STATUS_BY_ERROR: tuple[tuple[type[errors.OpenApiException], ProbeStatus], ...] = (
-    (errors.KeyRejectedError, ProbeStatus.KEY_REJECTED),
-    (errors.TimestampError, ProbeStatus.TIMESTAMP_REJECTED),
-    (errors.BlockedError, ProbeStatus.BLOCKED),
-    (errors.EndpointRetiredError, ProbeStatus.RETIRED),
-    (errors.RateLimitError, ProbeStatus.RATE_LIMITED),
-    (errors.BannedError, ProbeStatus.BANNED),
-    (errors.ServerError, ProbeStatus.SERVER_ERROR),
-    (errors.ResponseError, ProbeStatus.INVALID_RESPONSE),
-    (errors.TransportError, ProbeStatus.INVALID_RESPONSE),
-)
 
 
 @dataclass
 class _Measurements:
-    """What the answers told beside their meaning."""
+    """What the headers of the responses say."""
 
     clock_offsets: list[tuple[float, float]] = field(default_factory=list)
-    """How long an answer took, and how far ahead the exchange's clock was by it."""
+    """Seconds that a response took, and the clock offset that follows from it."""
     used_weights: dict[str, tuple[int, int]] = field(default_factory=dict)
     credentials: list[tuple[Source, str]] = field(default_factory=list, repr=False)
 
     def record_headers(self, headers: Mapping[str, str], started_at: float, elapsed: float) -> None:
-        """Note the clock and the weights of an answer; `started_at` is in seconds since 1970."""
+        """Record clock offset and weights of a response; `started_at` is in seconds since 1970."""
         exchange_time = parse_http_date(headers.get("Date", ""))
         if exchange_time is not None:
-            # The header has whole seconds, cut off; the answer was made about half way.
+            # The header has truncated seconds. The response was created about half way.
             self.clock_offsets.append((elapsed, exchange_time.timestamp() + 0.5 - (started_at + elapsed / 2)))
         for scope, limit in _WEIGHT_LIMITS.items():
             used = headers.get(f"X-SAPI-USED-{scope}-WEIGHT-1M", "")
@@ -78,7 +75,7 @@ class _Measurements:
 
 
 class CallResult(NamedTuple):
-    """How one call ended: the answer, and what the headers and the credential were."""
+    """The result of a call, its headers and its credential."""
 
     result: ProbeResult
     headers: Mapping[str, str]
@@ -93,8 +90,8 @@ def run_probes(
     timeout: float,
     on_progress: Callable[[str], None],
 ) -> ProbeReport:
-    """Find out everything; each wait takes `timeout` seconds at most. `on_progress` receives what is under way."""
-    on_progress("Looking for the hosts")
+    """Run all probes. Each wait takes at most `timeout` seconds. `on_progress` receives the current step."""
+    on_progress("Checking hosts")
     hosts = probe_hosts(endpoints, timeout)
     measurements = _Measurements()
     rest_results: list[ProbeResult] = []
@@ -102,7 +99,7 @@ def run_probes(
     if auth is not None and hosts[0].status is ProbeStatus.OK:
         rest_results = _probe_rest(endpoints, auth, timeout, measurements, on_progress)
     for source, secret in [] if _requires_backoff(rest_results) else measurements.credentials:
-        on_progress(f"Subscribing through {source.name}")
+        on_progress(f"Subscribing: {source.name}")
         websocket_results.append(probe_subscription(source, source.build_url(endpoints), secret, timeout))
         if _requires_backoff(websocket_results):
             break
@@ -126,9 +123,9 @@ def _probe_rest(
 ) -> list[ProbeResult]:
     results: list[ProbeResult] = []
     request_timeout = Timeout(connect=timeout, read=timeout)
-    with package.ApiClient(auth=auth, endpoints=endpoints, timeout=request_timeout, retry=NO_RETRIES) as client:
+    with ApiClient(auth=auth, endpoints=endpoints, timeout=request_timeout, retry=NO_RETRIES) as client:
         for source in _SOURCES:
-            on_progress(f"Asking for a credential of the way in {source.name}")
+            on_progress(f"Requesting a credential: {source.name}")
             began, clock = time.time(), time.monotonic()
             call_result = _request_credential(client, source, clock)
             results.append(call_result.result)
@@ -150,12 +147,12 @@ def _has_timed_out(results: list[ProbeResult]) -> bool:
 
 def _request_credential(client: Any, source: Source, clock: float) -> CallResult:
     call = source.build_create_call(CROSS, _TOKEN_SECONDS)
-    operation = getattr(getattr(package, call.api)(client), f"{call.operation}_with_http_info")
+    operation = getattr(call.make_api(client), f"{call.operation}_with_http_info")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             response = operation(**call.arguments)
-    except errors.OpenApiException as error:
+    except OpenApiException as error:
         result = _make_result(error, source, time.monotonic() - clock)
         return CallResult(result, getattr(error, "headers", {}), None)
     credential = response.data.token if source is LISTEN_TOKEN else response.data.listen_key
@@ -163,27 +160,31 @@ def _request_credential(client: Any, source: Source, clock: float) -> CallResult
     return CallResult(result, response.headers or {}, credential)
 
 
-def _make_result(error: errors.OpenApiException, source: Source, elapsed: float) -> ProbeResult:
+def _make_result(error: OpenApiException, source: Source, elapsed: float) -> ProbeResult:
     return ProbeResult(
         source.name, _classify_error(error), _format_detail(error), elapsed, getattr(error, "retry_after", None)
     )
 
 
-def _classify_error(error: errors.OpenApiException) -> ProbeStatus:
-    if isinstance(error, errors.TransportError):
-        return _STATUS_BY_KIND.get(error.kind, ProbeStatus.INVALID_RESPONSE)
-    if isinstance(error, errors.BlockedError) and error.status == 451:
-        return ProbeStatus.COUNTRY_BLOCKED
-    if isinstance(error, errors.EndpointRetiredError) and error.status == 404 and error.code is None:
-        return ProbeStatus.NOT_FOUND
-    if isinstance(error, errors.KeyRejectedError) and error.code in _STATUS_BY_CODE:
-        return _STATUS_BY_CODE[error.code]
-    return next((status for kind, status in _STATUS_BY_ERROR if isinstance(error, kind)), ProbeStatus.REQUEST_REJECTED)
+def _classify_error(error: OpenApiException) -> ProbeStatus:
+    match error:
+        case TransportError():
+            return _STATUS_BY_TRANSPORT_KIND.get(error.kind, ProbeStatus.INVALID_RESPONSE)
+        case ResponseError():
+            return ProbeStatus.INVALID_RESPONSE
+        case ApiException(status=404, code=int()):
+            return ProbeStatus.RETIRED  # the exchange itself says so, not a server in front of it
+        case KeyRejectedError() if error.code in _STATUS_BY_CODE:
+            return _STATUS_BY_CODE[error.code]
+        case ApiException():
+            kind = classify(error.status, error.code)
+            return STATUS_BY_KIND.get(kind, ProbeStatus.REQUEST_REJECTED)
+    return ProbeStatus.REQUEST_REJECTED
 
 
-def _format_detail(error: errors.OpenApiException) -> str:
-    """The exchange's own words and numbers, or ours where it said nothing."""
-    if not isinstance(error, errors.ApiException):
+def _format_detail(error: OpenApiException) -> str:
+    """Return status, code and message of the exchange, or our own message if it sent none."""
+    if not isinstance(error, ApiException):
         return truncate(redact(str(error)), 160)
     parts = [f"HTTP {error.status}", f"code {error.code}" if error.code is not None else "", error.msg or error.reason]
     return truncate(redact(", ".join(part for part in parts if part)), 160)

@@ -1,4 +1,4 @@
-"""What `doctor` found out, as values: no judgement yet."""
+"""The results of the probes of `doctor`, as values."""
 
 from __future__ import annotations
 
@@ -6,92 +6,108 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["HostCheck", "KeyCheck", "ProbeReport", "ProbeResult", "ProbeStatus"]
+from binance_margin_stream.error_codes import ErrorKind
+
+__all__ = ["STATUS_BY_KIND", "HostCheck", "KeyCheck", "ProbeReport", "ProbeResult", "ProbeStatus"]
 
 
 class ProbeStatus(Enum):
-    """How an attempt ended."""
+    """How a probe ended."""
 
-    OK = "fine"
-    DNS_FAILED = "no such name"
+    OK = "ok"
+    DNS_FAILED = "name not resolved"
     CONNECTION_REFUSED = "connection refused"
     CONNECT_FAILED = "no connection"
-    TLS_FAILED = "no trusted TLS"
-    TIMED_OUT = "no answer in time"
-    DISCONNECTED = "cut off"
-    PROXY_FAILED = "no way through the proxy"
-    INVALID_RESPONSE = "not the exchange's answer"
-    NO_RESPONSE = "connected, then silent"
+    TLS_FAILED = "TLS failed"
+    TIMED_OUT = "no response in time"
+    DISCONNECTED = "disconnected"
+    PROXY_FAILED = "proxy failed"
+    INVALID_RESPONSE = "unexpected response"
+    NO_RESPONSE = "connected, but no response"
     RETIRED = "retired"
     NOT_FOUND = "not found"
-    KEY_MALFORMED = "key ill-formed"
+    KEY_MALFORMED = "key malformed"
     KEY_REJECTED = "key rejected"
     SIGNATURE_REJECTED = "signature rejected"
     TIMESTAMP_REJECTED = "timestamp rejected"
     BLOCKED = "blocked"
-    COUNTRY_BLOCKED = "country refused"
+    COUNTRY_BLOCKED = "country blocked"
     RATE_LIMITED = "too many requests"
     BANNED = "banned"
-    SERVER_ERROR = "the exchange fails"
+    SERVER_ERROR = "server error"
     REQUEST_REJECTED = "refused"
 
     @property
     def requires_backoff(self) -> bool:
-        """Whether any further request would make it worse."""
+        """Whether further requests must wait: they would lead to a ban, or to a longer one."""
         return self in (ProbeStatus.RATE_LIMITED, ProbeStatus.BANNED, ProbeStatus.BLOCKED, ProbeStatus.COUNTRY_BLOCKED)
+
+
+STATUS_BY_KIND: dict[ErrorKind, ProbeStatus] = {
+    ErrorKind.RATE_LIMITED: ProbeStatus.RATE_LIMITED,
+    ErrorKind.BANNED: ProbeStatus.BANNED,
+    ErrorKind.BLOCKED: ProbeStatus.BLOCKED,
+    ErrorKind.COUNTRY_REFUSED: ProbeStatus.COUNTRY_BLOCKED,
+    ErrorKind.KEY_REJECTED: ProbeStatus.KEY_REJECTED,
+    ErrorKind.TIMESTAMP: ProbeStatus.TIMESTAMP_REJECTED,
+    ErrorKind.RETIRED: ProbeStatus.RETIRED,
+    ErrorKind.NOT_FOUND: ProbeStatus.NOT_FOUND,
+    ErrorKind.SERVER_FAULT: ProbeStatus.SERVER_ERROR,
+}
+"""What an error response of the exchange means for `doctor`; any other kind is `ProbeStatus.REQUEST_REJECTED`."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """The API key of this machine, without the key."""
+    """The API key of this machine, without the key itself."""
 
     length: int = 0
-    """Characters; 0 where there is no key."""
+    """Number of characters; 0 if there is no key."""
     can_sign: bool = False
     problem: str = ""
-    """Why there is none, or why it cannot be one."""
+    """Why there is no key, or why it is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostCheck:
-    """One host and port that everything goes to, or a proxy."""
+    """One host and port, or a proxy."""
 
     address: str
     """Such as ``api.binance.com:443``."""
     status: ProbeStatus = ProbeStatus.OK
     detail: str = ""
     certificate_days: int | None = None
-    """How long its certificate is still good, None without TLS."""
+    """For how many days its certificate is still valid, None without TLS."""
     is_proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """How a call, or a subscription on a WebSocket, ended."""
+    """How a REST call or a subscription ended."""
 
     source: str
-    """The way in: ``token``, ``listen-key-v2``, ``risk`` or ``listen-key``."""
+    """The stream source: ``token``, ``listen-key-v2``, ``risk`` or ``listen-key``."""
     status: ProbeStatus
     detail: str = ""
-    """What the exchange or the network said, on one line, without secrets."""
+    """The message of the exchange or the network, on one line, without secrets."""
     elapsed: float = 0.0
-    """How long it took."""
+    """Seconds it took."""
     retry_after: float | None = None
-    """For how many seconds the exchange wants nothing sent, None where it did not say."""
+    """For how many seconds the exchange demands that nothing is sent, None if it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeReport:
-    """Everything that was found out."""
+    """The results of all probes."""
 
     target: str
     key: KeyCheck
     hosts: tuple[HostCheck, ...] = ()
     rest_results: tuple[ProbeResult, ...] = ()
-    """REST calls, as far as they were made."""
+    """The REST calls that were made."""
     websocket_results: tuple[ProbeResult, ...] = ()
-    """Subscriptions, as far as they were tried."""
+    """The subscriptions that were tried."""
     clock_offset: float | None = None
-    """By how many seconds the exchange's clock is ahead of this one, None where it did not tell."""
+    """How many seconds the exchange's clock is ahead of this machine's, None if unknown."""
     used_weights: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """The weight used this minute and the limit, by whom it is counted for: ``IP`` or ``UID``."""
+    """The weight used this minute and its limit, by scope: ``IP`` or ``UID``."""

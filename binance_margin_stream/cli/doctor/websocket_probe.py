@@ -1,4 +1,4 @@
-"""Tries one subscription on one WebSocket, and leaves."""
+"""Try one subscription on one WebSocket connection."""
 
 from __future__ import annotations
 
@@ -10,36 +10,25 @@ import time
 from websockets.exceptions import InvalidProxy, InvalidStatus, ProxyError, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from binance_margin_stream.cli.doctor.results import ProbeResult, ProbeStatus
+from binance_margin_stream.cli.doctor.results import STATUS_BY_KIND, ProbeResult, ProbeStatus
 from binance_margin_stream.endpoints import is_loopback
+from binance_margin_stream.error_codes import classify
+from binance_margin_stream.redaction import redact, truncate
 from binance_margin_stream.stream.events.decoder import ResponseFrame, decode
 from binance_margin_stream.stream.events.errors import MalformedFrameError
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
-from binance_margin_stream.stream.protocol.error_mapping import classify_response, classify_status
 from binance_margin_stream.stream.sources import Source
 
 __all__ = ["probe_subscription"]
 
 _CLOSE_TIMEOUT = 1.0
 _REQUEST_ID = 1
-_STATUS_BY_FAILURE = {
-    FailureKind.RETIRED: ProbeStatus.RETIRED,
-    FailureKind.NOT_FOUND: ProbeStatus.NOT_FOUND,
-    FailureKind.KEY_REJECTED: ProbeStatus.KEY_REJECTED,
-    FailureKind.COUNTRY_BLOCKED: ProbeStatus.COUNTRY_BLOCKED,
-    FailureKind.FIREWALL_BLOCKED: ProbeStatus.BLOCKED,
-    FailureKind.RATE_LIMITED: ProbeStatus.RATE_LIMITED,
-    FailureKind.BANNED: ProbeStatus.BANNED,
-    FailureKind.SERVER_ERROR: ProbeStatus.SERVER_ERROR,
-    FailureKind.TRANSPORT_ERROR: ProbeStatus.INVALID_RESPONSE,
-}
-# The library would log every frame and header, secrets among them.
+# The library would log every frame and header, with the secrets in them.
 _SILENT_LOGGER = logging.Logger("silent", logging.CRITICAL)
 _SILENT_LOGGER.addHandler(logging.NullHandler())
 
 
 def probe_subscription(source: Source, address: str, credential: str, timeout: float) -> ProbeResult:
-    """Connect, subscribe with a credential, wait for the answer, close. Takes three times `timeout` at most."""
+    """Connect, subscribe with a credential, wait for the response, close. Takes at most three times `timeout`."""
     started_at = time.monotonic()
     try:
         with connect(
@@ -71,25 +60,28 @@ def _subscribe(
             return ProbeStatus.INVALID_RESPONSE, str(error), None
         if isinstance(response, ResponseFrame):
             return _interpret_response(response)
-    return ProbeStatus.NO_RESPONSE, "the subscription was not answered", None
+    return ProbeStatus.NO_RESPONSE, "no response to the subscription", None
 
 
 def _interpret_response(response: ResponseFrame) -> tuple[ProbeStatus, str, float | None]:
     if response.ok:
         return ProbeStatus.OK, "", None
-    return _map_failure(classify_response(response, time.time_ns() // 1_000_000))
+    status = STATUS_BY_KIND.get(classify(response.status, response.error_code), ProbeStatus.REQUEST_REJECTED)
+    wait = None if response.retry_after is None else max(0.0, response.retry_after / 1000 - time.time())
+    message = truncate(redact(response.error_message or "no reason given"))
+    return status, f"code {response.error_code}: {message}", wait
 
 
-def _map_failure(failure: Failure) -> tuple[ProbeStatus, str, float | None]:
-    return _STATUS_BY_FAILURE.get(failure.kind, ProbeStatus.REQUEST_REJECTED), failure.detail, failure.retry_after
+def _interpret_handshake(status_code: int, retry_after: str) -> tuple[ProbeStatus, str, float | None]:
+    status = STATUS_BY_KIND.get(classify(status_code, None), ProbeStatus.REQUEST_REJECTED)
+    wait = float(retry_after) if retry_after.isdecimal() else None
+    return status, f"handshake refused with HTTP {status_code}", wait
 
 
 def _classify_error(error: Exception) -> tuple[ProbeStatus, str, float | None]:
     match error:
         case InvalidStatus():
-            wait = error.response.headers.get("Retry-After", "")
-            failure = classify_status(error.response.status_code, float(wait) if wait.isdecimal() else None)
-            return _map_failure(failure)
+            return _interpret_handshake(error.response.status_code, error.response.headers.get("Retry-After", ""))
         case ProxyError() | InvalidProxy():
             return ProbeStatus.PROXY_FAILED, "", None
         case TimeoutError():

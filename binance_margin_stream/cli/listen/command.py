@@ -1,4 +1,4 @@
-"""`listen`: follows accounts until it is told to stop, in a table or in lines."""
+"""The command `listen`: follow accounts until interrupted, in a live table or as lines."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from binance_margin_stream import CROSS, ApiKeyAuth, Event, MarginStream, StatusChange, StreamError, StreamGap, isolated
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.cli.listen.worker import Interrupted, StreamWorker, handle_signals
 from binance_margin_stream.cli.output import print_line
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.cli.target import Target
+from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.redaction import truncate
+from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.formatting import describe
-from binance_margin_stream.stream.protocol.actions import Severity
+from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.state import Severity, StatusChange
+from binance_margin_stream.stream.sync_stream import MarginStream
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -39,24 +42,24 @@ class ListenOptions:
     json: bool = False
     exit_on_gap: bool = False
     timeout: float | None = None
-    """Seconds without all accounts being live, None to try for ever."""
+    """End after so many seconds without all accounts being live; None: never."""
 
 
 class Output(Protocol):
-    """Where it is shown. `on_item` and `on_change` are called in the stream's threads, `refresh` in the main one."""
+    """Shows a stream. `on_item` and `on_change` are called in the stream's threads, `refresh` in the main thread."""
 
     def on_item(self, item: Event | StreamGap) -> None:
         """Show an item."""
 
     def on_change(self, change: StatusChange) -> None:
-        """Show that the stream itself changed."""
+        """Show a change of the stream itself."""
 
     def refresh(self, stream: MarginStream) -> None:
-        """A moment has passed."""
+        """Update what changes with time. Called several times a second."""
 
 
 def run_listen(options: ListenOptions, auth: ApiKeyAuth, target: Target) -> ExitCode:
-    """Follow the accounts; answers why it ended. Raises what a stream raises, `OSError`, and `CommandError`."""
+    """Follow the accounts until interrupted. Raises what a stream raises, `OSError` and `CommandError`."""
     if options.json or not sys.stdout.isatty():
         return _run_stream(options, auth, target, _JsonLines())
     with _create_live() as live:
@@ -94,19 +97,19 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
 
 
 class _JsonLines:
-    """One JSON object a line on standard output, and the stream's own changes on standard error."""
+    """One JSON object per line on standard output, changes of the stream on standard error."""
 
     def on_item(self, item: Event | StreamGap) -> None:
         print_line(item.to_json())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity.value >= Severity.INFO.value:
+        if change.severity >= Severity.INFO:
             account = f" {change.account}" if change.account is not None else ""
             detail = f" ({change.detail})" if change.detail else ""
-            print(truncate(f"{change.name}{account}{detail}"), file=sys.stderr, flush=True)
+            print(truncate(f"{change.kind}{account}{detail}"), file=sys.stderr, flush=True)
 
     def refresh(self, stream: MarginStream) -> None:
-        """Nothing: lines stay as they are."""
+        """Do nothing: lines do not change."""
 
 
 class _LiveTable:
@@ -123,7 +126,7 @@ class _LiveTable:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity.value >= Severity.INFO.value:
+        if change.severity >= Severity.INFO:
             self._dashboard.add_change(change, time.time())
 
     def refresh(self, stream: MarginStream) -> None:

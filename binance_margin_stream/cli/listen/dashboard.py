@@ -1,4 +1,4 @@
-"""What a person who watches a stream wants to know, gathered as it happens."""
+"""Statistics and recent entries for the live table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import Event, StreamGap
-from binance_margin_stream.stream.protocol.actions import StatusChange
+from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
 
 __all__ = ["AccountStats", "Dashboard", "LogEntry"]
 
@@ -19,19 +19,19 @@ _MAX_ENTRIES = 100
 
 @dataclass(slots=True)
 class AccountStats:
-    """What came for one account."""
+    """The events of one account."""
 
     events: int = 0
     gaps: int = 0
     last_event: str = ""
-    """The last event, in words."""
+    """A description of the last event."""
     last_event_at: float | None = None
-    """When that came, on the clock of the caller, in seconds."""
+    """When it arrived, in seconds of the caller's monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One thing that happened: `kind` is ``event``, ``gap`` or ``stream``."""
+    """One line of the log. `kind` is ``event``, ``gap`` or ``stream``."""
 
     timestamp: float
     """Seconds since 1970."""
@@ -41,7 +41,7 @@ class LogEntry:
 
 
 class Dashboard:
-    """Counts and remembers what came; written by the stream's threads, read by the screen's."""
+    """Statistics per account and the latest entries. Written by the stream's threads, read by the main thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Dashboard:
         self._recent: deque[LogEntry] = deque(maxlen=_MAX_ENTRIES)
 
     def add_item(self, item: Event | StreamGap, now: float, timestamp: float) -> None:
-        """An item came; `now` is on any steady clock, `timestamp` is seconds since 1970."""
+        """Record an item. `now` is in seconds of a monotonic clock, `timestamp` in seconds since 1970."""
         text = truncate(describe(item))
         with self._lock:
             stats = self._stats.setdefault(item.account, AccountStats())
@@ -61,20 +61,20 @@ class Dashboard:
             self._recent.append(LogEntry(timestamp, kind, str(item.account), text))
 
     def add_change(self, change: StatusChange, timestamp: float) -> None:
-        """The stream itself changed."""
-        if change.name == "gap":
-            return  # it comes as an item, too
+        """Record a change of the stream itself. Gaps are recorded as items."""
+        if change.kind is StatusChangeKind.GAP:
+            return
         account = "" if change.account is None else str(change.account)
-        text = truncate(f"{change.name} ({change.detail})" if change.detail else change.name)
+        text = truncate(f"{change.kind} ({change.detail})" if change.detail else change.kind.value)
         with self._lock:
             self._recent.append(LogEntry(timestamp, "stream", account, text))
 
     def get_stats(self, account: Account) -> AccountStats:
-        """What came for an account."""
+        """Return the statistics of an account."""
         with self._lock:
             return self._stats.get(account, AccountStats())
 
     def get_recent(self, count: int) -> list[LogEntry]:
-        """The last entries, oldest first."""
+        """Return the latest entries, oldest first."""
         with self._lock:
             return list(self._recent)[-count:]

@@ -1,4 +1,4 @@
-"""The live table of `listen`."""
+"""Render the live table of `listen`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from binance_margin_stream.cli.listen.dashboard import AccountStats, Dashboard, LogEntry
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.health import Health
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.state import State
 
 __all__ = ["render"]
 
@@ -30,7 +30,7 @@ _MIN_LOG_LINES = 3
 
 
 def render(target_name: str, health: Health, dashboard: Dashboard, now: float, console: Console) -> RenderableType:
-    """Everything at one moment, in as many lines as the terminal has; `now` is on the board's clock."""
+    """Render the current state for the height of the terminal; `now` is on the monotonic clock of the dashboard."""
     free_lines = console.height - _RESERVED_LINES - len(health.accounts)
     recent = dashboard.get_recent(max(_MIN_LOG_LINES, min(_MAX_LOG_LINES, free_lines)))
     return Group(
@@ -53,7 +53,7 @@ def _render_title(target_name: str, health: Health) -> Text:
 def _render_accounts(health: Health, dashboard: Dashboard, now: float) -> Table:
     table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold")
     table.add_column("account", no_wrap=True)
-    table.add_column("way in", no_wrap=True)
+    table.add_column("source", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
     table.add_column("gaps", justify="right", no_wrap=True)
@@ -68,7 +68,7 @@ def _render_row(account: Account, live: bool, source: str, stats: AccountStats, 
     return [
         Text(str(account)),
         Text(source),
-        Text("live", "green") if live else Text("waiting", "yellow"),
+        Text("live", "green") if live else Text("not live", "yellow"),
         Text(str(stats.events)),
         Text(str(stats.gaps), "bold yellow" if stats.gaps else ""),
         Text(stats.last_event),
@@ -96,7 +96,7 @@ def _render_footer(health: Health) -> list[Text]:
     ]
     if health.next_action is not None and health.next_action_in is not None:
         lines.append(f"next: {health.next_action} in {format_duration(health.next_action_in)}")
-    return [Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in (*lines, "Ctrl-C ends it")]
+    return [Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in (*lines, "Press Ctrl-C to end")]
 
 
 def _format_age(age: float | None) -> str:
@@ -104,7 +104,7 @@ def _format_age(age: float | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time in its two largest units at most, such as ``3 m 20 s``."""
+    """Format a duration in at most two units, such as ``3 m 20 s``."""
     whole = max(0, round(seconds))
     days, hours, minutes = whole // 86_400, whole // 3600 % 24, whole // 60 % 60
     if days:

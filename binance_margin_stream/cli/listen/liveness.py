@@ -1,40 +1,43 @@
-"""How long `listen` goes on without a stream that is live."""
+"""End `listen` when its accounts were not live for too long."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
-from binance_margin_stream.stream.protocol.actions import Severity, State, StatusChange
+from binance_margin_stream.cli.runner import CommandError, ExitCode
+from binance_margin_stream.stream.state import Severity, State, StatusChange, StatusChangeKind
 
 __all__ = ["LivenessTimeout"]
 
-_EXIT_CODE_BY_CHANGE = {"limited": ExitCode.RATE_LIMITED, "banned": ExitCode.BANNED, "blocked": ExitCode.BLOCKED}
+_EXIT_CODE_BY_CHANGE = {
+    StatusChangeKind.RATE_LIMITED: ExitCode.RATE_LIMITED,
+    StatusChangeKind.BANNED: ExitCode.BANNED,
+    StatusChangeKind.FIREWALL_BLOCKED: ExitCode.BLOCKED,
+}
 
 
 @dataclass
 class LivenessTimeout:
-    """Counts the time without all accounts being live, and remembers why they are not."""
+    """Measures the time without all accounts being live, and keeps the reason."""
 
     seconds: float | None
-    """None for ever."""
+    """None: no timeout."""
     _down_since: float | None = field(default=None, init=False)
-    _reason: str = field(default="no answer", init=False)
+    _reason: str = field(default="no response", init=False)
     _exit_code: ExitCode = field(default=ExitCode.UNREACHABLE, init=False)
 
     def on_change(self, change: StatusChange) -> None:
-        """The stream told of a change."""
-        if change.name in _EXIT_CODE_BY_CHANGE:
-            self._exit_code = _EXIT_CODE_BY_CHANGE[change.name]
-        elif change.severity.value >= Severity.WARNING.value and change.detail:
+        """Record a change of the stream."""
+        if change.kind in _EXIT_CODE_BY_CHANGE:
+            self._exit_code = _EXIT_CODE_BY_CHANGE[change.kind]
+        elif change.severity >= Severity.WARNING and change.detail:
             self._reason = change.detail
 
     def check(self, state: State, now: float) -> None:
-        """Raise `CommandError` with the code of the trouble when it has been long enough; `now` is in seconds."""
+        """Raise `CommandError` with the code of the reason after the timeout; `now` is monotonic, in seconds."""
         if state is State.LIVE:
             self._down_since, self._exit_code = None, ExitCode.UNREACHABLE
             return
         self._down_since = now if self._down_since is None else self._down_since
         if self.seconds is not None and now - self._down_since >= self.seconds:
-            raise CommandError(f"given up after {self.seconds:g} s: {self._reason}", self._exit_code)
+            raise CommandError(f"not live for {self.seconds:g} s: {self._reason}", self._exit_code)

@@ -1,4 +1,4 @@
-"""A stream at work in a thread of its own, so that the main thread is free for signals and the screen."""
+"""Run a stream in a thread of its own, so that the main thread can handle signals and the screen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from binance_margin_stream import Event, MarginStream, StreamGap
+from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.sync_stream import MarginStream
 
 __all__ = ["Interrupted", "StreamWorker", "handle_signals"]
 
@@ -16,12 +17,12 @@ _JOIN_TIMEOUT = 0.2
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; raised in the main thread."""
+    """Ctrl-C or SIGTERM. Raised in the main thread."""
 
 
 @contextmanager
 def handle_signals() -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM raise `Interrupted`, once: what comes later does not disturb the end."""
+    """Make Ctrl-C and SIGTERM raise `Interrupted`, once. Later signals do not disturb the end."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         for number in previous_handlers:
@@ -37,29 +38,29 @@ def handle_signals() -> Iterator[None]:
 
 
 class StreamWorker:
-    """Enters a stream and hands over each item, until it ends, fails, or `on_item` raises."""
+    """Enters a stream and passes each item to `on_item`, until the stream ends, fails, or `on_item` raises."""
 
     def __init__(self, stream: MarginStream, on_item: Callable[[Event | StreamGap], None]) -> None:
         self._stream = stream
         self._on_item = on_item
         self._done = threading.Event()
         self._error: BaseException | None = None
-        # A daemon, since it may be stuck in writing to a pipe that nobody reads.
+        # A daemon: it may be blocked in writing to a pipe that nobody reads.
         self._thread = threading.Thread(target=self._run, name="stream-worker", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long at most; answers whether it is over. Raises what ended it, if that was not on request."""
+        """Wait at most so many seconds. Returns whether it has ended; raises the error that ended it."""
         over = self._done.wait(seconds)
         if over and self._error is not None:
             raise self._error
         return over
 
     def close(self) -> None:
-        """End it, within five seconds; what arrived before is still handed over if that takes no time."""
+        """Close the stream, within five seconds."""
         self._stream.close()
         self._thread.join(_JOIN_TIMEOUT)
 
@@ -68,7 +69,7 @@ class StreamWorker:
             with self._stream:
                 for item in self._stream:
                     self._on_item(item)
-        except BaseException as error:  # whatever it is, the main thread raises it again
+        except BaseException as error:  # the main thread raises it again
             self._error = error
         finally:
             self._done.set()

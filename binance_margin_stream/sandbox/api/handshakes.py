@@ -1,4 +1,4 @@
-"""WebSocket handshakes: which host they are for, and whether they are accepted."""
+"""WebSocket handshakes: routing to a host, limits, and injected faults."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from binance_margin_stream.sandbox.model.state import ExchangeState
 __all__ = ["MARGIN_STREAM_PREFIX", "handle_handshake", "is_websocket_path", "margin_stream_prefix"]
 
 MARGIN_STREAM_PREFIX = "/margin-stream"
-"""Stands for the host of the risk stream where the two stream hosts have to differ."""
+"""Path prefix of the risk stream's host, where the rules give it a separate address."""
 
 _HANDSHAKE_FAULTS = (RefuseHandshake, SlowHandshake, SilentConnection)
 
 
 def margin_stream_prefix(rules: ExchangeRules) -> str:
-    """Path that the risk stream's host is found under; empty where both hosts are one."""
+    """Path prefix of the risk stream's host; empty where the two stream hosts share an address."""
     return "" if rules.listen_key_v2_host == "either" else MARGIN_STREAM_PREFIX
 
 
 def is_websocket_path(target: str) -> bool:
-    """Whether a target belongs to a WebSocket host, and not to the REST calls."""
+    """Whether a target belongs to a WebSocket host and not to the REST calls."""
     path = target.partition("?")[0].removeprefix(MARGIN_STREAM_PREFIX)
     return path in (WEBSOCKET_API_PATH, "/ws", "/stream") or path.startswith(("/ws/", "/stream/"))
 
@@ -54,7 +54,7 @@ def handle_handshake(state: ExchangeState, request: Request, now: int) -> Accept
 
 
 def _fault_path(path: str) -> str:
-    """What a fault names: the path without the listen keys in it."""
+    """The path that faults match: without listen keys."""
     if path == WEBSOCKET_API_PATH:
         return path
     return "/" + path.removeprefix(MARGIN_STREAM_PREFIX).split("/")[1] if "/" in path else path
@@ -106,6 +106,6 @@ def _open_stream_connection(
     connection = state.connections.open(host, ip, selection.combined, now)
     streams: Sequence[str] = selection.streams
     for stream in streams:
-        # An unknown key is accepted and stays silent, as on the exchange.
+        # The exchange accepts an unknown key and sends nothing for it.
         state.connections.subscribe_stream(connection, stream)
     return connection

@@ -1,4 +1,4 @@
-"""Parameters of a REST call: from query and form body to checked values."""
+"""Parameters of a REST call: parsing and validation of query and form body."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ILLEGAL_CHARACTERS = "Illegal characters found in a parameter."
 
 @dataclass(frozen=True, slots=True)
 class RequestParameter:
-    """A parameter that a call knows: its name, what it may look like, and whether it must be there."""
+    """A parameter of a call: its name, its pattern, and whether it is mandatory."""
 
     name: str
     pattern: re.Pattern[str]
@@ -40,10 +40,10 @@ class RequestParameter:
 
 
 def parse_parameters(known: Iterable[RequestParameter], query: str, body: str) -> dict[str, str]:
-    """Read the parameters of query and form body; where both have one, the query's counts.
+    """Parse the parameters of query and form body; the query takes precedence.
 
     Raises:
-        RefusedError: -1100 characters, -1101 duplicates, -1102 missing, -1104 not known, -1105 empty.
+        RefusedError: -1100 characters, -1101 duplicate, -1102 missing, -1104 unknown, -1105 empty.
 
     """
     by_name = {parameter.name: parameter for parameter in known}
@@ -58,20 +58,20 @@ def parse_parameters(known: Iterable[RequestParameter], query: str, body: str) -
 
 
 def missing_parameter(name: str) -> RefusedError:
-    """The refusal of a call without a parameter that it needs."""
+    """The error for a missing mandatory parameter."""
     return RefusedError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def invalid_parameter(name: str) -> RefusedError:
-    """The refusal of a parameter that looks right and is out of range."""
+    """The error for a parameter that is out of range."""
     return RefusedError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
 def percent_decode(text: str, plus_as_space: bool) -> str:
-    """Undo percent-encoding; `plus` also turns `+` into a space, as in queries and forms.
+    """Decode percent-encoding; `plus_as_space` also decodes `+`, as in queries and forms.
 
     Raises:
-        RefusedError: -1100, for broken percent-encoding and for bytes that are not UTF-8.
+        RefusedError: -1100, for invalid percent-encoding and for bytes that are not UTF-8.
 
     """
     if text.isascii() and "%" not in text and "+" not in text:

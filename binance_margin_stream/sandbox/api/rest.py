@@ -1,20 +1,21 @@
-"""The gateway in front of the REST calls: routing, limits, keys, signatures, and injected faults."""
+"""The gateway in front of the REST calls: routing, limits, API keys, signatures, and injected faults."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import replace
 
-from binance_margin_stream.sandbox.api.public_endpoints import PUBLIC_ENDPOINTS
 from binance_margin_stream.sandbox.api.request_parameters import parse_parameters, percent_decode
-from binance_margin_stream.sandbox.api.rest_endpoints import ENDPOINTS, LISTEN_TOKEN_PATH, METHODS_BY_PATH, RestEndpoint
-from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
-from binance_margin_stream.sandbox.error_responses import (
-    RefusedError,
-    error_response,
-    gateway_error_response,
-    json_response,
+from binance_margin_stream.sandbox.api.rest_endpoints import (
+    ENDPOINTS,
+    LISTEN_TOKEN_PATH,
+    METHODS_BY_PATH,
+    PUBLIC_ENDPOINTS,
+    PublicEndpoint,
+    RestEndpoint,
 )
+from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
+from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.faults.types import (
     DelayedResponse,
     NoResponse,
@@ -35,12 +36,18 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"
 
 
 def handle_request(state: ExchangeState, request: Request, now: int) -> Response:
-    """Answer a REST request, and write it down."""
-    path, result = _handle_with_faults(state, request, now)
+    """The response to a REST request; the request is logged."""
+    path, response = _handle_with_faults(state, request, now)
     known = path if path in METHODS_BY_PATH else "(unknown)"
     method = request.method if request.method in _METHODS else "(unknown)"
-    state.metrics.record_call(RestCall(now, request.ip, method, known, result.status))
-    return result
+    state.metrics.record_call(RestCall(now, request.ip, method, known, response.status))
+    return response
+
+
+def banned_response(until: int, now: int) -> Response:
+    """The response to every request of an IP that is banned until a time (ms)."""
+    message = f"Way too much request weight used; IP banned until {until}."
+    return error_response(RefusedError(-1003, message), 418, (("Retry-After", _to_retry_after(until - now)),))
 
 
 def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tuple[str, Response]:
@@ -52,22 +59,22 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
         case ResetConnection(takes_effect=False):
             return path, Response(0, delivery="reset")
         case _:
-            result = _route(state, request, path, query, now)
+            response = _route(state, request, path, query, now)
     match fault:
         case ResetConnection():
-            return path, replace(result, delivery="reset")
+            return path, replace(response, delivery="reset")
         case NoResponse():
-            return path, replace(result, delivery="hang")
+            return path, replace(response, delivery="never")
         case TruncatedResponse():
-            return path, replace(result, delivery="half")
+            return path, replace(response, delivery="truncated")
         case DelayedResponse(seconds=seconds):
-            return path, replace(result, delay_ms=round(seconds * 1000))
+            return path, replace(response, delay_ms=round(seconds * 1000))
         case _:
-            return path, result
+            return path, response
 
 
 def _split_target(target: str) -> tuple[str, str]:
-    """Path and query; a proxy's absolute form is taken too. A path that cannot be decoded fits no call."""
+    """Path and query, also of the absolute form that proxies use. A path that cannot be decoded becomes empty."""
     if not target.startswith("/"):
         target = "/" + target.partition("://")[2].partition("/")[2]
     path, _, query = target.partition("#")[0].partition("?")
@@ -82,8 +89,9 @@ def _route(state: ExchangeState, request: Request, path: str, query: str, now: i
         return gateway_error_response(404)
     if path in state.retired_paths:
         return gateway_error_response(410)
-    if (request.method, path) in PUBLIC_ENDPOINTS:
-        return _handle_public(state, request, path, query, now)
+    public_endpoint = PUBLIC_ENDPOINTS.get((request.method, path))
+    if public_endpoint is not None:
+        return _handle_public(state, request, public_endpoint, query, now)
     endpoint = ENDPOINTS.get((request.method, path))
     if endpoint is None:
         return gateway_error_response(405, (("Allow", ", ".join(METHODS_BY_PATH[path])),))
@@ -99,19 +107,19 @@ def _is_form_encoded(request: Request) -> bool:
     return not types or types[0].partition(";")[0].strip().lower() in ("", _FORM_TYPE)
 
 
-def _handle_public(state: ExchangeState, request: Request, path: str, query: str, now: int) -> Response:
+def _handle_public(state: ExchangeState, request: Request, endpoint: PublicEndpoint, query: str, now: int) -> Response:
     until = state.rate_limits.banned_until(request.ip, now)
     if until is not None:
         return banned_response(until, now)
-    limit = state.rules.websocket_api_weight_limit
-    over, headers = _record_weight(state, request.ip, "X-MBX-USED-WEIGHT-1M", ("public", request.ip), 1, limit, now)
-    if over is not None:
-        return over
+    limit, subject = state.rules.websocket_api_weight_limit, ("public", request.ip)
+    refusal, headers = _record_weight(state, request.ip, "X-MBX-USED-WEIGHT-1M", subject, endpoint.weight, limit, now)
+    if refusal is not None:
+        return refusal
     try:
-        parse_parameters((), query, "")
-    except RefusedError as refusal:
-        return error_response(refusal, headers=headers)
-    return json_response(PUBLIC_ENDPOINTS[request.method, path](now), headers=headers)
+        response = endpoint.handler(state, parse_parameters(endpoint.parameters, query, ""), now)
+    except RefusedError as error:
+        response = error_response(error)
+    return replace(response, headers=response.headers + headers)
 
 
 def _handle_with_limits(
@@ -122,26 +130,26 @@ def _handle_with_limits(
         return banned_response(until, now)
     headers: Headers = ()
     if endpoint.scope == "IP":
-        over, headers = _record_endpoint_weight(state, request, endpoint, path, request.ip, now)
-        if over is not None:
-            return over
+        refusal, headers = _record_endpoint_weight(state, request, endpoint, path, request.ip, now)
+        if refusal is not None:
+            return refusal
     try:
         user = _authenticate(state, request)
         if endpoint.scope == "UID":
-            over, headers = _record_endpoint_weight(state, request, endpoint, path, user.uid, now)
-            if over is not None:
-                return over
-        result = _execute(state, request, endpoint, path, user, query, now)
-    except RefusedError as refusal:
-        result = error_response(refusal)
-    return replace(result, headers=result.headers + headers)
+            refusal, headers = _record_endpoint_weight(state, request, endpoint, path, user.uid, now)
+            if refusal is not None:
+                return refusal
+        response = _execute(state, request, endpoint, path, user, query, now)
+    except RefusedError as error:
+        response = error_response(error)
+    return replace(response, headers=response.headers + headers)
 
 
 def _record_endpoint_weight(
-    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, who: str | int, now: int
+    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, ip_or_uid: str | int, now: int
 ) -> tuple[Response | None, Headers]:
     limit = state.rules.ip_weight_limit if endpoint.scope == "IP" else state.rules.uid_weight_limit
-    subject = (endpoint.scope, who, request.method, path)
+    subject = (endpoint.scope, ip_or_uid, request.method, path)
     return _record_weight(
         state, request.ip, f"X-SAPI-USED-{endpoint.scope}-WEIGHT-1M", subject, endpoint.weight, limit, now
     )
@@ -150,7 +158,7 @@ def _record_endpoint_weight(
 def _record_weight(
     state: ExchangeState, ip: str, header: str, subject: Hashable, weight: int, limit: int, now: int
 ) -> tuple[Response | None, Headers]:
-    """Count a call's weight; the refusal if that is too much, and the header that tells the sum."""
+    """Count a call's weight; returns the refusal if it exceeds the limit, and the header with the used weight."""
     usage = state.rate_limits.record_request(subject, weight, limit, now)
     headers: Headers = ((header, str(usage.used)),)
     if not usage.exceeded:
@@ -162,12 +170,6 @@ def _record_weight(
     message = f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE."
     retry = ("Retry-After", _to_retry_after(retry_at - now))
     return error_response(RefusedError(-1003, message), 429, (retry, *headers)), headers
-
-
-def banned_response(until: int, now: int) -> Response:
-    """The answer to every request of an IP that is banned until a time (ms)."""
-    message = f"Way too much request weight used; IP banned until {until}."
-    return error_response(RefusedError(-1003, message), 418, (("Retry-After", _to_retry_after(until - now)),))
 
 
 def _to_retry_after(milliseconds: int) -> str:

@@ -1,4 +1,4 @@
-"""The thirteen REST calls: what each takes, weighs and does."""
+"""The REST calls: parameters, weight and handler of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from binance_margin_stream.sandbox.api.public_endpoints import PUBLIC_ENDPOINTS
 from binance_margin_stream.sandbox.api.request_parameters import (
     BOOLEAN_PATTERN,
     LISTEN_KEY_PATTERN,
@@ -16,27 +15,47 @@ from binance_margin_stream.sandbox.api.request_parameters import (
     invalid_parameter,
     missing_parameter,
 )
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import schedule_key_expiry, schedule_token_expiry
 from binance_margin_stream.sandbox.error_responses import EMPTY_RESPONSE, RefusedError, json_response
 from binance_margin_stream.sandbox.messages import Response
-from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenKeyKind
+from binance_margin_stream.sandbox.model.listen_keys import ListenKey
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS, User
 
-__all__ = ["ENDPOINTS", "LISTEN_TOKEN_PATH", "METHODS_BY_PATH", "RestEndpoint"]
+__all__ = ["ENDPOINTS", "LISTEN_TOKEN_PATH", "METHODS_BY_PATH", "PUBLIC_ENDPOINTS", "PublicEndpoint", "RestEndpoint"]
 
 Parameters = Mapping[str, str]
 Handler = Callable[[ExchangeState, User, Parameters, int], Response]
+PublicHandler = Callable[[ExchangeState, Parameters, int], Response]
 
 
 @dataclass(frozen=True, slots=True)
 class RestEndpoint:
-    """One REST call: what it takes, what it weighs and by whom that is counted, and what it does."""
+    """A call that needs an API key."""
 
     handler: Handler
     scope: Literal["IP", "UID"]
+    """Whether its weight is counted by IP or by user."""
     parameters: tuple[RequestParameter, ...] = ()
     weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PublicEndpoint:
+    """A call that needs no API key; its weight is counted by IP, together with all other public calls."""
+
+    handler: PublicHandler
+    parameters: tuple[RequestParameter, ...] = ()
+    weight: int = 1
+
+
+def _ping(state: ExchangeState, parameters: Parameters, now: int) -> Response:
+    return _EMPTY_OBJECT
+
+
+def _get_server_time(state: ExchangeState, parameters: Parameters, now: int) -> Response:
+    return json_response({"serverTime": now})
 
 
 def _create_key_handler(kind: ListenKeyKind) -> Handler:
@@ -67,7 +86,7 @@ def _close_key_handler(kind: ListenKeyKind) -> Handler:
 
 
 def _close_only_key_handler(kind: ListenKeyKind) -> Handler:
-    """Close the account's one key; an account without one is left as it is."""
+    """Close the account's key; no error without one."""
 
     def handle(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
         key = state.listen_keys.find_for_account(kind, user.uid, CROSS)
@@ -106,7 +125,7 @@ def _parse_margin_account(state: ExchangeState, parameters: Parameters) -> str:
 
 
 def _find_own_key(state: ExchangeState, kind: ListenKeyKind, user: User, parameters: Parameters) -> ListenKey:
-    """The key that was named, if it is live and of this kind, user and margin account; else -1125."""
+    """The key in the request, if it is valid and of this kind, user and margin account; else -1125."""
     margin_account = _parse_margin_account(state, parameters)
     key = state.listen_keys.find(parameters["listenKey"])
     if key is None or (key.kind, key.uid, key.account) != (kind, user.uid, margin_account):
@@ -126,7 +145,7 @@ _TOKEN_PARAMETERS = (
 _CROSS_PATH = "/sapi/v1/userDataStream"
 _ISOLATED_PATH = "/sapi/v1/userDataStream/isolated"
 LISTEN_TOKEN_PATH = "/sapi/v1/userListenToken"  # noqa: S105 - a path, not a token
-"""Path of the one call that may have to be signed."""
+"""Path of the only call that may have to be signed."""
 
 _V2_PATH = "/sapi/v2/margin/listen-key"
 _RISK_PATH = "/sapi/v1/margin/listen-key"
@@ -150,10 +169,16 @@ ENDPOINTS: dict[tuple[str, str], RestEndpoint] = {
     ("PUT", _RISK_PATH): RestEndpoint(_extend_key_handler("risk_listen_key"), "UID", (_LISTEN_KEY_PARAMETER,)),
     ("DELETE", _RISK_PATH): RestEndpoint(_close_only_key_handler("risk_listen_key"), "UID", weight=3000),
 }
-"""The calls by method and path."""
+"""The calls that need an API key, by method and path."""
+
+PUBLIC_ENDPOINTS: dict[tuple[str, str], PublicEndpoint] = {
+    ("GET", "/api/v3/ping"): PublicEndpoint(_ping),
+    ("GET", "/api/v3/time"): PublicEndpoint(_get_server_time),
+}
+"""The calls that need no API key, by method and path; third-party clients use them at startup."""
 
 METHODS_BY_PATH: dict[str, tuple[str, ...]] = {
-    path: tuple(method for method, its_path in (*ENDPOINTS, *PUBLIC_ENDPOINTS) if its_path == path)
+    path: tuple(method for method, other in (*ENDPOINTS, *PUBLIC_ENDPOINTS) if other == path)
     for _, path in (*ENDPOINTS, *PUBLIC_ENDPOINTS)
 }
-"""The paths of the REST calls, those without a key included, each with its methods."""
+"""The methods of each path."""

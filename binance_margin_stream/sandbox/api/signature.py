@@ -1,4 +1,4 @@
-"""Signed requests: HMAC-SHA256 over query and body, valid for a short time."""
+"""Signed requests: HMAC-SHA256 over query and body, valid for a limited time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLOCK_AHEAD_MESSAGE = "Timestamp for this request was 1000ms ahead of the serve
 
 
 def check_recv_window(parameters: Mapping[str, str]) -> int:
-    """The request's ``recvWindow`` in milliseconds, signed or not.
+    """The request's ``recvWindow`` in milliseconds, whether signed or not.
 
     Raises:
         RefusedError: -1130, outside 1 to 60,000.
@@ -43,10 +43,10 @@ def check_recv_window(parameters: Mapping[str, str]) -> int:
 
 
 def check_signature(parameters: Mapping[str, str], query: str, body: str, secret: str, now: int) -> None:
-    """Check time and signature of a signed request.
+    """Check the timestamp and signature of a signed request.
 
     Raises:
-        RefusedError: -1102 without timestamp or signature, -1130 window, -1021 time, -1022 signature.
+        RefusedError: -1102 missing timestamp or signature, -1130 window, -1021 timestamp, -1022 signature.
 
     """
     for name in ("timestamp", "signature"):
@@ -66,6 +66,6 @@ def _check_time(timestamp: int, window: int, now: int) -> None:
 
 
 def _strip_signature(encoded: str) -> bytes:
-    """What the signature covers: everything but itself, byte for byte as sent."""
+    """The signed part: everything but the signature, byte for byte as sent."""
     pairs = [pair for pair in encoded.split("&") if pair.partition("=")[0] != "signature"]
     return "&".join(pairs).encode("utf-8", "surrogateescape")

@@ -19,23 +19,23 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class StreamSelection:
-    """What a handshake asks for: which streams, and whether events come in the combined envelope."""
+    """The streams of a handshake, and whether events have the combined envelope."""
 
     combined: bool
     streams: tuple[str, ...]
 
 
 def parse_stream_path(path: str, query: str) -> StreamSelection | None:
-    """Read the address of a handshake; both parts are still percent-encoded. None: no such address.
+    """Parse the path and query of a handshake, both percent-encoded; None for an unknown path.
 
     Raises:
-        RefusedError: broken percent-encoding, or bytes that are not UTF-8.
+        RefusedError: invalid percent-encoding, or bytes that are not UTF-8.
 
     """
     if path in ("/ws", "/ws/"):
         return StreamSelection(False, ())
     if path.startswith("/ws/"):
-        # A listen key may hold a slash, so all that follows is one name.
+        # A listen key may contain a slash, so the rest of the path is one name.
         return StreamSelection(False, (percent_decode(path.removeprefix("/ws/"), plus_as_space=False),))
     if path in ("/stream", "/stream/"):
         return StreamSelection(True, _parse_streams_query(query))
@@ -43,7 +43,7 @@ def parse_stream_path(path: str, query: str) -> StreamSelection | None:
 
 
 def handle_request(state: ExchangeState, connection: ServerConnection, text: str) -> None:
-    """Answer one request."""
+    """Handle a request and send its response."""
     request_id: object = None
     try:
         request = _parse_request(text)
@@ -58,7 +58,7 @@ def handle_request(state: ExchangeState, connection: ServerConnection, text: str
 
 
 def enforce_message_rate(state: ExchangeState, connection: ServerConnection, now: int) -> bool:
-    """Count a message, ping or pong; a client that sends more than five in a second is put out."""
+    """Count a message, ping or pong; close the connection of a client that exceeds the limit per second."""
     if connection.message_rate is None or not connection.message_rate.record_message(now):
         return False
     state.connections.close(connection, Close(1008, "Too many requests"))

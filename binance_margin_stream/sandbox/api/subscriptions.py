@@ -1,4 +1,4 @@
-"""Subscriptions of a WebSocket API connection: made and renewed by listen token, ended by expiry or request."""
+"""Subscriptions of a WebSocket API connection: created and renewed by listen token, ended by expiry or request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Params = Mapping[str, object]
 
 
 def subscribe(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
-    """Subscribe to the account of a listen token, or extend the subscription that is there.
+    """Subscribe to the account of a listen token, or extend its active subscription.
 
     Raises:
-        RefusedError: -1102, -1209 token, -2035 active already, -2042 ids used up, too many active.
+        RefusedError: -1102, -1209 token, -2035 already active, -2042 no ids left, too many active.
 
     """
     token = state.listen_tokens.find(_parse_listen_token(params))
@@ -73,7 +73,7 @@ def _check_ids_left(state: ExchangeState, connection: ServerConnection) -> None:
 
 
 def _schedule_expiry(state: ExchangeState, connection: ServerConnection, subscription: AccountSubscription) -> None:
-    """End a subscription when its token is over; a renewal is noticed when the old time comes."""
+    """Schedule the expiry of a subscription; a renewal reschedules it at the old expiry."""
 
     def expire_if_due(due: int, _: int) -> None:
         if connection.subscriptions.get(subscription.id) is not subscription:
@@ -95,12 +95,12 @@ def _build_result(state: ExchangeState, subscription: AccountSubscription) -> di
 
 
 def unsubscribe(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
-    """Answer to an unsubscribe; the subscriptions themselves end after it, each with its notice."""
+    """The result of an unsubscribe; the subscriptions end after it, each with its notice."""
     return {}
 
 
 def select_subscriptions(connection: ServerConnection, params: Params) -> list[AccountSubscription]:
-    """The subscriptions that an unsubscribe ends: the one that it names; without a name, all.
+    """The subscriptions that an unsubscribe ends: the one with the given id; without an id, all.
 
     Raises:
         RefusedError: -1102, -2036 not active.

@@ -38,7 +38,7 @@ Handler = Callable[[ExchangeState, ServerConnection, Params, int], object]
 
 @dataclass(frozen=True, slots=True)
 class WebSocketMethod:
-    """One method: what it does, what it weighs, and the parameters it knows."""
+    """A method: its handler, weight and parameters."""
 
     handler: Handler
     weight: int
@@ -46,7 +46,7 @@ class WebSocketMethod:
 
 
 def handle_request(state: ExchangeState, connection: ServerConnection, text: str, now: int) -> None:
-    """Answer one request."""
+    """Handle a request and send its response."""
     request_id: object = None
     weight = 1
     try:
@@ -64,13 +64,13 @@ def handle_request(state: ExchangeState, connection: ServerConnection, text: str
 
 
 def record_connect_weight(state: ExchangeState, ip: str, now: int) -> bool:
-    """Count a handshake's weight, and say whether the IP has used too much."""
+    """Count the weight of a handshake; returns whether the IP exceeds the limit."""
     limit = state.rules.websocket_api_weight_limit
     return state.rate_limits.record_request(_limit_key(ip), _CONNECT_WEIGHT, limit, now).exceeded
 
 
 def notify_key_revoked(state: ExchangeState, uid: int, now: int) -> None:
-    """Tell every connection that listens to a user that the key was taken away; its events end."""
+    """End a user's subscriptions, and notify their connections that the API key was revoked."""
     for connection in state.connections.all():
         theirs = [s for s in connection.subscriptions.values() if s.uid == uid]
         for subscription in theirs:

@@ -1,8 +1,8 @@
-"""``/sandbox/…`` and the page at ``/``: what drives and shows a running sandbox over HTTP.
+"""HTTP interface of the control operations, ``/sandbox/…``, and the page at ``/``.
 
-A web page that the user happens to have open must not get at it. So a request has to name this host by
-``localhost`` or an address (a name could have been pointed here), must not come from a page of another origin,
-and carries JSON, which such a page could not send without asking first.
+A web page that is open in the user's browser must not be able to use it. A request therefore has to address this
+host as ``localhost`` or by an IP address (DNS can point any other name here), must not come from a page of another
+origin, and has to send JSON, which such a page cannot send without a preflight request.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import hashlib
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from urllib.parse import urlsplit
 
-from binance_margin_stream.sandbox.control.operations import JSON, Operation, get_operation, get_operations
-from binance_margin_stream.sandbox.messages import Headers, Request, Response
+from binance_margin_stream.sandbox.control.operations import OperationCall, OperationTable
+from binance_margin_stream.sandbox.messages import JSON, Headers, Request, Response
 
-__all__ = ["ControlError", "OperationCall", "control_error_response", "control_response", "is_control_path", "route"]
+__all__ = ["ControlError", "ControlInterface", "control_error_response", "control_response", "is_control_path"]
 
 _PREFIX = "/sandbox/"
 _STATE_NAME = "state"
@@ -34,7 +33,7 @@ _SECURITY_HEADERS: Headers = (
 
 
 class ControlError(Exception):
-    """A request that is not carried out: the HTTP status, and why."""
+    """A request that is refused: the HTTP status and the reason."""
 
     def __init__(self, status: int, reason: str, headers: Headers = ()) -> None:
         super().__init__(reason)
@@ -42,69 +41,85 @@ class ControlError(Exception):
         self.headers = headers
 
 
-@dataclass(frozen=True, slots=True)
-class OperationCall:
-    """An operation to carry out, with its checked arguments."""
+class ControlInterface:
+    """Routes control requests and runs the operations that they name."""
 
-    operation: Operation
-    arguments: Mapping[str, object]
+    def __init__(self, operations: OperationTable, run: Callable[[OperationCall], JSON], max_body_bytes: int) -> None:
+        """`run` runs an operation; it may block."""
+        self._operations = operations
+        self._run = run
+        self._max_body_bytes = max_body_bytes
+
+    def route(self, request: Request, host: str, snapshot: Callable[[], object]) -> Response | OperationCall:
+        """The response to a request, or the operation that it names; `host` is the host that the sandbox listens on.
+
+        Raises:
+            ControlError: the request is refused.
+
+        """
+        _check_origin(request, host)
+        path = request.target.partition("?")[0]
+        name = (path + "/").removeprefix(_PREFIX).rstrip("/")
+        if path == "/":
+            _require_method(request, "GET")
+            return _page_response()
+        if not name:
+            _require_method(request, "GET")
+            return control_response({"operations": [each.describe() for each in self._operations.all()]})
+        if name == _STATE_NAME:
+            _require_method(request, "GET")
+            return control_response(snapshot())
+        return self._parse_operation_call(request, name)
+
+    def run(self, call: OperationCall) -> Response:
+        """Run an operation; may block.
+
+        Raises:
+            ControlError: the operation is not possible now, or the sandbox is closing.
+
+        """
+        try:
+            return control_response({"result": self._run(call)})
+        except ValueError as error:
+            raise ControlError(400, str(error)) from None
+        except (RuntimeError, TimeoutError):
+            raise ControlError(503, "the sandbox is closing") from None
+
+    def _parse_operation_call(self, request: Request, name: str) -> OperationCall:
+        try:
+            operation = self._operations.get(name)
+        except ValueError as error:
+            raise ControlError(404, str(error)) from None
+        _require_method(request, "POST")
+        if len(request.body) > self._max_body_bytes:
+            raise ControlError(413, f"the body is longer than {self._max_body_bytes} bytes")
+        if _media_types(request) != ["application/json"]:
+            raise ControlError(415, "send a JSON object, with Content-Type: application/json")
+        try:
+            return OperationCall(operation, operation.parse_arguments(_parse_object(request.body)))
+        except ValueError as error:
+            raise ControlError(400, str(error)) from None
 
 
 def is_control_path(target: str) -> bool:
-    """Whether a target belongs to the page or to the operations, and not to the exchange."""
+    """Whether a target belongs to the page or the control operations, and not to the exchange."""
     path = target.partition("?")[0]
     return path == "/" or (path + "/").startswith(_PREFIX)
 
 
-def route(request: Request, host: str, body_limit: int, state: Callable[[], object]) -> Response | OperationCall:
-    """Answer a request, or say which operation it asks for; `host` is the one that the sandbox listens on.
-
-    Raises:
-        ControlError: the request is not one that is carried out.
-
-    """
-    _check_origin(request, host)
-    path = request.target.partition("?")[0]
-    name = (path + "/").removeprefix(_PREFIX).rstrip("/")
-    if path == "/":
-        _require_method(request, "GET")
-        return _page_response()
-    if not name:
-        _require_method(request, "GET")
-        return control_response({"operations": [each.describe() for each in get_operations().values()]})
-    if name == _STATE_NAME:
-        _require_method(request, "GET")
-        return control_response(state())
-    return _parse_operation_call(request, name, body_limit)
-
-
 def control_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
-    """An answer in JSON."""
+    """A JSON response."""
     body = json.dumps(value, separators=(",", ":")).encode()
     return Response(status, body, (("Content-Type", "application/json"), *_SECURITY_HEADERS, *headers))
 
 
 def control_error_response(error: ControlError) -> Response:
-    """The answer to a request that was not carried out."""
+    """The response to a request that was refused."""
     return control_response({"error": str(error)}, error.status, error.headers)
 
 
-def _parse_operation_call(request: Request, name: str, body_limit: int) -> OperationCall:
-    try:
-        operation = get_operation(name)
-    except ValueError as error:
-        raise ControlError(404, str(error)) from None
-    _require_method(request, "POST")
-    if len(request.body) > body_limit:
-        raise ControlError(413, f"the body is longer than {body_limit} bytes")
-    if [each.partition(";")[0].strip().lower() for each in request.get_header_values("Content-Type")] != [
-        "application/json"
-    ]:
-        raise ControlError(415, "send a JSON object, with Content-Type: application/json")
-    try:
-        return OperationCall(operation, operation.parse_arguments(_parse_object(request.body)))
-    except ValueError as error:
-        raise ControlError(400, str(error)) from None
+def _media_types(request: Request) -> list[str]:
+    return [each.partition(";")[0].strip().lower() for each in request.get_header_values("Content-Type")]
 
 
 def _parse_object(body: bytes) -> dict[str, object]:
@@ -132,11 +147,11 @@ def _check_origin(request: Request, host: str) -> None:
         raise ControlError(403, "address the sandbox as localhost or by its IP address")
     own = (f"http://{authority[0]}", f"https://{authority[0]}")
     if any(origin not in own for origin in request.get_header_values("Origin")):
-        raise ControlError(403, "pages of another origin may not drive the sandbox")
+        raise ControlError(403, "pages of another origin may not control the sandbox")
 
 
 def _names_this_host(authority: str, host: str) -> bool:
-    """Whether it is an address, or a name that means this machine: a name may be pointed anywhere, an address not."""
+    """Whether a Host header has an IP address or a name of this machine; DNS can point any other name here."""
     try:
         name = urlsplit(f"//{authority}").hostname or ""
     except ValueError:
@@ -164,6 +179,6 @@ def _page_response() -> Response:
 
 
 def _csp_hash(tag: str, text: str) -> str:
-    """What the policy calls the one script or style of the page by."""
+    """The Content-Security-Policy source of the page's one script or style."""
     (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""What an operation of the sandbox takes: read from a signature, and checked before anything is done."""
+"""Parameters of control operations: derived from a method's signature, checked before the method is called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FLAGS: dict[object, bool] = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class OperationParameter:
-    """One parameter: its name, what it takes, and what it is where it is left out."""
+    """A parameter: its name, its kind, and its default."""
 
     name: str
     kind: ParameterKind
@@ -33,10 +33,10 @@ class OperationParameter:
     choices: tuple[str, ...] = ()
 
     def parse(self, value: object) -> object:
-        """A value as JSON, YAML or a command line gives it, as the Python method takes it.
+        """Convert a value from JSON, YAML or a command line to what the Python method takes.
 
         Raises:
-            ValueError: naming the parameter and what it takes.
+            ValueError: names the parameter and what it takes.
 
         """
         if self.nullable and value in (None, "null"):
@@ -48,7 +48,7 @@ class OperationParameter:
 
     @property
     def expected(self) -> str:
-        """What it takes, in words."""
+        """What the parameter takes, for error messages."""
         descriptions: dict[ParameterKind, str] = {
             "text": "a text",
             "integer": "a whole number",
@@ -85,7 +85,7 @@ class OperationParameter:
             case "real", int() | float() | str():
                 return _parse_real(float(value))
             case "number", float():
-                # The shortest text that reads as this float is what was written: 0.1 is a tenth.
+                # repr gives the digits that were written: 0.1 becomes one tenth, not its binary approximation.
                 return parse_decimal(repr(value))
             case "number", int() | str() | Decimal():
                 return parse_decimal(value)
@@ -104,10 +104,12 @@ class OperationParameter:
 def parse_signature(
     method: Callable[..., object], descriptions: Mapping[str, str], known: Mapping[str, OperationParameter]
 ) -> tuple[OperationParameter, ...]:
-    """The parameters of a method by its signature and annotations; `about` describes each that is not `known`.
+    """The parameters of a method, from its annotations.
+
+    `descriptions` has a text for each parameter that is not in `known`.
 
     Raises:
-        TypeError: an annotation that no JSON value stands for, or a name that `about` does not hold.
+        TypeError: an annotation has no JSON equivalent, or `descriptions` lacks a parameter.
 
     """
     hints = get_type_hints(method)
@@ -119,10 +121,10 @@ def parse_signature(
 
 
 def parse_arguments(parameters: tuple[OperationParameter, ...], given: Mapping[str, object]) -> dict[str, object]:
-    """The arguments of a call, each read; what is left out keeps the method's own default.
+    """The parsed arguments of a call; a parameter that is left out keeps the method's default.
 
     Raises:
-        ValueError: a parameter that is unknown, missing, or not what it should be.
+        ValueError: a parameter is unknown, missing or invalid.
 
     """
     names = [parameter.name for parameter in parameters]
@@ -137,7 +139,7 @@ def parse_arguments(parameters: tuple[OperationParameter, ...], given: Mapping[s
 
 def _build_parameter(given: inspect.Parameter, hint: object, descriptions: Mapping[str, str]) -> OperationParameter:
     if given.name not in descriptions:
-        raise TypeError(f"parameter {given.name} is not described")
+        raise TypeError(f"parameter {given.name} has no description")
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kind, choices = _classify_annotation([option for option in options if option is not NoneType])
     required = given.default is inspect.Parameter.empty
@@ -161,7 +163,7 @@ def _classify_annotation(options: list[object]) -> tuple[ParameterKind, tuple[st
         case _ if set(options) == {Decimal, int, str}:
             return "number", ()
         case _:
-            raise TypeError(f"no JSON value stands for {options}")
+            raise TypeError(f"{options} has no JSON equivalent")
 
 
 def _parse_real(value: float) -> float:

@@ -1,4 +1,4 @@
-"""The operations that drive a sandbox from outside: one table, for HTTP, scripts and the command line alike."""
+"""The operations that control a sandbox: one table for HTTP, scripts and the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, Protocol, TypeVar
 
 from binance_margin_stream.sandbox.control.operation_schema import (
     OperationParameter,
@@ -16,115 +16,93 @@ from binance_margin_stream.sandbox.control.operation_schema import (
     parse_signature,
 )
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
+from binance_margin_stream.sandbox.messages import JSON
 
-if TYPE_CHECKING:
-    from binance_margin_stream.sandbox.sandbox import Sandbox
+__all__ = ["Operation", "OperationCall", "OperationTable", "OperationTarget", "operation"]
 
-__all__ = ["JSON", "Operation", "get_operation", "get_operations"]
+_Method = TypeVar("_Method", bound=Callable[..., object])
 
-JSON: TypeAlias = "Mapping[str, JSON] | list[JSON] | str | int | float | None"
-"""What JSON can say; exact amounts are texts."""
-
-_METHOD_NAMES = (
-    "place_order",
-    "fill_order",
-    "cancel_order",
-    "expire_order",
-    "reject_order",
-    "set_price",
-    "borrow",
-    "repay",
-    "charge_interest",
-    "change_balance",
-    "change_external_lock",
-    "send_margin_call",
-    "send_event",
-    "add_user",
-    "revoke_api_key",
-    "delete_listen_key",
-    "retire_endpoint",
-    "restore_endpoint",
-    "inject_fault",
-    "start_random_faults",
-    "stop_random_faults",
-    "clear_faults",
-    "advance_time",
-)
-"""Methods of `Sandbox` that are operations; a method is `place_order`, its operation ``place-order``."""
+_OPERATION_MARK = "_is_sandbox_operation"
 
 _DESCRIPTIONS = {
     "account": "cross, or the symbol of an isolated account",
-    "amount": "how much of it",
+    "after_seconds": "delay in seconds of exchange time",
+    "amount": "amount of the asset",
     "asset": "such as USDT",
-    "connection": "number of the one that it strikes; all if none is named",
-    "delta": "what comes in, or below zero what goes out",
-    "event": "sent as it is",
-    "every_seconds": "between two faults on average, of exchange time",
-    "after_seconds": "of exchange time, before it happens",
-    "kind": "which listen key; all of the account's if none is named",
+    "connection": "number of the connection to affect; all by default",
+    "delta": "amount to add; negative to remove",
+    "event": "JSON object, sent unchanged",
+    "every_seconds": "average time between two faults, in seconds of exchange time",
+    "faults": "names of the faults to choose from",
+    "kind": "kind of listen key; all kinds of the account by default",
     "level": "margin level, such as 1.1",
-    "faults": "names of those to choose from",
-    "order_id": "as the order's events say it; the youngest open order if none is named",
+    "order_id": "as in the order's events; the newest open order by default",
     "path": "such as /sapi/v1/userListenToken",
     "price": "in the quote asset",
-    "probability": "with which each occasion is taken, up to 1",
+    "probability": "probability for each matching request or event, up to 1",
     "quantity": "in the base asset",
-    "rate": "part of what was borrowed, such as 0.0001",
-    "reason": "as the report tells it",
-    "seconds": "of exchange time",
-    "seed": "the same one gives the same faults",
+    "rate": "fraction of the borrowed amount, such as 0.0001",
+    "reason": "reject reason in the execution report",
+    "seconds": "seconds of exchange time",
+    "seed": "the same seed gives the same faults",
     "side": "BUY or SELL",
     "status": "such as MARGIN_CALL",
-    "stop_price": "what wakes a stop order up",
+    "stop_price": "price that triggers a stop order",
     "symbol": "such as BTCUSDT",
     "time_in_force": "GTC, IOC or FOK",
-    "times": "how many occasions it takes; null for all until clear-faults",
+    "times": "how many matching requests or events; null: all until clear-faults",
     "type": "such as LIMIT or MARKET",
 }
 
-_UID_PARAMETER = OperationParameter(
-    "uid", "integer", "user that it happens to, by number; 1 is there from the start", False, 1
-)
-_FAULT_PARAMETER = OperationParameter("fault", "choice", "what goes wrong", choices=tuple(NAMED_FAULTS))
+_UID_PARAMETER = OperationParameter("uid", "integer", "number of the user; 1 is the first user", False, 1)
+_FAULT_PARAMETER = OperationParameter("fault", "choice", "name of the fault", choices=tuple(NAMED_FAULTS))
 _EXCLUDED_PARAMETERS = {
-    "api_key": "a secret has no place on a command line or in a file: users go by number",
-    "listen_key": "a secret, too: listen keys go by their account",
-    "at_ms": "after_seconds says it",
+    "api_key": "secrets must not appear on a command line or in a file; uid identifies the user",
+    "listen_key": "a secret as well; kind and account identify the key",
+    "at_ms": "after_seconds covers it",
 }
+
+
+class OperationTarget(Protocol):
+    """What an operation needs of a sandbox beside its own method."""
+
+    def find_api_key(self, uid: int) -> str:
+        """The API key of a user; raises `ValueError` for an unknown uid."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that can be done to a sandbox."""
+    """An operation that can be run on a sandbox."""
 
     name: str
     summary: str
-    method: str
+    method: Callable[..., object]
     parameters: tuple[OperationParameter, ...]
     build_arguments: Callable[[dict[str, object]], dict[str, object]] = dict
-    """Makes the method's arguments from those that were given, each of which is right by itself."""
+    """Builds the method's arguments from the given ones, after each was checked by itself."""
 
     def parse_arguments(self, given: Mapping[str, object]) -> dict[str, object]:
         """The arguments for `run`.
 
         Raises:
-            ValueError: a parameter that is unknown, missing, or not what it should be.
+            ValueError: a parameter is unknown, missing or invalid.
 
         """
         return self.build_arguments(parse_arguments(self.parameters, given))
 
-    def run(self, sandbox: Sandbox, arguments: Mapping[str, object]) -> JSON:
-        """Do it with checked arguments; returns what the Python method returns, as JSON.
+    def run(self, target: OperationTarget, arguments: Mapping[str, object]) -> JSON:
+        """Run the operation with parsed arguments and return the method's result as JSON.
 
         Raises:
-            ValueError: the sandbox cannot do that now, and why.
+            ValueError: the operation is not possible now; the message says why.
             RuntimeError: the sandbox is not running.
 
         """
-        known = dict(arguments)
-        if (uid := known.pop("uid", None)) is not None:
-            known["api_key"] = _find_api_key(sandbox, uid)
-        return _to_json(getattr(sandbox, self.method)(**known))
+        known: dict[str, Any] = dict(arguments)
+        if "uid" in known:
+            known["api_key"] = target.find_api_key(known.pop("uid"))
+        return _to_json(self.method(target, **known))
 
     def describe(self) -> JSON:
         """Name, summary and parameters as a JSON object."""
@@ -135,33 +113,61 @@ class Operation:
         }
 
 
-@functools.cache
-def get_operations() -> Mapping[str, Operation]:
-    """Every operation by name."""
-    return {each.name: each for each in map(_build_operation, _METHOD_NAMES)}
+@dataclass(frozen=True, slots=True)
+class OperationCall:
+    """An operation to run, with its parsed arguments."""
+
+    operation: Operation
+    arguments: Mapping[str, object]
 
 
-def get_operation(name: str) -> Operation:
-    """The operation with this name.
+class OperationTable:
+    """The operations of a handle class by name: its methods with the decorator `operation`.
 
-    Raises:
-        ValueError: there is none; the text names those that there are.
-
+    A method ``place_order`` becomes the operation ``place-order``; its signature and docstring describe it.
     """
-    found = get_operations().get(name)
-    if found is None:
-        raise ValueError(f"no such operation; there are {', '.join(get_operations())}")
-    return found
+
+    def __init__(self, handle: type[OperationTarget]) -> None:
+        self._handle = handle
+
+    def all(self) -> list[Operation]:
+        """All operations, in the order in which the methods are defined."""
+        return list(self._by_name.values())
+
+    def get(self, name: str) -> Operation:
+        """The operation with this name.
+
+        Raises:
+            ValueError: there is none; the message lists the known names.
+
+        """
+        found = self._by_name.get(name)
+        if found is None:
+            raise ValueError(f"no such operation; there are {', '.join(self._by_name)}")
+        return found
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, Operation]:
+        # Built on first use: reading all signatures would delay the start of every sandbox.
+        members = [each for base in reversed(self._handle.__mro__) for each in vars(base).values()]
+        return {each.name: each for each in map(_build_operation, filter(_is_operation, members))}
 
 
-def _build_operation(method: str) -> Operation:
-    from binance_margin_stream.sandbox.sandbox import Sandbox
+def operation(method: _Method) -> _Method:
+    """Make a method of a handle an operation, which HTTP requests, scripts and the command line can run."""
+    setattr(method, _OPERATION_MARK, True)
+    return method
 
-    function = getattr(Sandbox, method)
-    summary = (inspect.getdoc(function) or "").partition("\n")[0].replace("`", "")
-    everything = parse_signature(function, {**_DESCRIPTIONS, **_EXCLUDED_PARAMETERS}, {"fault": _FAULT_PARAMETER})
+
+def _is_operation(member: object) -> bool:
+    return getattr(member, _OPERATION_MARK, False) is True
+
+
+def _build_operation(method: Callable[..., object]) -> Operation:
+    summary = (inspect.getdoc(method) or "").partition("\n")[0].replace("`", "")
+    everything = parse_signature(method, {**_DESCRIPTIONS, **_EXCLUDED_PARAMETERS}, {"fault": _FAULT_PARAMETER})
     parameters = tuple(each for each in everything if each.name not in _EXCLUDED_PARAMETERS)
-    name = method.replace("_", "-")
+    name = method.__name__.replace("_", "-")
     if _FAULT_PARAMETER in parameters:
         return Operation(name, summary, method, (*parameters, *_fault_parameters().values()), _build_fault_argument)
     if any(each.name == "api_key" for each in everything):
@@ -171,7 +177,7 @@ def _build_operation(method: str) -> Operation:
 
 @functools.cache
 def _fault_parameters() -> Mapping[str, OperationParameter]:
-    """The parameters that faults of their own take."""
+    """The parameters of all named faults."""
     kinds: dict[type, ParameterKind] = {int: "integer", float: "real", str: "text"}
     takers: dict[str, list[str]] = {}
     found: dict[str, OperationParameter] = {}
@@ -185,18 +191,10 @@ def _fault_parameters() -> Mapping[str, OperationParameter]:
 
 
 def _build_fault_argument(given: dict[str, object]) -> dict[str, object]:
-    """The fault as a value, made from its name and the parameters that are its own."""
+    """Replace the name and the parameters of a fault by the fault as a value."""
     own = {name: value for name, value in given.items() if name in _fault_parameters()}
     rest = {name: value for name, value in given.items() if name not in own}
-    return {**rest, "fault": create_fault(str(given["fault"]), **own)}  # type: ignore[arg-type]  # each was read as its kind
-
-
-def _find_api_key(sandbox: Sandbox, uid: object) -> str:
-    users = sandbox.users
-    for user in users:
-        if user.uid == uid:
-            return user.api_key
-    raise ValueError(f"uid takes the number of a user: {', '.join(str(user.uid) for user in users)}")
+    return {**rest, "fault": create_fault(str(given["fault"]), **own)}  # type: ignore[arg-type]  # parsed as their kind
 
 
 def _to_json(value: object) -> JSON:
@@ -212,4 +210,4 @@ def _to_json(value: object) -> JSON:
         case _ if is_dataclass(value):
             return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
         case _:
-            raise TypeError(f"{type(value).__name__} has no form in JSON")
+            raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,29 +1,75 @@
-"""A script in YAML: a list of steps, each with the line it stands on."""
+"""Scripts: steps with a time and an operation, from a YAML file or Python values."""
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import yaml
 
-from binance_margin_stream.sandbox.control.schedule import ScriptError, Step, parse_steps
+from binance_margin_stream.sandbox.config import DAY_MS, HOUR_MS, MINUTE_MS
+from binance_margin_stream.sandbox.control.operations import Operation, OperationTable, OperationTarget
+from binance_margin_stream.sandbox.messages import JSON
 
-__all__ = ["Script", "read_script"]
+__all__ = ["Script", "ScriptError", "Step", "read_script", "schedule_steps"]
 
 Script = str | os.PathLike[str] | Iterable[Mapping[str, object]]
-"""A YAML file by its path, or its steps as Python values."""
+"""The path of a YAML file, or the steps as Python values."""
+
+_UNIT_MS = {"ms": 1, "s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,3}))?)?")
+_TIMING_KEYS = ("at", "after", "every", "times")
+
+
+class ScriptError(ValueError):
+    """A script that cannot be run; the message names the line or step and what is wrong there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation with its arguments and its time: a time of day, or a delay after the previous step."""
+
+    location: str
+    """``line 4`` or ``step 2``, for error messages."""
+    operation: Operation
+    arguments: Mapping[str, object]
+    at_ms: int | None
+    """Time of day in UTC, in milliseconds since midnight."""
+    after_ms: int
+    every_ms: int
+    times: int
+
+    def first_run_at(self, previous_ms: int) -> int:
+        """Time (ms) of the first run, where the first run of the previous step was at `previous_ms`."""
+        return previous_ms + (self.after_ms if self.at_ms is None else (self.at_ms - previous_ms) % DAY_MS)
+
+    def run(self, target: OperationTarget) -> JSON:
+        """Run the operation.
+
+        Raises:
+            ScriptError: the operation is not possible now; the message says why.
+
+        """
+        try:
+            return self.operation.run(target, self.arguments)
+        except ValueError as error:
+            raise ScriptError(f"{self.location}: {self.operation.name}: {error}") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads what looks like JSON as JSON would; everything else is text, so that 10:30 is no number and NO no flag."""
+    """Resolves plain scalars as JSON does; everything else is a string, so 10:30 is no number and NO no boolean."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         read: dict[Hashable, object] = super().construct_mapping(node, deep)
         if len(read) != len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a name stands here twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "duplicate key", node.start_mark)
         return read
 
 
@@ -37,17 +83,32 @@ for _kind, _form, _starts in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_form})$"), _starts)
 
 
-def read_script(script: Script) -> tuple[Step, ...]:
+def read_script(script: Script, operations: OperationTable) -> tuple[Step, ...]:
     """The steps of a script, all checked.
 
     Raises:
-        ScriptError: the first thing that is wrong, with its line, or its number where it is no file.
+        ScriptError: names the first error with its line, or its step number where there is no file.
         OSError: the file cannot be read.
 
     """
     if isinstance(script, str | os.PathLike):
-        return parse_steps(_load_items(Path(script)))
-    return parse_steps((f"step {number}", item) for number, item in enumerate(script, 1))
+        items: Iterable[tuple[str, object]] = _load_items(Path(script))
+    else:
+        items = ((f"step {number}", item) for number, item in enumerate(script, 1))
+    return tuple(_parse_located_step(location, item, operations) for location, item in items)
+
+
+def schedule_steps(steps: Iterable[Step], start: int) -> Iterator[tuple[int, Step]]:
+    """Every run of every step in order of time, from a start time (ms); runs at equal times keep the script's order."""
+    runs, previous_ms = [], start
+    for step in steps:
+        previous_ms = step.first_run_at(previous_ms)
+        runs.append(_repeat_step(step, previous_ms))
+    return heapq.merge(*runs, key=lambda run: run[0])
+
+
+def _repeat_step(step: Step, first_run_ms: int) -> Iterator[tuple[int, Step]]:
+    return ((first_run_ms + number * step.every_ms, step) for number in range(step.times))
 
 
 def _load_items(path: Path) -> list[tuple[str, object]]:
@@ -55,7 +116,7 @@ def _load_items(path: Path) -> list[tuple[str, object]]:
         loader = _Loader(path.read_text("utf-8"))
         node = loader.get_single_node()
         if not isinstance(node, yaml.SequenceNode):
-            raise ScriptError("line 1: a script is a list of steps, each beginning with a dash")
+            raise ScriptError("line 1: a script is a list of steps, each starting with a dash")
         return [(_format_line(item.start_mark), loader.construct_object(item, deep=True)) for item in node.value]
     except yaml.MarkedYAMLError as error:
         location = _format_line(error.problem_mark) if error.problem_mark else "line 1"
@@ -66,3 +127,62 @@ def _load_items(path: Path) -> list[tuple[str, object]]:
 
 def _format_line(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}"
+
+
+def _parse_located_step(location: str, item: object, operations: OperationTable) -> Step:
+    try:
+        return _parse_step(location, item, operations)
+    except ValueError as error:
+        raise ScriptError(f"{location}: {error}") from None
+
+
+def _parse_step(location: str, item: object, operations: OperationTable) -> Step:
+    if not isinstance(item, Mapping):
+        raise ValueError('a step is a mapping such as {"after": "5s", "place-order": {}}')
+    wanted = [name for name in item if name not in _TIMING_KEYS]
+    if len(wanted) != 1:
+        examples = ", ".join(each.name for each in operations.all()[:3])
+        raise ValueError(f"a step has a time ({', '.join(_TIMING_KEYS)}) and one operation, such as {examples}")
+    if ("at" in item) == ("after" in item):
+        raise ValueError("a step has either at, a time of day, or after, a delay after the previous step")
+    if ("every" in item) != ("times" in item):
+        raise ValueError("every and times require each other")
+    operation = operations.get(str(wanted[0]))
+    return Step(
+        location=location,
+        operation=operation,
+        arguments=_parse_arguments(operation, item[wanted[0]]),
+        at_ms=_parse_time_of_day(item["at"]) if "at" in item else None,
+        after_ms=_parse_duration("after", item["after"]) if "after" in item else 0,
+        every_ms=_parse_duration("every", item["every"]) if "every" in item else 0,
+        times=_parse_times(item.get("times", 1)),
+    )
+
+
+def _parse_arguments(operation: Operation, given: object) -> dict[str, object]:
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"{operation.name} takes its parameters by name, such as {{uid: 1}}")
+    try:
+        return operation.parse_arguments({str(name): value for name, value in (given or {}).items()})
+    except ValueError as error:
+        raise ValueError(f"{operation.name}: {error}") from None
+
+
+def _parse_time_of_day(value: object) -> int:
+    found = _TIME_OF_DAY.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('at takes a time of day in UTC, such as "09:30" or "09:30:00"')
+    hours, minutes, seconds, fraction = found.groups("0")
+    return int(hours) * HOUR_MS + int(minutes) * MINUTE_MS + int(seconds) * 1000 + int(fraction.ljust(3, "0"))
+
+
+def _parse_duration(name: str, value: object) -> int:
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        raise ValueError(f"{name} takes a duration such as 5s, 250ms or 1h30m")
+    return round(sum(Decimal(number) * _UNIT_MS[unit] for number, unit in _DURATION_PART.findall(value)))
+
+
+def _parse_times(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("times takes a whole number from 1")
+    return value

@@ -1,4 +1,4 @@
-"""Event payloads, and their way to the connections that are subscribed to them.
+"""Event payloads, and their delivery to subscribed connections.
 
 May import `model` and `faults`; never `trading`, `api` or `server`.
 """

@@ -1,4 +1,4 @@
-"""The events that the exchange sends, as JSON objects with its own field names."""
+"""The exchange's events as JSON objects with its field names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ZERO_TEXT = "0.00000000"
 def build_execution_report(
     order: Order, execution: str, execution_id: int, now: int, fill: Fill | None = None
 ) -> dict[str, object]:
-    """An ``executionReport`` with every field that is always there, in the exchange's order."""
+    """An ``executionReport`` with all mandatory fields, in the exchange's order."""
     cancelled = execution == "CANCELED"
     return {
         "e": "executionReport",
@@ -92,5 +92,5 @@ def build_margin_level_change(level: Decimal, status: str, name: str, now: int) 
 
 
 def _format_amount(number: Decimal) -> str:
-    """Eight decimals and no exponent, as the exchange writes money."""
+    """Eight decimals and no exponent, as the exchange formats amounts."""
     return format(number.quantize(_STEP), "f")

@@ -1,4 +1,4 @@
-"""Events on their way to everybody who listens."""
+"""Delivery of events to subscribed connections, and the expiry of their credentials."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import get_args
 
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.faults.types import DuplicateEvent, EventFault, ReorderEvents, TruncateEvent
 from binance_margin_stream.sandbox.messages import Text
 from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
-from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenKeyKind, ListenToken
+from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenToken
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
 
@@ -40,7 +41,7 @@ _KEY_KINDS: tuple[ListenKeyKind, ...] = get_args(ListenKeyKind)
 
 
 def publish(state: ExchangeState, uid: int, account: str, event: EventPayload) -> int:
-    """Send an event to all who are subscribed to an account; returns how many frames went out."""
+    """Send an event to all subscribers of an account; returns the number of frames."""
     text = _to_json(event)
     fault = state.pending_faults.take_matching(_EVENT_FAULTS, "") if _has_subscribers(state, uid, account) else None
     copies = 2 if isinstance(fault, DuplicateEvent) else 1
@@ -60,7 +61,7 @@ def publish(state: ExchangeState, uid: int, account: str, event: EventPayload) -
 def send_event(
     state: ExchangeState, connection: ServerConnection, label: int | str, text: str, fault: EventFault | None = None
 ) -> bool:
-    """Send an event frame, count it, and let go of an answer that a fault has held back until now."""
+    """Send an event frame and count it, then send the responses that a fault has delayed until now."""
     if isinstance(fault, TruncateEvent):
         text = text[: len(text) // 2]
     if isinstance(fault, ReorderEvents) and not state.connections.is_silent(connection.id):
@@ -75,13 +76,13 @@ def send_event(
     if sent:
         state.metrics.event_counts[connection.id, label] += 1
     held, connection.held_responses = connection.held_responses, []
-    for answer in held:
-        state.connections.send(connection, answer)
+    for response in held:
+        state.connections.send(connection, response)
     return sent
 
 
 def _send_before_held_event(state: ExchangeState, connection: ServerConnection, label: int | str, frame: Text) -> bool:
-    """Send an event before one of another account that is held back."""
+    """Send an event before a delayed one of another account."""
     held = connection.held_event
     if held is None or connection.held_event_label == label:
         return state.connections.send(connection, frame)
@@ -104,7 +105,7 @@ def serves_key(state: ExchangeState, connection: ServerConnection, key: ListenKe
 
 
 def schedule_key_expiry(state: ExchangeState, key: ListenKey) -> None:
-    """Let a new key expire when its time is up; extensions are noticed when the old time comes."""
+    """Schedule the expiry of a new key; an extension reschedules it at the old expiry."""
 
     def expire_if_due(due: int, _: int) -> None:
         if state.listen_keys.find(key.value) is not key:
@@ -118,7 +119,7 @@ def schedule_key_expiry(state: ExchangeState, key: ListenKey) -> None:
 
 
 def expire_key(state: ExchangeState, key: ListenKey, at: int) -> None:
-    """End a key and say so to those who listen; nothing follows on it."""
+    """Expire a key and notify its subscribers; no event follows on it."""
     time: int | str = str(at) if state.rules.listen_key_expired_time_type == "string" else at
     event = {"e": "listenKeyExpired", "E": time, "listenKey": key.value}
     state.metrics.record_event(at, key.uid, key.account, _send_to_key_subscribers(state, key, _to_json(event)), event)
@@ -126,14 +127,14 @@ def expire_key(state: ExchangeState, key: ListenKey, at: int) -> None:
 
 
 def schedule_token_expiry(state: ExchangeState, token: ListenToken) -> None:
-    """Forget a token when its time is up."""
+    """Schedule the expiry of a token."""
     state.scheduler.call_at(token.expires_at, lambda _, __: state.listen_tokens.remove(token))
 
 
 def expire_subscription(
     state: ExchangeState, connection: ServerConnection, subscription: AccountSubscription, at: int
 ) -> None:
-    """End a subscription and say so, as after expiry and after the client's own unsubscribe."""
+    """End a subscription and notify the client, as after expiry and after its own unsubscribe."""
     state.connections.unsubscribe(connection, subscription)
     event: EventPayload = {"e": "eventStreamTerminated", "E": at}
     sent = send_event(state, connection, subscription.id, _wrap_event(subscription.id, _to_json(event)))
@@ -141,10 +142,10 @@ def expire_subscription(
 
 
 def _has_subscribers(state: ExchangeState, uid: int, account: str) -> bool:
-    """Whether anybody listens to an account: an event that goes nowhere uses up no fault."""
+    """Whether an account has subscribers; an event without any must not consume a fault."""
     keys = (state.listen_keys.find_for_account(kind, uid, account) for kind in _KEY_KINDS)
-    listened_to = any(key is not None and key.value in state.connections.subscribers_by_stream for key in keys)
-    return listened_to or (uid, account) in state.connections.subscribers_by_account
+    has_key = any(key is not None and key.value in state.connections.subscribers_by_stream for key in keys)
+    return has_key or (uid, account) in state.connections.subscribers_by_account
 
 
 def _key_carries_event(kind: ListenKeyKind, name: object) -> bool:

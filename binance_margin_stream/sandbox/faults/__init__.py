@@ -1,6 +1,6 @@
-"""The faults that a sandbox can inject: values, a registry by name, and random plans.
+"""The faults that a sandbox can inject: as values, by name, and at random.
 
-May import only the values in `sandbox`.
+May import the base modules of `sandbox` only.
 """
 
 from binance_margin_stream.sandbox.faults.types import (

@@ -1,4 +1,4 @@
-"""Random trouble: which fault strikes when, decided by a seed and nothing else."""
+"""Random faults: a seed determines which fault comes when."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 __all__ = ["RECOVERABLE_FAULTS", "ScheduledFault", "random_faults"]
 
 RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in ("revoke-api-key", "wrong-certificate"))
-"""The faults that random trouble chooses from: all that a client recovers from without anybody's help."""
+"""The faults that are injected at random by default: all that a client can recover from by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledFault:
-    """One fault of a plan, and how long after the one before it strikes, in milliseconds of exchange time."""
+    """A fault and its delay after the previous one, in milliseconds of exchange time."""
 
     name: str
     delay_ms: int
 
 
 def random_faults(seed: int, every_seconds: float, faults: Sequence[str] | None = None) -> Iterator[ScheduledFault]:
-    """An endless plan: faults at random times, `every_seconds` on average, each with its default parameters.
+    """An endless sequence of faults with default parameters, `every_seconds` apart on average.
 
-    The same arguments give the same plan.
+    The same arguments give the same sequence.
 
     Raises:
-        ValueError: no time between faults, or a name that no fault has.
+        ValueError: `every_seconds` is not above 0, or an unknown fault.
 
     """
     names = RECOVERABLE_FAULTS if faults is None else tuple(faults)

@@ -1,4 +1,4 @@
-"""Every fault by a plain name, with parameters that a command line, a script or an HTTP call can give."""
+"""Faults by name, with parameters that a command line, a script or an HTTP request can give."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args, get_origin
 
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.faults import types as faults
 from binance_margin_stream.sandbox.faults.types import Fault
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 
 __all__ = ["NAMED_FAULTS", "FaultParameter", "NamedFault", "Scalar", "create_fault"]
 
 Scalar = str | int | float
-"""What a parameter of a named fault may be."""
+"""Value of a fault parameter."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultParameter:
-    """One parameter: its default, which also shows its type, and its choices if it has some."""
+    """A parameter: its default, which also determines its type, and its choices."""
 
     name: str
     default: Scalar
     choices: tuple[str, ...] = ()
 
     def parse(self, value: Scalar) -> Scalar:
-        """The value as the fault takes it; numbers may come as texts.
+        """Convert a value; numbers may be given as strings.
 
         Raises:
-            ValueError: saying what it takes.
+            ValueError: says what the parameter takes.
 
         """
         kind = type(self.default)
@@ -46,7 +46,7 @@ class FaultParameter:
 
     @property
     def expected(self) -> str:
-        """What it takes, in words."""
+        """What the parameter takes, for error messages."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         return {str: "a text", int: "a whole number", float: "a number from 0"}[type(self.default)]
@@ -54,7 +54,7 @@ class FaultParameter:
 
 @dataclass(frozen=True, slots=True)
 class NamedFault:
-    """A fault with its name, what it does in a line, and how to make it."""
+    """A fault with its name, a one-line summary, its parameters and its factory."""
 
     name: str
     summary: str
@@ -62,10 +62,10 @@ class NamedFault:
     factory: Callable[..., Fault]
 
     def __call__(self, **given: Scalar) -> Fault:
-        """The fault as a value; numbers may come as texts.
+        """Create the fault; numbers may be given as strings.
 
         Raises:
-            ValueError: a parameter that it does not take, or a value that is none for it.
+            ValueError: an unknown parameter, or an invalid value.
 
         """
         known = {parameter.name: parameter for parameter in self.parameters}
@@ -76,10 +76,10 @@ class NamedFault:
 
 
 def create_fault(name: str, **parameters: Scalar) -> Fault:
-    """The fault of that name, such as ``create_fault("server-error", status=502)``.
+    """Create a fault by its name, such as ``create_fault("server-error", status=502)``.
 
     Raises:
-        ValueError: no fault has that name, or it does not take the parameters.
+        ValueError: an unknown fault or parameter, or an invalid value.
 
     """
     fault = NAMED_FAULTS.get(name)
@@ -92,12 +92,12 @@ _INFINITY = float("inf")
 
 
 def _drop_connections(code: int = 1001) -> Fault:
-    """End the open connections with a close frame of this code."""
+    """Close the open connections with a close frame of this code."""
     return faults.DropConnections("close", code)
 
 
 def _reset_connections() -> Fault:
-    """End the open connections with a TCP reset."""
+    """Reset the TCP connections of the open WebSocket connections."""
     return faults.DropConnections("reset")
 
 
@@ -107,32 +107,32 @@ def _end_connections() -> Fault:
 
 
 def _freeze_connections() -> Fault:
-    """Send nothing more on the open connections, not even pings, and keep them open."""
+    """Stop sending on the open connections, pings included, and keep them open."""
     return faults.FreezeConnections()
 
 
 def _half_open_connections() -> Fault:
-    """Forget the open connections without a word to the clients, whose sockets stay."""
+    """Drop the open connections without notifying the clients, whose sockets stay open."""
     return faults.HalfOpenConnections()
 
 
 def _delay_frames(seconds: float = 2.0) -> Fault:
-    """Send every frame on the open connections late, by this many seconds of exchange time."""
+    """Delay every frame on the open connections by this many seconds of exchange time."""
     return faults.DelayFrames(seconds)
 
 
 def _truncate_event() -> Fault:
-    """Send the first half of the next event as if it were all."""
+    """Send only the first half of the next event."""
     return faults.TruncateEvent()
 
 
 def _malformed_frame(text: str = faults.MalformedFrame().text) -> Fault:
-    """Send a text frame that is not what it should be on the open connections."""
+    """Send a malformed text frame on the open connections."""
     return faults.MalformedFrame(text)
 
 
 def _binary_frame() -> Fault:
-    """Send a binary frame on the open connections, which the exchange never does."""
+    """Send a binary frame on the open connections; the exchange sends none."""
     return faults.BinaryFrame()
 
 
@@ -142,22 +142,22 @@ def _duplicate_event() -> Fault:
 
 
 def _reorder_events() -> Fault:
-    """Send the next event after the one of another account that follows it."""
+    """Send the next event after the following event of another account."""
     return faults.ReorderEvents()
 
 
 def _expire_credentials(credentials: Literal["all", "listen_tokens", "listen_keys"] = "all") -> Fault:
-    """End tokens and listen keys now, as if their time were up: all, listen_tokens or listen_keys."""
+    """Expire credentials now: all, listen_tokens or listen_keys."""
     return faults.ExpireCredentials(credentials)
 
 
 def _delete_listen_keys(kind: ListenKeyKind | Literal["all"] = "all") -> Fault:
-    """Close listen keys as another client would: all, listen_key, listen_key_v2 or risk_listen_key."""
+    """Delete listen keys as another client would: all, listen_key, listen_key_v2 or risk_listen_key."""
     return faults.DeleteListenKeys(None if kind == "all" else kind)
 
 
 def _revoke_api_key(uid: int = 1) -> Fault:
-    """Take a user's API key away; 1 is the user who is there from the start."""
+    """Revoke a user's API key; 1 is the first user."""
     return faults.RevokeApiKey(uid)
 
 
@@ -172,7 +172,7 @@ def _refuse_handshake(status: int = 503) -> Fault:
 
 
 def _slow_handshake(seconds: float = 2.0) -> Fault:
-    """Answer the next WebSocket handshake late, by this many real seconds."""
+    """Delay the next WebSocket handshake by this many real seconds."""
     return faults.SlowHandshake(seconds)
 
 
@@ -182,22 +182,22 @@ def _silent_connection() -> Fault:
 
 
 def _wrong_certificate(problem: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca") -> Fault:
-    """Show a bad certificate in the next TLS handshake: unknown_ca, wrong_host or expired."""
+    """Present an invalid certificate in the next TLS handshake: unknown_ca, wrong_host or expired."""
     return faults.WrongCertificate(problem)
 
 
 def _lost_subscribe_response() -> Fault:
-    """Let the next subscribe take effect and lose its answer."""
+    """Carry out the next subscribe and drop its response."""
     return faults.LostSubscribeResponse()
 
 
 def _delayed_subscribe_response() -> Fault:
-    """Answer the next subscribe after the first event."""
+    """Send the response to the next subscribe after the first event."""
     return faults.DelayedSubscribeResponse()
 
 
 def _duplicate_subscribe_response() -> Fault:
-    """Answer the next subscribe twice."""
+    """Send the response to the next subscribe twice."""
     return faults.DuplicateSubscribeResponse()
 
 
@@ -207,42 +207,42 @@ def _refuse_subscribe(code: int = -1000) -> Fault:
 
 
 def _server_error(status: int = 503) -> Fault:
-    """Answer the next REST call with a failing gateway's HTML page."""
+    """Respond to the next REST call with the HTML page of a failing gateway."""
     return faults.server_error(_validate_error_status(status))
 
 
 def _too_many_requests(retry_after: int = 1) -> Fault:
-    """Answer the next REST call with 429 and this Retry-After, in seconds."""
+    """Respond to the next REST call with 429 and this Retry-After, in seconds."""
     return faults.too_many_requests(retry_after)
 
 
 def _ip_banned(retry_after: int = 120) -> Fault:
-    """Answer the next REST call with 418 and this Retry-After, in seconds."""
+    """Respond to the next REST call with 418 and this Retry-After, in seconds."""
     return faults.ip_banned(retry_after)
 
 
 def _forbidden() -> Fault:
-    """Answer the next REST call with the firewall's HTML page."""
+    """Respond to the next REST call with the HTML page of the firewall (403)."""
     return faults.forbidden()
 
 
 def _truncated_response() -> Fault:
-    """Carry the next REST call out and cut its answer in half."""
+    """Carry out the next REST call and send only the first half of its response."""
     return faults.TruncatedResponse()
 
 
 def _delayed_response(seconds: float = 2.0) -> Fault:
-    """Answer the next REST call late, by this many real seconds."""
+    """Delay the response to the next REST call by this many real seconds."""
     return faults.DelayedResponse(seconds)
 
 
 def _no_response() -> Fault:
-    """Carry the next REST call out and never answer."""
+    """Carry out the next REST call and never respond."""
     return faults.NoResponse()
 
 
 def _reset_request() -> Fault:
-    """Carry the next REST call out and reset its connection instead of answering."""
+    """Carry out the next REST call and reset its connection instead of responding."""
     return faults.ResetConnection()
 
 
@@ -288,7 +288,7 @@ def _validate_error_status(status: int) -> int:
 
 
 def _literal_choices(annotation: object) -> tuple[str, ...]:
-    """The texts that an annotation allows: those of a `Literal`, or of several."""
+    """The strings that an annotation allows: those of a `Literal`, or of a union of them."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return tuple(choice for part in get_args(annotation) for choice in _literal_choices(part))

@@ -1,8 +1,8 @@
-"""What can go wrong with the exchange, as values: pass one to `fail`.
+"""Faults of the exchange as values, to be passed to `Sandbox.inject_fault`.
 
-Faults of REST calls, of handshakes, of subscribes and of event frames are *armed*: they strike the next
-occasions that they fit, once, several times, or until cleared. The others strike at once, on the connections
-that are open or on the credentials that there are. `NAMED_FAULTS` has a plain name for each.
+Faults of REST calls, handshakes, subscribes and event frames are *deferred*: they apply to the next matching requests
+or events, once, several times, or until cleared. The others are *immediate*: they apply to the open connections
+or the present credentials. `NAMED_FAULTS` has a name for each.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
-from binance_margin_stream.sandbox.model.listen_keys import ListenKeyKind
 
 __all__ = [
     "BinaryFrame",
@@ -58,7 +58,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StaticResponse:
-    """Answer a REST call with this instead; the call takes no effect."""
+    """Respond to a REST call with this instead; the call takes no effect."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -67,25 +67,25 @@ class StaticResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResetConnection:
-    """Reset the TCP connection instead of answering a REST call."""
+    """Reset the TCP connection instead of responding to a REST call."""
 
     takes_effect: bool = True
-    """Whether the call was carried out before."""
+    """Whether the call is carried out before."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """Carry a REST call out and never answer."""
+    """Carry out a REST call and never respond."""
 
 
 @dataclass(frozen=True, slots=True)
 class TruncatedResponse:
-    """Carry a REST call out, send the first half of the body and end the connection."""
+    """Carry out a REST call, send the first half of the body and end the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class DelayedResponse:
-    """Answer a REST call late, by this many seconds of the client's time."""
+    """Delay the response to a REST call by this many real seconds."""
 
     seconds: float
 
@@ -100,7 +100,7 @@ class RefuseHandshake:
 
 @dataclass(frozen=True, slots=True)
 class SlowHandshake:
-    """Accept a WebSocket handshake late, by this many seconds of the client's time."""
+    """Delay a WebSocket handshake by this many real seconds."""
 
     seconds: float
 
@@ -112,17 +112,17 @@ class SilentConnection:
 
 @dataclass(frozen=True, slots=True)
 class LostSubscribeResponse:
-    """Let a subscribe to the WebSocket API take effect and lose its answer."""
+    """Carry out a subscribe to the WebSocket API and drop its response."""
 
 
 @dataclass(frozen=True, slots=True)
 class DelayedSubscribeResponse:
-    """Let a subscribe take effect and answer it after the next event on that connection."""
+    """Carry out a subscribe and send its response after the next event on the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateSubscribeResponse:
-    """Answer a subscribe twice, with the same id."""
+    """Send the response to a subscribe twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,27 +140,27 @@ class DuplicateEvent:
 
 @dataclass(frozen=True, slots=True)
 class TruncateEvent:
-    """Send the first half of an event frame as if it were all."""
+    """Send only the first half of an event frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReorderEvents:
-    """Send an event after the next one, if that is another account's and comes within a second.
+    """Send an event after the next one, if that belongs to another account and comes within a second.
 
-    The events of one account keep their order, as they do on the exchange.
+    Events of one account keep their order, as on the exchange.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class WrongCertificate:
-    """Show a certificate in the TLS handshake that must not be trusted; without TLS there is no occasion."""
+    """Present an invalid certificate in a TLS handshake; without TLS it never applies."""
 
     problem: Literal["unknown_ca", "wrong_host", "expired"] = "unknown_ca"
 
 
 @dataclass(frozen=True, slots=True)
 class DropConnections:
-    """End open WebSocket connections: with a close frame, a TCP reset, or a plain end of stream."""
+    """End open WebSocket connections with a close frame, a TCP reset, or the end of the stream."""
 
     mode: Literal["close"] | AbortKind = "close"
     code: int = 1001
@@ -168,65 +168,65 @@ class DropConnections:
 
 @dataclass(frozen=True, slots=True)
 class FreezeConnections:
-    """Send nothing more on open WebSocket connections, pings included, and keep the sockets open."""
+    """Stop sending on open WebSocket connections, pings included, and keep the sockets open."""
 
 
 @dataclass(frozen=True, slots=True)
 class HalfOpenConnections:
-    """End open WebSocket connections without a word to the client: its socket stays, and its bytes go nowhere.
+    """Drop open WebSocket connections without notifying the client: its socket stays open and its data is discarded.
 
-    A frozen connection still counts as open and subscribed; one that is half open does not.
+    A frozen connection still counts as open and subscribed; a half-open one does not.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class DelayFrames:
-    """Send every frame on the connections that are open late, by this many seconds of exchange time."""
+    """Delay every frame on the open connections by this many seconds of exchange time."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class MalformedFrame:
-    """Send a text frame that is not what it should be."""
+    """Send a malformed text frame."""
 
     text: str = '{"subscriptionId":0,"event":{"e":"executionReport","E":17'
 
 
 @dataclass(frozen=True, slots=True)
 class BinaryFrame:
-    """Send a binary frame, which the exchange never does."""
+    """Send a binary frame; the exchange sends none."""
 
     data: bytes = b"\x00\xff\xfe"
 
 
 @dataclass(frozen=True, slots=True)
 class ShutdownNotice:
-    """Announce a shutdown on every open connection, and close them later if a time is given."""
+    """Announce a shutdown on the open connections; close them later if a time is given."""
 
     close_after_seconds: float | None = None
     """Seconds of exchange time."""
     envelope: Literal["host", "event", "bare", "combined"] = "host"
-    """How the notice is wrapped; ``host`` is what fits the connection."""
+    """Envelope of the notice; ``host`` is that of the connection's host."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpireCredentials:
-    """End listen keys or listen tokens now, as if their time were up, with the notices that follow."""
+    """Expire listen keys or listen tokens now, with their notices."""
 
     credentials: Literal["all", "listen_tokens", "listen_keys"] = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteListenKeys:
-    """Close the listen keys of one kind, or all, as another client's DELETE would: their streams go quiet."""
+    """Delete the listen keys of one kind, or all, as another client's DELETE would: their streams go silent."""
 
     kind: ListenKeyKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RevokeApiKey:
-    """Take a user's API key away; the first user is there from the start."""
+    """Revoke a user's API key; the first user has uid 1."""
 
     uid: int = 1
 
@@ -251,12 +251,12 @@ Fault = DeferredFault | ImmediateFault
 
 
 def forbidden() -> StaticResponse:
-    """The firewall's 403: an HTML page."""
+    """The HTML page of the firewall, status 403."""
     return _to_fault(gateway_error_response(403))
 
 
 def server_error(status: int = 503) -> StaticResponse:
-    """A failing gateway: an HTML page."""
+    """The HTML page of a failing gateway."""
     return _to_fault(gateway_error_response(status))
 
 

@@ -1,4 +1,4 @@
-"""The sandbox's state: users, credentials, connections, orders, balances, prices, limits, timers.
+"""The sandbox's state: users, credentials, connections, orders, balances, prices, limits, scheduled callbacks.
 
-May import `faults` and the values in `sandbox`; nothing above.
+May import `faults` and the base modules of `sandbox`; nothing above.
 """

@@ -1,4 +1,4 @@
-"""Open WebSocket connections: what they listen to, their pings, their end, and what is to be sent."""
+"""Open WebSocket connections: subscriptions, pings, lifetime, and frames to send."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from binance_margin_stream.sandbox.model.scheduler import Scheduler
 __all__ = ["AccountSubscription", "Connections", "HostKind", "ServerConnection"]
 
 HostKind = Literal["websocket_api", "stream", "margin_stream", "any_stream"]
-"""Which host a connection was made to; ``any_stream`` serves every kind of listen key."""
+"""The host of a connection; ``any_stream`` serves every kind of listen key."""
 
 _CLOSE_PONG_TIMEOUT = Close(1008, "Pong timeout")
 _CLOSE_LIFETIME_OVER = Close(1001, "")
@@ -22,7 +22,7 @@ _CLOSE_LIFETIME_OVER = Close(1001, "")
 
 @dataclass(slots=True)
 class AccountSubscription:
-    """A WebSocket API subscription to one account, until `expires_at` (ms)."""
+    """A WebSocket API subscription to one account; expires at `expires_at` (ms)."""
 
     id: int
     uid: int
@@ -32,7 +32,7 @@ class AccountSubscription:
 
 @dataclass(slots=True, eq=False)
 class ServerConnection:
-    """One WebSocket connection as the exchange sees it."""
+    """The exchange's side of a WebSocket connection."""
 
     id: int
     host: HostKind
@@ -43,19 +43,19 @@ class ServerConnection:
     return_rate_limits: bool = True
     frozen: bool = False
     frame_delay_ms: int = 0
-    """How late every frame is sent."""
+    """Delay of every frame, set by a fault."""
     unanswered_pings: list[int] = field(default_factory=list)
     subscriptions: dict[int, AccountSubscription] = field(default_factory=dict)
     next_subscription_id: int = 0
     streams: dict[str, None] = field(default_factory=dict, repr=False)
     held_responses: list[Frame] = field(default_factory=list, repr=False)
     held_event: Frame | None = field(default=None, repr=False)
-    """An event that a fault sends after the next one, of `held_label`."""
+    """An event that a fault delays until after the next one; `held_event_label` identifies its subscription."""
     held_event_label: int | str = 0
 
 
 class Connections:
-    """The open connections, who listens to what, and the frames that wait to be sent."""
+    """The open connections, their subscriptions, and the queued frames."""
 
     def __init__(self, rules: ExchangeRules, scheduler: Scheduler, metrics: MetricsRecorder) -> None:
         self._rules = rules
@@ -72,7 +72,7 @@ class Connections:
         return len(self._open)
 
     def open(self, host: HostKind, ip: str, combined: bool, now: int) -> ServerConnection:
-        """Add a connection, with its pings and its end after 24 hours."""
+        """Add a connection; schedule its pings and its end after 24 hours."""
         self._last_id += 1
         rate = None if host == "websocket_api" else MessageRateLimiter(self._rules.stream_message_limit_per_second)
         connection = ServerConnection(self._last_id, host, ip, combined, now, rate)
@@ -89,11 +89,11 @@ class Connections:
         return self._open.get(connection_id)
 
     def all(self) -> list[ServerConnection]:
-        """Every open connection."""
+        """All open connections."""
         return list(self._open.values())
 
     def send(self, connection: ServerConnection, frame: Frame) -> bool:
-        """Queue a frame; False where it is swallowed because the connection is frozen or gone."""
+        """Queue a frame; False if it is dropped because the connection is frozen or closed."""
         if connection.frozen or connection.id not in self._open:
             self._metrics.frames_dropped += 1
             return False
@@ -107,7 +107,7 @@ class Connections:
         return True
 
     def flush_held_event(self, connection: ServerConnection) -> None:
-        """Send the event that a fault holds back, if there is one."""
+        """Send the event that a fault delays, if there is one."""
         held, connection.held_event = connection.held_event, None
         if held is not None:
             self.send(connection, held)
@@ -120,31 +120,31 @@ class Connections:
         self._outputs.append((connection.id, frame))
 
     def close(self, connection: ServerConnection, frame: Close | Abort) -> None:
-        """End a connection; a frozen one stays as it is, unless it is cut off."""
+        """Close a connection. A frozen one is only closed by an abort."""
         if connection.id not in self._open or (connection.frozen and isinstance(frame, Close)):
             return
         self._outputs.append((connection.id, frame))
         self.remove(connection)
 
     def drop_silently(self, connection: ServerConnection) -> None:
-        """End a connection without a word to the client, whose socket stays open."""
+        """Remove a connection without notifying the client, whose socket stays open."""
         self._half_open.add(connection.id)
         self.remove(connection)
 
     def is_silent(self, connection_id: int) -> bool:
-        """Whether nothing is sent on a connection, and nothing read, while its socket is open."""
+        """Whether a fault made a connection silent: nothing is sent or read while its socket stays open."""
         connection = self._open.get(connection_id)
         return connection_id in self._half_open or (connection is not None and connection.frozen)
 
     def on_client_gone(self, connection_id: int) -> None:
-        """Note that a client is gone."""
+        """Handle the end of a client's socket."""
         self._half_open.discard(connection_id)
         connection = self._open.get(connection_id)
         if connection is not None:
             self.remove(connection)
 
     def remove(self, connection: ServerConnection) -> None:
-        """Drop a connection that is over, and everything it listened to."""
+        """Remove a closed connection and its subscriptions."""
         self._open.pop(connection.id, None)
         for subscription in list(connection.subscriptions.values()):
             self.unsubscribe(connection, subscription)
@@ -152,7 +152,7 @@ class Connections:
             self.unsubscribe_stream(connection, stream)
 
     def on_pong(self, connection: ServerConnection, payload: bytes) -> None:
-        """Note the answer to a ping; one that carries another payload answers nothing."""
+        """Handle a pong; one whose payload matches no ping is ignored."""
         for index, sent_at in enumerate(connection.unanswered_pings):
             if payload == str(sent_at).encode():
                 del connection.unanswered_pings[: index + 1]
@@ -188,7 +188,7 @@ class Connections:
             self.subscribers_by_stream.pop(stream, None)
 
     def take_outputs(self) -> list[Output]:
-        """What is to be sent, in order; taken once."""
+        """Take the queued frames, in order."""
         outputs, self._outputs = self._outputs, []
         return outputs
 
@@ -199,7 +199,7 @@ class Connections:
         if pings and now - pings[0] >= self._rules.pong_timeout_ms:
             self.close(connection, _CLOSE_PONG_TIMEOUT)
             return
-        # From the time it is, not the time it was due: a clock that jumps sends one ping, not thousands.
+        # Based on the present time, not on the due time, so that a jump of the clock sends one ping and not thousands.
         pings.append(now)
         self.send(connection, Ping(str(now).encode()))
         self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))

@@ -1,4 +1,4 @@
-"""What the margin accounts hold and owe."""
+"""Balances and debt of the margin accounts."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ __all__ = ["Balance", "Ledger"]
 
 @dataclass(slots=True)
 class Balance:
-    """An asset of a margin account: what it holds of it, and what it owes."""
+    """Balance and debt of one asset in a margin account."""
 
     free: Decimal
     locked: Decimal = ZERO
-    """Held back, for open orders or from outside."""
+    """Locked for open orders or externally."""
     externally_locked: Decimal = ZERO
-    """What of that is held back from outside."""
+    """The externally locked part of `locked`."""
     borrowed: Decimal = ZERO
     interest: Decimal = ZERO
-    """Charged and not repaid."""
+    """Charged and not yet repaid."""
 
     @property
     def total(self) -> Decimal:
-        """All that is held, locked or not; debt is not subtracted."""
+        """Free and locked; debt is not subtracted."""
         return self.free + self.locked
 
     @property
     def debt(self) -> Decimal:
-        """All that is owed."""
+        """Borrowed amount and interest."""
         return self.borrowed + self.interest
 
 
 class Ledger:
-    """The balances by user, margin account and asset, and the last margin level status of each account."""
+    """Balances by user, account and asset, and the last margin level status of each account."""
 
     def __init__(self, opening_balance: Decimal) -> None:
         self._opening_balance = opening_balance
@@ -44,22 +44,22 @@ class Ledger:
         self.margin_statuses: dict[tuple[int, str], str] = {}
 
     def get_balance(self, uid: int, account: str, asset: str) -> Balance:
-        """The balance of an asset; the opening one where the account had nothing to do with it before."""
+        """The balance of an asset; the opening balance if the account has not used it before."""
         balances = self._balances.setdefault((uid, account), {})
         return balances.setdefault(asset, Balance(self._opening_balance))
 
     def get_balances(self, uid: int, account: str) -> Mapping[str, Balance]:
-        """The balances of the assets that an account had to do with."""
+        """The balances of the assets that an account has used."""
         return self._balances.get((uid, account), {})
 
     def accounts(self) -> set[tuple[int, str]]:
-        """The accounts that had to do with an asset, by user and margin account."""
+        """The accounts that have used an asset, as user and account."""
         return set(self._balances)
 
     def copy_balances(self, uid: int, account: str) -> dict[str, Balance]:
-        """Copies of an account's balances, for those who look on from outside."""
+        """Copies of an account's balances, safe to hand out."""
         return {asset: replace(balance) for asset, balance in self.get_balances(uid, account).items()}
 
     def accounts_with_debt(self) -> list[tuple[int, str]]:
-        """The accounts that owe something."""
-        return [who for who, balances in self._balances.items() if any(b.debt for b in balances.values())]
+        """The accounts that have debt."""
+        return [key for key, balances in self._balances.items() if any(b.debt for b in balances.values())]

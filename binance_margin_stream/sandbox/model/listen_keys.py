@@ -1,25 +1,22 @@
-"""Listen keys and listen tokens: who may listen to what, and until when."""
+"""Listen keys and listen tokens, with their accounts and expiry."""
 
 from __future__ import annotations
 
 import random
 import string
 from dataclasses import dataclass, field
-from typing import Literal
 
-from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
 from binance_margin_stream.sandbox.model.users import random_string
 
-__all__ = ["ListenKey", "ListenKeyKind", "ListenKeys", "ListenToken", "ListenTokens"]
-
-ListenKeyKind = Literal["listen_key", "listen_key_v2", "risk_listen_key"]
+__all__ = ["ListenKey", "ListenKeys", "ListenToken", "ListenTokens"]
 
 _ALPHABET = string.ascii_letters + string.digits
 
 
 @dataclass(slots=True)
 class ListenKey:
-    """A listen key of one account; it lives until `expires_at` (ms) unless it is closed before."""
+    """A listen key of one account; valid until `expires_at` (ms) unless closed before."""
 
     value: str = field(repr=False)
     kind: ListenKeyKind
@@ -30,7 +27,7 @@ class ListenKey:
 
 @dataclass(frozen=True, slots=True)
 class ListenToken:
-    """A listen token of one account; it cannot be extended, only replaced."""
+    """A listen token of one account; it cannot be extended."""
 
     value: str = field(repr=False)
     uid: int
@@ -39,7 +36,7 @@ class ListenToken:
 
 
 class ListenKeys:
-    """The live listen keys: one for each kind and account, shared by all of the account's clients."""
+    """The valid listen keys: one per kind and account, shared by all clients of the account."""
 
     def __init__(self, rules: ExchangeRules, rng: random.Random) -> None:
         self._rng = rng
@@ -52,7 +49,7 @@ class ListenKeys:
         }
 
     def create(self, kind: ListenKeyKind, uid: int, account: str, now: int) -> tuple[ListenKey, bool]:
-        """The account's key, extended if it has one, and whether it is a new one."""
+        """The account's key, extended if it exists, and whether it is new."""
         key = self._by_account.get((kind, uid, account))
         if key is not None:
             self.extend(key, now)
@@ -62,28 +59,28 @@ class ListenKeys:
         return key, True
 
     def extend(self, key: ListenKey, now: int) -> None:
-        """Give a key its full validity from now."""
+        """Extend a key by its full validity from now."""
         key.expires_at = now + self._validity_ms[key.kind]
 
     def remove(self, key: ListenKey) -> None:
-        """Forget a key, expired or closed."""
+        """Remove a key that expired or was closed."""
         self._by_value.pop(key.value, None)
         self._by_account.pop((key.kind, key.uid, key.account), None)
 
     def find(self, value: str) -> ListenKey | None:
-        """The live key with this text."""
+        """The valid key with this value."""
         return self._by_value.get(value)
 
     def find_for_account(self, kind: ListenKeyKind, uid: int, account: str) -> ListenKey | None:
-        """The live key of an account."""
+        """The valid key of an account."""
         return self._by_account.get((kind, uid, account))
 
     def find_for_user(self, uid: int) -> list[ListenKey]:
-        """All live keys of a user."""
+        """All valid keys of a user."""
         return [key for key in self._by_value.values() if key.uid == uid]
 
     def all(self) -> list[ListenKey]:
-        """All live keys."""
+        """All valid keys."""
         return list(self._by_value.values())
 
 
@@ -95,17 +92,17 @@ class ListenTokens:
         self._by_value: dict[str, ListenToken] = {}
 
     def create(self, uid: int, account: str, expires_at: int) -> ListenToken:
-        """A new token; those made before stay valid."""
+        """Create a token; earlier tokens stay valid."""
         token = ListenToken(_generate_value(self._rng, 88), uid, account, expires_at)
         self._by_value[token.value] = token
         return token
 
     def find(self, value: str) -> ListenToken | None:
-        """The token with this text, unless it is over."""
+        """The token with this value, unless it has expired."""
         return self._by_value.get(value)
 
     def remove(self, token: ListenToken) -> None:
-        """Forget a token."""
+        """Remove a token."""
         self._by_value.pop(token.value, None)
 
     def all(self) -> list[ListenToken]:
@@ -114,7 +111,7 @@ class ListenTokens:
 
 
 def _generate_value(rng: random.Random, length: int) -> str:
-    """Text with a `+` and a `/` in it: legal, and fatal to a client that does not percent-encode."""
+    """A value with a `+` and a `/`: valid, and broken by a client that does not percent-encode it."""
     plain = random_string(rng, _ALPHABET, length - 2)
     third = length // 3
     return f"{plain[:third]}+{plain[third : 2 * third]}/{plain[2 * third :]}"

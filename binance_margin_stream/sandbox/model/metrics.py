@@ -1,4 +1,4 @@
-"""What the exchange has seen and done, for tests to read; no secrets in it."""
+"""Counters and logs of the exchange, without secrets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Metrics", "MetricsRecorder", "RestCall", "SentEvent"]
 
 
 _EVENT_LOG_SIZE = 50
-"""How many events the log keeps: enough to look at, whatever a client has to do with them."""
+"""How many events the log keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestCall:
-    """One REST call: when (ms of exchange time), what, and how it was answered."""
+    """A REST call: its time (ms of exchange time), request and response status."""
 
     time: int
     ip: str
@@ -26,7 +26,7 @@ class RestCall:
 
 @dataclass(frozen=True, slots=True)
 class SentEvent:
-    """One event: the how many-th, when (ms of exchange time), whose, in how many frames, and what."""
+    """A sent event: its number, time (ms of exchange time), account, and the number of frames."""
 
     number: int
     time: int
@@ -38,7 +38,7 @@ class SentEvent:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Figures since the start, taken at one moment."""
+    """A snapshot of the counters since the start."""
 
     rest_call_counts: Mapping[tuple[str, str, int], int]
     """REST calls by method, path and status."""
@@ -48,24 +48,24 @@ class Metrics:
     frames_received: int
     frames_sent: int
     frames_dropped: int
-    """Frames that a frozen connection swallowed."""
+    """Frames that were not sent because their connection was frozen or closed."""
     event_counts: Mapping[tuple[int, int | str], int]
     """Events sent, by connection and subscription id; on stream hosts by kind of listen key and account."""
     fault_counts: Mapping[str, int]
-    """Faults that struck, by the name of their class."""
+    """Faults that were applied, by class name."""
 
     @property
     def rest_calls(self) -> int:
-        """REST calls in all."""
+        """Total number of REST calls."""
         return sum(self.rest_call_counts.values())
 
     @property
     def events_sent(self) -> int:
-        """Event frames in all."""
+        """Total number of event frames."""
         return sum(self.event_counts.values())
 
     def count_rest_calls(self, path: str, method: str | None = None, status: int | None = None) -> int:
-        """REST calls of a path, narrowed to a method or a status."""
+        """Number of REST calls of a path, optionally of one method or status."""
         return sum(
             number
             for (call_method, call_path, call_status), number in self.rest_call_counts.items()
@@ -74,7 +74,7 @@ class Metrics:
 
 
 class MetricsRecorder:
-    """The running figures behind `Metrics`."""
+    """The counters behind `Metrics`."""
 
     def __init__(self, log_size: int) -> None:
         self.rest_call_counts: Counter[tuple[str, str, int]] = Counter()
@@ -90,21 +90,21 @@ class MetricsRecorder:
         self.frames_dropped = 0
 
     def record_call(self, call: RestCall) -> None:
-        """Note a REST call."""
+        """Record a REST call."""
         self.rest_call_counts[call.method, call.path, call.status] += 1
         self.rest_log.append(call)
 
     def record_fault(self, fault: object) -> None:
-        """Note that a fault found its occasion."""
+        """Record that a fault was applied."""
         self.fault_counts[type(fault).__name__] += 1
 
     def record_event(self, time: int, uid: int, account: str, frames: int, event: Mapping[str, object]) -> None:
-        """Note an event, whether or not anybody listened."""
+        """Record an event, with or without subscribers."""
         self._last_event_number += 1
         self.event_log.append(SentEvent(self._last_event_number, time, uid, account, frames, event))
 
     def snapshot(self, connections_open: int) -> Metrics:
-        """The figures of this moment."""
+        """The present values."""
         return Metrics(
             rest_call_counts=dict(self.rest_call_counts),
             handshakes_refused=self.handshakes_refused,

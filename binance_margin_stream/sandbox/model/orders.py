@@ -1,4 +1,4 @@
-"""Orders: what they lock, spend and bring, and how they end."""
+"""Orders: validation, the funds that they lock and move, and their end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from binance_margin_stream.sandbox.amounts import ZERO, round_down
+from binance_margin_stream.sandbox.amounts import ZERO, Number, round_down
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
+from binance_margin_stream.sandbox.model.users import CROSS
 
-__all__ = ["Fill", "Order", "Orders"]
+__all__ = ["Fill", "FinalStatus", "Order", "OrderRequest", "Orders"]
 
 OrderStatus = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"]
 FinalStatus = Literal["CANCELED", "EXPIRED"]
@@ -24,8 +25,23 @@ _TIMES_IN_FORCE = ("GTC", "IOC", "FOK")
 
 
 @dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """The parameters of a new order, as a client sends them; amounts are not checked yet."""
+
+    symbol: str = "BTCUSDT"
+    side: str = "BUY"
+    type: str = "LIMIT"
+    quantity: Number = 1
+    price: Number | None = None
+    """The symbol's price where None."""
+    account: str = CROSS
+    stop_price: Number = 0
+    time_in_force: str = "GTC"
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """An order as it stands; times in milliseconds of exchange time."""
+    """The state of an order; times are milliseconds of exchange time."""
 
     order_id: int
     client_order_id: str
@@ -36,22 +52,22 @@ class Order:
     type: str
     quantity: Decimal
     price: Decimal
-    """What it is limited to; of an order at market, the price that it reckons with."""
+    """The limit price; of a market order, the price that its funds are computed with."""
     created_at: int
     stop_price: Decimal = ZERO
     time_in_force: str = "GTC"
     status: OrderStatus = "NEW"
     reject_reason: str = "NONE"
     triggered_at: int | None = None
-    """When the stop price was reached."""
+    """When the market reached the stop price."""
     filled: Decimal = ZERO
     filled_quote: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        """Refuse what is no order.
+        """Validate the order.
 
         Raises:
-            ValueError: unknown side, type or time in force, a quantity or price that is none.
+            ValueError: unknown side, type or time in force; invalid quantity, price or stop price.
 
         """
         _check_one_of("side", self.side, _SIDES)
@@ -64,32 +80,32 @@ class Order:
 
     @property
     def remaining(self) -> Decimal:
-        """Quantity that has not been filled."""
+        """Quantity that is not filled yet."""
         return self.quantity - self.filled
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still be filled, cancelled or expire."""
+        """Whether it can still be filled, be cancelled or expire."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
 
     @property
     def is_market(self) -> bool:
-        """Whether it trades at whatever the price is."""
+        """Whether it trades at any price."""
         return self.type in _MARKET_TYPES
 
     @property
     def is_stop(self) -> bool:
-        """Whether it waits for a stop price."""
+        """Whether it has a stop price."""
         return self.type in _STOP_TYPES
 
     @property
     def is_on_book(self) -> bool:
-        """Whether it rests on the book."""
+        """Whether it is on the order book."""
         return self.is_open and not self.is_market and (self.triggered_at is not None or not self.is_stop)
 
     @property
     def working_since(self) -> int:
-        """When it came to the book; times in milliseconds."""
+        """When it was placed on the book, in milliseconds."""
         return self.created_at if self.triggered_at is None else self.triggered_at
 
     def matches(self, price: Decimal) -> bool:
@@ -115,7 +131,7 @@ class Fill:
 
 
 class Orders:
-    """The orders, and the balances that move with them."""
+    """All orders, and the balances that they lock and move."""
 
     def __init__(self, rules: ExchangeRules, ledger: Ledger) -> None:
         self._rules = rules
@@ -128,7 +144,7 @@ class Orders:
         self._last_execution_id = 0
 
     def get(self, order_id: int | None) -> Order:
-        """The order with this id, with None the youngest that is open; those that ended long ago are forgotten.
+        """The order with this id; the newest open order for None. The oldest closed orders are forgotten.
 
         Raises:
             ValueError: there is none.
@@ -150,7 +166,7 @@ class Orders:
         return amount <= self._ledger.get_balance(draft.uid, draft.account, asset).free
 
     def accept(self, draft: Order) -> Order:
-        """Take an order that is `affordable`, and lock what it needs."""
+        """Accept an order that is affordable, and lock its funds."""
         order = self._assign_id(draft)
         asset, amount = self._required_funds(order, order.quantity)
         balance = self._ledger.get_balance(order.uid, order.account, asset)
@@ -159,18 +175,18 @@ class Orders:
         return self._store(order)
 
     def reject(self, draft: Order, reason: str) -> Order:
-        """Refuse an order, which then moves nothing."""
+        """Reject an order; no balance changes."""
         return self._store(replace(self._assign_id(draft), status="REJECTED", reject_reason=reason))
 
     def trigger(self, order: Order, now: int) -> Order:
-        """Note that an order's stop price was reached."""
+        """Record that the market reached an order's stop price."""
         return self._store(replace(order, triggered_at=now))
 
     def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, Fill]:
-        """Fill an order, wholly or in part, and move the balances.
+        """Fill an order, fully or partially, and move the balances.
 
         Raises:
-            ValueError: not open, more than remains, worse than its limit, or more than the account can pay.
+            ValueError: not open, more than remains, beyond the limit price, or more than the account can pay.
 
         """
         if not order.is_open or not ZERO < quantity <= order.remaining or price <= ZERO:
@@ -178,10 +194,10 @@ class Orders:
         if not order.matches(price):
             raise ValueError(f"order {order.order_id} is limited to {order.price} and does not {order.side} at {price}")
         base, quote = self.split_symbol(order.symbol)
-        got, got_asset = (quantity, base) if order.side == "BUY" else (quantity * price, quote)
+        received, received_asset = (quantity, base) if order.side == "BUY" else (quantity * price, quote)
         self._release_locked(order, quantity, quantity * price if order.side == "BUY" else quantity)
-        commission = round_down(got * self._rules.commission_rate)
-        self._ledger.get_balance(order.uid, order.account, got_asset).free += got - commission
+        commission = round_down(received * self._rules.commission_rate)
+        self._ledger.get_balance(order.uid, order.account, received_asset).free += received - commission
         self._last_trade_id += 1
         filled = replace(
             order,
@@ -189,10 +205,10 @@ class Orders:
             filled_quote=order.filled_quote + quantity * price,
             status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
         )
-        return self._store(filled), Fill(self._last_trade_id, quantity, price, commission, got_asset, maker)
+        return self._store(filled), Fill(self._last_trade_id, quantity, price, commission, received_asset, maker)
 
     def close(self, order: Order, status: FinalStatus) -> Order:
-        """End an order that is open, and free what it locked.
+        """Close an open order, and unlock its remaining funds.
 
         Raises:
             ValueError: not open.
@@ -241,11 +257,11 @@ class Orders:
         return (quote, quantity * order.price) if order.side == "BUY" else (base, quantity)
 
     def _release_locked(self, order: Order, quantity: Decimal, spent: Decimal) -> None:
-        """Release what a quantity had locked, less what was spent on it."""
+        """Unlock the funds of a quantity, less what was spent on it."""
         asset, locked = self._required_funds(order, quantity)
         balance = self._ledger.get_balance(order.uid, order.account, asset)
         if balance.free + locked < spent:
-            raise ValueError(f"not enough {asset}: {spent} needed, {balance.free + locked} there")
+            raise ValueError(f"not enough {asset}: {spent} needed, {balance.free + locked} available")
         balance.locked -= locked
         balance.free += locked - spent
 

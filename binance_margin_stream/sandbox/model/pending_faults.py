@@ -1,4 +1,4 @@
-"""Faults that wait for their occasion."""
+"""Faults that are pending: they apply to matching requests or events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _F = TypeVar("_F")
 
 @dataclass(slots=True)
 class PendingFault:
-    """A fault that waits for its occasion, how often it may strike, and how likely it does."""
+    """A pending fault: the path it applies to, how often, and with which probability."""
 
     fault: DeferredFault
     path: str | None
@@ -25,29 +25,29 @@ class PendingFault:
 
 
 class PendingFaults:
-    """The armed faults, oldest first."""
+    """The pending faults, oldest first."""
 
     def __init__(self, rng: random.Random, metrics: MetricsRecorder) -> None:
         self._rng = rng
         self._metrics = metrics
         self._pending: list[PendingFault] = []
         self.generation = 0
-        """Grows with each `clear`, so that what is planned for later can see that it was called off."""
+        """Incremented by `clear`, so that a scheduled fault notices that it was cancelled."""
 
     def add(self, fault: DeferredFault, path: str | None, times: int | None, probability: float) -> None:
-        """Let a fault strike `times` times, or until cleared, on one path or on any."""
+        """Add a fault that applies `times` times, or until cleared, on one path or all."""
         self._pending.append(PendingFault(fault, path, times, probability))
 
     def all(self) -> list[PendingFault]:
-        """Those that wait, oldest first."""
+        """All pending faults, oldest first."""
         return list(self._pending)
 
     def is_pending(self, fault: object) -> bool:
-        """Whether a fault like this one still waits for its occasion."""
+        """Whether an equal fault is pending."""
         return any(pending.fault == fault for pending in self._pending)
 
     def take_matching(self, kinds: tuple[type[_F], ...], path: str) -> _F | None:
-        """The oldest fault of these kinds that fits the path and strikes; each strike uses it up by one."""
+        """The oldest pending fault of these kinds that matches the path; counts as one use of it."""
         for pending in self._pending:
             if isinstance(pending.fault, kinds) and pending.path in (None, path) and self.roll(pending.probability):
                 self._consume(pending)
@@ -55,12 +55,12 @@ class PendingFaults:
         return None
 
     def clear(self) -> None:
-        """Disarm every fault, and call off those that were planned."""
+        """Remove all pending faults, and cancel scheduled ones."""
         self._pending.clear()
         self.generation += 1
 
     def roll(self, probability: float) -> bool:
-        """Whether what is that likely happens."""
+        """True with this probability."""
         return probability >= 1 or self._rng.random() < probability
 
     def _consume(self, pending: PendingFault) -> None:

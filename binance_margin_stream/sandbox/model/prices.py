@@ -1,4 +1,4 @@
-"""What symbols trade at, and what assets are worth."""
+"""Prices of symbols, and the value of assets."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from binance_margin_stream.sandbox.model.users import CROSS
 __all__ = ["VALUATION_ASSET", "Prices"]
 
 VALUATION_ASSET = "USDT"
-"""What a cross account is valued in, and what its forced liquidation trades against."""
+"""The asset in which a cross account is valued and liquidated."""
 
 _STABLECOINS = (VALUATION_ASSET, "USDC", "FDUSD")
 _ONE = Decimal(1)
 
 
 class Prices:
-    """The prices that were set; a symbol without one has an opening price, at which nothing matches by itself."""
+    """The prices that were set; a symbol without one has the opening price, at which no order matches by itself."""
 
     def __init__(self, rules: ExchangeRules) -> None:
         self._rules = rules
         self._prices: dict[str, Decimal] = {}
 
     def set_price(self, symbol: str, price: Decimal) -> None:
-        """Let a symbol trade at a price from now on."""
+        """Set a symbol's price."""
         self._prices[symbol] = price
 
     def find_price(self, symbol: str) -> Decimal | None:
@@ -32,11 +32,11 @@ class Prices:
         return self._prices.get(symbol)
 
     def get_price(self, symbol: str) -> Decimal:
-        """The price that was set, or the opening one."""
+        """The price that was set, or the opening price."""
         return self._prices.get(symbol, self._rules.opening_price)
 
     def get_unit_value(self, account: str, asset: str) -> Decimal:
-        """What one unit of an asset is worth: in USDT in a cross account, in the quote asset in an isolated one."""
+        """Value of one unit of an asset: in USDT in a cross account, in the quote asset in an isolated one."""
         if account != CROSS:
             assets = self._rules.split_symbol(account)
             return self.get_price(account) if assets is not None and asset == assets[0] else _ONE

@@ -13,14 +13,14 @@ __all__ = ["MessageRateLimiter", "RateLimits", "Usage"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request cost: the weight used in this minute, and whether that is too much."""
+    """The weight used in this minute, and whether it exceeds the limit."""
 
     used: int
     exceeded: bool
 
 
 class RateLimits:
-    """What each IP and account has used in the current minute, and which IPs are banned."""
+    """The weight used in the current minute by IP and user, and the banned IPs."""
 
     def __init__(self, rules: ExchangeRules) -> None:
         self._rules = rules
@@ -32,14 +32,14 @@ class RateLimits:
         self._attempts: dict[tuple[str, str], deque[int]] = {}
 
     def record_request(self, subject: Hashable, weight: int, limit: int, now: int) -> Usage:
-        """Count a request against a subject (scope, who, which call)."""
+        """Count a request against a subject, such as (scope, IP or user, method, path)."""
         self._reset_in_new_minute(now)
         used = self._used.get(subject, 0) + weight
         self._used[subject] = used
         return Usage(used, used > limit)
 
     def record_refusal(self, ip: str, now: int) -> int:
-        """Note that a request was answered 429, and ban the IP if it has ignored that too often.
+        """Count a 429 response, and ban the IP after too many of them.
 
         Returns the time (ms) at which the minute ends.
         """
@@ -56,7 +56,7 @@ class RateLimits:
         return until if until is not None and until > now else None
 
     def record_connection_attempt(self, ip: str, host: str, now: int) -> int | None:
-        """Count a WebSocket connection attempt; when there were too many, the time (ms) to wait for."""
+        """Count a WebSocket connection attempt; returns the time (ms) to wait until if there were too many."""
         attempts = self._attempts.setdefault((ip, host), deque())
         while attempts and attempts[0] <= now - self._rules.connection_attempt_window_ms:
             attempts.popleft()
@@ -80,7 +80,7 @@ class RateLimits:
 
 
 class MessageRateLimiter:
-    """How many messages came within the last second."""
+    """Counts the messages of the last second."""
 
     __slots__ = ("_limit", "_times")
 
@@ -89,7 +89,7 @@ class MessageRateLimiter:
         self._times: deque[int] = deque()
 
     def record_message(self, now: int) -> bool:
-        """Count a message, and say whether it is one too many."""
+        """Count a message; returns whether it exceeds the limit."""
         while self._times and self._times[0] <= now - 1000:
             self._times.popleft()
         self._times.append(now)

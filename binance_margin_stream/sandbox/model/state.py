@@ -1,4 +1,4 @@
-"""Everything that the exchange remembers, in one place, for the modules that act on it."""
+"""The whole state of the exchange, for the modules that act on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ExchangeState"]
 
 @dataclass(frozen=True, slots=True)
 class ExchangeState:
-    """The exchange's books. The parts change, the set of them does not."""
+    """The state of the exchange. The parts are mutable, the references to them are not."""
 
     rules: ExchangeRules
     users: Users
@@ -40,7 +40,7 @@ class ExchangeState:
 
     @classmethod
     def create(cls, rules: ExchangeRules, rng: random.Random) -> ExchangeState:
-        """The books of an exchange that has just opened."""
+        """The state of a new exchange."""
         scheduler = Scheduler()
         metrics = MetricsRecorder(rules.max_log_entries)
         ledger = Ledger(rules.opening_balance)

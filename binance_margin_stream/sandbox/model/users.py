@@ -1,4 +1,4 @@
-"""Accounts of the sandbox exchange and the API keys that open them."""
+"""Users of the sandbox exchange and their API keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 __all__ = ["CROSS", "User", "Users", "is_well_formed", "random_string"]
 
 CROSS = "cross"
-"""Name of the cross margin account; an isolated one goes by its symbol."""
+"""Name of the cross margin account; an isolated account has the name of its symbol."""
 
 _KEY_LENGTH = 64
 _KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_KEY_LENGTH}}}")
@@ -18,7 +18,7 @@ _KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_KEY_LENGTH}}}")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user of the exchange: a key and a secret that work in this sandbox and nowhere else."""
+    """A user, with an API key and a secret that are valid in this sandbox only."""
 
     uid: int
     api_key: str = field(repr=False)
@@ -26,7 +26,7 @@ class User:
 
 
 class Users:
-    """The users by API key."""
+    """All users, by API key."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -35,7 +35,7 @@ class Users:
         self._last_uid = 0
 
     def add(self) -> User:
-        """Open an account with a fresh key."""
+        """Add a user with a new API key."""
         self._last_uid += 1
         user = User(
             uid=self._last_uid,
@@ -46,11 +46,11 @@ class Users:
         return user
 
     def find_active(self, api_key: str) -> User | None:
-        """The account that a key opens, or None where the key is unknown or revoked."""
+        """The user of an API key; None if the key is unknown or revoked."""
         return None if api_key in self._revoked else self._by_key.get(api_key)
 
     def get(self, api_key: str) -> User:
-        """The account that was opened with a key, revoked or not.
+        """The user of an API key, revoked or not.
 
         Raises:
             KeyError: no such key; the message does not show it.
@@ -58,19 +58,19 @@ class Users:
         """
         user = self._by_key.get(api_key)
         if user is None:
-            raise KeyError("no account has this API key")
+            raise KeyError("no user has this API key")
         return user
 
     def revoke(self, uid: int) -> None:
-        """Take a user's key away; the account stays."""
-        self._revoked.update(key for key, account in self._by_key.items() if account.uid == uid)
+        """Revoke a user's API key."""
+        self._revoked.update(key for key, user in self._by_key.items() if user.uid == uid)
 
     def all(self) -> list[User]:
-        """Every user, in the order they came."""
+        """All users, oldest first."""
         return list(self._by_key.values())
 
     def is_revoked(self, api_key: str) -> bool:
-        """Whether a key was taken away."""
+        """Whether an API key is revoked."""
         return api_key in self._revoked
 
     def _generate_credential(self, prefix: str) -> str:
@@ -79,10 +79,10 @@ class Users:
 
 
 def is_well_formed(api_key: str) -> bool:
-    """Whether a text has the form of an API key, which decides between -2014 and -2015."""
+    """Whether a string has the form of an API key, which decides between -2014 and -2015."""
     return _KEY_FORMAT.fullmatch(api_key) is not None
 
 
 def random_string(rng: random.Random, alphabet: str, length: int) -> str:
-    """A text of the given length; the same source in the same state gives the same text."""
+    """A random string; the same generator state gives the same string."""
     return "".join(rng.choice(alphabet) for _ in range(length))

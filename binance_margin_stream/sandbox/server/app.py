@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,10 @@ from binance_margin_stream.sandbox.clock import Clock
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.control.http import (
     ControlError,
-    OperationCall,
+    ControlInterface,
     control_error_response,
-    control_response,
     is_control_path,
-    route,
 )
-from binance_margin_stream.sandbox.control.operations import JSON
 from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.messages import Pong, Request, Response
@@ -49,11 +45,11 @@ _BODY_TIMEOUT_SECONDS = 10.0
 _HANDSHAKE_TIMEOUT_SECONDS = 10.0
 _PONG_TIMEOUT_SECONDS = 0.25
 _ACCEPT_ROUNDS = 5
-"""Rounds of the event loop: what is being accepted is a connection that can be ended after three."""
+"""Iterations of the event loop; a connection that is being accepted can be aborted after three."""
 
 
 class _RequestHandler(web.RequestHandler):
-    """Answers what is not even HTTP with the gateway's page, and logs none of it: it may hold secrets."""
+    """Responds to malformed HTTP with the gateway's page, and logs none of it, since it may contain secrets."""
 
     def handle_error(
         self,
@@ -63,13 +59,13 @@ class _RequestHandler(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if exc is not None and status >= 500:
-            _log.error("the sandbox failed to answer: %s", _describe_failure(exc))
+            _log.error("the sandbox failed to handle a request: %s", _describe_failure(exc))
         response = web.Response(status=status, body=gateway_error_response(status).body, content_type="text/html")
         response.force_close()
         return response
 
     def log_exception(self, *args: object, **kwargs: object) -> None:
-        """Nothing: the text of a parse error quotes the request."""
+        """Log nothing: the message of a parse error quotes the request."""
 
 
 class _WebServer(web.Server):
@@ -77,26 +73,25 @@ class _WebServer(web.Server):
         return _RequestHandler(
             self,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # None turns it off; the annotation forgets that
+            access_log=None,  # type: ignore[arg-type]  # None disables it, which the annotation lacks
             lingering_time=CLOSE_TIMEOUT_SECONDS,
             auto_decompress=False,
         )
 
 
 class Server:
-    """Listens on one port, hands everything to the exchange and sends what it says."""
+    """Listens on one port, passes requests to the exchange and sends its responses and frames."""
 
     def __init__(
         self,
         exchange: Exchange,
         rules: ExchangeRules,
         clock: Clock,
-        run_operation: Callable[[OperationCall], JSON],
+        control: ControlInterface,
         certificates: Certificates | None,
     ) -> None:
-        """`carry_out` does the work of an operation; it is called in a thread of its own and may block."""
         self._exchange = exchange
-        self._run_operation = run_operation
+        self._control = control
         self._certificates = certificates
         self._host = ""
         self._rules = rules
@@ -109,7 +104,7 @@ class Server:
         self._tcp_server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which the system chose where 0 was given.
+        """Start to listen; returns the port, which the system chooses for 0.
 
         Raises:
             OSError: the address cannot be used.
@@ -132,7 +127,7 @@ class Server:
         }
 
     async def stop(self) -> None:
-        """End every connection at once and stop listening."""
+        """Abort all connections and stop listening."""
         if self._tcp_server is not None:
             self._tcp_server.close()
         if self._timer is not None:
@@ -149,7 +144,7 @@ class Server:
         return self._clock.to_exchange_ms(asyncio.get_running_loop().time())
 
     def flush_outputs(self) -> None:
-        """Send what the exchange has to say, and wake up when it has something to do."""
+        """Send the exchange's frames, and set the timer for its next deadline."""
         for number, frame in self._exchange.take_outputs():
             queue = self._send_queues.get(number)
             if queue is not None:
@@ -157,7 +152,7 @@ class Server:
         self._set_timer()
 
     async def advance(self, seconds: float) -> None:
-        """Jump ahead by seconds of exchange time, and give clients a moment to answer their pings."""
+        """Advance by seconds of exchange time, and give clients a moment to answer their pings."""
         self._clock.advance(seconds)
         self._on_timer()
         with contextlib.suppress(TimeoutError):
@@ -201,29 +196,24 @@ class Server:
 
     async def _handle_control(self, request: Request) -> Response:
         try:
-            routed = route(request, self._host, self._rules.max_body_bytes, lambda: self._exchange.snapshot(self.now()))
+            routed = self._control.route(request, self._host, lambda: self._exchange.snapshot(self.now()))
             self.flush_outputs()
-            if isinstance(routed, Response):
-                return routed
-            return control_response({"result": await asyncio.to_thread(self._run_operation, routed)})
+            # An operation waits for this event loop, so it must not run in its thread.
+            return routed if isinstance(routed, Response) else await asyncio.to_thread(self._control.run, routed)
         except ControlError as error:
             return control_error_response(error)
-        except ValueError as error:
-            return control_error_response(ControlError(400, str(error)))
-        except (RuntimeError, TimeoutError):
-            return control_error_response(ControlError(503, "the sandbox is closing"))
 
-    async def _send_response(self, request: web.BaseRequest, answer: Response) -> web.StreamResponse:
-        if answer.delay_ms:
-            await asyncio.sleep(answer.delay_ms / 1000)
-        response = self._build_response(answer)
-        if answer.delivery == "hang":
+    async def _send_response(self, request: web.BaseRequest, response: Response) -> web.StreamResponse:
+        if response.delay_ms:
+            await asyncio.sleep(response.delay_ms / 1000)
+        built = self._build_response(response)
+        if response.delivery == "never":
             await _wait_forever()
-        if answer.delivery == "half":
-            await _send_truncated(request, response, answer.body)
-        if answer.delivery == "reset" and request.transport is not None:
+        if response.delivery == "truncated":
+            await _send_truncated(request, built, response.body)
+        if response.delivery == "reset" and request.transport is not None:
             reset_connection(request.transport)
-        return response
+        return built
 
     def _build_response(self, response: Response) -> web.Response:
         headers = CIMultiDict(response.headers)
@@ -242,20 +232,20 @@ class Server:
         transport = request.transport
         if transport is None or not _is_handshake(socket, request):
             return self._build_response(gateway_error_response(400))
-        opened = self._exchange.handle_handshake(_to_request(request), self.now())
-        if isinstance(opened, Response):
+        accepted = self._exchange.handle_handshake(_to_request(request), self.now())
+        if isinstance(accepted, Response):
             self.flush_outputs()
-            return self._build_response(opened)
-        queue = self._send_queues[opened.connection_id] = SendQueue(transport)
+            return self._build_response(accepted)
+        queue = self._send_queues[accepted.connection_id] = SendQueue(transport)
         self.flush_outputs()
         try:
-            await asyncio.sleep(opened.delay_ms / 1000)
+            await asyncio.sleep(accepted.delay_ms / 1000)
             socket.headers.update(self._build_response(Response(101)).headers)
             await socket.prepare(request)
-            await self._run_websocket(opened.connection_id, queue, socket, transport)
+            await self._run_websocket(accepted.connection_id, queue, socket, transport)
         finally:
-            del self._send_queues[opened.connection_id]
-            self._exchange.on_disconnected(opened.connection_id, self.now())
+            del self._send_queues[accepted.connection_id]
+            self._exchange.on_disconnected(accepted.connection_id, self.now())
             self.flush_outputs()
         return socket
 
@@ -277,13 +267,13 @@ class Server:
             if isinstance(frame, Pong):
                 self._pong_received.set()
         if self._exchange.is_silent(number):
-            # A frozen exchange does not answer a close frame either: the client has to give up on it.
+            # A silent connection does not answer a close frame either; the client has to time out.
             await _wait_forever()
         await socket.close()
 
 
 def _describe_failure(failure: BaseException) -> str:
-    """Kind and place of a mistake of ours; its text might quote the request."""
+    """Type and place of an internal error; its message might quote the request."""
     last = traceback.extract_tb(failure.__traceback__)[-1]
     return f"{type(failure).__name__} at {last.name}, line {last.lineno}"
 
@@ -298,7 +288,7 @@ def _decode_header(raw: bytes) -> str:
 
 
 async def _read_body(request: web.BaseRequest, limit: int) -> bytes:
-    """The body, or as much of it as shows that it is too long."""
+    """The body, or enough of it to see that it is too long."""
     body = bytearray()
     async with asyncio.timeout(_BODY_TIMEOUT_SECONDS):
         async for chunk in request.content.iter_any():
@@ -323,7 +313,7 @@ async def _send_truncated(request: web.BaseRequest, response: web.Response, body
 
 
 async def _wait_forever() -> None:
-    """Wait until the connection is lost or the server stops, which cancels this."""
+    """Wait until the connection ends or the server stops, either of which cancels this."""
     await asyncio.get_running_loop().create_future()
 
 
@@ -331,4 +321,4 @@ def _is_handshake(socket: web.WebSocketResponse, request: web.BaseRequest) -> bo
     try:
         return bool(socket.can_prepare(request))
     except ValueError:
-        return False  # headers that are not even text; the library trips over them
+        return False  # aiohttp fails on headers that are not text

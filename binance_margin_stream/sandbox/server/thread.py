@@ -1,4 +1,4 @@
-"""The event loop of a running sandbox, in a thread of its own, and how other threads act on it."""
+"""The thread and event loop of a running sandbox, and calls into it from other threads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from binance_margin_stream.sandbox.clock import Clock
 from binance_margin_stream.sandbox.config import ExchangeRules
-from binance_margin_stream.sandbox.control.http import OperationCall
-from binance_margin_stream.sandbox.control.operations import JSON
+from binance_margin_stream.sandbox.control.http import ControlInterface
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.server.app import Server
 
@@ -25,11 +24,11 @@ _T = TypeVar("_T")
 
 _TIMEOUT_SECONDS = 5.0
 _CLOCK_CHECK_SECONDS = 0.25
-"""How long to wait at most before looking at the clock again, which somebody may have stepped."""
+"""Interval at which `wait_until` reads the clock, which `advance` may have changed."""
 
 
 class ServerThread:
-    """A server with its exchange; only its own thread touches either while it runs."""
+    """A server and its exchange; while it runs, only its own thread uses either."""
 
     def __init__(
         self,
@@ -37,7 +36,7 @@ class ServerThread:
         rules: ExchangeRules,
         start_ms: int,
         speed: float,
-        run_operation: Callable[[OperationCall], JSON],
+        control: ControlInterface,
         certificates: Certificates | None,
     ) -> None:
         self._exchange = exchange
@@ -45,7 +44,7 @@ class ServerThread:
         self._rules = rules
         self._start_ms = start_ms
         self._speed = speed
-        self._run_operation = run_operation
+        self._control = control
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
@@ -54,11 +53,11 @@ class ServerThread:
 
     @property
     def state(self) -> str:
-        """In words: not started, running or closed."""
+        """``not started``, ``running`` or ``closed``."""
         return "closed" if self._closed.is_set() else "running" if self._thread else "not started"
 
     def start(self, host: str, port: int) -> int | None:
-        """Listen; returns the port, or None where it listens already.
+        """Start to listen; returns the port, or None if it is running already.
 
         Raises:
             OSError: the address cannot be used.
@@ -67,11 +66,11 @@ class ServerThread:
         """
         with self._lifecycle_lock:
             if self._closed.is_set():
-                raise RuntimeError("this sandbox is closed; make another one")
+                raise RuntimeError("this sandbox is closed; create another one")
             return None if self._thread else self._start(host, port)
 
     def close(self) -> None:
-        """End all connections and stop; takes at most 5 seconds, and closing twice is fine."""
+        """Close all connections and stop; takes at most 5 seconds and may be called twice."""
         with self._lifecycle_lock:
             self._closed.set()
             thread, self._thread = self._thread, None
@@ -82,7 +81,7 @@ class ServerThread:
             thread.join(_TIMEOUT_SECONDS)
 
     def call(self, action: Callable[[int], _T]) -> _T:
-        """Act at the exchange's present time (ms), and send what follows.
+        """Run an action with the exchange's present time (ms), and send the resulting frames.
 
         Raises:
             RuntimeError: it is not running.
@@ -101,11 +100,11 @@ class ServerThread:
         return self._run_in_loop(run_action())
 
     def read(self, action: Callable[[], _T]) -> _T:
-        """Act without the time; before the start and after the end there is no thread to wait for."""
+        """Run an action without the time; before the start and after the end, in the calling thread."""
         return action() if self._thread is None else self.call(lambda _: action())
 
     def advance(self, seconds: float) -> None:
-        """Jump ahead by seconds of exchange time.
+        """Advance the clock by seconds of exchange time.
 
         Raises:
             RuntimeError: it is not running.
@@ -115,7 +114,7 @@ class ServerThread:
         self._run_in_loop(self._require_running()[1].advance(seconds))
 
     def wait_until(self, due: int) -> None:
-        """Return when a moment of exchange time (ms) has come: wait for it, or step to it where time stands still.
+        """Wait until an exchange time (ms), or advance to it if the clock is paused.
 
         Raises:
             RuntimeError: it is not running, or was closed meanwhile.
@@ -137,7 +136,7 @@ class ServerThread:
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, loop)
         except RuntimeError:
-            # Another thread closed the sandbox a moment ago.
+            # Another thread has just closed the sandbox.
             coroutine.close()
             raise RuntimeError("the sandbox was closed meanwhile") from None
         try:
@@ -161,7 +160,7 @@ class ServerThread:
         return number
 
     def _run_thread(self, host: str, port: int, started: concurrent.futures.Future[int]) -> None:
-        # Its own kind of loop, whatever policy the user's program has set.
+        # Independent of the event loop policy of the user's program.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             self._loop = runner.get_loop()
             try:
@@ -176,5 +175,5 @@ class ServerThread:
 
     async def _start_server(self, host: str, port: int) -> int:
         clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
-        self._server = Server(self._exchange, self._rules, clock, self._run_operation, self._certificates)
+        self._server = Server(self._exchange, self._rules, clock, self._control, self._certificates)
         return await self._server.start(host, port)

@@ -1,4 +1,4 @@
-"""TLS for the sandbox: an authority that nobody else has, and the certificates that it signs, good and bad."""
+"""TLS for the sandbox: its own certificate authority, and valid and invalid certificates."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _EXPIRED_AT = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 
 class Certificates:
-    """Made anew for each sandbox; the authority's certificate lies in a file until `close`."""
+    """The certificates of one sandbox; the CA certificate is in a file until `close`."""
 
     def __init__(self, host: str) -> None:
-        """Sign for an address to listen on, besides the usual names of loopback."""
+        """Create certificates for a host, and for the names of loopback."""
         self._names = tuple(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
         self._authority = trustme.CA(organization_name=_ORGANIZATION)
         self.ca_pem = self._authority.cert_pem.bytes().decode()
-        """The authority's certificate, which clients have to trust."""
+        """The CA certificate, which clients have to trust."""
         handle, self.ca_file = tempfile.mkstemp(prefix="sandbox-ca-", suffix=".pem")
         self.close = weakref.finalize(self, Path(self.ca_file).unlink, missing_ok=True)
         with os.fdopen(handle, "w") as file:
             file.write(self.ca_pem)
 
     def create_server_context(self, select_problem: SelectProblem) -> ssl.SSLContext:
-        """For the server: with the good certificate, unless `choose` wants a bad one for a handshake."""
+        """A server context with the valid certificate; `select_problem` may select an invalid one for a handshake."""
         good = _create_context(self._authority.issue_cert(*self._names))
 
         def on_sni(handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:

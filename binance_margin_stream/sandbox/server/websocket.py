@@ -1,4 +1,4 @@
-"""One WebSocket of the server: frames that wait to be sent, frames that come, and its end."""
+"""A WebSocket of the server: queued frames, received frames, and closing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Frame, 
 __all__ = ["CLOSE_TIMEOUT_SECONDS", "SendQueue", "reset_connection", "to_frame", "write_frames"]
 
 CLOSE_TIMEOUT_SECONDS = 1.0
-"""How long the server waits for a client to answer a close frame, in real seconds."""
+"""How long the server waits for a client's close frame, in real seconds."""
 
 _MAX_QUEUED_FRAMES = 100_000
 
 
 class SendQueue:
-    """One WebSocket: the frames that wait for it, and its transport."""
+    """The queued frames of a WebSocket."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.frames: asyncio.Queue[Frame] = asyncio.Queue(_MAX_QUEUED_FRAMES)
         self._transport = transport
 
     def put(self, frame: Frame) -> None:
-        """Queue a frame. A reset does not wait in line; a client that reads too slowly is cut off."""
+        """Queue a frame. A reset is executed at once; a client that reads too slowly is disconnected."""
         if frame == Abort("reset"):
             reset_connection(self._transport)
             return
@@ -37,12 +37,12 @@ class SendQueue:
             self._transport.abort()
             return
         if isinstance(frame, Close | Abort):
-            # A client that does not read would keep the frame from ever being sent.
+            # The frame is never sent if the client does not read.
             asyncio.get_running_loop().call_later(2 * CLOSE_TIMEOUT_SECONDS, self._transport.abort)
 
 
 async def write_frames(queue: SendQueue, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
-    """Send what waits for a WebSocket, until it ends."""
+    """Send the queued frames of a WebSocket until it ends."""
     with contextlib.suppress(ConnectionError):
         while True:
             match await queue.frames.get():
@@ -63,7 +63,7 @@ async def write_frames(queue: SendQueue, socket: web.WebSocketResponse, transpor
 
 
 def to_frame(message: WSMessage) -> Frame | None:
-    """What the client sent; None at the end of the connection."""
+    """The frame that the client sent; None at the end of the connection."""
     match message:
         case WSMessage(type=WSMsgType.TEXT, data=str(text)):
             return Text(text)
@@ -78,7 +78,7 @@ def to_frame(message: WSMessage) -> Frame | None:
 
 
 def reset_connection(transport: asyncio.Transport) -> None:
-    """End a TCP connection with a reset: a socket that must not linger has no orderly end."""
+    """Reset a TCP connection: with SO_LINGER 0, closing it sends a RST."""
     socket = transport.get_extra_info("socket")
     if socket is not None:
         socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))

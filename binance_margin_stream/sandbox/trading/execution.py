@@ -1,11 +1,10 @@
-"""Orders on their way: each step moves the balances and tells those who listen, in the exchange's order."""
+"""Execution of orders: each step moves balances and sends its events in the exchange's order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import Number, parse_decimal
 from binance_margin_stream.sandbox.delivery.event_payloads import build_account_position, build_execution_report
 from binance_margin_stream.sandbox.delivery.publishing import publish
 from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order
@@ -15,10 +14,10 @@ __all__ = ["close_order", "fill_order", "on_price", "place_order", "reject_order
 
 
 def place_order(state: ExchangeState, draft: Order, now: int) -> Order:
-    """Take an order: an execution report, trades if it meets the market, then the balances.
+    """Place an order: an execution report, trades if it matches the market, then the balances.
 
-    An order that the account cannot pay, or whose type forbids what it would do, is rejected with a report.
-    Where the symbol's price was set, what it meets trades at once; IOC and FOK orders that do not, expire.
+    An order is rejected, with a report, if the account cannot pay it or its type forbids an immediate match.
+    Where the symbol has a price, a matching order trades at once; IOC and FOK orders that do not match expire.
     """
     market_price = state.prices.find_price(draft.symbol)
     reason = _find_reject_reason(state, draft, market_price)
@@ -37,21 +36,21 @@ def place_order(state: ExchangeState, draft: Order, now: int) -> Order:
 
 
 def reject_order(state: ExchangeState, draft: Order, reason: str, now: int) -> Order:
-    """Refuse an order with a report; no balance moves, so none is told."""
+    """Reject an order with a report; no balance changes, so none is sent."""
     order = state.orders.reject(draft, reason)
     _send_report(state, order, "REJECTED", now)
     return order
 
 
-def fill_order(state: ExchangeState, order: Order, quantity: Number, price: Number, now: int, maker: bool) -> Order:
-    """Fill an order, wholly or in part.
+def fill_order(state: ExchangeState, order: Order, quantity: Decimal, price: Decimal, now: int, maker: bool) -> Order:
+    """Fill an order, fully or partially.
 
     Raises:
-        ValueError: not open, more than remains, worse than its limit, or more than the account can pay.
+        ValueError: not open, more than remains, beyond the limit price, or more than the account can pay.
 
     """
-    order, its_fill = state.orders.fill(order, parse_decimal(quantity), parse_decimal(price), maker)
-    _send_report(state, order, "TRADE", now, its_fill)
+    order, fill = state.orders.fill(order, quantity, price, maker)
+    _send_report(state, order, "TRADE", now, fill)
     _send_order_balances(state, order, now)
     return order
 
@@ -70,7 +69,7 @@ def close_order(state: ExchangeState, order: Order, status: FinalStatus, now: in
 
 
 def on_price(state: ExchangeState, order: Order, market_price: Decimal, now: int) -> Order:
-    """Let an open order trade, or wake up, when its symbol has come to a price."""
+    """Trigger or fill an open order if a new price of its symbol reaches it."""
     maker = order.is_on_book
     if order.is_stop and order.triggered_at is None:
         if not order.is_triggered_by(market_price):
@@ -83,12 +82,12 @@ def on_price(state: ExchangeState, order: Order, market_price: Decimal, now: int
     try:
         return fill_order(state, order, order.remaining, order.price if maker else market_price, now, maker=maker)
     except ValueError:
-        # A stop at market that was locked for less than it costs now.
+        # A triggered market order for which too little was locked.
         return close_order(state, order, "EXPIRED", now)
 
 
 def send_position(state: ExchangeState, uid: int, account: str, assets: Iterable[str], now: int) -> None:
-    """Tell the balances of the assets that may have changed."""
+    """Send the balances of the assets that may have changed."""
     balances = [(asset, state.ledger.get_balance(uid, account, asset)) for asset in assets]
     publish(state, uid, account, build_account_position(balances, now))
 
@@ -105,8 +104,8 @@ def _find_reject_reason(state: ExchangeState, draft: Order, market_price: Decima
     return None
 
 
-def _send_report(state: ExchangeState, order: Order, execution: str, now: int, its_fill: Fill | None = None) -> None:
-    report = build_execution_report(order, execution, state.orders.next_execution_id(), now, its_fill)
+def _send_report(state: ExchangeState, order: Order, execution: str, now: int, fill: Fill | None = None) -> None:
+    report = build_execution_report(order, execution, state.orders.next_execution_id(), now, fill)
     if order.is_on_book:
         since = order.working_since
         report["W"] = str(since) if state.rules.working_time_type == "string" else since

@@ -1,4 +1,4 @@
-"""Debt: borrowed, repaid, and charged with interest."""
+"""Debt and transfers: borrow, repay, charge interest, move and lock assets."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ MARGIN_EVENT_NAMES = {
     "upper": ("MARGIN_LEVEL_STATUS_CHANGE", "USER_LIABILITY_CHANGE"),
     "camel": ("marginLevelStatusChange", "userLiabilityChange"),
 }
-"""The names of the margin events by `ExchangeRules.margin_event_name_style`: of a level, and of a debt."""
+"""Event names by `ExchangeRules.margin_event_name_style`: margin level, then liability."""
 
 
 def borrow(state: ExchangeState, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
-    """Borrow an asset: a liability change, then the balance that it brings."""
+    """Borrow an asset: a liability event, then the balance."""
     state.ledger.get_balance(uid, account, asset).borrowed += amount
     _send_liability_change(state, uid, account, asset, "BORROW", amount, ZERO, now)
     transfer(state, uid, account, asset, amount, now)
 
 
 def repay(state: ExchangeState, uid: int, account: str, asset: str, amount: Decimal, now: int) -> None:
-    """Repay debt from the free balance, the interest first: a liability change, then the balance.
+    """Repay debt from the free balance, interest first: a liability event, then the balance.
 
     Raises:
-        ValueError: more than is owed, or than is free.
+        ValueError: more than the debt, or than the free balance.
 
     """
     balance = state.ledger.get_balance(uid, account, asset)
     if amount > balance.debt:
-        raise ValueError(f"the account owes {balance.debt} {asset}, not {amount}")
+        raise ValueError(f"the debt is {balance.debt} {asset}, not {amount}")
     if amount > balance.free:
         raise ValueError(f"not enough {asset}: {balance.free} free")
     interest = min(amount, balance.interest)
@@ -50,7 +50,7 @@ def repay(state: ExchangeState, uid: int, account: str, asset: str, amount: Deci
 
 
 def charge_interest(state: ExchangeState, uid: int, account: str, rate: Decimal, now: int) -> None:
-    """Charge interest on everything that an account has borrowed: a liability change for each asset."""
+    """Charge interest on an account's borrowed amounts: a liability event for each asset."""
     for asset, balance in state.ledger.get_balances(uid, account).items():
         interest = round_up(balance.borrowed * rate)
         if interest:
@@ -59,10 +59,10 @@ def charge_interest(state: ExchangeState, uid: int, account: str, rate: Decimal,
 
 
 def transfer(state: ExchangeState, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
-    """Move an asset into or out of an account.
+    """Add an asset to an account, or remove it.
 
     Raises:
-        ValueError: the account has less than that.
+        ValueError: more than the free balance.
 
     """
     balance = state.ledger.get_balance(uid, account, asset)
@@ -74,15 +74,15 @@ def transfer(state: ExchangeState, uid: int, account: str, asset: str, delta: De
 
 
 def change_external_lock(state: ExchangeState, uid: int, account: str, asset: str, delta: Decimal, now: int) -> None:
-    """Lock an asset for something outside the account, or unlock it with a negative delta.
+    """Lock an asset for a purpose outside the account, or unlock it with a negative delta.
 
     Raises:
-        ValueError: the account has not so much that is free, or locked.
+        ValueError: more than the free, or externally locked, balance.
 
     """
     balance = state.ledger.get_balance(uid, account, asset)
     if balance.free - delta < ZERO or balance.externally_locked + delta < ZERO:
-        raise ValueError(f"not enough {asset}: {balance.free} free, {balance.externally_locked} locked from outside")
+        raise ValueError(f"not enough {asset}: {balance.free} free, {balance.externally_locked} locked externally")
     balance.free -= delta
     balance.locked += delta
     balance.externally_locked += delta

@@ -1,4 +1,4 @@
-"""The market as it is played from outside: orders, balances, debt and prices, each with all that follows from it."""
+"""Operations on the market: orders, balances, debt and prices, each with the events and margin checks that follow."""
 
 from __future__ import annotations
 
@@ -7,88 +7,57 @@ from decimal import Decimal
 from binance_margin_stream.sandbox.amounts import Number, parse_decimal, parse_positive
 from binance_margin_stream.sandbox.config import HOUR_MS
 from binance_margin_stream.sandbox.model.ledger import Balance
-from binance_margin_stream.sandbox.model.orders import Order
+from binance_margin_stream.sandbox.model.orders import Order, OrderRequest
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
 from binance_margin_stream.sandbox.trading import execution, lending
-from binance_margin_stream.sandbox.trading.liquidation import check_margin_level, send_margin_level
-from binance_margin_stream.sandbox.trading.margin import compute_margin_level
+from binance_margin_stream.sandbox.trading.margin import check_margin_level, compute_margin_level, send_margin_level
 
 __all__ = ["TradingService"]
 
 
 class TradingService:
-    """Every action sends its events in the exchange's order, and then looks at the account's margin level."""
+    """Sends the events of each operation in the exchange's order, then checks the account's margin level."""
 
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
         self._interest_scheduled = False
 
-    def place_order(
-        self,
-        uid: int,
-        account: str,
-        symbol: str,
-        side: str,
-        order_type: str,
-        quantity: Number,
-        price: Number | None,
-        now: int,
-        *,
-        stop_price: Number = 0,
-        time_in_force: str = "GTC",
-    ) -> Order:
-        """Place an order; a MARKET order is filled at once. Without a price it takes the symbol's.
+    def place_order(self, uid: int, request: OrderRequest, now: int) -> Order:
+        """Place an order; a MARKET order is filled at once.
 
-        An order that the account cannot pay is not an error: it is rejected, with a report that says so.
+        An order that the account cannot pay is no error: it is rejected, with an execution report.
 
         Raises:
-            ValueError: no such order is possible.
+            ValueError: the order is invalid.
 
         """
-        order = self._build_order(
-            uid, account, symbol, side, order_type, quantity, price, now, stop_price, time_in_force
-        )
-        order = execution.place_order(self._state, order, now)
-        check_margin_level(self._state, uid, account, now)
+        order = execution.place_order(self._state, self._build_order(uid, request, now), now)
+        check_margin_level(self._state, uid, request.account, now)
         return order
 
-    def reject_order(
-        self,
-        uid: int,
-        account: str,
-        symbol: str,
-        side: str,
-        order_type: str,
-        quantity: Number,
-        price: Number | None,
-        reason: str,
-        now: int,
-        *,
-        stop_price: Number = 0,
-    ) -> Order:
-        """Refuse an order for a reason such as ``INSUFFICIENT_BALANCES``.
+    def reject_order(self, uid: int, request: OrderRequest, reason: str, now: int) -> Order:
+        """Reject an order for a reason such as ``INSUFFICIENT_BALANCES``.
 
         Raises:
-            ValueError: no such order is possible.
+            ValueError: the order is invalid.
 
         """
-        order = self._build_order(uid, account, symbol, side, order_type, quantity, price, now, stop_price, "GTC")
-        return execution.reject_order(self._state, order, reason, now)
+        return execution.reject_order(self._state, self._build_order(uid, request, now), reason, now)
 
     def fill_order(self, order_id: int | None, quantity: Number | None, price: Number | None, now: int) -> Order:
-        """Fill an order: what remains of it unless a quantity is given, at its price unless one is given.
+        """Fill an order; by default its remaining quantity, at its price.
 
         Raises:
-            ValueError: no such order, not open, more than remains, worse than its limit, or too expensive.
+            ValueError: no such order, not open, more than remains, beyond the limit price, or too expensive.
 
         """
         order = self._state.orders.get(order_id)
         order = execution.fill_order(
             self._state,
             order,
-            order.remaining if quantity is None else quantity,
-            order.price if price is None else price,
+            order.remaining if quantity is None else parse_decimal(quantity),
+            order.price if price is None else parse_decimal(price),
             now,
             maker=order.is_on_book,
         )
@@ -114,10 +83,10 @@ class TradingService:
         return execution.close_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
 
     def set_price(self, symbol: str, price: Number, now: int) -> None:
-        """Let a symbol trade at a price: orders that it reaches wake up and fill, margin levels follow.
+        """Set a symbol's price: fill or trigger the orders that it reaches, and update margin levels.
 
         Raises:
-            ValueError: no such symbol, or no price.
+            ValueError: no such symbol, or invalid price.
 
         """
         self._state.orders.split_symbol(symbol)
@@ -130,10 +99,10 @@ class TradingService:
             check_margin_level(self._state, uid, account, now)
 
     def borrow(self, uid: int, account: str, asset: str, amount: Number, now: int) -> None:
-        """Borrow an asset: a liability on the risk stream, and the balance that it brings.
+        """Borrow an asset: a liability event on the risk stream, then the balance.
 
         Raises:
-            ValueError: nothing to borrow, or no such account.
+            ValueError: the amount is not above zero, or no such account.
 
         """
         self._check_account(account, asset)
@@ -142,24 +111,24 @@ class TradingService:
         check_margin_level(self._state, uid, account, now)
 
     def repay(self, uid: int, account: str, asset: str, amount: Number | None, now: int) -> None:
-        """Repay debt, interest first; without an amount, all that is owed of the asset.
+        """Repay debt, interest first; by default the whole debt in the asset.
 
         Raises:
-            ValueError: nothing is owed, or less than that, or the account has not enough of it.
+            ValueError: no debt, or more than the debt or the free balance.
 
         """
         self._check_account(account, asset)
-        owed = self._state.ledger.get_balance(uid, account, asset).debt
-        if not owed:
-            raise ValueError(f"the account owes no {asset}")
-        lending.repay(self._state, uid, account, asset, owed if amount is None else parse_positive(amount), now)
+        debt = self._state.ledger.get_balance(uid, account, asset).debt
+        if not debt:
+            raise ValueError(f"the account has no debt in {asset}")
+        lending.repay(self._state, uid, account, asset, debt if amount is None else parse_positive(amount), now)
         check_margin_level(self._state, uid, account, now)
 
     def charge_interest(self, uid: int, account: str, rate: Number, now: int) -> None:
-        """Charge interest now: a part of each asset's borrowed amount.
+        """Charge interest now: a fraction of each asset's borrowed amount.
 
         Raises:
-            ValueError: the rate is not above zero, or there is no such account.
+            ValueError: the rate is not above zero, or no such account.
 
         """
         self._check_account(account)
@@ -167,10 +136,10 @@ class TradingService:
         check_margin_level(self._state, uid, account, now)
 
     def change_balance(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
-        """Move an asset into or out of an account.
+        """Add an asset to an account, or remove it with a negative delta.
 
         Raises:
-            ValueError: the account has less than that, or there is no such account.
+            ValueError: more than the free balance, or no such account.
 
         """
         self._check_account(account, asset)
@@ -178,17 +147,17 @@ class TradingService:
         check_margin_level(self._state, uid, account, now)
 
     def change_external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
-        """Lock an asset for something outside the account, or unlock it with a negative delta.
+        """Lock an asset for a purpose outside the account, or unlock it with a negative delta.
 
         Raises:
-            ValueError: the account has not so much that is free, or locked, or there is no such account.
+            ValueError: more than the free, or externally locked, balance, or no such account.
 
         """
         self._check_account(account, asset)
         lending.change_external_lock(self._state, uid, account, asset, parse_decimal(delta), now)
 
     def send_margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
-        """Tell a margin level of the cross account with a status such as ``MARGIN_CALL``, whatever it owes.
+        """Send a margin level event of the cross account with a status such as ``MARGIN_CALL``, whatever its debt.
 
         Raises:
             ValueError: the level is not a number.
@@ -197,7 +166,7 @@ class TradingService:
         send_margin_level(self._state, uid, parse_decimal(level), status, now)
 
     def balances(self, uid: int, account: str) -> dict[str, Balance]:
-        """What an account holds and owes, by asset; those that it had to do with."""
+        """An account's balances by asset; assets that it never used are left out."""
         self._check_account(account)
         return self._state.ledger.copy_balances(uid, account)
 
@@ -207,12 +176,12 @@ class TradingService:
         return [order for order in self._state.orders.open_orders() if (order.uid, order.account) == (uid, account)]
 
     def margin_level(self, uid: int, account: str) -> Decimal:
-        """What an account holds, divided by what it owes; 999 at most, as for one without debt."""
+        """Assets divided by debt; at most 999, also without debt."""
         self._check_account(account)
         return compute_margin_level(self._state.ledger, self._state.prices, uid, account)
 
     def price(self, symbol: str) -> Decimal:
-        """What a symbol trades at.
+        """A symbol's price.
 
         Raises:
             ValueError: no such symbol.
@@ -221,38 +190,26 @@ class TradingService:
         self._state.orders.split_symbol(symbol)
         return self._state.prices.get_price(symbol)
 
-    def _build_order(
-        self,
-        uid: int,
-        account: str,
-        symbol: str,
-        side: str,
-        order_type: str,
-        quantity: Number,
-        price: Number | None,
-        now: int,
-        stop_price: Number,
-        time_in_force: str,
-    ) -> Order:
-        self._check_account(account)
-        if account not in (CROSS, symbol):
-            raise ValueError(f"the isolated account {account} trades {account} and nothing else")
-        stop = parse_decimal(stop_price)
-        # At market after a stop, the order reckons with the stop price.
-        default_price = stop if stop and order_type in ("STOP_LOSS", "TAKE_PROFIT") else self.price(symbol)
+    def _build_order(self, uid: int, request: OrderRequest, now: int) -> Order:
+        self._check_account(request.account)
+        if request.account not in (CROSS, request.symbol):
+            raise ValueError(f"the isolated account {request.account} trades {request.account} only")
+        stop = parse_decimal(request.stop_price)
+        # The funds of a stop order without a limit are computed with the stop price.
+        default_price = stop if stop and request.type in ("STOP_LOSS", "TAKE_PROFIT") else self.price(request.symbol)
         return Order(
             order_id=0,
             client_order_id="",
             uid=uid,
-            account=account,
-            symbol=symbol,
-            side=side,
-            type=order_type,
-            quantity=parse_decimal(quantity),
-            price=default_price if price is None else parse_decimal(price),
+            account=request.account,
+            symbol=request.symbol,
+            side=request.side,
+            type=request.type,
+            quantity=parse_decimal(request.quantity),
+            price=default_price if request.price is None else parse_decimal(request.price),
             created_at=now,
             stop_price=stop,
-            time_in_force=time_in_force,
+            time_in_force=request.time_in_force,
         )
 
     def _check_account(self, account: str, asset: str | None = None) -> None:

@@ -1,9 +1,10 @@
-"""Tells the life cycle what came: frames as they are on the wire, and what became of calls. Pure, like it."""
+"""Reports network input to the state machine, and its status changes to the log and the user's callback."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, Route, decode
@@ -14,28 +15,31 @@ from binance_margin_stream.stream.events.models import (
     MalformedFrameError,
     ServerShutdown,
 )
-from binance_margin_stream.stream.io.notifications import log
+from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.io.rest_calls import RestResult
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, RestRequest
+from binance_margin_stream.stream.protocol.actions import RestRequest
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.sources import CallKind
+from binance_margin_stream.stream.state import StatusChange
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "log", "make_notifier"]
+
+log = logging.getLogger("binance_margin_stream.stream")
 
 _CONTROL_EVENTS = frozenset({ServerShutdown, EventStreamTerminated, ListenKeyExpired})
 _SUBSCRIPTION_ID = re.compile(rb'\{"subscriptionId":\s*(\d{1,9}),')
 
 
 class Dispatcher:
-    """What comes from the network to one life cycle; `now` is in seconds of the life cycle's clock."""
+    """Decodes network input and passes it to one state machine. `now` is in seconds of the state machine's clock."""
 
-    __slots__ = ("_lifecycle", "_on_event")
+    __slots__ = ("_lifecycle",)
 
     def __init__(self, lifecycle: Lifecycle[Event]) -> None:
         self._lifecycle = lifecycle
-        self._on_event = lifecycle.on_event
 
     def on_text(self, connection_id: int, data: bytes, accounts: Mapping[Route, Account], now: float) -> bool:
-        """Take a text message of a connection; True if it was an event, and nothing that concerns the stream itself."""
+        """A text message arrived. Returns True for an account event, False for anything about the stream itself."""
         try:
             frame = decode(data, accounts)
         except MalformedFrameError as error:
@@ -49,23 +53,23 @@ class Dispatcher:
         if type(event) in _CONTROL_EVENTS:
             self._on_control_event(connection_id, event, subscription_id, now)
             return False
-        self._on_event(connection_id, subscription_id, event, now)
+        self._lifecycle.on_event(connection_id, subscription_id, event, now)
         return True
 
     def on_binary(self, connection_id: int, now: float) -> None:
-        """Take a binary message, which the exchange never sends."""
+        """A binary message arrived, which the exchange never sends."""
         self._on_malformed_frame(connection_id, b"", "a binary message", now)
 
     def on_rest_result(self, request: RestRequest, result: RestResult, now: float) -> None:
-        """Take what became of a call."""
+        """A REST call ended."""
         if isinstance(result, Failure):
             self._lifecycle.on_request_failed(request.id, result, now)
         elif result.secret is not None:
             self._lifecycle.on_credential(request.id, result.secret, result.expiration_time, now)
-        elif request.call.operation.endswith("_put"):
+        elif request.call.kind is CallKind.KEEPALIVE:
             self._lifecycle.on_keepalive_ok(request.id, now)
         else:
-            failure = Failure(FailureKind.SERVER_ERROR, "the answer holds no credential")
+            failure = Failure(FailureKind.SERVER_ERROR, "the response contains no credential")
             self._lifecycle.on_request_failed(request.id, failure, now)
 
     def _on_control_event(self, connection_id: int, event: Event, subscription_id: Route, now: float) -> None:
@@ -82,3 +86,24 @@ class Dispatcher:
         log.warning("malformed frame on connection %d: %s", connection_id, reason)
         match = _SUBSCRIPTION_ID.match(data)
         self._lifecycle.on_malformed_frame(connection_id, now, int(match[1]) if match else None)
+
+
+def make_notifier(on_change: Callable[[StatusChange], None] | None) -> Callable[[StatusChange], None]:
+    """A function that logs a status change and then calls `on_change`. An error of the callback is only logged.
+
+    A log record has the kind of the change and the account as attributes ``change`` and ``account``.
+    """
+
+    def notify(change: StatusChange) -> None:
+        account = "" if change.account is None else str(change.account)
+        detail = f"({change.detail})" if change.detail else ""
+        text = " ".join(filter(None, (change.kind, account, detail)))
+        log.log(change.severity, "%s", text, extra={"change": change.kind.value, "account": account})
+        if on_change is None:
+            return
+        try:
+            on_change(change)
+        except Exception:
+            log.exception("the on_change callback raised an error")
+
+    return notify

@@ -1,4 +1,4 @@
-"""Obeys the life cycle on one event loop: opens connections, makes calls, keeps time, tells of changes."""
+"""Drives the state machine on one event loop: opens connections, makes calls, runs timers, reports changes."""
 
 from __future__ import annotations
 
@@ -17,33 +17,29 @@ from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.decoder import Route
 from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.health import Health
-from binance_margin_stream.stream.io.clock import monotonic, to_epoch_ms
-from binance_margin_stream.stream.io.dispatcher import Dispatcher
-from binance_margin_stream.stream.io.notifications import log, make_notifier
-from binance_margin_stream.stream.io.rest_calls import RestCaller, RestResult
+from binance_margin_stream.stream.io.dispatcher import Dispatcher, log, make_notifier
+from binance_margin_stream.stream.io.rest_calls import RestCaller, RestResult, monotonic, to_epoch_ms
 from binance_margin_stream.stream.io.websocket import WebSocketConnection
 from binance_margin_stream.stream.protocol.actions import (
     Action,
     CloseConnection,
-    Failure,
-    FailureKind,
     OpenConnection,
     RestRequest,
     SendPing,
     SendText,
-    State,
-    StatusChange,
     Terminate,
 )
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import Source
+from binance_margin_stream.stream.state import State, StatusChange
 
 __all__ = ["Engine", "EngineConfig", "Item"]
 
 Item: TypeAlias = Event | StreamGap
-"""What a stream hands over."""
+"""An item of a stream."""
 
 P = ParamSpec("P")
 
@@ -53,21 +49,21 @@ _NO_ACCOUNTS: Mapping[Route, Account] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    """Everything that a stream was told."""
+    """The configuration of an engine, made from validated options."""
 
     feeds: tuple[tuple[Account, tuple[Source, ...]], ...]
     endpoints: Endpoints
     settings: StreamSettings
     tls: ssl.SSLContext | None
     proxy: str | None
-    """An HTTP or SOCKS proxy for the WebSocket; None for that of the environment, if there is one."""
+    """An HTTP or SOCKS proxy for the WebSocket. None uses the proxy of the environment, if there is one."""
     make_rest_caller: Callable[[], RestCaller]
     on_change: Callable[[StatusChange], None] | None
     close_listen_keys: bool
 
 
 def _fail_on_error(method: Callable[Concatenate[Engine, P], None]) -> Callable[Concatenate[Engine, P], None]:
-    """Let a mistake of this program end the stream with an error: what it must never do is to stop in silence."""
+    """End the stream with an error if the method raises, so that a defect never makes it stop silently."""
 
     @functools.wraps(method)
     def guarded(engine: Engine, /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -80,7 +76,7 @@ def _fail_on_error(method: Callable[Concatenate[Engine, P], None]) -> Callable[C
 
 
 class Engine:
-    """One stream at work. Everything but the constructor belongs to the event loop that it was started in."""
+    """A running stream. Everything but the constructor must be called in the event loop that it was started in."""
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
@@ -100,41 +96,52 @@ class Engine:
         self._close_task: asyncio.Task[None] | None = None
         self._actions = self._lifecycle.actions
         self._dispatcher = Dispatcher(self._lifecycle)
-        self._dispatch = self._dispatcher.on_text
+        # A bound method instead of a `def`, since it is called for every event: see bench/pipeline.py.
         self.next_item_nowait = self._lifecycle.next_item
+        """Removes and returns the next item, None if there is none."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """Where it was started, None before."""
+        """The event loop that it was started in, None before the start."""
         return self._loop
 
     @property
+    def lifecycle(self) -> Lifecycle[Event]:
+        """The state machine, for inspection."""
+        return self._lifecycle
+
+    @property
+    def failure(self) -> Failure | None:
+        """What ended the stream, None if it has not failed."""
+        return self._failure
+
+    @property
     def state(self) -> State:
-        """Where it is in its life."""
+        """The state of the stream."""
         return self._lifecycle.state
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more can come."""
+        """Whether the stream has ended."""
         return self._lifecycle.state in (State.CLOSED, State.FAILED)
 
     def health(self) -> Health:
-        """How it is doing."""
+        """The health of the stream."""
         return self._lifecycle.health(monotonic())
 
     def start(self) -> None:
-        """Bring every account to life, in the running event loop."""
+        """Start in the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._lifecycle.start(monotonic())
         self._run_actions()
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is true, which is looked at after every change; or until all is over."""
+        """Wait until a condition is true or the stream has ended. The condition is checked after every change."""
         while not (condition() or self.is_over):
             await self._wait_for_change()
 
     async def next_item(self) -> Item | None:
-        """The next item; None when the stream is closed. Raises `StreamError` when it failed."""
+        """Wait for the next item. Returns None when the stream is closed; raises `StreamError` when it failed."""
         while (item := self.next_item_nowait()) is None:
             if self.is_over:
                 self.raise_if_failed()
@@ -143,12 +150,12 @@ class Engine:
         return item
 
     def raise_if_failed(self) -> None:
-        """Raise what ended the stream, if anything did."""
+        """Raise `StreamError` if the stream has failed."""
         if self._failure is not None:
-            raise StreamError(f"the stream cannot go on: {self._failure.detail}") from self._failure.cause
+            raise StreamError(f"the stream failed: {self._failure.detail}") from self._failure.cause
 
     async def close(self) -> None:
-        """Stop, within five seconds; may be called again, and from several tasks."""
+        """Close everything within five seconds. May be called again, and from several tasks."""
         if self._loop is not None:
             self._lifecycle.close(monotonic(), close_listen_keys=self._config.close_listen_keys)
             self._run_actions()
@@ -160,7 +167,7 @@ class Engine:
         self._rest.close()
 
     def schedule_close(self) -> None:
-        """Stop without anyone who waits for it."""
+        """Start closing, without waiting for it."""
         if self._loop is not None and self._close_task is None:
             self._close_task = self._loop.create_task(self.close(), name="margin stream closing")
 
@@ -186,43 +193,39 @@ class Engine:
         self._run_actions()
 
     def on_text(self, connection_id: int, data: bytes) -> None:
-        """A text message came."""
+        """A text message arrived."""
         try:
             self._dispatch_text(connection_id, data)
         except Exception as error:
             self._on_internal_error(error)
 
     def _dispatch_text(self, connection_id: int, data: bytes) -> None:
-        if (
-            not self._dispatch(
-                connection_id, data, self._accounts_by_connection.get(connection_id, _NO_ACCOUNTS), monotonic()
-            )
-            or self._actions
-        ):
+        accounts = self._accounts_by_connection.get(connection_id, _NO_ACCOUNTS)
+        if not self._dispatcher.on_text(connection_id, data, accounts, monotonic()) or self._actions:
             self._run_actions()
         elif self._waiters:
             self._wake_waiters()
 
     @_fail_on_error
     def on_binary(self, connection_id: int) -> None:
-        """A binary message came, which the exchange never sends."""
+        """A binary message arrived, which the exchange never sends."""
         self._dispatcher.on_binary(connection_id, monotonic())
         self._run_actions()
 
     @_fail_on_error
     def on_ping(self, connection_id: int) -> None:
-        """A ping came."""
+        """A ping arrived."""
         self._lifecycle.on_ping(connection_id, monotonic())
 
     @_fail_on_error
     def on_pong(self, connection_id: int) -> None:
-        """The pong of the last ping came."""
+        """The pong of the last ping arrived."""
         self._lifecycle.on_pong(connection_id, monotonic())
         self._run_actions()
 
     @_fail_on_error
     def on_close(self, connection_id: int, failure: Failure) -> None:
-        """A connection is gone."""
+        """A connection was closed, or could not be opened."""
         if connection_id in self._connections:
             self._remove_connection(connection_id)
             self._lifecycle.on_close(connection_id, failure, monotonic())
@@ -272,7 +275,7 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     def _make_result_callback(self, request: RestRequest) -> Callable[[int, RestResult], None]:
-        """Takes an answer from the thread of a call to the event loop, if that is still there."""
+        """A callback that passes a result from the thread of its call to the event loop, if that still runs."""
         loop = self._loop
 
         def on_result(request_id: int, result: RestResult) -> None:
@@ -280,7 +283,7 @@ class Engine:
                 if loop is not None:
                     loop.call_soon_threadsafe(self._on_rest_result, request, result)
             except RuntimeError:
-                pass  # the loop is closed: nobody waits for this any more
+                pass  # the loop is closed, so the result is not needed
 
         return on_result
 
@@ -292,7 +295,7 @@ class Engine:
 
     def _on_internal_error(self, error: Exception) -> None:
         name = type(error).__name__
-        log.error("internal error (%s): the stream stops", name)
+        log.error("internal error (%s): the stream is closed", name)
         self._failure = Failure(FailureKind.INTERNAL_ERROR, f"internal error ({name}), please report it", cause=error)
         self._lifecycle.fail(self._failure)
         for action in self._lifecycle.pop_actions():

@@ -1,40 +1,58 @@
-"""REST calls beside the event loop: each in a thread of its own, which ends with its call.
+"""REST calls outside the event loop, each in a thread of its own, and the clock that a stream uses.
 
-The calls are rare, a few for each account and day, so no thread waits for the next one. The client repeats
-nothing: when to try again is decided in one place, by the life cycle. Limits and bans hold for an address, so
-what one stream was told to wait, the others of the process wait, too.
+Calls are rare, a few per account and day, so there is no pool of threads. The client does not retry: the state
+machine alone decides when to retry. Rate limits and bans hold for an IP address, so a pause that one stream gets
+applies to the other streams of the process.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from typing import Any
 
-import binance_margin_stream as package
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.http.retry import NO_RETRIES
 from binance_margin_stream.http.transport import Timeout
-from binance_margin_stream.stream.io.clock import monotonic
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, RestRequest
-from binance_margin_stream.stream.protocol.error_mapping import classify_error
+from binance_margin_stream.stream.failures import Failure, FailureKind, classify_error
+from binance_margin_stream.stream.protocol.actions import RestRequest
 
-__all__ = ["DEFAULT_TIMEOUT", "CredentialGranted", "RestCaller", "RestResult"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "CredentialGranted",
+    "RestCaller",
+    "RestResult",
+    "monotonic",
+    "parse_credential",
+    "to_epoch_ms",
+]
 
 DEFAULT_TIMEOUT = Timeout(connect=2.0, read=2.5)
-"""How long a call may take. Together less than a stream may take to close."""
+"""The timeout of a call. Together shorter than the time that a stream may take to close."""
+
+if hasattr(time, "CLOCK_BOOTTIME"):
+    monotonic: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    """Seconds that never go back, and that continue while the machine sleeps."""
+else:  # pragma: no cover  # other systems
+    monotonic = time.monotonic
+
+
+def to_epoch_ms(at: float) -> int:
+    """Epoch milliseconds of a moment of `monotonic`, by the current time of the machine."""
+    return round((time.time() - (monotonic() - at)) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialGranted:
-    """A credential and when it ends, in epoch milliseconds; both None where one was extended.
+    """A new credential and its expiry in epoch milliseconds; both are None if a credential was extended.
 
-    Not a tuple, because the event loop shows what it is given when it is slow and in debug mode.
+    A class of its own instead of a tuple, because an event loop in debug mode logs the arguments of slow callbacks.
     """
 
     secret: str | None = field(default=None, repr=False)
@@ -44,22 +62,21 @@ class CredentialGranted:
 RestResult = CredentialGranted | Failure
 
 _paused_until: dict[str, float] = {}
-"""Until when nothing may be sent to a host, by the streams' clock."""
+"""For each host, until when nothing may be sent to it, by `monotonic`."""
 
 
 class RestCaller:
-    """Makes REST calls; answers come to the function that was given, in the thread of the call."""
+    """Makes REST calls. A result is passed to the given callback, in the thread of the call."""
 
     def __init__(self, auth: ApiKeyAuth, configuration: Configuration | Endpoints, timeout: Timeout) -> None:
         client_options: Any = (
             {"endpoints": configuration} if isinstance(configuration, Endpoints) else {"configuration": configuration}
         )
         self._client = ApiClient(auth=auth, timeout=timeout, retry=NO_RETRIES, **client_options)
-        self._get_api = cache(lambda name: getattr(package, name)(self._client))
         self._threads: set[threading.Thread] = set()
 
     def submit(self, request: RestRequest, on_result: Callable[[int, RestResult], None]) -> None:
-        """Begin a call."""
+        """Start a call."""
         thread = threading.Thread(target=self._run, args=(request, on_result), name="margin stream call", daemon=True)
         self._threads.add(thread)
         thread.start()
@@ -74,27 +91,28 @@ class RestCaller:
         host = self._client.configuration.host
         wait = _paused_until.get(host, 0.0) - monotonic()
         if wait > 0:
-            return Failure(FailureKind.RATE_LIMITED, "this process was told to wait", wait)
+            return Failure(FailureKind.RATE_LIMITED, "this process must wait before it sends again", wait)
+        call = request.call
         try:
-            operation = getattr(self._get_api(request.call.api), request.call.operation)
-            return _parse_credential(operation(**request.call.arguments))
-        except Exception as error:  # whatever it is, it must not end the stream in silence
+            return parse_credential(getattr(call.make_api(self._client), call.operation)(**call.arguments))
+        except Exception as error:  # every error must reach the stream, or it would wait for the result for ever
             failure = classify_error(error)
         if failure.kind.requires_backoff and failure.retry_after is not None:
             _paused_until[host] = max(_paused_until.get(host, 0.0), monotonic() + failure.retry_after)
         return failure
 
     def close(self) -> None:
-        """End all connections, those of calls under way, too."""
+        """Close all connections, including those of calls in flight."""
         self._client.close()
 
     @property
     def pending_count(self) -> int:
-        """How many calls have no answer yet."""
+        """The number of calls in flight."""
         return len(self._threads)
 
 
-def _parse_credential(response: Any) -> CredentialGranted:
+def parse_credential(response: Any) -> CredentialGranted:
+    """The credential in the deserialized body of a successful call."""
     if response is None or isinstance(response, dict):
         return CredentialGranted()
     token = getattr(response, "token", None)

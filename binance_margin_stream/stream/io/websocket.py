@@ -1,4 +1,4 @@
-"""One WebSocket: opened within a time, watched for pings, closed within a time. It decides nothing."""
+"""One WebSocket connection: opening, messages, pings and closing, each within a timeout. It makes no decisions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from websockets.protocol import Event, State
 
 from binance_margin_stream.endpoints import is_loopback
 from binance_margin_stream.redaction import redact, truncate
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind
-from binance_margin_stream.stream.protocol.error_mapping import classify_status
+from binance_margin_stream.stream.failures import Failure, FailureKind, classify_status
 
 __all__ = ["ConnectionListener", "WebSocketConnection"]
 
 MAX_MESSAGE_SIZE = 1 << 20
-"""Bytes. The longest that the exchange sends, a list of a thousand subscriptions, has some 25 000."""
+"""In bytes. The longest message of the exchange, a list of a thousand subscriptions, has about 25 000."""
 MAX_WRITE_BUFFER = 1 << 18
-"""Bytes that may wait for a host that does not read: far more than a burst of requests, far less than harm."""
+"""In bytes. The data that may wait for a host that does not read: far more than a burst of requests needs."""
 _CLOSE_TIMEOUT = 1.0
-_PING_PAYLOAD = b"probe"
-_PEER_NOT_READING = "the other side does not read what it is sent"
+_PING_PAYLOAD = b"liveness"
+_PEER_NOT_READING = "the server does not read what is sent"
 
 
 def _make_null_logger() -> logging.Logger:
-    """A logger that nobody hears: the library would log every frame and header, secrets among them."""
+    """A logger without output: the library would log every frame and header, secrets included."""
     logger = logging.Logger("binance_margin_stream.websocket", logging.CRITICAL)
     logger.addHandler(logging.NullHandler())
     return logger
@@ -43,29 +42,29 @@ _NULL_LOGGER = _make_null_logger()
 
 
 class ConnectionListener(Protocol):
-    """What a connection reports to. Every method is called in the event loop, and none may raise."""
+    """The callbacks of a connection. Every method is called in the event loop, and none may raise."""
 
     def on_open(self, connection_id: int) -> None:
         """The handshake succeeded."""
 
     def on_text(self, connection_id: int, data: bytes) -> None:
-        """A text message came."""
+        """A text message arrived."""
 
     def on_binary(self, connection_id: int) -> None:
-        """A binary message came, which the exchange never sends."""
+        """A binary message arrived, which the exchange never sends."""
 
     def on_ping(self, connection_id: int) -> None:
-        """A ping came; its pong is sent already."""
+        """A ping arrived; its pong was sent already."""
 
     def on_pong(self, connection_id: int) -> None:
-        """The pong of the last ping came."""
+        """The pong of the last ping arrived."""
 
     def on_close(self, connection_id: int, failure: Failure) -> None:
-        """The connection could not be opened, or is gone, and not on request."""
+        """The connection could not be opened, or was closed other than on request."""
 
 
 class _WebSocket(ClientConnection):
-    """Hands every message to the listener as it arrives, without a task or a queue in between."""
+    """Passes every message to the listener as it arrives, without a task or a queue in between."""
 
     def __init__(
         self, listener: ConnectionListener, connection_id: int, protocol: ClientProtocol, **settings: Any
@@ -77,10 +76,10 @@ class _WebSocket(ClientConnection):
         self._is_binary = False
         self._is_closing = False
         self.abort_reason: str | None = None
-        """Why this side cut the connection off, if it did."""
+        """Why this side aborted the connection, None if it did not."""
 
     def data_received(self, data: bytes) -> None:
-        """Let a host that has broken the protocol, or has said goodbye, not keep the connection open for long."""
+        """Abort soon after the host violated the protocol or sent a close frame: it may keep the connection open."""
         super().data_received(data)
         if self.close_deadline is not None and not self._is_closing:
             self._is_closing = True
@@ -88,13 +87,13 @@ class _WebSocket(ClientConnection):
             self.loop.call_later(delay, self.transport.abort)
 
     def pause_writing(self) -> None:
-        """Cut off a host that sends pings and reads no pongs: they would pile up here without end."""
+        """Abort when the host sends pings and does not read the pongs, which would fill the memory."""
         super().pause_writing()
         self.abort_reason = _PEER_NOT_READING
         self.transport.abort()
 
     def process_event(self, event: Event) -> None:
-        """Tell the listener about messages, pings and pongs."""
+        """Report messages, pings and pongs to the listener."""
         if self.response is None or not isinstance(event, Frame):
             super().process_event(event)
         elif event.opcode is Opcode.TEXT and event.fin:
@@ -108,7 +107,7 @@ class _WebSocket(ClientConnection):
             self._on_fragment(event)
 
     def _on_fragment(self, event: Frame) -> None:
-        """Part of a message; the protocol has checked the order of the parts, and their size together."""
+        """A fragment of a message. The protocol has checked the order of the fragments and their total size."""
         if event.opcode is not Opcode.CONT:
             self._fragments, self._is_binary = bytearray(), event.opcode is Opcode.BINARY
         self._fragments += event.data
@@ -122,7 +121,7 @@ class _WebSocket(ClientConnection):
 
     @property
     def close_reason(self) -> str:
-        """How the connection ended, in words that may be shown."""
+        """How the connection ended. Contains no secret."""
         theirs, ours = self.protocol.close_rcvd, self.protocol.close_sent
         if self.abort_reason is not None:
             return self.abort_reason
@@ -131,22 +130,22 @@ class _WebSocket(ClientConnection):
             and ours is not None
             and not isinstance(self.protocol.parser_exc, EOFError)
         ):
-            return f"the other side broke the protocol: {ours.reason} (code {ours.code})"
+            return f"the server violated the protocol: {ours.reason} (code {ours.code})"
         if theirs is not None:
-            return f"closed by the other side with code {theirs.code} {truncate(redact(theirs.reason))}".rstrip()
-        return "cut off without a goodbye"
+            return f"closed by the server with code {theirs.code} {truncate(redact(theirs.reason))}".rstrip()
+        return "closed without a close frame"
 
 
 class _ConnectWithoutRedirects(connect):
-    """Follows no redirect: what is said on this connection is for the host that was configured."""
+    """Follows no redirect: requests on this connection are only for the configured host."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Let the answer count as a refusal."""
+        """Treat the redirect as a refusal."""
         return exc
 
 
 class WebSocketConnection:
-    """A WebSocket to `address`, known to its listener by a number."""
+    """A WebSocket to `url`, identified to its listener by an id."""
 
     def __init__(
         self,
@@ -163,25 +162,25 @@ class WebSocketConnection:
         self._listener = listener
         self._open_timeout = open_timeout
         self._tls = tls
-        self._proxy: str | Literal[True] = proxy or True  # True stands for the environment's
+        self._proxy: str | Literal[True] = proxy or True  # True uses the proxy of the environment
         self._websocket: _WebSocket | None = None
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> asyncio.Task[None]:
-        """Begin; the task ends when the connection is gone."""
+        """Start opening. The task ends when the connection is closed."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"connection {self._connection_id}")
         return self._task
 
     def send(self, text: str) -> None:
-        """Send a text message, unless the connection is gone already."""
+        """Send a text message. Does nothing if the connection is closed."""
         self._send(lambda protocol: protocol.send_text(text.encode()))
 
     def ping(self) -> None:
-        """Send a ping, unless the connection is gone already."""
+        """Send a ping. Does nothing if the connection is closed."""
         self._send(lambda protocol: protocol.send_ping(_PING_PAYLOAD))
 
     def close(self) -> None:
-        """End it: with a close frame where it is open. Takes a second at most."""
+        """Close the connection, with a close frame if it is open. Takes one second at most."""
         if self._task is not None:
             self._task.cancel()
 
@@ -193,7 +192,7 @@ class WebSocketConnection:
             send(websocket.protocol)
             websocket.send_data()
         except (WebSocketException, OSError, RuntimeError):
-            websocket.transport.abort()  # its end is reported like any other
+            websocket.transport.abort()  # reported by `_run` like any other loss
 
     async def _run(self) -> None:
         try:
@@ -254,12 +253,12 @@ def _classify_error(error: Exception) -> Failure:
 
 def _describe_error(error: Exception) -> str:
     descriptions: tuple[tuple[type[Exception], str], ...] = (
-        (TimeoutError, "the handshake took too long"),
-        (socket.gaierror, "the host's name cannot be resolved"),
+        (TimeoutError, "the handshake timed out"),
+        (socket.gaierror, "the host name cannot be resolved"),
         (ssl.SSLError, "TLS failed"),
-        (ConnectionRefusedError, "refused"),
-        (ConnectionResetError, "reset"),
-        (InvalidHandshake, "what answers there speaks no WebSocket"),
+        (ConnectionRefusedError, "connection refused"),
+        (ConnectionResetError, "connection reset"),
+        (InvalidHandshake, "the server does not speak WebSocket"),
     )
     description = next((text for kind, text in descriptions if isinstance(error, kind)), "no connection")
     return f"{description} ({type(error).__name__})"

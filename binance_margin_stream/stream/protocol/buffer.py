@@ -1,4 +1,4 @@
-"""What waits for the consumer: bounded, and honest about what had to go."""
+"""The bounded buffer of items that wait for the consumer."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Generic, Protocol, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.protocol.actions import GapReason
+from binance_margin_stream.stream.state import GapReason
 
 __all__ = ["EventBuffer"]
 
 
 class HasAccount(Protocol):
-    """What can wait: something of an account."""
+    """An item that belongs to an account."""
 
     @property
     def account(self) -> Account:
-        """Whose it is."""
+        """The account of the item."""
         ...
 
 
@@ -37,8 +37,8 @@ class _PendingGap:
 class EventBuffer(Generic[E]):
     """A queue of events and gaps for one consumer.
 
-    When it is full the oldest go. For each account that lost some, one gap with their number stands where
-    they were, before all that is left; it grows while more have to go, until the consumer takes it.
+    When it is full, the oldest items are dropped. For each account that lost items, one gap with their number takes
+    their place, before all items that are left. The gap grows with further losses until the consumer takes it.
     """
 
     __slots__ = ("_arrival_times", "_items", "_latency_allowance", "_limit", "_pending_gaps", "_to_epoch_ms", "dropped")
@@ -48,11 +48,11 @@ class EventBuffer(Generic[E]):
         self._to_epoch_ms = to_epoch_ms
         self._latency_allowance = latency_allowance
         self._items: deque[E | StreamGap] = deque()
-        self._arrival_times: deque[float] = (
-            deque()
-        )  # beside the items: a pair for each would be one more thing to collect
+        # Not pairs with the items: a pair per item would be one more object for the garbage collector.
+        self._arrival_times: deque[float] = deque()
         self._pending_gaps: dict[Account, _PendingGap] = {}
         self.dropped = 0
+        """The number of events that were dropped so far."""
 
     def __len__(self) -> int:
         return len(self._items) + len(self._pending_gaps)
@@ -65,7 +65,7 @@ class EventBuffer(Generic[E]):
         self._arrival_times.append(at)
 
     def pop(self) -> E | StreamGap | None:
-        """The next item, None if there is none."""
+        """Remove and return the next item, None if there is none."""
         if self._pending_gaps:
             return self._pop_gap()
         if not self._items:
@@ -90,7 +90,7 @@ class EventBuffer(Generic[E]):
                 self._to_epoch_ms(at - self._latency_allowance),
                 self._to_epoch_ms(at),
                 1,
-                GapReason.SLOW_CONSUMER,
+                GapReason.SLOW_CONSUMER.value,
             )
 
     def _merge_gap(self, account: Account, since: int, until: int, dropped: int, reason: str) -> None:
@@ -101,4 +101,4 @@ class EventBuffer(Generic[E]):
         gap.since = min(gap.since, since)
         gap.until = max(gap.until, until)
         gap.dropped += dropped
-        gap.reason = GapReason.SLOW_CONSUMER if gap.dropped else reason
+        gap.reason = GapReason.SLOW_CONSUMER.value if gap.dropped else reason

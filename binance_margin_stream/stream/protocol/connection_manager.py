@@ -1,28 +1,33 @@
-"""Connections: when to open one, when one is frozen, when one is replaced."""
+"""Opens, checks, replaces and closes connections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from binance_margin_stream.stream.protocol.actions import (
-    CloseConnection,
-    Failure,
-    FailureKind,
-    GapReason,
-    OpenConnection,
-    SendPing,
-    Severity,
-)
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.protocol.actions import CloseConnection, OpenConnection, SendPing
 from binance_margin_stream.stream.protocol.context import Context, LifecycleListener
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, RateLimiter, SlidingWindowLimit
 from binance_margin_stream.stream.protocol.records import ConnectionPhase, ConnectionState, Feed
+from binance_margin_stream.stream.protocol.timing import Backoff, RateLimiter, SlidingWindowLimit
 from binance_margin_stream.stream.sources import Source
+from binance_margin_stream.stream.state import GapReason, ScheduledAction, Severity, StatusChangeKind
 
 __all__ = ["ConnectionManager"]
 
+_CONNECTION_TIMERS = (
+    ScheduledAction.CONNECT,
+    ScheduledAction.CHECK_LIVENESS,
+    ScheduledAction.REPLACE_CONNECTION,
+    ScheduledAction.SEND_REQUEST,
+    ScheduledAction.REQUEST_TIMEOUT,
+    ScheduledAction.SEND_PING,
+    ScheduledAction.PONG_TIMEOUT,
+)
+"""The timers whose subject is a connection."""
+
 
 class ConnectionManager:
-    """All connections, by number."""
+    """All connections, by id."""
 
     def __init__(
         self, context: Context, listener: LifecycleListener, get_rate_limiter: Callable[[Source], RateLimiter]
@@ -35,14 +40,17 @@ class ConnectionManager:
         self._backoffs: dict[str, Backoff] = {}
         self._next_attempt_at: dict[str, float] = {}
         self._connect_limit = SlidingWindowLimit(context.settings.connect_limit, context.settings.connect_window)
-        self.get = self._by_id.get
+
+    def get(self, connection_id: int) -> ConnectionState | None:
+        """The connection with that id, None if there is none any more."""
+        return self._by_id.get(connection_id)
 
     def list_all(self) -> list[ConnectionState]:
-        """Every connection: planned, opening or open."""
+        """Every connection: planned, connecting or open."""
         return list(self._by_id.values())
 
     def allocate(self, source: Source, now: float) -> ConnectionState:
-        """A connection of the source that can take one more subscription."""
+        """A connection of the source that can take one more subscription, a new one if there is none."""
         settings = self._context.settings
         for connection in self._by_id.values():
             if connection.source is not source or connection.draining or connection.is_full:
@@ -56,41 +64,42 @@ class ConnectionManager:
         connection = self._by_id[self._last_id] = ConnectionState(
             self._last_id, source, self._get_rate_limiter(source), now
         )
-        self._context.timers.set(("open", connection), max(now, self._next_attempt_at.get(source.name, now)))
+        at = max(now, self._next_attempt_at.get(source.name, now))
+        self._context.timers.set((ScheduledAction.CONNECT, connection), at)
         return connection
 
     def open(self, connection: ConnectionState, now: float) -> None:
-        """Open a planned connection, as soon as the limits allow."""
+        """Open a planned connection as soon as the limits allow it."""
         at = max(self._context.paused_until, self._connect_limit.next_allowed_at(now))
         if at > now:
-            self._context.timers.set(("open", connection), at)
+            self._context.timers.set((ScheduledAction.CONNECT, connection), at)
             return
         self._connect_limit.acquire(now)
         connection.phase = ConnectionPhase.CONNECTING
         self._context.emit(OpenConnection(connection.id, connection.source))
-        self._context.timers.set(("watch", connection), now + 2 * self._context.settings.open_timeout)
+        deadline = now + 2 * self._context.settings.open_timeout
+        self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), deadline)
 
     def on_open(self, connection: ConnectionState, now: float) -> None:
-        """A connection is open."""
+        """A connection was opened."""
         settings = self._context.settings
         connection.phase = ConnectionPhase.OPEN
         connection.opened_at = connection.last_activity_at = now
-        self._context.timers.set(("watch", connection), now + settings.idle_timeout)
-        spread = self._context.jitter(0.0, settings.connection_age_jitter)
-        self._context.timers.set_earlier(("retire", connection), now + settings.connection_max_age - spread)
-        self._context.notify(
-            "connected", Severity.INFO, detail=f"connection {connection.id} ({connection.source.name})"
-        )
+        self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), now + settings.idle_timeout)
+        at = now + settings.connection_max_age - self._context.jitter(0.0, settings.connection_age_jitter)
+        self._context.timers.set_earlier((ScheduledAction.REPLACE_CONNECTION, connection), at)
+        detail = f"connection {connection.id} ({connection.source.name})"
+        self._context.notify(StatusChangeKind.CONNECTED, Severity.INFO, detail=detail)
         self._listener.on_connection_open(connection, now)
 
-    def on_lost(self, connection: ConnectionState, failure: Failure, reason: str, now: float) -> None:
-        """A connection broke, or could not be opened."""
+    def on_lost(self, connection: ConnectionState, failure: Failure, reason: GapReason, now: float) -> None:
+        """A connection was lost, or could not be opened."""
         if not connection.draining:
             self._apply_backoff(connection, now)
         self._remove(connection)
         self._context.counters.failures += 1
         detail = f"connection {connection.id} ({connection.source.name}): {failure.detail or reason}"
-        self._context.notify("connection lost", Severity.WARNING, detail=detail)
+        self._context.notify(StatusChangeKind.CONNECTION_LOST, Severity.WARNING, detail=detail)
         if failure.kind.requires_backoff:
             self._context.pause_sending(failure, now)
         if failure.kind is FailureKind.COUNTRY_BLOCKED:
@@ -101,38 +110,40 @@ class ConnectionManager:
             self._listener.on_connection_lost(connection, reason, now)
 
     def _apply_backoff(self, connection: ConnectionState, now: float) -> None:
-        """A connection that lived for a while was a success; one that did not makes the next wait longer."""
+        """Delay the next attempt. A connection that was stable resets the backoff first."""
         backoff = self._backoffs.setdefault(connection.source.name, self._context.create_backoff())
-        if (
-            connection.phase is ConnectionPhase.OPEN
-            and now - connection.opened_at >= self._context.settings.stable_after
-        ):
+        if connection.phase is ConnectionPhase.OPEN and not self._is_young(connection, now):
             backoff.reset()
         self._next_attempt_at[connection.source.name] = now + backoff.next_delay()
 
+    def _is_young(self, connection: ConnectionState, now: float) -> bool:
+        return now - connection.opened_at < self._context.limits.stable_after
+
     def check_liveness(self, connection: ConnectionState, now: float) -> None:
-        """Look whether a connection still gives signs of life."""
+        """Close a connection on which nothing arrived for too long, or that did not open in time."""
         deadline = connection.last_activity_at + self._context.settings.idle_timeout
         if connection.phase is ConnectionPhase.OPEN and deadline > now:
-            self._context.timers.set(("watch", connection), deadline)
+            self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), deadline)
             return
         self._context.emit(CloseConnection(connection.id))
-        detail = "no sign of life" if connection.phase is ConnectionPhase.OPEN else "no handshake in time"
+        is_open = connection.phase is ConnectionPhase.OPEN
+        detail = "no frame and no ping within the idle timeout" if is_open else "handshake timed out"
         self.on_lost(connection, Failure(FailureKind.TRANSPORT_ERROR, detail), GapReason.FROZEN, now)
 
     def drain(self, connection: ConnectionState, reason: str, now: float) -> bool:
-        """Let a connection take no more subscriptions; False if it already was told."""
+        """Let a connection take no more subscriptions. Returns False if it was draining already."""
         if connection.draining:
             return False
         connection.draining = True
-        self._context.timers.cancel(("retire", connection))
-        if now - connection.opened_at < self._context.settings.stable_after:
+        self._context.timers.cancel((ScheduledAction.REPLACE_CONNECTION, connection))
+        if self._is_young(connection, now):
             self._apply_backoff(connection, now)
-        self._context.notify("replacing", Severity.INFO, detail=f"connection {connection.id}: {reason}")
+        detail = f"connection {connection.id}: {reason}"
+        self._context.notify(StatusChangeKind.REPLACING_CONNECTION, Severity.INFO, detail=detail)
         return True
 
     def close_if_unused(self, connection: ConnectionState) -> None:
-        """Close a connection that nobody uses any more and that takes nobody new."""
+        """Close a connection that has no subscription and takes no new one."""
         if (
             (connection.draining or connection.is_full)
             and not connection.subscriptions
@@ -140,7 +151,8 @@ class ConnectionManager:
         ):
             self._close(connection)
             self._context.counters.rotations += 1
-            self._context.notify("replaced", Severity.INFO, detail=f"connection {connection.id} is closed")
+            detail = f"connection {connection.id} is closed"
+            self._context.notify(StatusChangeKind.CONNECTION_REPLACED, Severity.INFO, detail=detail)
 
     def close_all(self) -> None:
         """Close every connection."""
@@ -153,42 +165,44 @@ class ConnectionManager:
         self._remove(connection)
 
     def _remove(self, connection: ConnectionState) -> None:
-        connection.phase = ConnectionPhase.CLOSED  # so that nothing more is asked on it by who still holds it
+        connection.phase = ConnectionPhase.CLOSED  # whoever still holds the connection sends nothing more on it
         del self._by_id[connection.id]
-        for kind in ("open", "watch", "retire", "send", "answer", "prove", "probe"):
-            self._context.timers.cancel((kind, connection))
+        for action in _CONNECTION_TIMERS:
+            self._context.timers.cancel((action, connection))
 
     def delivered_until(self, connection: ConnectionState, now: float) -> float:
-        """The latest moment up to which everything that the exchange sent on a connection has arrived."""
+        """The latest moment such that everything that the exchange sent before it has arrived."""
         return max(
             connection.pong_confirmed_until,
             min(now, connection.last_activity_at) - self._context.settings.latency_allowance,
         )
 
     def request_ping(self, connection: ConnectionState, feed: Feed, now: float) -> None:
-        """Find out when a connection has delivered all that was sent before now, for the sake of a feed."""
+        """Send a ping for a feed, to know when the connection has delivered everything that was sent before now."""
         connection.waiting_for_pong[feed] = None
-        if ("prove", connection) not in self._context.timers and connection.ping_sent_at is None:
-            spacing = 1 / (connection.source.protocol.message_rate * self._context.settings.message_rate_factor)
-            self._context.timers.set(("prove", connection), max(now, connection.pong_confirmed_until + spacing))
+        if (ScheduledAction.SEND_PING, connection) not in self._context.timers and connection.ping_sent_at is None:
+            spacing = 1 / (connection.source.protocol.message_rate * self._context.limits.message_rate_factor)
+            at = max(now, connection.pong_confirmed_until + spacing)
+            self._context.timers.set((ScheduledAction.SEND_PING, connection), at)
 
     def send_ping(self, connection: ConnectionState, now: float) -> None:
-        """Send a ping: its pong comes after everything that was sent before."""
+        """Send a ping. Its pong arrives after everything that the exchange sent before the ping."""
         connection.ping_sent_at = now
         self._context.emit(SendPing(connection.id))
-        self._context.timers.set(("probe", connection), now + self._context.settings.request_timeout)
+        deadline = now + self._context.settings.request_timeout
+        self._context.timers.set((ScheduledAction.PONG_TIMEOUT, connection), deadline)
 
     def on_pong(self, connection: ConnectionState, now: float) -> list[Feed]:
-        """The pong came: the feeds that waited for it."""
+        """The pong arrived. Returns the feeds that waited for it."""
         if connection.ping_sent_at is None:
             return []
         connection.pong_confirmed_until, connection.ping_sent_at = connection.ping_sent_at, None
-        self._context.timers.cancel(("probe", connection))
+        self._context.timers.cancel((ScheduledAction.PONG_TIMEOUT, connection))
         feeds, connection.waiting_for_pong = list(connection.waiting_for_pong), {}
         return feeds
 
     def on_pong_timeout(self, connection: ConnectionState) -> list[Feed]:
-        """No pong came in time: the feeds that waited for it."""
+        """No pong arrived in time. Returns the feeds that waited for it."""
         connection.ping_sent_at = None
         feeds, connection.waiting_for_pong = list(connection.waiting_for_pong), {}
         return feeds

@@ -1,9 +1,9 @@
-"""From one subscription of a feed to the next, so that each event is handed over once.
+"""Delivers each event once while a feed moves from one subscription to the next.
 
-While a successor joins, the subscription in use stays the truth: its events are handed over at once, and counted;
-those of the successor are held. When the old connection is known to have delivered all that was sent before the
-successor was live, or is lost, the successor takes over: what it held is handed over, less what was counted. Two
-equal events that one connection really sent stay two.
+While a feed has a successor, the events of the active subscription are delivered at once and counted, and those of
+the successor are held. The feed switches when the old connection has delivered everything that was sent before the
+successor was live, or when it is lost. Then the held events are delivered, except those that were counted. Two equal
+events that one connection sent stay two.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.protocol.actions import Severity
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.context import Context
-from binance_margin_stream.stream.protocol.duplicate_filter import RISK_EVENT_TYPES
-from binance_margin_stream.stream.protocol.records import Feed, Subscription
+from binance_margin_stream.stream.protocol.records import RISK_EVENT_TYPES, Feed, Subscription
+from binance_margin_stream.stream.state import GapReason, Severity, StatusChangeKind
 
 __all__ = ["Deduplicator", "StreamEvent"]
 
 
 class StreamEvent(Protocol):
-    """What the life cycle needs of an event."""
+    """What the state machine needs of an event."""
 
     @property
     def account(self) -> Account:
-        """Whose it is."""
+        """The account of the event."""
         ...
 
     @property
@@ -37,10 +36,10 @@ class StreamEvent(Protocol):
 
     @property
     def identity(self) -> Hashable:
-        """Equal for the same event on every connection; hashable."""
+        """A hashable value that is equal for the same event on every connection."""
 
     def with_account(self, account: Account) -> Self:
-        """The event with its account, which was not known when it came."""
+        """The same event with another account, for an event whose account was unknown when it arrived."""
         ...
 
 
@@ -48,7 +47,7 @@ E = TypeVar("E", bound=StreamEvent)
 
 
 class Deduplicator(Generic[E]):
-    """Hands events over, and says where some may be missing."""
+    """Puts events into the buffer, each once, and gaps where events may be missing."""
 
     def __init__(
         self, context: Context, buffer: EventBuffer[E], on_overflow: Callable[[Subscription, float], None]
@@ -58,19 +57,19 @@ class Deduplicator(Generic[E]):
         self._on_overflow = on_overflow
 
     def start_overlap(self, feed: Feed) -> None:
-        """From now on a successor's events may come: count what the old subscription delivers."""
+        """Events of a successor may arrive from now on: count what the active subscription delivers."""
         if feed.active is not None:
             feed.seen_counts = {}
             feed.active.steady = False
 
     def cancel_overlap(self, feed: Feed) -> None:
-        """The successor will not come: go on with the old subscription as before."""
+        """The successor was abandoned: continue with the active subscription as before."""
         feed.seen_counts = None
         if feed.active is not None:
             feed.active.steady = not _may_have_duplicates(feed.active)
 
     def on_event(self, subscription: Subscription, at: float, event: E) -> None:
-        """An event while not all is steady."""
+        """An event of a subscription that is not steady arrived."""
         feed = subscription.feed
         if subscription is feed.successor:
             self._hold_item(subscription, at, event)
@@ -97,11 +96,11 @@ class Deduplicator(Generic[E]):
 
     def _hold_item(self, subscription: Subscription, at: float, item: E | StreamGap) -> None:
         subscription.held_events.append((at, item))
-        if len(subscription.held_events) > self._context.settings.max_held_events:
+        if len(subscription.held_events) > self._context.limits.max_held_events:
             self._on_overflow(subscription, at)
 
     def _put_if_new(self, feed: Feed, at: float, event: E) -> None:
-        """Hand over an event of the successor, unless the old connection delivered it already."""
+        """Deliver an event of the successor, unless the old connection delivered it already."""
         seen_counts = feed.seen_counts
         identity = event.identity if seen_counts else None
         if not seen_counts or identity not in seen_counts:
@@ -112,7 +111,10 @@ class Deduplicator(Generic[E]):
             del seen_counts[identity]
 
     def switch(self, feed: Feed) -> bool:
-        """Let the successor serve, after the gap if there is one; True if repeats may still come."""
+        """Make the successor the active subscription, after a gap if there is one.
+
+        Returns whether duplicates may still arrive.
+        """
         new = feed.successor
         if new is None or new.live_at is None:
             return False
@@ -134,13 +136,13 @@ class Deduplicator(Generic[E]):
             self._buffer.put(live_at, self._make_gap(feed, open_gap.since, live_at, open_gap.reason))
 
     def end_overlap(self, feed: Feed) -> None:
-        """Repeats can no longer come."""
+        """Duplicates can no longer arrive."""
         if feed.successor is None and feed.active is not None:
             feed.seen_counts = None
             feed.active.steady = not _may_have_duplicates(feed.active)
 
-    def report_gap(self, subscription: Subscription, since: float, now: float, reason: str) -> None:
-        """Events of a subscription may have been lost between two moments, and it goes on."""
+    def report_gap(self, subscription: Subscription, since: float, now: float, reason: GapReason) -> None:
+        """Report that events of a subscription may be missing between two moments."""
         feed = subscription.feed
         gap = self._make_gap(feed, since, now, reason)
         if subscription is feed.active:
@@ -152,14 +154,15 @@ class Deduplicator(Generic[E]):
         if subscription.live_at is not None or subscription.requested_at is not None:
             self._hold_item(subscription, now, gap)
 
-    def _make_gap(self, feed: Feed, since: float, until: float, reason: str) -> StreamGap:
+    def _make_gap(self, feed: Feed, since: float, until: float, reason: GapReason) -> StreamGap:
         self._context.counters.gaps += 1
-        self._context.notify("gap", Severity.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
+        self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
         to_epoch_ms = self._context.to_epoch_ms
         first = to_epoch_ms(since)
-        return StreamGap(account=feed.account, since=first, until=max(first, to_epoch_ms(until)), reason=reason)
+        last = max(first, to_epoch_ms(until))
+        return StreamGap(account=feed.account, since=first, until=last, reason=reason.value)
 
 
 def _may_have_duplicates(subscription: Subscription) -> bool:
-    """Whether the other feed of the account may bring the same notices."""
+    """Whether another feed of the account may deliver the same risk events."""
     return subscription.feed.duplicate_filter is not None and subscription.connection.source.has_risk_events

@@ -1,26 +1,40 @@
-"""From one subscription of a feed to the next: joining, taking over, losing, and being whole again."""
+"""Moves feeds from one subscription to the next, and derives the state of the stream from them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from binance_margin_stream.stream.protocol.actions import GapReason, Severity, State
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.connection_manager import ConnectionManager
 from binance_margin_stream.stream.protocol.context import Context
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import Deduplicator, StreamEvent
-from binance_margin_stream.stream.protocol.records import ConnectionPhase, Feed, OpenGap, Subscription
+from binance_margin_stream.stream.protocol.records import (
+    ConnectionPhase,
+    ConnectionState,
+    Feed,
+    OpenGap,
+    Subscription,
+)
 from binance_margin_stream.stream.protocol.subscriptions import SubscriptionManager
 from binance_margin_stream.stream.sources import RenewalMode
+from binance_margin_stream.stream.state import GapReason, ScheduledAction, Severity, State, StatusChangeKind
 
 __all__ = ["Failover"]
 
 E = TypeVar("E", bound=StreamEvent)
 
+_STATE_CHANGES = {
+    State.LIVE: StatusChangeKind.LIVE,
+    State.RECOVERING: StatusChangeKind.RECOVERING,
+    State.CLOSED: StatusChangeKind.CLOSED,
+    State.FAILED: StatusChangeKind.FAILED,
+}
+
 
 class Failover(Generic[E]):
-    """Moves feeds between subscriptions, and knows whether all of them are served."""
+    """Keeps every feed subscribed: makes successors, switches to them, and opens a gap after a loss."""
 
     def __init__(
         self,
@@ -31,24 +45,40 @@ class Failover(Generic[E]):
         subscriptions: SubscriptionManager,
         connections: ConnectionManager,
     ) -> None:
-        self.context = context
-        self.credentials = credentials
-        self.subscriptions = subscriptions
-        self.connections = connections
+        self._context = context
+        self._credentials = credentials
+        self._subscriptions = subscriptions
+        self._connections = connections
+        self._unserved_feeds = 0
+        self._state = State.CONNECTING
         self.deduplicator: Deduplicator[E] = Deduplicator(context, buffer, self.on_overflow)
-        self.state = State.CONNECTING
-        self.unserved_feeds = 0
+
+    @property
+    def state(self) -> State:
+        """The state of the stream."""
+        return self._state
+
+    def start(self, feeds: Sequence[Feed], now: float) -> None:
+        """Subscribe all feeds for the first time."""
+        self._unserved_feeds = len(feeds)
+        for feed in feeds:
+            self.ensure_subscribed(feed, now)
 
     def ensure_subscribed(self, feed: Feed, now: float) -> None:
-        """See to it that a feed has a subscription, or a successor where its connection is being replaced."""
+        """Make a subscription for a feed that has none, or a successor if its connection is being replaced."""
         if feed.successor is not None and feed.credential is None:
-            self.credentials.request(feed, now)
-        if feed.successor is not None or not self._needs_subscription(feed) or ("tend", feed) in self.context.timers:
+            self._credentials.request(feed, now)
+        timers = self._context.timers
+        if (
+            feed.successor is not None
+            or not self._needs_subscription(feed)
+            or (ScheduledAction.SUBSCRIBE, feed) in timers
+        ):
             return
         if feed.active is not None and feed.seen_counts is not None:
-            self.context.timers.set(("after drain", feed), now + self.context.settings.overlap_window)
+            timers.set((ScheduledAction.MOVE_ACCOUNT, feed), now + self._context.limits.overlap_window)
             return
-        connection = self.connections.allocate(feed.source, now)
+        connection = self._connections.allocate(feed.source, now)
         feed.successor = subscription = Subscription(feed, connection)
         connection.subscriptions[subscription] = None
         self.try_subscribe(subscription, now)
@@ -58,64 +88,73 @@ class Failover(Generic[E]):
         return active is None or active.connection.draining or active.connection.source is not feed.source
 
     def try_subscribe(self, subscription: Subscription, now: float) -> None:
-        """Ask for a subscription, or for the credential that it needs."""
+        """Request a subscription, or the credential that it needs first."""
         feed = subscription.feed
         if subscription.requested_at is not None:
             return
         if feed.credential is None or not feed.credential.is_fresh(now):
-            self.credentials.request(feed, now)
+            self._credentials.request(feed, now)
         elif subscription.connection.phase is ConnectionPhase.OPEN:
-            self.subscriptions.subscribe(subscription, now)
+            self._subscriptions.subscribe(subscription, now)
 
     def retry_later(self, feed: Feed, now: float) -> None:
-        """Try again after a backoff."""
-        self.context.timers.set(("tend", feed), now + feed.backoff.next_delay())
+        """Subscribe again after a backoff."""
+        self._context.timers.set((ScheduledAction.SUBSCRIBE, feed), now + feed.backoff.next_delay())
 
-    def switch_to_successor(self, feed: Feed, now: float) -> None:
-        """Let the successor serve, once it is live."""
+    def on_subscribed(self, subscription: Subscription, now: float) -> None:
+        """Switch to a successor that is live, once the old connection has delivered everything before it."""
+        subscription.live_at = now
+        feed = subscription.feed
+        if feed.active is None:
+            self._switch_to_successor(feed, now)
+        else:
+            self._connections.request_ping(feed.active.connection, feed, now)
+
+    def _switch_to_successor(self, feed: Feed, now: float) -> None:
         old = feed.active
         if feed.successor is None or feed.successor.live_at is None:
             return
         if self.deduplicator.switch(feed):
-            self.context.timers.set(("drain", feed), now + self.context.settings.overlap_window)
+            end = now + self._context.limits.overlap_window
+            self._context.timers.set((ScheduledAction.END_OVERLAP, feed), end)
         if old is None:
             self._on_recovered(feed)
         else:
-            self.release(old)
+            self._release(old)
         self._renew_after_switch(feed, now)
         self.ensure_subscribed(feed, now)
 
     def _renew_after_switch(self, feed: Feed, now: float) -> None:
-        """A credential that was renewed while the successor joined is its credential, too."""
+        """Renew a new subscription at once if the credential was replaced while it was being made."""
         active = feed.active
         if active is None or feed.credential is None or active.credential is feed.credential:
             return
         if active.connection.source is feed.source and feed.source.renewal_mode is RenewalMode.REPLACE:
-            self.subscriptions.renew(active, now)
+            self._subscriptions.renew(active, now)
 
-    def on_pong(self, feeds: list[Feed], now: float) -> None:
-        """The old connection of these feeds delivered all that it was sent before the last ping."""
+    def on_pong(self, feeds: Sequence[Feed], now: float) -> None:
+        """The old connection of these feeds has delivered everything that was sent before the last ping."""
         for feed in feeds:
             old, new = feed.active, feed.successor
             if old is None or new is None or new.live_at is None:
                 continue
-            delivered_until = self.connections.delivered_until(old.connection, now)
+            delivered_until = self._connections.delivered_until(old.connection, now)
             if delivered_until >= new.live_at and old.uncertain_since is not None:
                 self.on_lost(old, self.gap_start(old, delivered_until), GapReason.SUBSCRIPTION_TERMINATED, now)
             elif delivered_until >= new.live_at:
-                self.switch_to_successor(feed, now)
+                self._switch_to_successor(feed, now)
             else:
-                self.connections.request_ping(old.connection, feed, now)
+                self._connections.request_ping(old.connection, feed, now)
 
-    def on_pong_timeout(self, feeds: list[Feed], now: float) -> None:
-        """The old connection of these feeds does not answer: go on without it."""
+    def on_pong_timeout(self, feeds: Sequence[Feed], now: float) -> None:
+        """The old connection of these feeds does not respond: continue without it."""
         for feed in feeds:
             if feed.active is not None and feed.successor is not None and feed.successor.live_at is not None:
-                since = self.gap_start(feed.active, self.connections.delivered_until(feed.active.connection, now))
-                self.on_lost(feed.active, since, GapReason.DISCONNECTED, now)
+                delivered_until = self._connections.delivered_until(feed.active.connection, now)
+                self.on_lost(feed.active, self.gap_start(feed.active, delivered_until), GapReason.DISCONNECTED, now)
 
     def on_overflow(self, subscription: Subscription, now: float) -> None:
-        """Too much is held: go on with the successor, if it is live, else without it."""
+        """Too many events are held: switch to the successor if it is live, else abandon it."""
         feed = subscription.feed
         if subscription.live_at is not None:
             self.on_pong_timeout([feed], now)
@@ -123,23 +162,34 @@ class Failover(Generic[E]):
             self.abandon(subscription)
             self.retry_later(feed, now)
 
-    def on_lost(self, subscription: Subscription, since: float, reason: str, now: float) -> None:
-        """A subscription in use is over: its successor takes over, or a new one is made."""
+    def on_connection_lost(self, connection: ConnectionState, reason: GapReason, now: float) -> None:
+        """Subscribe everything that was on a connection elsewhere."""
+        delivered_until = self._connections.delivered_until(connection, now)
+        if any(subscription.feed.active is subscription for subscription in connection.subscriptions):
+            self._context.counters.reconnects += 1
+        for subscription in list(connection.subscriptions):
+            if subscription.feed.active is subscription:
+                self.on_lost(subscription, self.gap_start(subscription, delivered_until), reason, now)
+            else:
+                self.abandon(subscription)
+                self.ensure_subscribed(subscription.feed, now)
+
+    def on_lost(self, subscription: Subscription, since: float, reason: GapReason, now: float) -> None:
+        """An active subscription ended: switch to its successor, or make a new one. Opens a gap at `since`."""
         feed, new = subscription.feed, subscription.feed.successor
         feed.last_event_at = max(feed.last_event_at, subscription.last_event_at)
         if feed.open_gap is None:
             feed.open_gap = OpenGap(since, reason)
         feed.active = None
-        self.release(subscription)
-        self.unserved_feeds += 1
+        self._release(subscription)
+        self._unserved_feeds += 1
         if new is None:
             feed.seen_counts = None
         if new is not None and new.live_at is not None:
-            self.switch_to_successor(feed, now)
+            self._switch_to_successor(feed, now)
         else:
-            self.context.notify(
-                "lost", Severity.WARNING, feed.account, f"{subscription.connection.source.name}: {reason}"
-            )
+            detail = f"{subscription.connection.source.name}: {reason}"
+            self._context.notify(StatusChangeKind.SUBSCRIPTION_LOST, Severity.WARNING, feed.account, detail)
             self._update_state()
             self.ensure_subscribed(feed, now)
 
@@ -150,42 +200,41 @@ class Failover(Generic[E]):
         uncertain = subscription.uncertain_since
         if uncertain is None:
             return since
-        last_event_at = subscription.last_event_at - self.context.settings.latency_allowance
+        last_event_at = subscription.last_event_at - self._context.settings.latency_allowance
         return min(since, max(uncertain, last_event_at))
 
-    def release(self, subscription: Subscription) -> None:
-        """Forget a subscription, and close its connection if it was the last on one that is being replaced."""
-        subscription.steady = False
-        self.subscriptions.remove(subscription)
-        subscription.connection.waiting_for_pong.pop(subscription.feed, None)
-        self.connections.close_if_unused(subscription.connection)
-
     def abandon(self, subscription: Subscription) -> None:
-        """A subscription that was being made will not be."""
+        """Abandon a successor."""
         feed = subscription.feed
         feed.successor = None
         self.deduplicator.cancel_overlap(feed)
-        self.release(subscription)
+        self._release(subscription)
         if feed.active is not None:
             feed.active.connection.waiting_for_pong.pop(feed, None)
 
+    def _release(self, subscription: Subscription) -> None:
+        """Remove a subscription, and close its connection if it was the last one on a draining connection."""
+        subscription.steady = False
+        self._subscriptions.remove(subscription)
+        subscription.connection.waiting_for_pong.pop(subscription.feed, None)
+        self._connections.close_if_unused(subscription.connection)
+
     def _on_recovered(self, feed: Feed) -> None:
-        self.unserved_feeds -= 1
-        self.context.notify(
-            "recovered" if feed.was_live else "subscribed", Severity.INFO, feed.account, feed.source.name
-        )
+        self._unserved_feeds -= 1
+        kind = StatusChangeKind.RECOVERED if feed.was_live else StatusChangeKind.SUBSCRIBED
+        self._context.notify(kind, Severity.INFO, feed.account, feed.source.name)
         feed.was_live = True
         self._update_state()
 
     def _update_state(self) -> None:
-        if self.unserved_feeds == 0:
+        if self._unserved_feeds == 0:
             self.set_state(State.LIVE)
-        elif self.state is State.LIVE:
+        elif self._state is State.LIVE:
             self.set_state(State.RECOVERING)
 
     def set_state(self, state: State) -> None:
-        """Be in another state, unless all is over."""
-        if state is not self.state and self.state not in (State.CLOSED, State.FAILED):
-            self.state = state
+        """Enter another state. The final states are never left."""
+        if state is not self._state and self._state not in (State.CLOSED, State.FAILED):
+            self._state = state
             severity = Severity.ERROR if state is State.FAILED else Severity.INFO
-            self.context.notify(state.value, severity)
+            self._context.notify(_STATE_CHANGES[state], severity)

@@ -1,20 +1,23 @@
-"""What the life cycle remembers: feeds, subscriptions and connections. Records, without behaviour of their own."""
+"""The records of the state machine: feeds, subscriptions and connections, almost without behaviour of their own."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.protocol.duplicate_filter import DuplicateFilter
-from binance_margin_stream.stream.protocol.rate_limit import Backoff, RateLimiter
+from binance_margin_stream.stream.protocol.timing import Backoff, RateLimiter
 from binance_margin_stream.stream.sources import Credential, Source
+from binance_margin_stream.stream.state import GapReason
 
 __all__ = [
+    "RISK_EVENT_TYPES",
     "ConnectionPhase",
     "ConnectionState",
+    "DuplicateFilter",
     "Feed",
     "OpenGap",
     "PendingRequest",
@@ -25,7 +28,19 @@ __all__ = [
 ]
 
 SubscriptionId: TypeAlias = int | str
-"""What a host calls a subscription: an id, or the listen key itself."""
+"""The identifier of a subscription on its connection: an id from the host, or the listen key."""
+
+RISK_EVENT_TYPES: Final = frozenset(
+    {
+        "MARGIN_LEVEL_STATUS_CHANGE",
+        "marginLevelStatusChange",
+        "USER_LIABILITY_CHANGE",
+        "userLiabilityChange",
+    }
+)
+"""The events of the risk listen key. One client reports that the listen key V2 delivers them, too."""
+
+_MAX_REMEMBERED = 1000
 
 
 @dataclass(slots=True)
@@ -33,14 +48,36 @@ class OpenGap:
     """Since when, and why, events of a feed may be missing."""
 
     since: float
-    reason: str
+    reason: GapReason
+
+
+class DuplicateFilter:
+    """Finds events that two feeds of one account both deliver.
+
+    The first event of one feed is paired with the first equal event of the other, the second with the second, and so
+    on. So an event that only one feed delivers is not lost, and two equal events of one feed stay two.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[Hashable, int] = {}
+
+    def is_duplicate(self, sign: int, identity: Hashable) -> bool:
+        """Whether the other feed delivered this event already. `sign` is 1 for one feed and -1 for the other."""
+        balance = self._counts.pop(identity, 0)
+        if balance + sign:
+            self._counts[identity] = balance + sign
+            if len(self._counts) > _MAX_REMEMBERED:
+                del self._counts[next(iter(self._counts))]
+        return balance * sign < 0
 
 
 class Feed:
-    """The events of one account through one chain of sources: what must never fall silent.
+    """The events of one account through one chain of sources.
 
-    `serving` is the subscription whose events are handed over. `joining` is one that is being made: the first,
-    the next after a loss, or the successor in a rotation, whose events are held until it takes over.
+    `active` is the subscription whose events are delivered. `successor` is a subscription that is being made: the
+    first one, the next one after a loss, or the new one in a rotation, whose events are held until the switch.
     """
 
     __slots__ = (
@@ -78,9 +115,9 @@ class Feed:
 
 
 class Subscription:
-    """A feed's place on a connection.
+    """A subscription of a feed on a connection.
 
-    `plain` marks the steady state, in which an event is handed over without a second look.
+    While `steady` is set, an event goes to the consumer without any check for duplicates.
     """
 
     __slots__ = (
@@ -114,21 +151,24 @@ class Subscription:
         self.held_events: list[tuple[float, Any]] = []
         self.last_event_at = float("-inf")
 
+    def uses(self, credential: Credential) -> bool:
+        """Whether it was made, or will be made, with this credential."""
+        return self.credential is None or self.credential.secret == credential.secret
+
     def assign_id(self, subscription_id: SubscriptionId) -> None:
-        """What the host calls it: events that come this way are its own from now on."""
+        """Set the id. Events with this id belong to the subscription from now on."""
         self.id = subscription_id
         self.connection.subscriptions_by_id[subscription_id] = self
         self.connection.accounts_by_id[subscription_id] = self.feed.account
 
     def mark_uncertain(self, since: float, now: float) -> None:
-        """Its end may have come unseen, at `since` at the earliest."""
-        self.possibly_ended_since = (
-            since if self.possibly_ended_since is None else min(self.possibly_ended_since, since)
-        )
+        """The subscription may have ended unnoticed, at `since` at the earliest."""
+        earlier = self.possibly_ended_since
+        self.possibly_ended_since = since if earlier is None else min(earlier, since)
         self.marked_uncertain_at = now
 
     def mark_confirmed(self, at: float) -> None:
-        """It was active at a moment; what made it doubtful later still does."""
+        """The subscription was active at `at`. A doubt from a later moment remains."""
         self.confirmed_at = max(self.confirmed_at, at)
         if self.marked_uncertain_at <= at:
             self.possibly_ended_since = None
@@ -137,43 +177,44 @@ class Subscription:
 
     @property
     def uncertain_since(self) -> float | None:
-        """Since when it may have ended unseen, or an event that nobody claimed may have been its own."""
+        """Since when it may have ended unnoticed, or an event without a known subscription may have been its own."""
         return min(
             (at for at in (self.possibly_ended_since, self.unrouted_event_since) if at is not None), default=None
         )
 
 
 class ConnectionPhase(Enum):
-    """Where a connection is in its life."""
+    """The phase of a connection."""
 
     PLANNED = "planned"
-    CONNECTING = "opening"
+    CONNECTING = "connecting"
     OPEN = "open"
-    CLOSED = "gone"
+    CLOSED = "closed"
 
 
 class RequestKind(Enum):
-    """What a message on a connection is for."""
+    """The purpose of a request on a connection."""
 
-    SUBSCRIBE = "attach"
+    SUBSCRIBE = "subscribe"
     RENEW = "renew"
     LIST = "list"
-    UNSUBSCRIBE = "detach"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 @dataclass(slots=True)
 class QueuedRequest:
-    """A message that is to be sent: for which subscription, or which route it ends. `again`: it had no answer."""
+    """A request that waits to be sent: for a subscription, or to end the one with an id."""
 
     kind: RequestKind
     subscription: Subscription | None = None
     subscription_id: SubscriptionId | None = None
     is_retry: bool = False
+    """Whether the request was sent before and timed out."""
 
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A message that was sent and has no answer yet."""
+    """A request that was sent and has no response yet."""
 
     kind: RequestKind
     sent_at: float
@@ -182,7 +223,7 @@ class PendingRequest:
 
 
 class ConnectionState:
-    """One connection."""
+    """One connection. The fields about requests belong to `RequestQueue`."""
 
     __slots__ = (
         "accounts_by_id",
@@ -200,7 +241,6 @@ class ConnectionState:
         "pending_requests",
         "phase",
         "ping_sent_at",
-        "planned_at",
         "pong_confirmed_until",
         "queued_requests",
         "rate_limiter",
@@ -223,7 +263,6 @@ class ConnectionState:
         self.source = source
         self.rate_limiter = rate_limiter
         self.phase = ConnectionPhase.PLANNED
-        self.planned_at = now
         self.opened_at = now
         self.draining = False
         self.last_activity_at = now
@@ -250,3 +289,8 @@ class ConnectionState:
         self.is_full = False
         self.rejections = 0
         self.unanswered = 0
+
+    @property
+    def single_subscription(self) -> Subscription | None:
+        """The only subscription, None if there are several or none."""
+        return next(iter(self.subscriptions)) if len(self.subscriptions) == 1 else None

@@ -1,4 +1,4 @@
-"""`doctor` against a sandbox that is well, and against all that can be wrong: it names the cause, and only that."""
+"""`doctor` against a healthy sandbox and against everything that can be wrong: it reports the cause, and only that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trustme
 from cli_program import Terminal, run_cli
 from raw_server import RawServer, make_response
 
-from binance_margin_stream.cli.exit_codes import ExitCode
+from binance_margin_stream.cli.runner import ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
@@ -38,20 +38,20 @@ def select_problems(findings: Findings) -> Findings:
     return [finding for finding in findings if finding["level"] == "problem"]
 
 
-def test_a_healthy_exchange_is_well():
+def test_a_healthy_exchange_has_no_problems():
     with Sandbox() as exchange:
         findings = run_doctor(exchange, BINANCE_API_SECRET=exchange.api_secret)
     assert select_problems(findings) == []
     said = {finding["message"] for finding in findings if finding["level"] == "ok"}
-    assert "token, listen-key-v2 and risk: alive" in said
+    assert "token, listen-key-v2 and risk: available" in said
     assert "token, listen-key-v2 and risk: subscribed" in said
     assert "an API key of 64 characters, with a secret" in said
     assert any("1 of 12000 for this IP address" in what for what in said)
 
 
 def choose_timeout(what: str) -> float:
-    """Seconds: few where the doctor is to wait in vain, enough for a busy machine elsewhere."""
-    return 1 if "no answer in time" in what or "then silent" in what else 5
+    """Return a timeout in seconds: short if no response comes, long enough for a busy machine otherwise."""
+    return 1 if "no response in time" in what or "but no response" in what else 5
 
 
 def inject(fault: faults.Fault, path: str | None = None, times: int | None = None) -> Callable[[Sandbox], None]:
@@ -63,39 +63,39 @@ def retire_endpoints(*paths: str) -> Callable[[Sandbox], object]:
 
 
 CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
-    # what is wrong: how it comes, the check that finds it, what it says, what it advises
+    # problem: how to cause it, the check that finds it, part of the message, part of the hint
     "revoked key": (lambda exchange: exchange.revoke_api_key(), "permissions", "code -2015", "key still exists"),
-    "forbidden page": (inject(faults.forbidden()), "ways in", "token: blocked (HTTP 403", "another network"),
-    "country": (inject(faults.StaticResponse(451)), "ways in", "country refused (HTTP 451", "run this elsewhere"),
-    "429": (inject(faults.too_many_requests(7)), "ways in", "too many requests (HTTP 429", "send nothing for a minute"),
-    "418": (inject(faults.ip_banned(120)), "ways in", "banned (HTTP 418", "gets longer"),
-    "5xx": (inject(faults.server_error(502)), "ways in", "the exchange fails (HTTP 502", "status page"),
-    "hang": (inject(faults.NoResponse()), "ways in", "no answer in time", "--timeout"),
-    "late answers": (inject(faults.DelayedResponse(2)), "ways in", "no answer in time", "--timeout"),
-    "half answers": (inject(faults.TruncatedResponse()), "ways in", "cut off", "proxy and firewall"),
-    "reset": (inject(faults.ResetConnection()), "ways in", "cut off", "proxy and firewall"),
+    "forbidden page": (inject(faults.forbidden()), "sources", "token: blocked (HTTP 403", "another network"),
+    "country": (inject(faults.StaticResponse(451)), "sources", "country blocked (HTTP 451", "run this elsewhere"),
+    "429": (inject(faults.too_many_requests(7)), "sources", "too many requests (HTTP 429", "send nothing for a minute"),
+    "418": (inject(faults.ip_banned(120)), "sources", "banned (HTTP 418", "gets longer"),
+    "5xx": (inject(faults.server_error(502)), "sources", "server error (HTTP 502", "status page"),
+    "hang": (inject(faults.NoResponse()), "sources", "no response in time", "--timeout"),
+    "late answers": (inject(faults.DelayedResponse(2)), "sources", "no response in time", "--timeout"),
+    "half answers": (inject(faults.TruncatedResponse()), "sources", "disconnected", "proxy and firewall"),
+    "reset": (inject(faults.ResetConnection()), "sources", "disconnected", "proxy and firewall"),
     "login page": (
         inject(faults.StaticResponse(200, b"<html><title>Wi-Fi</title></html>", (("Content-Type", "text/html"),))),
-        "ways in",
-        "not the exchange's answer",
+        "sources",
+        "unexpected response",
         "another network",
     ),
     "redirect": (
         inject(faults.StaticResponse(302, b"", (("Location", "http://elsewhere.invalid/"),))),
-        "ways in",
-        "not the exchange's answer",
+        "sources",
+        "unexpected response",
         "another network",
     ),
     "not the exchange": (
         inject(faults.StaticResponse(404, b"<html></html>")),
-        "ways in",
+        "sources",
         "not found (HTTP 404",
         "--endpoint",
     ),
     "one call fails": (
         inject(faults.server_error(), V2),
-        "ways in",
-        "listen-key-v2: the exchange fails",
+        "sources",
+        "listen-key-v2: server error",
         "status page",
     ),
     "one call is forbidden to the key": (
@@ -104,36 +104,36 @@ CAUSES: dict[str, tuple[Callable[[Sandbox], object], str, str, str]] = {
         "risk: key rejected",
         "the key itself is known",
     ),
-    "every way in retired": (
+    "every source retired": (
         retire_endpoints(TOKEN, V2),
-        "ways in",
+        "sources",
         "no account can be followed",
         "pip install --upgrade",
     ),
-    "margin calls retired": (retire_endpoints(RISK), "ways in", "no margin calls", "without --risk"),
+    "margin calls retired": (retire_endpoints(RISK), "sources", "no margin calls", "without --risk"),
     "WebSocket refused 403": (inject(faults.RefuseHandshake(403)), "streams", "blocked", "another network"),
     "WebSocket refused 429": (inject(faults.RefuseHandshake(429)), "streams", "too many requests", "send nothing"),
-    "WebSocket refused 503": (inject(faults.RefuseHandshake(503)), "streams", "the exchange fails", "status page"),
+    "WebSocket refused 503": (inject(faults.RefuseHandshake(503)), "streams", "server error", "status page"),
     "WebSocket refused 410": (
         inject(faults.RefuseHandshake(410), WEBSOCKET_API),
         "streams",
         "token: retired",
         "another --source",
     ),
-    "slow handshake": (inject(faults.SlowHandshake(2)), "streams", "no answer in time", "--timeout"),
-    "accepts and then nothing": (inject(faults.SilentConnection()), "streams", "connected, then silent", "frames"),
+    "slow handshake": (inject(faults.SlowHandshake(2)), "streams", "no response in time", "--timeout"),
+    "accepts and then nothing": (inject(faults.SilentConnection()), "streams", "connected, but no response", "frames"),
     "subscribe answer lost": (
         inject(faults.LostSubscribeResponse()),
         "streams",
-        "token: connected, then silent",
+        "token: connected, but no response",
         "frames",
     ),
-    "subscribe refused": (inject(faults.RefuseSubscribe(-1000)), "streams", "the exchange fails (code -1000", "status"),
+    "subscribe refused": (inject(faults.RefuseSubscribe(-1000)), "streams", "server error (code -1000", "status"),
 }
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
+def test_each_fault_is_reported_once_with_its_cause_and_a_hint(name):
     arrange, check, what, do = CAUSES[name]
     with Sandbox() as exchange:
         arrange(exchange)
@@ -153,14 +153,14 @@ def test_each_fault_is_told_by_its_cause_alone_and_what_to_do(name):
     ],
     ids=lambda fault: type(fault).__name__,
 )
-def test_what_does_no_harm_is_no_problem(fault):
+def test_a_harmless_fault_is_no_problem(fault):
     with Sandbox() as exchange:
         exchange.inject_fault(fault, times=None)
         assert select_problems(run_doctor(exchange)) == []
 
 
 @pytest.mark.parametrize(("path", "said"), [(TOKEN, "has no isolated accounts"), (V2, "nothing is missing")])
-def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
+def test_one_retired_source_is_a_note_while_another_replaces_it(path, said):
     with Sandbox() as exchange:
         exchange.retire_endpoint(path)
         findings = run_doctor(exchange)
@@ -169,14 +169,14 @@ def test_one_retired_way_in_is_a_note_while_another_takes_its_place(path, said):
 
 
 @pytest.mark.parametrize("fault", [faults.ip_banned(), faults.too_many_requests(), faults.forbidden()])
-def test_nothing_more_is_asked_after_a_refusal_that_demands_silence(fault):
+def test_nothing_more_is_sent_after_a_refusal_that_requires_backoff(fault):
     with Sandbox() as exchange:
         exchange.inject_fault(fault, times=None)
         run_doctor(exchange)
         assert len(exchange.rest_log) == 1
 
 
-def test_a_stream_that_others_follow_is_not_disturbed():
+def test_other_clients_of_the_account_are_not_disturbed():
     """Another client of the account keeps its key, its token and its subscription."""
     with Sandbox() as exchange:
         key = run_cli("key", "create", "--show", exchange=exchange).stdout.strip()
@@ -209,8 +209,8 @@ def test_a_secret_of_another_key_is_found():
     ("variables", "check", "said"),
     [
         ({"BINANCE_API_KEY": "w" * 64}, "permissions", "code -2015"),
-        ({"BINANCE_API_KEY": "too-short"}, "ways in", "key ill-formed (HTTP 401, code -2014"),
-        ({"BINANCE_API_KEY": "two words"}, "key", "holds a space"),
+        ({"BINANCE_API_KEY": "too-short"}, "sources", "key malformed (HTTP 401, code -2014"),
+        ({"BINANCE_API_KEY": "two words"}, "key", "contains a space"),
         ({"BINANCE_API_KEY_FILE": "/no/such"}, "key", "unset one"),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_wrong_key_is_found(variables, check, said):
     assert said in problems[0]["message"]
 
 
-def test_no_key_is_found_and_the_network_is_looked_at_all_the_same():
+def test_a_missing_key_is_found_and_the_network_is_checked_anyway():
     with Sandbox() as exchange:
         done = run_cli("doctor", "--json", "--sandbox", exchange.url)
         findings = json.loads(done.stdout)["findings"]
@@ -243,7 +243,7 @@ def find_problems_at(url: str, **variables: str) -> Findings:
     return select_problems(json.loads(done.stdout)["findings"])
 
 
-def test_a_refused_connection_is_told_once():
+def test_a_refused_connection_is_reported_once():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         (problem,) = find_problems_at(f"http://127.0.0.1:{nobody.getsockname()[1]}")
@@ -251,18 +251,18 @@ def test_a_refused_connection_is_told_once():
     assert "that the sandbox runs" in problem["hint"]
 
 
-def test_a_name_that_does_not_exist_is_told_once():
+def test_a_name_that_does_not_exist_is_reported_once():
     (problem,) = find_problems_at("http://no-such-host.invalid:1", NO_PROXY="*")
-    assert "no-such-host.invalid:1: no such name" in problem["message"]
+    assert "no-such-host.invalid:1: name not resolved" in problem["message"]
     assert "DNS" in problem["hint"]
 
 
-def test_a_certificate_that_nobody_trusts_is_told_once():
+def test_a_certificate_that_nobody_trusts_is_reported_once():
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     with RawServer(make_response(200), tls=tls) as peer:
         (problem,) = find_problems_at(peer.url)
-    assert "no trusted TLS (" in problem["message"]
+    assert "TLS failed (" in problem["message"]
     assert "SSL_CERT_FILE" in problem["hint"]
 
 
@@ -272,13 +272,13 @@ def test_a_certificate_of_ones_own_is_trusted_when_the_environment_names_it():
         assert select_problems(run_doctor(exchange, SSL_CERT_FILE=exchange.endpoints.ca_file)) == []
 
 
-def test_a_peer_that_speaks_no_tls_is_told_once():
+def test_a_peer_that_speaks_no_tls_is_reported_once():
     with RawServer(make_response(200)) as peer:
         (problem,) = find_problems_at(peer.url.replace("http://", "https://"))
-    assert "no trusted TLS (that port does not answer in TLS)" in problem["message"]
+    assert "TLS failed (the port does not use TLS)" in problem["message"]
 
 
-def test_a_proxy_that_is_not_there_is_told_without_its_password():
+def test_an_unreachable_proxy_is_reported_without_its_password():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         proxy = f"http://someone:hidden@127.0.0.1:{nobody.getsockname()[1]}"
@@ -301,28 +301,28 @@ def test_a_pipe_gets_the_same_report_in_plain_text():
     with Sandbox() as exchange:
         done = run_cli("doctor", exchange=exchange)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("All is well.\n")
+    assert done.stdout.endswith("No problems found.\n")
     assert "\x1b" not in done.stdout
 
 
 FAULT_CAUSES = {
     "418": "banned",
     "429": "too many requests",
-    "silent-connection": "connected, then silent",
-    "truncated-response": "cut off",
+    "silent-connection": "connected, but no response",
+    "truncated-response": "disconnected",
     "forbidden": "blocked",
-    "delayed-subscribe-response": "connected, then silent",
-    "lost-subscribe-response": "connected, then silent",
-    "no-response": "no answer in time",
-    "refuse-handshake": "the exchange fails",
-    "refuse-subscribe": "the exchange fails",
-    "reset-request": "cut off",
+    "delayed-subscribe-response": "connected, but no response",
+    "lost-subscribe-response": "connected, but no response",
+    "no-response": "no response in time",
+    "refuse-handshake": "server error",
+    "refuse-subscribe": "server error",
+    "reset-request": "disconnected",
     "revoke-api-key": "key rejected",
-    "server-error": "the exchange fails",
-    "delayed-response": "no answer in time",
-    "slow-handshake": "no answer in time",
+    "server-error": "server error",
+    "delayed-response": "no response in time",
+    "slow-handshake": "no response in time",
 }
-"""The named faults that stand between the doctor and the exchange, and what it calls them."""
+"""The named faults that affect the doctor, and the status that it reports."""
 
 HARMLESS = {
     *(
@@ -346,20 +346,20 @@ HARMLESS = {
         "wrong-certificate",
     ),
 }
-"""Those that strike only streams that others have open, or only TLS: not what the doctor asks for."""
+"""Faults that affect only open streams or TLS, not the doctor."""
 
 
 @pytest.mark.parametrize("name", NAMED_FAULTS)
-def test_every_fault_that_the_sandbox_has_by_name_is_told_or_does_no_harm(name):
+def test_every_named_fault_of_the_sandbox_is_reported_or_harmless(name):
     with Sandbox() as exchange:
         exchange.inject_fault(name)
         problems = select_problems(run_doctor(exchange, timeout=choose_timeout(FAULT_CAUSES.get(name, ""))))
-    told = [problem["message"] for problem in problems]
+    messages = [problem["message"] for problem in problems]
     if name in HARMLESS:
-        assert told == []
+        assert messages == []
     else:
-        assert len(told) == 1
-        assert FAULT_CAUSES[name] in told[0]
+        assert len(messages) == 1
+        assert FAULT_CAUSES[name] in messages[0]
 
 
 def test_the_faults_by_name_are_all_expected():

@@ -1,4 +1,4 @@
-"""From facts to findings, without a network."""
+"""From results of probes to findings, without I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_results(*causes: ProbeStatus) -> tuple[ProbeResult, ...]:
 
 
 @pytest.mark.parametrize("cause", [cause for cause in ProbeStatus if cause is not ProbeStatus.OK])
-def test_a_cause_that_strikes_every_call_is_told_once_with_something_to_do(cause):
+def test_a_cause_that_affects_every_call_is_reported_once_with_a_hint(cause):
     problems = [
         finding
         for finding in diagnose(make_report(rest_results=make_results(*[cause] * 4)))
@@ -35,7 +35,7 @@ def test_a_cause_that_strikes_every_call_is_told_once_with_something_to_do(cause
 
 
 @pytest.mark.parametrize("cause", [cause for cause in ProbeStatus if cause is not ProbeStatus.OK])
-def test_a_host_and_a_stream_in_trouble_are_problems_with_something_to_do(cause):
+def test_a_failed_host_and_a_failed_stream_are_problems_with_a_hint(cause):
     for trouble in ({"hosts": (HostCheck("h:1", cause),)}, {"websocket_results": (ProbeResult("token", cause),)}):
         findings = diagnose(make_report(rest_results=make_results(ProbeStatus.OK), **trouble))
         assert not all_ok(findings)
@@ -47,7 +47,7 @@ def test_two_causes_are_two_findings():
         make_report(rest_results=make_results(ProbeStatus.TIMED_OUT, ProbeStatus.SERVER_ERROR, ProbeStatus.TIMED_OUT))
     )
     problems = [finding.message for finding in findings if finding.level == "problem"]
-    assert problems == ["token and risk: no answer in time", "listen-key-v2: the exchange fails"]
+    assert problems == ["token and risk: no response in time", "listen-key-v2: server error"]
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def test_a_proxy_and_a_slow_answer_are_notes():
         for finding in diagnose(make_report(hosts=(HostCheck("p:1", is_proxy=True),), rest_results=slow))
         if finding.level == "note"
     ]
-    assert notes == ["calls go through the proxy p:1, as the environment says", "token: slow, up to 2.5 s"]
+    assert notes == ["connections use the proxy p:1 from the environment", "token: slow, up to 2.5 s"]
 
 
-def test_calls_that_were_not_made_for_no_reason_are_no_good_sign():
+def test_calls_that_were_not_made_for_no_reason_are_a_problem():
     assert not all_ok(diagnose(make_report(hosts=(HostCheck("h:1"),))))
 
 
-def test_the_wait_that_the_exchange_asks_for_is_told():
+def test_the_wait_that_the_exchange_demands_is_reported():
     findings = diagnose(make_report(rest_results=(ProbeResult("token", ProbeStatus.BANNED, retry_after=119.6),)))
     assert [finding.message for finding in findings if finding.level == "problem"] == ["token: banned; wait 120 s"]
 
@@ -99,7 +99,7 @@ causes = st.lists(st.sampled_from(ProbeStatus), max_size=4)
 
 
 @given(calls=causes, sockets=causes, hosts=causes, offset=st.none() | st.floats(-1e6, 1e6))
-def test_any_facts_are_judged_and_every_problem_has_advice(calls, sockets, hosts, offset):
+def test_any_results_are_diagnosed_and_every_problem_has_a_hint(calls, sockets, hosts, offset):
     findings = diagnose(
         make_report(
             rest_results=make_results(*calls),

@@ -1,4 +1,4 @@
-"""`listen` as a program: what it prints, and how and when it ends."""
+"""`listen` as a program: its output, and how and when it ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 from cli_program import Terminal, count_subscribers, run_cli, start_cli, wait_until
 
 from binance_margin_stream import BalanceUpdate, ExecutionReport, State, StatusChange, StreamGap, StreamItem
-from binance_margin_stream.cli.errors import CommandError
-from binance_margin_stream.cli.exit_codes import ExitCode
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
+from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
-from binance_margin_stream.stream.protocol.actions import Severity
+from binance_margin_stream.stream.state import Severity, StatusChangeKind
 
 
 def read_items(process: subprocess.Popen[str], count: int) -> list[StreamItem]:
@@ -29,7 +28,7 @@ def wait_for_subscription(exchange: Sandbox) -> None:
 
 
 def skip_probes(process: subprocess.Popen[str]) -> StreamItem:
-    """The first item that is not one of those by which `subscribed` looks."""
+    """Return the first item that is not an event of `count_subscribers`."""
     while (item := read_items(process, 1)[0].to_dict())["kind"] == "UnknownEvent":
         pass
     return StreamItem.from_dict(item)
@@ -122,7 +121,7 @@ def test_a_gap_does_not_end_it_otherwise():
         assert isinstance(skip_probes(process), ExecutionReport)
 
 
-GIVE_UP = ["--timeout", "1"]
+TIMEOUT = ["--timeout", "1"]
 ENDS = {
     "wrong key": ([], lambda exchange: exchange.revoke_api_key(), ExitCode.KEY_REJECTED, "rejected"),
     "no such symbol": (["-i", "NOSUCHPAIR"], lambda exchange: None, ExitCode.BAD_PARAMETER, "parameter"),
@@ -133,19 +132,19 @@ ENDS = {
         "retired",
     ),
     "banned": (
-        GIVE_UP,
+        TIMEOUT,
         lambda exchange: exchange.inject_fault(faults.ip_banned(), times=None),
         ExitCode.BANNED,
         "banned",
     ),
     "limited": (
-        GIVE_UP,
+        TIMEOUT,
         lambda exchange: exchange.inject_fault(faults.too_many_requests(60), times=None),
         ExitCode.RATE_LIMITED,
         "too many requests",
     ),
     "blocked": (
-        GIVE_UP,
+        TIMEOUT,
         lambda exchange: exchange.inject_fault(faults.forbidden(), times=None),
         ExitCode.BLOCKED,
         "firewall",
@@ -163,12 +162,12 @@ ENDS = {
         "HTTP 451",
     ),
     "failing": (
-        GIVE_UP,
+        TIMEOUT,
         lambda exchange: exchange.inject_fault(faults.server_error(), times=None),
         ExitCode.UNREACHABLE,
         "the exchange failed",
     ),
-    "unreachable": (GIVE_UP, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "given up after 1 s: "),
+    "unreachable": (TIMEOUT, lambda exchange: exchange.close(), ExitCode.UNREACHABLE, "not live for 1 s: "),
 }
 
 
@@ -184,23 +183,23 @@ def test_each_end_has_its_exit_code_and_says_why_in_its_last_line(name):
     assert "Traceback" not in done.stderr
 
 
-def test_patience_starts_again_when_the_stream_was_live():
-    patience = LivenessTimeout(10)
-    patience.check(State.CONNECTING, 0)
-    patience.on_change(StatusChange("banned", Severity.WARNING, detail="sending nothing for 120 s"))
-    patience.check(State.LIVE, 9)
-    patience.check(State.RECOVERING, 15)
-    patience.on_change(StatusChange("connection lost", Severity.WARNING, detail="refused"))
-    patience.check(State.RECOVERING, 24.9)
-    with pytest.raises(CommandError, match=r"given up after 10 s: refused") as given_up:
-        patience.check(State.RECOVERING, 25)
-    assert given_up.value.code is ExitCode.UNREACHABLE
+def test_the_timeout_restarts_when_the_stream_was_live():
+    liveness = LivenessTimeout(10)
+    liveness.check(State.CONNECTING, 0)
+    liveness.on_change(StatusChange(StatusChangeKind.BANNED, Severity.WARNING, detail="sending nothing for 120 s"))
+    liveness.check(State.LIVE, 9)
+    liveness.check(State.RECOVERING, 15)
+    liveness.on_change(StatusChange(StatusChangeKind.CONNECTION_LOST, Severity.WARNING, detail="refused"))
+    liveness.check(State.RECOVERING, 24.9)
+    with pytest.raises(CommandError, match=r"not live for 10 s: refused") as caught:
+        liveness.check(State.RECOVERING, 25)
+    assert caught.value.code is ExitCode.UNREACHABLE
 
 
-def test_without_a_limit_patience_never_ends():
-    patience = LivenessTimeout(None)
+def test_without_a_timeout_it_never_ends():
+    liveness = LivenessTimeout(None)
     for moment in range(0, 10**9, 10**8):
-        patience.check(State.RECOVERING, moment)
+        liveness.check(State.RECOVERING, moment)
 
 
 def test_the_risk_events_come_too():
@@ -212,7 +211,7 @@ def test_the_risk_events_come_too():
         assert skip_probes(process).to_dict()["margin_level"] == "1.11"
 
 
-def test_another_address_can_be_given_for_each_way_in():
+def test_another_url_can_be_given_for_each_source():
     with Sandbox(rules=ExchangeRules(listen_key_v2_host="margin_stream")) as exchange:
         own = f"margin-stream={exchange.endpoints.margin_stream}"
         with start_cli("listen", "--source", "listen-key-v2", "--endpoint", own, exchange=exchange) as process:
@@ -248,7 +247,7 @@ def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
         assert "Traceback" not in terminal.text
 
 
-def test_what_the_exchange_sends_cannot_steer_the_terminal():
+def test_text_of_the_exchange_cannot_control_the_terminal():
     with Sandbox() as exchange, Terminal("listen", exchange=exchange) as terminal:
         wait_for_subscription(exchange)
         exchange.send_event({"e": "\x1b]0;owned\x07[red]x[/red]", "E": 1})

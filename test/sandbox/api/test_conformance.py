@@ -1,4 +1,4 @@
-"""The sandbox is held to the spec by a tool that neither was written for: every call by itself."""
+"""Schemathesis checks the sandbox against the spec, each call by itself."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WITHOUT_PARAMETERS = [
     "sapi_v1_margin_listen_key_post",
     "sapi_v1_margin_listen_key_delete",
 ]
-"""What takes nothing can be sent nothing malformed."""
+"""Calls without parameters have no malformed requests."""
 
 WRONG_KEYS = cycle([({}, -2014), ({"X-MBX-APIKEY": "short"}, -2014), ({"X-MBX-APIKEY": "Unknown0" * 8}, -2015)])
-"""No key, one that is none, and one that nobody has; with the exchange's code for each."""
+"""A missing, a malformed and an unknown key, with their error codes."""
 
 good = load_schema(GenerationMode.POSITIVE)
 bad = load_schema(GenerationMode.NEGATIVE).exclude(operation_id=WITHOUT_PARAMETERS)
@@ -49,8 +49,7 @@ def target() -> Iterator[SchemathesisTarget]:
 
 
 def check(case: Case, target: SchemathesisTarget, headers: dict[str, str]) -> Response:
-    # A listen key or signature that is made up is rightly refused, however well-formed: the acceptance of
-    # correct data is what the tests beside this one are for.
+    # A generated listen key or signature is refused even if it is well-formed, so this check does not apply.
     return case.call_and_validate(
         base_url=target.exchange.url,
         session=target.session,

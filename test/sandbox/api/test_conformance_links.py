@@ -1,4 +1,4 @@
-"""The life of a listen key, walked along the links of the spec by a tool that neither side was written for."""
+"""Schemathesis follows the links of the spec through the lifetime of a listen key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FULL_LIFECYCLE = re.compile("POST .*PUT .*DELETE ")
 
 
 class StepRecorder:
-    """What a state machine did: the steps along links by method and status, and the successes of each scenario."""
+    """The steps of a state machine by method and status, and the successes of each scenario."""
 
     def __init__(self) -> None:
         self.steps: Counter[tuple[str, int]] = Counter()
@@ -32,8 +32,8 @@ class StepRecorder:
 
 
 def make_state_machine(path: str, target: SchemathesisTarget, recorder: StepRecorder) -> type[APIStateMachine]:
-    """A state machine of one path's calls, which writes down how far it came."""
-    # Mixed: one call in ten is malformed on purpose.
+    """A state machine for the calls of one path, which records its steps."""
+    # Mixed: one call in ten is malformed.
     schema = load_schema(GenerationMode.POSITIVE, GenerationMode.NEGATIVE).include(path=path)
 
     class Machine(schema.as_state_machine()):  # type: ignore[misc]
@@ -43,7 +43,7 @@ def make_state_machine(path: str, target: SchemathesisTarget, recorder: StepReco
                 target.exchange.delete_listen_key(account=account)
 
         def before_call(self, case: Case) -> None:
-            # No schema says which symbols exist.
+            # The schema does not list the symbols that exist.
             if case.method == "POST" and isinstance(symbol := case.query.get("symbol"), str):
                 case.query["symbol"] = SYMBOLS[len(symbol) % len(SYMBOLS)]
 
@@ -60,7 +60,7 @@ def make_state_machine(path: str, target: SchemathesisTarget, recorder: StepReco
             return output
 
         def validate_response(self, response: Response, case: Case, *_: Any, **__: Any) -> None:
-            # Both are for the tests of single calls: made-up keys are refused, and so are calls without an API key.
+            # Generated keys and calls without an API key are refused; the tests of single calls cover them.
             excluded = [positive_data_acceptance, ignored_auth]
             case.validate_response(response, excluded_checks=excluded, recorder=self.recorder)
 
@@ -88,6 +88,6 @@ def test_a_listen_key_is_created_kept_alive_and_closed_along_the_links(target: S
     make_state_machine(path, target, recorder).run(settings=ENOUGH)
     assert recorder.steps["PUT", 200] >= 10
     assert recorder.steps["DELETE", 200] >= 10
-    # A key that was closed before is refused, though it came along a link.
+    # A key that was closed before is refused although a link gave it.
     assert recorder.steps["PUT", 400] >= 10
     assert len([scenario for scenario in recorder.scenarios if FULL_LIFECYCLE.search(scenario)]) >= 5

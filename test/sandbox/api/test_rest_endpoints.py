@@ -66,7 +66,7 @@ def test_creating_again_extends_too(harness: ExchangeHarness) -> None:
 
 
 @pytest.mark.parametrize("path", [CROSS_KEY_PATH, LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH])
-def test_a_key_that_nobody_extends_expires(harness: ExchangeHarness, path: str) -> None:
+def test_a_key_without_keepalive_expires(harness: ExchangeHarness, path: str) -> None:
     key = harness.create_listen_key(path)
     harness.advance_time(HOUR)
     assert harness.call_rest("PUT", path, {"listenKey": key}).code == -1125
@@ -74,7 +74,7 @@ def test_a_key_that_nobody_extends_expires(harness: ExchangeHarness, path: str) 
 
 
 @pytest.mark.parametrize(("validity_ms", "code"), [(HOUR * 1000, -1125), (24 * HOUR * 1000, None)])
-def test_the_risk_key_lives_an_hour_or_a_day(validity_ms: int, code: int | None) -> None:
+def test_the_risk_key_is_valid_for_an_hour_or_a_day(validity_ms: int, code: int | None) -> None:
     harness = ExchangeHarness(ExchangeRules(risk_listen_key_validity_ms=validity_ms))
     key = harness.create_listen_key(RISK_LISTEN_KEY_PATH)
     harness.advance_time(2 * HOUR)
@@ -115,7 +115,7 @@ def test_parameters_may_come_in_the_form(harness: ExchangeHarness) -> None:
     assert harness.call_rest("PUT", ISOLATED_KEY_PATH, "symbol=BTCUSDT", form=form.partition("&")[2]).status == 200
 
 
-def test_where_query_and_form_disagree_the_query_counts(harness: ExchangeHarness) -> None:
+def test_the_query_takes_precedence_over_the_form(harness: ExchangeHarness) -> None:
     reply = harness.call_rest("POST", ISOLATED_KEY_PATH, "symbol=BTCUSDT", form="symbol=NOSUCH")
     assert reply.status == 200
 
@@ -176,7 +176,7 @@ def test_symbols_can_be_listed() -> None:
     assert harness.call_rest("POST", ISOLATED_KEY_PATH, "symbol=ETHUSDT").code == -1121
 
 
-def test_a_token_lives_a_day_unless_told_otherwise(harness: ExchangeHarness) -> None:
+def test_a_token_is_valid_for_a_day_by_default(harness: ExchangeHarness) -> None:
     assert harness.call_rest("POST", LISTEN_TOKEN_PATH).json["expirationTime"] == START_MS + DAY_MS
     assert harness.call_rest("POST", LISTEN_TOKEN_PATH, "validity=60000").json["expirationTime"] == START_MS + 60_000
 
@@ -191,13 +191,13 @@ def test_every_token_is_a_new_one(harness: ExchangeHarness) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-def test_the_same_seed_gives_the_same_answers(method: str, path: str) -> None:
+def test_the_same_seed_gives_the_same_responses(method: str, path: str) -> None:
     first, second = ExchangeHarness(seed=3), ExchangeHarness(seed=3)
     assert first.user.api_key == second.user.api_key
     assert first.call_rest(method, path) == second.call_rest(method, path)
 
 
-def test_weights_are_told_in_the_scope_that_they_count_in(harness: ExchangeHarness) -> None:
+def test_the_weight_header_has_the_scope_of_the_call(harness: ExchangeHarness) -> None:
     assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).header("X-SAPI-USED-IP-WEIGHT-1M") == "1"
     assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).header("X-SAPI-USED-IP-WEIGHT-1M") == "2"
     assert harness.call_rest("POST", LISTEN_TOKEN_PATH).header("X-SAPI-USED-UID-WEIGHT-1M") == "1"
@@ -206,7 +206,7 @@ def test_weights_are_told_in_the_scope_that_they_count_in(harness: ExchangeHarne
 
 @pytest.mark.parametrize(("done_answer", "body"), [("nothing", b""), ("object", b"{}")])
 @pytest.mark.parametrize("path", [LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH])
-def test_a_call_that_is_done_answers_as_the_rules_say(path: str, done_answer: EmptyBody, body: bytes) -> None:
+def test_the_empty_body_follows_the_rules(path: str, done_answer: EmptyBody, body: bytes) -> None:
     harness = ExchangeHarness(ExchangeRules(empty_body=done_answer))
     key = harness.call_rest("POST", path).json["listenKey"]
     done = [
@@ -223,7 +223,7 @@ def test_two_calls_need_no_key(harness: ExchangeHarness) -> None:
     assert (time.status, time.json, time.header("X-MBX-USED-WEIGHT-1M")) == (200, {"serverTime": START_MS}, "2")
 
 
-def test_calls_that_need_no_key_are_as_strict_as_the_others(harness: ExchangeHarness) -> None:
+def test_public_calls_are_as_strict_as_the_others(harness: ExchangeHarness) -> None:
     assert harness.call_rest("POST", "/api/v3/ping").header("Allow") == "GET"
     assert harness.call_rest("GET", "/api/v3/ping", "symbol=BTCUSDT").code == -1104
     few = ExchangeHarness(ExchangeRules(websocket_api_weight_limit=1, refusals_before_ban=1))

@@ -104,14 +104,14 @@ def test_an_unknown_key_is_accepted_and_silent(harness: ExchangeHarness, target:
 
 
 @pytest.mark.parametrize(("target", "status"), [("/ws/%zz", 400), ("/ws/%ff", 400), ("/stream/x", 404)])
-def test_addresses_that_make_no_sense_are_refused(harness: ExchangeHarness, target: str, status: int) -> None:
+def test_unknown_addresses_are_refused(harness: ExchangeHarness, target: str, status: int) -> None:
     refused = harness.connect(target)
     assert isinstance(refused, Response)
     assert refused.status == status
 
 
 @pytest.mark.parametrize(("style", "time"), [("string", str(START_MS + 3_600_000)), ("integer", START_MS + 3_600_000)])
-def test_an_expired_key_says_so_and_then_nothing(style: str, time: object) -> None:
+def test_an_expired_key_sends_a_notice_and_then_nothing(style: str, time: object) -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", listen_key_expired_time_type=style))  # type: ignore[arg-type]  # literal
     key = harness.create_listen_key()
     connection = harness.open_connection("/ws/" + key)
@@ -140,7 +140,7 @@ def test_a_key_that_is_kept_alive_does_not_expire(harness: ExchangeHarness) -> N
     assert harness.send_event(EVENT) == 1
 
 
-def test_a_deleted_key_goes_quiet_without_a_word(harness: ExchangeHarness) -> None:
+def test_a_deleted_key_goes_silent_without_notice(harness: ExchangeHarness) -> None:
     key = harness.create_listen_key()
     connection = harness.open_connection("/ws/" + key)
     harness.call_rest("DELETE", CROSS_KEY_PATH, {"listenKey": key})
@@ -148,7 +148,7 @@ def test_a_deleted_key_goes_quiet_without_a_word(harness: ExchangeHarness) -> No
     assert harness.take_frames(connection) == []
 
 
-def test_deleting_from_outside_takes_a_key_or_an_accounts_keys(harness: ExchangeHarness) -> None:
+def test_a_listen_key_can_be_deleted_by_value_or_by_account(harness: ExchangeHarness) -> None:
     cross, v2 = harness.create_listen_key(), harness.create_listen_key(LISTEN_KEY_V2_PATH)
     exchange, uid = harness.exchange, harness.user.uid
     assert exchange.delete_named_listen_key(cross, harness.now)
@@ -181,7 +181,7 @@ def test_a_revoked_api_key_silences_its_listen_keys(harness: ExchangeHarness) ->
         ('{"method":"SUBSCRIBE","params":["x"],"id":true}', 2),
     ],
 )
-def test_requests_that_make_no_sense_get_an_error(harness: ExchangeHarness, message: str, code: int) -> None:
+def test_malformed_requests_get_an_error(harness: ExchangeHarness, message: str, code: int) -> None:
     connection = harness.open_connection("/ws")
     harness.send(connection, message)
     assert harness.take_texts(connection)[0]["error"]["code"] == code
@@ -204,7 +204,7 @@ def test_more_than_five_messages_in_a_second_end_the_connection(harness: Exchang
     assert find_close(harness.take_frames(connection)) == Close(1008, "Too many requests")
 
 
-def test_five_messages_in_each_second_are_fine(harness: ExchangeHarness) -> None:
+def test_five_messages_per_second_are_allowed(harness: ExchangeHarness) -> None:
     connection = harness.open_connection("/ws")
     for _ in range(20):
         for _ in range(5):
@@ -223,7 +223,7 @@ def test_a_binary_frame_from_a_client_ends_the_connection(harness: ExchangeHarne
     ("host", "heard"),
     [("either", {"/ws/"}), ("stream", {"/ws/"}), ("margin_stream", {"/margin-stream/ws/"})],
 )
-def test_a_v2_key_is_heard_on_the_host_that_the_rules_say(host: str, heard: set[str]) -> None:
+def test_a_v2_key_works_on_the_host_of_the_rules(host: str, heard: set[str]) -> None:
     harness = ExchangeHarness(ExchangeRules(listen_key_v2_host=host))  # type: ignore[arg-type]  # parametrized literal
     key = harness.create_listen_key(LISTEN_KEY_V2_PATH)
     prefixes = {"/ws/"} if host == "either" else {"/ws/", "/margin-stream/ws/"}

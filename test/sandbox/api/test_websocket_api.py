@@ -22,7 +22,7 @@ def harness() -> ExchangeHarness:
     return ExchangeHarness()
 
 
-def test_a_subscribe_answers_id_expiry_and_weight(harness: ExchangeHarness) -> None:
+def test_a_subscribe_response_has_id_expiry_and_weight(harness: ExchangeHarness) -> None:
     connection = harness.open_connection()
     token = harness.create_listen_token()
     harness.send(connection, {"id": "a-1", "method": SUBSCRIBE, "params": {"listenToken": token}})
@@ -49,7 +49,7 @@ def test_the_weight_can_be_left_out(harness: ExchangeHarness) -> None:
     assert harness.request(connection, "ping") == {"id": 1, "status": 200, "result": {}}
 
 
-def test_both_readings_of_the_answer_can_be_had() -> None:
+def test_the_subscribe_response_follows_the_rules() -> None:
     harness = ExchangeHarness(ExchangeRules(expiration_time_unit="ms", subscription_id="missing"))
     answer = harness.request(harness.open_connection(), SUBSCRIBE, listenToken=harness.create_listen_token())
     assert answer["result"] == {"expirationTime": START_MS + DAY_MS}
@@ -117,7 +117,7 @@ def renew(harness: ExchangeHarness, connection: int) -> dict[str, Any]:
         ("refused_but_extended", -2035, 0, True),
     ],
 )
-def test_renewal_has_all_its_readings(
+def test_the_renewal_response_follows_the_rules(
     renewal: ResubscribeResponse, code: int | None, number: int, outlives: bool
 ) -> None:
     harness = ExchangeHarness(ExchangeRules(resubscribe_response=renewal))
@@ -141,7 +141,7 @@ def test_a_renewal_never_shortens(harness: ExchangeHarness) -> None:
     assert answer["result"]["expirationTime"] == (START_MS + DAY_MS) * 1000
 
 
-def test_unsubscribing_is_answered_and_then_noted(harness: ExchangeHarness) -> None:
+def test_an_unsubscribe_brings_a_response_and_then_a_notice(harness: ExchangeHarness) -> None:
     connection = harness.open_subscribed()
     harness.send(connection, {"id": 2, "method": UNSUBSCRIBE, "params": {"subscriptionId": 0}})
     answer, notice = harness.take_texts(connection)
@@ -168,7 +168,7 @@ def test_an_unsubscribed_account_can_be_subscribed_again_under_a_new_id(harness:
 
 
 @pytest.mark.parametrize(("number", "code"), [(7, -2036), ("0", -1102), (True, -1102), (None, -1102), (0.0, -1102)])
-def test_unsubscribing_what_is_not_there_is_refused(harness: ExchangeHarness, number: object, code: int) -> None:
+def test_an_unknown_subscription_cannot_be_unsubscribed(harness: ExchangeHarness, number: object, code: int) -> None:
     assert harness.request(harness.open_subscribed(), UNSUBSCRIBE, subscriptionId=number)["error"]["code"] == code
 
 
@@ -206,7 +206,7 @@ def test_a_connection_has_65535_ids() -> None:
     assert ExchangeRules().total_subscription_limit == 65_535
 
 
-def test_ids_of_a_connection_are_used_up_at_last() -> None:
+def test_the_ids_of_a_connection_are_limited() -> None:
     harness = ExchangeHarness(ExchangeRules(total_subscription_limit=2, resubscribe_response="new_id"))
     connection = harness.open_subscribed()
     assert harness.request(connection, SUBSCRIBE, listenToken=harness.create_listen_token())["status"] == 200
@@ -229,7 +229,7 @@ def test_weight_is_counted_per_ip_and_minute() -> None:
     assert harness.request(connection, "ping")["status"] == 200
 
 
-def test_a_handshake_weighs_too() -> None:
+def test_a_handshake_counts_weight() -> None:
     harness = ExchangeHarness(ExchangeRules(websocket_api_weight_limit=5))
     harness.open_connection()
     harness.open_connection()
@@ -238,7 +238,7 @@ def test_a_handshake_weighs_too() -> None:
     assert refused.status == 429
 
 
-def test_a_revoked_key_is_told_unasked(harness: ExchangeHarness) -> None:
+def test_a_revoked_key_brings_an_unsolicited_error(harness: ExchangeHarness) -> None:
     other = harness.exchange.add_user()
     connection, elsewhere = harness.open_subscribed(), harness.open_subscribed(other)
     token = harness.create_listen_token()
@@ -250,7 +250,7 @@ def test_a_revoked_key_is_told_unasked(harness: ExchangeHarness) -> None:
     assert harness.request(connection, SUBSCRIBE, listenToken=token)["error"]["code"] == -1209
 
 
-def test_a_revoked_key_may_go_untold() -> None:
+def test_the_notice_of_a_revoked_key_can_be_disabled() -> None:
     harness = ExchangeHarness(ExchangeRules(revocation_notice="missing"))
     connection = harness.open_subscribed()
     harness.exchange.revoke_api_key(harness.user.api_key, harness.now)
@@ -278,14 +278,14 @@ def test_a_revoked_key_may_go_untold() -> None:
         (f'{{"id":1,"method":"{SUBSCRIBE}","params":{{"listenToken":""}}}}', -1102),
     ],
 )
-def test_requests_that_make_no_sense_have_their_codes(harness: ExchangeHarness, message: str, code: int) -> None:
+def test_malformed_requests_have_their_codes(harness: ExchangeHarness, message: str, code: int) -> None:
     connection = harness.open_connection()
     harness.send(connection, message)
     (answer,) = harness.take_texts(connection)
     assert (answer["status"], answer["error"]["code"]) == (400, code)
 
 
-def test_nonsense_weighs_as_well() -> None:
+def test_malformed_requests_count_weight() -> None:
     harness = ExchangeHarness(ExchangeRules(websocket_api_weight_limit=3))
     connection = harness.open_connection()
     harness.send(connection, "no json")
@@ -299,7 +299,7 @@ def test_a_binary_frame_ends_the_connection(harness: ExchangeHarness) -> None:
     assert find_close(harness.take_frames(connection)) == Close(1003, "Text frames only")
 
 
-def test_messages_are_not_counted_by_the_second_here(harness: ExchangeHarness) -> None:
+def test_the_websocket_api_has_no_limit_of_messages_per_second(harness: ExchangeHarness) -> None:
     connection = harness.open_connection()
     for _ in range(50):
         assert harness.request(connection, "ping")["status"] == 200

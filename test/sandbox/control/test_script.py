@@ -1,4 +1,4 @@
-"""A day played from a script: when each step is done, and what is wrong with a script that cannot be played."""
+"""Scripts: the time of each step, and the errors of invalid scripts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from sandbox_client import TIMEOUT_SECONDS, SandboxClient, read_json
 
 from binance_margin_stream.sandbox import Sandbox
-from binance_margin_stream.sandbox.control.schedule import ScriptError, schedule_steps
-from binance_margin_stream.sandbox.control.script import read_script
+from binance_margin_stream.sandbox.control.script import ScriptError, read_script, schedule_steps
+from binance_margin_stream.sandbox.sandbox import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
 MIDNIGHT = 1_795_392_000_000
@@ -27,7 +27,7 @@ def list_runs(steps: list[Mapping[str, object]], start: int = NINE) -> list[tupl
     """Every run: the time of day, and the operation."""
     return [
         (dt.datetime.fromtimestamp(due / 1000, dt.UTC).strftime("%d %H:%M:%S.%f")[:-3], step.operation.name)
-        for due, step in schedule_steps(read_script(steps), start)
+        for due, step in schedule_steps(read_script(steps, OPERATIONS), start)
     ]
 
 
@@ -53,7 +53,7 @@ def test_steps_come_at_a_time_of_day_or_after_the_one_before() -> None:
     ]
 
 
-def test_a_time_that_it_is_comes_at_once() -> None:
+def test_the_present_time_of_day_runs_at_once() -> None:
     assert list_runs([{"at": "09:00", "add-user": {}}, {"at": "09:00", "clear-faults": {}}]) == [
         ("23 09:00:00.000", "add-user"),
         ("23 09:00:00.000", "clear-faults"),
@@ -87,9 +87,9 @@ def test_repeated_steps_come_between_the_others_in_the_order_of_time() -> None:
         ({"at": "09:00", "after": "5s", "place-order": {}}, "either at, a time of day, or after"),
         ({"at": "24:00", "place-order": {}}, 'at takes a time of day in UTC, such as "09:30"'),
         ({"at": 930, "place-order": {}}, "at takes a time of day"),
-        ({"after": 5, "place-order": {}}, "after takes a time such as 5s"),
-        ({"after": "5 s", "place-order": {}}, "after takes a time such as 5s"),
-        ({"after": "5s", "every": "1m", "place-order": {}}, "every and times go together"),
+        ({"after": 5, "place-order": {}}, "after takes a duration such as 5s"),
+        ({"after": "5 s", "place-order": {}}, "after takes a duration such as 5s"),
+        ({"after": "5s", "every": "1m", "place-order": {}}, "every and times require each other"),
         ({"after": "5s", "every": "1m", "times": 0, "place-order": {}}, "times takes a whole number from 1"),
         ({"after": "5s", "every": "1m", "times": True, "place-order": {}}, "times takes a whole number from 1"),
         ({"after": "5s", "deposit": {}}, "no such operation; there are place-order"),
@@ -98,10 +98,10 @@ def test_repeated_steps_come_between_the_others_in_the_order_of_time() -> None:
         ({"after": "5s", "borrow": {"asset": "BTC", "amount": "x"}}, "borrow: amount takes a number"),
     ],
 )
-def test_what_is_wrong_with_a_step_is_said_before_anything_is_done(step: object, error: str) -> None:
+def test_an_invalid_step_is_reported_before_any_step_runs(step: object, error: str) -> None:
     with Sandbox(speed=0) as exchange:
         with pytest.raises(ScriptError, match=r"^step 2: ") as caught:
-            exchange.run_script([{"after": "1s", "place-order": {}}, step])  # type: ignore[list-item]  # what is tried here
+            exchange.run_script([{"after": "1s", "place-order": {}}, step])  # type: ignore[list-item]  # an invalid step
         assert error in str(caught.value)
         assert exchange.open_orders() == []
 
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_a_step_is_said_before_anything_is_done(step: object,
     [
         ("- after: 5s\n  place-order:\n\n- after: 5s\n  deposit: {}\n", "line 4: no such operation"),
         ("- after: 5s\n  borrow: {asset: BTC, amount: [1]}\n", "line 1: borrow: amount takes a number"),
-        ("- after: 5s\n  after: 6s\n  place-order:\n", "line 1: a name stands here twice"),
+        ("- after: 5s\n  after: 6s\n  place-order:\n", "line 1: duplicate key"),
         ("- after: 5s\n  place-order: {a: 1\n- b", "line 3: "),
         (
             "- after: 5s\n  place-order: !!python/object/apply:os.getcwd []\n",
@@ -123,22 +123,22 @@ def test_what_is_wrong_with_a_step_is_said_before_anything_is_done(step: object,
         ("- a: \udcff\n", "line 1: the file is not text"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_line(tmp_path: Path, text: str, error: str) -> None:
+def test_an_error_in_a_file_is_reported_with_its_line(tmp_path: Path, text: str, error: str) -> None:
     file = tmp_path / "day.yaml"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ScriptError) as caught:
-        read_script(file)
+        read_script(file, OPERATIONS)
     assert str(caught.value).startswith(error)
 
 
-def test_a_file_reads_as_it_looks(tmp_path: Path) -> None:
+def test_scalars_of_a_file_are_read_as_json(tmp_path: Path) -> None:
     file = tmp_path / "day.yaml"
     file.write_text(
         "- at: 10:30\n  send-event:\n"
         "    event: {e: news, a: 010, b: 10, c: 1.5, d: NO, f: true, g: null, h: 1e3, i: 10:30}\n"
         "- after: 1s\n  place-order: {quantity: 0.30, price: 60000.10}\n"
     )
-    emit, place = read_script(file)
+    emit, place = read_script(file, OPERATIONS)
     assert emit.at_ms == 37_800_000
     event = emit.arguments["event"]
     assert event == {
@@ -149,10 +149,10 @@ def test_a_file_reads_as_it_looks(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        read_script(str(tmp_path / "none.yaml"))
+        read_script(str(tmp_path / "none.yaml"), OPERATIONS)
 
 
-def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(paused_client: SandboxClient) -> None:
+def test_paused_time_is_advanced_from_step_to_step(paused_client: SandboxClient) -> None:
     start = paused_client.exchange.now
     with paused_client.open_subscribed() as websocket:
         paused_client.exchange.run_script(
@@ -167,7 +167,7 @@ def test_time_that_stands_still_is_stepped_from_one_step_to_the_next(paused_clie
     assert paused_client.exchange.now == start + 3_601_500
 
 
-def test_time_that_runs_is_waited_for() -> None:
+def test_running_time_is_waited_for() -> None:
     with Sandbox(speed=100) as exchange:
         start, began = exchange.now, time.monotonic()
         exchange.run_script([{"after": "20s", "place-order": {}}])
@@ -176,7 +176,7 @@ def test_time_that_runs_is_waited_for() -> None:
         assert order.created_at >= start + 20_000
 
 
-def test_time_that_somebody_steps_is_noticed() -> None:
+def test_an_advance_during_a_script_is_noticed() -> None:
     with Sandbox() as exchange:
         steps = [{"after": "0s", "place-order": {}}, {"after": "1h", "place-order": {}}]
         player = threading.Thread(target=exchange.run_script, args=(steps,))
@@ -184,7 +184,7 @@ def test_time_that_somebody_steps_is_noticed() -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not exchange.open_orders():
             assert time.monotonic() < deadline
-        time.sleep(0.05)  # so that it waits for the second step by now; if not, the test is only easier
+        time.sleep(0.05)  # normally enough for it to wait for the second step; without that, the test checks less
         exchange.advance_time(3601)
         player.join(TIMEOUT_SECONDS)
         assert not player.is_alive()
@@ -209,13 +209,13 @@ def test_closing_ends_a_script() -> None:
     assert len(failures) == 1
 
 
-def test_a_step_that_cannot_be_done_ends_the_script(paused_client: SandboxClient) -> None:
+def test_a_failed_step_ends_the_script(paused_client: SandboxClient) -> None:
     with pytest.raises(ScriptError, match=r"^step 1: fill-order: no order is open$"):
         paused_client.exchange.run_script([{"after": "1s", "fill-order": {}}, {"after": "1s", "place-order": {}}])
     assert paused_client.exchange.open_orders() == []
 
 
-def test_the_example_plays_a_day() -> None:
+def test_the_example_script_runs_a_day() -> None:
     with Sandbox(speed=0, start_ms=NINE) as exchange, SandboxClient(exchange).open_subscribed() as websocket:
         with ThreadPoolExecutor() as threads:
             playing = threads.submit(exchange.run_script, ROOT / "examples" / "day.yaml")
@@ -241,12 +241,12 @@ def test_the_example_plays_a_day() -> None:
     assert held["USDT"].free < 1_000_000
 
 
-def test_the_script_of_the_guide_is_one(tmp_path: Path) -> None:
+def test_the_script_of_the_guide_is_valid(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "sandbox.md").read_text("utf-8")
     (script,) = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     file = tmp_path / "day.yaml"
     file.write_text(script)
-    assert [step.operation.name for step in read_script(file)] == [
+    assert [step.operation.name for step in read_script(file, OPERATIONS)] == [
         "place-order",
         "fill-order",
         "change-balance",

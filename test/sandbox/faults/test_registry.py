@@ -1,4 +1,4 @@
-"""Faults by name, at a time, with a probability and at random; and what those without a test elsewhere do."""
+"""Faults by name, scheduled, with a probability and at random."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from binance_margin_stream.sandbox.faults import Fault
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS, random_faults
 from binance_margin_stream.sandbox.messages import Abort, Close, Frame, Text
 
-# The list of the issue that asked for them, in its words.
-ASKED_FOR = """drop reset freeze half-open delay-frames truncate-event malformed-frame binary-frame duplicate-event
+EXPECTED_NAMES = """drop reset freeze half-open delay-frames truncate-event malformed-frame binary-frame duplicate-event
 reorder-events expire-credentials delete-listen-keys revoke-api-key refuse-handshake server-error
 forbidden 429 418 slow-handshake wrong-certificate shutdown-notice lost-subscribe-response"""
 
@@ -44,15 +43,15 @@ def harness() -> ExchangeHarness:
 
 
 class TestNames:
-    def test_every_fault_that_was_asked_for_has_a_name(self) -> None:
-        assert set(ASKED_FOR.split()) <= NAMED_FAULTS.keys()
+    def test_the_expected_names_exist(self) -> None:
+        assert set(EXPECTED_NAMES.split()) <= NAMED_FAULTS.keys()
 
     def test_every_kind_of_fault_has_a_name(self) -> None:
         kinds = {type(make()) for make in NAMED_FAULTS.values()}
         assert kinds == set(Fault.__args__)
 
     @pytest.mark.parametrize("name", NAMED_FAULTS)
-    def test_a_name_is_enough(self, harness: ExchangeHarness, name: str) -> None:
+    def test_every_name_creates_a_fault(self, harness: ExchangeHarness, name: str) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(name, harness.now)
         harness.send_event(make_event(1))
@@ -62,7 +61,7 @@ class TestNames:
         harness.advance_time(5)
 
     @pytest.mark.parametrize("name", NAMED_FAULTS)
-    def test_every_parameter_can_be_given_as_a_text(self, name: str) -> None:
+    def test_every_parameter_can_be_given_as_a_string(self, name: str) -> None:
         fault = NAMED_FAULTS[name]
         texts = {parameter.name: str(parameter.default) for parameter in fault.parameters}
         assert fault(**texts) == fault()
@@ -93,13 +92,13 @@ class TestNames:
             ("server-error", {"status": 99}, "status takes an HTTP status"),
         ],
     )
-    def test_a_mistake_is_told_in_words(self, name: str, parameters: dict[str, str], words: str) -> None:
+    def test_an_invalid_value_is_named(self, name: str, parameters: dict[str, str], words: str) -> None:
         with pytest.raises(ValueError, match=words):
             create_fault(name, **parameters)
 
 
 class TestConnections:
-    def test_half_open_ones_are_forgotten_and_not_told(self, harness: ExchangeHarness) -> None:
+    def test_half_open_connections_are_dropped_without_notice(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("half-open", harness.now)
         assert harness.exchange.metrics().connections_open == 0
@@ -112,7 +111,7 @@ class TestConnections:
         harness.exchange.on_disconnected(connection, harness.now)
         assert not harness.exchange.is_silent(connection)
 
-    def test_slow_ones_get_every_frame_late_and_in_order(self, harness: ExchangeHarness) -> None:
+    def test_delayed_frames_keep_their_order(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(faults.DelayFrames(1.5), harness.now)
         harness.send_event(make_event(1))
@@ -126,7 +125,7 @@ class TestConnections:
         harness.advance_time(1.4)
         assert event_numbers(harness, connection) == [2]
 
-    def test_what_is_under_way_when_a_slow_one_ends_is_lost(self, harness: ExchangeHarness) -> None:
+    def test_delayed_frames_are_lost_with_their_connection(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault(faults.DelayFrames(1.5), harness.now)
         harness.send_event(make_event(1))
@@ -137,7 +136,7 @@ class TestConnections:
 
 
 class TestEvents:
-    def test_one_can_be_cut_in_half(self, harness: ExchangeHarness) -> None:
+    def test_an_event_can_be_truncated(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("truncate-event", harness.now)
         harness.send_event(make_event(1))
@@ -155,7 +154,7 @@ class TestEvents:
         )
         return connection
 
-    def test_two_accounts_can_change_places(self, harness: ExchangeHarness) -> None:
+    def test_events_of_two_accounts_can_be_reordered(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe_two_accounts(harness)
         harness.exchange.inject_fault("reorder-events", harness.now)
         harness.send_event(make_event(1))
@@ -163,7 +162,7 @@ class TestEvents:
         harness.send_event(make_event(3))
         assert event_numbers(harness, connection) == [2, 1, 3]
 
-    def test_one_account_keeps_its_order(self, harness: ExchangeHarness) -> None:
+    def test_events_of_one_account_keep_their_order(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe_two_accounts(harness)
         harness.exchange.inject_fault("reorder-events", harness.now, times=2)
         harness.send_event(make_event(1))
@@ -171,7 +170,7 @@ class TestEvents:
         harness.send_event(make_event(3), "BTCUSDT")
         assert event_numbers(harness, connection) == [1, 3, 2]
 
-    def test_one_that_nothing_follows_comes_after_a_second(self, harness: ExchangeHarness) -> None:
+    def test_a_held_event_is_sent_after_a_second(self, harness: ExchangeHarness) -> None:
         connection = self.subscribe_two_accounts(harness)
         harness.exchange.inject_fault("reorder-events", harness.now)
         harness.send_event(make_event(1))
@@ -181,7 +180,7 @@ class TestEvents:
         assert event_numbers(harness, connection) == [1]
 
     @pytest.mark.parametrize("renewal", ["same_id", "new_id"])
-    def test_one_does_not_wait_for_what_is_said_in_answer(self, renewal: str) -> None:
+    def test_a_held_event_is_sent_before_a_response(self, renewal: str) -> None:
         harness = ExchangeHarness(ExchangeRules(resubscribe_response=renewal))  # type: ignore[arg-type]  # literal
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("reorder-events", harness.now)
@@ -193,7 +192,7 @@ class TestEvents:
         harness.send_event(make_event(2))
         assert event_numbers(harness, connection) == [1, 2]
 
-    def test_one_that_nobody_hears_uses_up_no_fault(self, harness: ExchangeHarness) -> None:
+    def test_an_event_without_subscribers_consumes_no_fault(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("duplicate-event", harness.now)
         harness.send_event(make_event(1), "BTCUSDT")
@@ -202,7 +201,7 @@ class TestEvents:
 
 
 class TestCredentials:
-    def test_listen_keys_can_be_deleted_for_everybody(self, harness: ExchangeHarness) -> None:
+    def test_listen_keys_can_be_deleted_for_all_clients(self, harness: ExchangeHarness) -> None:
         keys = {
             path: harness.create_listen_key(path) for path in (CROSS_KEY_PATH, LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH)
         }
@@ -233,7 +232,7 @@ class TestCredentials:
 
 
 class TestTime:
-    def test_a_fault_can_wait_for_its_time(self, harness: ExchangeHarness) -> None:
+    def test_a_fault_can_be_scheduled(self, harness: ExchangeHarness) -> None:
         connection = harness.open_connection()
         harness.exchange.inject_fault("drop", harness.now, at_ms=START_MS + 5000)
         harness.exchange.inject_fault(faults.server_error(502), harness.now, at_ms=START_MS + 5000)
@@ -244,12 +243,12 @@ class TestTime:
         assert find_close(harness.take_frames(connection)) == Close(1001)
         assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).status == 502
 
-    def test_a_time_that_has_passed_is_now(self, harness: ExchangeHarness) -> None:
+    def test_a_time_in_the_past_means_now(self, harness: ExchangeHarness) -> None:
         connection = harness.open_connection()
         harness.exchange.inject_fault("reset", harness.now, at_ms=START_MS - 1)
         assert find_close(harness.take_frames(connection)) == Abort("reset")
 
-    def test_what_waits_can_be_called_off(self, harness: ExchangeHarness) -> None:
+    def test_a_scheduled_fault_can_be_cancelled(self, harness: ExchangeHarness) -> None:
         connection = harness.open_connection()
         harness.exchange.inject_fault("drop", harness.now, at_ms=START_MS + 5000)
         harness.exchange.clear_faults()
@@ -258,13 +257,13 @@ class TestTime:
 
 
 class TestProbability:
-    def test_an_occasion_may_pass(self, harness: ExchangeHarness) -> None:
+    def test_a_probability_applies_to_each_request(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault("server-error", harness.now, times=None, probability=0.25)
         struck = sum(harness.call_rest("POST", LISTEN_KEY_V2_PATH).status == 503 for _ in range(400))
         assert 60 < struck < 140
         assert harness.exchange.metrics().fault_counts == {"StaticResponse": struck}
 
-    def test_a_fault_of_open_connections_may_pass_as_a_whole(self, harness: ExchangeHarness) -> None:
+    def test_a_probability_applies_to_a_connection_fault_as_a_whole(self, harness: ExchangeHarness) -> None:
         ends = []
         for _ in range(100):
             connection = harness.open_connection("/ws")
@@ -273,14 +272,14 @@ class TestProbability:
         assert 25 < sum(ends) < 75
 
     @pytest.mark.parametrize("probability", [0, -1, 1.1, float("nan")])
-    def test_it_lies_between_never_and_always(self, harness: ExchangeHarness, probability: float) -> None:
+    def test_a_probability_is_above_0_and_at_most_1(self, harness: ExchangeHarness, probability: float) -> None:
         with pytest.raises(ValueError, match="probability takes"):
             harness.exchange.inject_fault("drop", harness.now, probability=probability)
 
 
 class TestRandomFaults:
     def run_random_faults(self, seed: int) -> list[tuple[int, Frame]]:
-        """What two connections and an event every second see of ten minutes of trouble."""
+        """The frames of two connections in ten minutes of random faults, with an event every second."""
         harness = ExchangeHarness(seed=5)
         harness.exchange.start_random_faults(
             seed, 10, harness.now, ["drop", "duplicate-event", "truncate-event", "malformed-frame"]
@@ -292,18 +291,18 @@ class TestRandomFaults:
             harness.advance_time(1)
         return [(number, frame) for number in range(1, 80) for frame in harness.take_frames(number)]
 
-    def test_the_same_seed_gives_the_same_trouble(self) -> None:
+    def test_the_same_seed_gives_the_same_faults(self) -> None:
         assert self.run_random_faults(1) == self.run_random_faults(1) != self.run_random_faults(2)
 
-    def test_it_comes_as_often_as_told(self) -> None:
+    def test_the_average_interval_is_as_configured(self) -> None:
         plan = list(itertools.islice(random_faults(7, 30), 2000))
         assert 28_000 < sum(strike.delay_ms for strike in plan) / len(plan) < 32_000
         assert {strike.name for strike in plan} == set(RECOVERABLE_FAULTS)
 
-    def test_it_spares_what_nothing_recovers_from(self) -> None:
+    def test_unrecoverable_faults_are_excluded_by_default(self) -> None:
         assert set(NAMED_FAULTS) - set(RECOVERABLE_FAULTS) == {"revoke-api-key", "wrong-certificate"}
 
-    def test_what_finds_no_occasion_does_not_pile_up(self, harness: ExchangeHarness) -> None:
+    def test_an_unused_random_fault_is_not_added_again(self, harness: ExchangeHarness) -> None:
         harness.exchange.start_random_faults(1, 1, harness.now, ["refuse-handshake"])
         harness.advance_time(600)
         harness.exchange.stop_random_faults()
@@ -311,7 +310,7 @@ class TestRandomFaults:
         harness.open_connection("/ws")
 
     @pytest.mark.parametrize("how", ["stop_random_faults", "clear_faults"])
-    def test_it_can_be_stopped(self, harness: ExchangeHarness, how: str) -> None:
+    def test_random_faults_can_be_stopped(self, harness: ExchangeHarness, how: str) -> None:
         harness.exchange.start_random_faults(1, 1, harness.now, ["malformed-frame"])
         connection = harness.open_connection()
         harness.advance_time(10)
@@ -320,7 +319,7 @@ class TestRandomFaults:
         harness.advance_time(15)
         assert harness.take_texts(connection) == []
 
-    def test_new_trouble_takes_the_place_of_the_old(self, harness: ExchangeHarness) -> None:
+    def test_new_random_faults_replace_the_old(self, harness: ExchangeHarness) -> None:
         harness.exchange.start_random_faults(1, 1, harness.now, ["malformed-frame"])
         harness.exchange.start_random_faults(1, 1, harness.now, ["binary-frame"])
         harness.advance_time(10)
@@ -329,14 +328,14 @@ class TestRandomFaults:
     @pytest.mark.parametrize(
         ("every", "only", "words"), [(0, None, "every_seconds"), (1, ["quake"], "names of faults"), (1, [], "names")]
     )
-    def test_a_mistake_is_told_in_words(
+    def test_an_invalid_value_is_named(
         self, harness: ExchangeHarness, every: float, only: list[str] | None, words: str
     ) -> None:
         with pytest.raises(ValueError, match=words):
             harness.exchange.start_random_faults(1, every, harness.now, only)
 
 
-def test_the_handle_of_a_running_one_takes_names_times_and_trouble() -> None:
+def test_a_running_sandbox_takes_names_times_and_random_faults() -> None:
     with Sandbox(speed=0) as exchange:
         exchange.inject_fault("server-error", after_seconds=10)
         exchange.inject_fault(create_fault("429", retry_after=3), at_ms=exchange.now + 20_000)

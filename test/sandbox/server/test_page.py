@@ -1,4 +1,4 @@
-"""The page at `/` in a real browser, used with the keyboard alone."""
+"""The page at `/` in a real browser, used with the keyboard only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserPage]:
 
 @pytest.fixture
 def page(tab: BrowserPage, exchange: Sandbox) -> Iterator[BrowserPage]:
-    """The page, loaded; afterwards its script and its policy must have had nothing to complain of."""
+    """The loaded page; afterwards, its console must have no errors."""
     tab.console_errors.clear()
     tab.open(f"{exchange.url}/")
     tab.wait_for("document.querySelector('#facts').innerText.startsWith('Exchange time')")
@@ -57,18 +57,18 @@ def test_an_order_is_placed_and_filled_with_the_keyboard(page: BrowserPage, exch
     assert page.evaluate("document.querySelector('#orders').innerText") == "None."
 
 
-def test_what_cannot_be_done_is_announced(page: BrowserPage) -> None:
-    page.tab_to("Fill the last order")
+def test_a_failed_operation_is_announced(page: BrowserPage) -> None:
+    page.tab_to("Fill the newest order")
     page.press_key("Enter")
     page.wait_for("document.querySelector('[role=status]').innerText === 'fill-order: no order is open'")
 
 
-def test_any_operation_is_done_from_its_form(page: BrowserPage, exchange: Sandbox) -> None:
-    page.tab_to("Anything else, with all its parameters")
+def test_any_operation_can_be_run_from_the_form(page: BrowserPage, exchange: Sandbox) -> None:
+    page.tab_to("All operations, with all parameters")
     page.press_key("Enter")
     page.tab_to("Operation")
-    page.type_text("balance")
-    page.wait_for("document.querySelector('#about').innerText.startsWith('Move an asset')")
+    page.type_text("change-balance")
+    page.wait_for("document.querySelector('#about').innerText.startsWith('Add an asset')")
     page.tab_to("asset")
     page.press_key("Enter")
     assert page.get_focused_name() == "asset", "what is required is asked for"
@@ -77,27 +77,27 @@ def test_any_operation_is_done_from_its_form(page: BrowserPage, exchange: Sandbo
     assert page.get_focused_name() == "delta"
     assert page.evaluate("document.getElementById(document.activeElement.getAttribute('aria-describedby')).innerText")
     page.type_text("-2.5")
-    page.tab_to("Do it")
+    page.tab_to("Run")
     page.press_key("Enter")
     page.wait_for("document.querySelector('[role=status]').innerText === 'change-balance: done'")
     assert str(exchange.balances()["ETH"].free) == "999997.5"
     page.wait_for(f"{EVENTS}.some(e => e.includes('-2.5 ETH'))")
 
 
-def test_a_fault_is_let_loose(page: BrowserPage, client: SandboxClient) -> None:
+def test_a_fault_can_be_injected(page: BrowserPage, client: SandboxClient) -> None:
     with client.open_subscribed():
         page.wait_for("document.querySelector('#connections tbody tr')")
         page.tab_to("Drop connections")
         page.press_key("Enter")
         page.wait_for("!document.querySelector('#connections tbody tr')")
-    page.tab_to("Fail the next call")
+    page.tab_to("Fail the next request")
     page.press_key("Enter")
     page.wait_for("document.querySelector('#faults tbody').innerText.startsWith('static response, status 503\\tonce')")
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 503
     page.wait_for("!document.querySelector('#faults tbody tr')")
 
 
-def test_keys_and_tokens_are_masked_and_show_how_long_they_live(page: BrowserPage, client: SandboxClient) -> None:
+def test_keys_and_tokens_are_masked_and_show_their_remaining_time(page: BrowserPage, client: SandboxClient) -> None:
     key = client.call_json("POST", RISK_LISTEN_KEY_PATH)["listenKey"]
     with client.open_subscribed():
         client.exchange.place_order(account="ETHUSDT", symbol="ETHUSDT")
@@ -139,18 +139,18 @@ def test_everything_is_reached_with_the_keyboard_and_has_a_name_and_a_visible_fo
         reached = page.evaluate(f"{FOCUSABLE}.filter(e => e.checkVisibility()).length")
     assert reached == visible
     assert all(names)
-    assert {"Place a limit order", "1 hour later", "Operation", "Do it", "Fill order 1"} <= set(names)
+    assert {"Place a limit order", "Advance 1 hour", "Operation", "Run", "Fill order 1"} <= set(names)
     assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
 
 
-def test_what_comes_from_outside_is_shown_as_text(page: BrowserPage, exchange: Sandbox) -> None:
+def test_event_content_is_shown_as_text(page: BrowserPage, exchange: Sandbox) -> None:
     exchange.send_event({"e": "<img src=x onerror=alert(1)>", "x": "<script>alert(1)</script>"})
     page.wait_for(f"{EVENTS}.some(e => e.includes('<img src=x onerror=alert(1)>'))")
     assert page.evaluate("document.querySelectorAll('img').length") == 0
 
 
 @pytest.mark.parametrize(("width", "mobile"), [(390, True), (1280, False)])
-def test_it_fits_a_phone_and_a_desk_in_light_and_dark(
+def test_it_fits_phone_and_desktop_in_light_and_dark(
     page: BrowserPage, client: SandboxClient, width: int, mobile: bool, exchange: Sandbox
 ) -> None:
     exchange.place_order()
@@ -170,13 +170,13 @@ def test_it_fits_a_phone_and_a_desk_in_light_and_dark(
     assert colours == ["rgb(245, 246, 248)", "rgb(20, 23, 28)"]
 
 
-def test_it_asks_nothing_of_any_other_place(page: BrowserPage, exchange: Sandbox) -> None:
+def test_it_requests_nothing_from_other_hosts(page: BrowserPage, exchange: Sandbox) -> None:
     asked = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
     assert asked
     assert not [name for name in asked if not name.startswith(f"{exchange.url}/sandbox/")]
 
 
-def test_it_says_when_the_sandbox_is_gone(page: BrowserPage, exchange: Sandbox) -> None:
+def test_it_shows_that_the_sandbox_is_gone(page: BrowserPage, exchange: Sandbox) -> None:
     exchange.close()
-    page.wait_for("document.querySelector('#facts').innerText.startsWith('The sandbox does not answer')")
+    page.wait_for("document.querySelector('#facts').innerText.startsWith('The sandbox does not respond')")
     page.console_errors.clear()

@@ -1,4 +1,4 @@
-"""The sandbox over TLS: a certificate that can be verified, and those that must not pass."""
+"""The sandbox over TLS: a valid certificate, and invalid ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_rest_calls_can_verify_it(exchange: Sandbox, host: str) -> None:
     assert request_status(exchange, host) == 200
 
 
-def test_the_certificate_can_be_had_as_text(exchange: Sandbox) -> None:
+def test_the_certificate_is_available_as_text(exchange: Sandbox) -> None:
     assert exchange.ca_pem is not None
     assert request_status(exchange, trusted=ssl.create_default_context(cadata=exchange.ca_pem)) == 200
 
@@ -59,12 +59,12 @@ def test_websockets_can_verify_it(exchange: Sandbox) -> None:
             assert '"id":1' in str(websocket.recv(timeout=TIMEOUT_SECONDS))
 
 
-def test_the_systems_certificates_do_not_do(exchange: Sandbox) -> None:
+def test_the_systems_certificates_do_not_verify_it(exchange: Sandbox) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         request_status(exchange, trusted=ssl.create_default_context())
 
 
-def test_another_sandboxs_certificate_does_not_do(exchange: Sandbox) -> None:
+def test_another_sandboxs_certificate_does_not_verify_it(exchange: Sandbox) -> None:
     with Sandbox(tls=True) as other, pytest.raises(ssl.SSLCertVerificationError):
         request_status(exchange, trusted=ssl.create_default_context(cafile=other.ca_file))
 
@@ -90,14 +90,14 @@ def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
         ("expired", "certificate has expired"),
     ],
 )
-def test_a_wrong_certificate_is_shown_once(exchange: Sandbox, how: str, words: str) -> None:
+def test_an_invalid_certificate_is_presented_once(exchange: Sandbox, how: str, words: str) -> None:
     exchange.inject_fault(create_fault("wrong-certificate", problem=how))
     with pytest.raises(ssl.SSLCertVerificationError, match=words):
         request_status(exchange)
     assert request_status(exchange) == 200
 
 
-def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
+def test_the_page_can_control_it_over_tls(exchange: Sandbox) -> None:
     context = ssl.create_default_context(cafile=exchange.ca_file)
     for origin, status in ((exchange.url, 200), ("https://elsewhere.invalid", 403)):
         connection = http.client.HTTPSConnection(
@@ -109,14 +109,14 @@ def test_the_page_can_drive_it_over_tls_too(exchange: Sandbox) -> None:
         connection.close()
 
 
-def test_faults_of_connections_strike_over_tls_too(exchange: Sandbox) -> None:
+def test_connection_faults_apply_over_tls(exchange: Sandbox) -> None:
     exchange.inject_fault("reset-request")
     with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected, ssl.SSLError)):
         request_status(exchange)
     assert request_status(exchange) == 200
 
 
-def test_closing_takes_the_file_away_and_may_be_done_twice() -> None:
+def test_close_removes_the_file_and_may_be_called_twice() -> None:
     with Sandbox(tls=True) as exchange:
         file = Path(str(exchange.ca_file))
         assert file.read_text() == exchange.ca_pem
@@ -128,6 +128,6 @@ def test_closing_takes_the_file_away_and_may_be_done_twice() -> None:
     exchange.close()
 
 
-def test_one_that_is_never_started_leaves_no_file() -> None:
+def test_a_sandbox_that_is_never_started_leaves_no_file() -> None:
     file = Path(Certificates("127.0.0.1").ca_file)
     assert not file.exists()

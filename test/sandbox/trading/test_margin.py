@@ -10,20 +10,21 @@ from exchange_harness import LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH, START_MS,
 
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.sandbox.config import HOUR_MS
+from binance_margin_stream.sandbox.model.orders import OrderRequest
 
 POOR = ExchangeRules(retired_endpoints="served", opening_balance=Decimal(0))
 
 
 @pytest.fixture
 def harness() -> ExchangeHarness:
-    """An account with 1,000 USDT and nothing else."""
+    """An account with 1,000 USDT only."""
     harness = ExchangeHarness(POOR)
     harness.exchange.trading.change_balance(harness.user.uid, "cross", "USDT", 1000, harness.now)
     return harness
 
 
 def subscribe_all(harness: ExchangeHarness) -> int:
-    """A connection that hears everything: orders, balances, and margin events."""
+    """A connection that receives all events: orders, balances and margin."""
     return harness.open_connection("/ws/" + harness.create_listen_key(LISTEN_KEY_V2_PATH))
 
 
@@ -41,7 +42,7 @@ def balances(harness: ExchangeHarness, account: str = "cross") -> dict[str, tupl
     return {asset: (balance.free, balance.debt) for asset, balance in held.items()}
 
 
-def test_what_is_borrowed_is_owed_until_it_is_repaid(harness: ExchangeHarness) -> None:
+def test_a_borrowed_amount_is_debt_until_it_is_repaid(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     connection = subscribe_all(harness)
     trading.borrow(uid, "cross", "BTC", 2, harness.now)
@@ -64,7 +65,7 @@ def test_what_is_borrowed_is_owed_until_it_is_repaid(harness: ExchangeHarness) -
     assert position["B"] == [{"a": "BTC", "f": "0.00000000", "l": "0.00000000"}]
 
 
-def test_interest_is_charged_by_hand_and_repaid_first(harness: ExchangeHarness) -> None:
+def test_charged_interest_is_repaid_first(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.borrow(uid, "cross", "USDT", 100, harness.now)
     trading.change_balance(uid, "cross", "BTC", 1, harness.now)  # not borrowed, so nothing is charged on it
@@ -78,7 +79,7 @@ def test_interest_is_charged_by_hand_and_repaid_first(harness: ExchangeHarness) 
     assert balances(harness)["USDT"] == (1097, 98)
 
 
-def test_interest_comes_by_itself_at_every_full_hour_while_something_is_owed() -> None:
+def test_interest_is_charged_at_every_full_hour_while_there_is_debt() -> None:
     harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", hourly_interest_rate=Decimal("0.0001")))
     trading, uid = harness.exchange.trading, harness.user.uid
     harness.advance_time(1800)
@@ -96,7 +97,7 @@ def test_interest_comes_by_itself_at_every_full_hour_while_something_is_owed() -
     assert harness.exchange.next_deadline() is None
 
 
-def test_interest_brings_a_margin_call_by_itself() -> None:
+def test_interest_can_cause_a_margin_call() -> None:
     harness = ExchangeHarness(
         ExchangeRules(retired_endpoints="served", opening_balance=Decimal(0), hourly_interest_rate=Decimal("0.1"))
     )
@@ -110,9 +111,9 @@ def test_interest_brings_a_margin_call_by_itself() -> None:
 
 @pytest.mark.parametrize(
     ("asset", "amount", "words"),
-    [("BTC", "3", "owes 2 BTC, not 3"), ("ETH", None, "owes no ETH"), ("BTC", "0", "above zero")],
+    [("BTC", "3", "debt is 2 BTC, not 3"), ("ETH", None, "no debt in ETH"), ("BTC", "0", "above zero")],
 )
-def test_nothing_can_be_repaid_that_is_not_owed(
+def test_more_than_the_debt_cannot_be_repaid(
     harness: ExchangeHarness, asset: str, amount: str | None, words: str
 ) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
@@ -124,7 +125,7 @@ def test_nothing_can_be_repaid_that_is_not_owed(
         trading.repay(uid, "cross", "BTC", 1, harness.now)
 
 
-def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(harness: ExchangeHarness) -> None:
+def test_an_external_lock_sends_an_event_and_can_be_removed(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     connection = subscribe_all(harness)
     trading.change_external_lock(uid, "cross", "USDT", 400, harness.now)
@@ -138,7 +139,7 @@ def test_what_is_locked_from_outside_is_told_and_can_be_unlocked(harness: Exchan
     assert balances(harness)["USDT"] == (1000, 0)
 
 
-def test_the_level_is_what_is_held_by_what_is_owed(harness: ExchangeHarness) -> None:
+def test_the_level_is_assets_divided_by_debt(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     assert trading.margin_level(uid, "cross") == 999
     trading.borrow(uid, "cross", "BTC", 5, harness.now)  # at the opening price of 100
@@ -147,10 +148,10 @@ def test_the_level_is_what_is_held_by_what_is_owed(harness: ExchangeHarness) -> 
     trading.set_price("BTCUSDT", 200, harness.now)
     assert trading.margin_level(uid, "cross") == 2
     trading.repay(uid, "cross", "BTC", None, harness.now)
-    assert before["BTC"].borrowed == 5  # what was handed out does not change any more
+    assert before["BTC"].borrowed == 5  # a copy does not change
 
 
-def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_liquidated(
+def test_each_status_of_a_falling_level_sends_an_event_and_the_last_liquidates_the_account(
     harness: ExchangeHarness,
 ) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
@@ -175,11 +176,11 @@ def test_a_falling_level_is_told_at_each_status_and_at_the_last_the_account_is_l
     assert names[-1] == ("MARGIN_LEVEL_STATUS_CHANGE", "EXCESSIVE")
 
 
-def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(harness: ExchangeHarness) -> None:
+def test_a_liquidation_cancels_orders_buys_the_debt_and_repays_it(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.borrow(uid, "cross", "BTC", 5, harness.now)
     trading.change_balance(uid, "cross", "BTC", -5, harness.now)
-    trading.place_order(uid, "cross", "BTCUSDT", "BUY", "LIMIT", 1, 50, harness.now)
+    trading.place_order(uid, OrderRequest(price=50), harness.now)
     connection = subscribe_all(harness)
     trading.set_price("BTCUSDT", 190, harness.now)
     told = harness.take_texts(connection)
@@ -205,11 +206,11 @@ def test_a_liquidation_cancels_buys_what_is_owed_and_repays_it(harness: Exchange
     assert trading.open_orders(uid, "cross") == []
 
 
-def test_a_liquidation_sells_no_more_than_what_is_owed_asks_for(harness: ExchangeHarness) -> None:
+def test_a_liquidation_sells_no_more_than_the_debt_needs(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.set_price("ETHUSDT", 100, harness.now)
     trading.borrow(uid, "cross", "USDT", 500, harness.now)
-    trading.place_order(uid, "cross", "ETHUSDT", "BUY", "MARKET", 14, None, harness.now)
+    trading.place_order(uid, OrderRequest("ETHUSDT", type="MARKET", quantity=14), harness.now)
     trading.change_balance(uid, "cross", "USDT", -100, harness.now)
     trading.set_price("ETHUSDT", 38, harness.now)
     assert balances(harness)["USDT"][1] == 0
@@ -218,7 +219,7 @@ def test_a_liquidation_sells_no_more_than_what_is_owed_asks_for(harness: Exchang
     assert trading.margin_level(uid, "cross") == 999
 
 
-def test_a_liquidation_sells_no_more_than_what_is_not_at_hand(harness: ExchangeHarness) -> None:
+def test_a_liquidation_sells_no_more_than_is_missing(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.change_balance(uid, "cross", "ETH", 10, harness.now)
     trading.borrow(uid, "cross", "BTC", 10, harness.now)
@@ -229,7 +230,7 @@ def test_a_liquidation_sells_no_more_than_what_is_not_at_hand(harness: ExchangeH
     assert balances(harness)["ETH"][0] == pytest.approx(10 - sold, abs=Decimal("0.000001"))
 
 
-def test_what_an_account_cannot_repay_it_goes_on_owing(harness: ExchangeHarness) -> None:
+def test_debt_that_cannot_be_repaid_remains(harness: ExchangeHarness) -> None:
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.borrow(uid, "cross", "BTC", 5, harness.now)
     trading.change_balance(uid, "cross", "BTC", -5, harness.now)
@@ -242,7 +243,7 @@ def test_what_an_account_cannot_repay_it_goes_on_owing(harness: ExchangeHarness)
     assert harness.take_texts(connection) == []
 
 
-def test_an_isolated_account_is_liquidated_on_its_own() -> None:
+def test_an_isolated_account_is_liquidated_separately() -> None:
     harness = ExchangeHarness(POOR)
     trading, uid = harness.exchange.trading, harness.user.uid
     trading.change_balance(uid, "BTCUSDT", "USDT", 1000, harness.now)
@@ -261,7 +262,7 @@ def test_an_isolated_account_is_liquidated_on_its_own() -> None:
         "balanceUpdate",
         "outboundAccountPosition",
     ]
-    assert harness.take_texts(cross) == []  # margin levels are told of the cross account alone
+    assert harness.take_texts(cross) == []  # only the cross account has margin level events
     assert balances(harness, "BTCUSDT")["BTC"][1] == 0
     assert balances(harness, "ETHUSDT")["ETH"][1] == 5
 
@@ -269,7 +270,7 @@ def test_an_isolated_account_is_liquidated_on_its_own() -> None:
 @pytest.mark.parametrize(
     ("account", "asset", "words"), [("BTCUSDT", "ETH", "holds BTC and USDT"), ("NOSUCH", "BTC", "no symbol NOSUCH")]
 )
-def test_an_isolated_account_holds_its_pair_and_nothing_else(
+def test_an_isolated_account_holds_its_pair_only(
     harness: ExchangeHarness, account: str, asset: str, words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
@@ -309,13 +310,13 @@ def test_assets_are_valued_in_dollars(
         {"margin_level_thresholds": (Decimal(2), Decimal(1))},
     ],
 )
-def test_a_typing_error_cannot_pass_for_a_rule_of_money(wrong: dict[str, object]) -> None:
+def test_an_invalid_amount_in_a_rule_is_refused(wrong: dict[str, object]) -> None:
     (name,) = wrong
     with pytest.raises(ValueError, match=f"ExchangeRules.{name} takes"):
         ExchangeRules(**wrong)  # type: ignore[arg-type]  # that is what is tested
 
 
-def test_the_market_can_be_played_from_any_thread() -> None:
+def test_the_market_can_be_used_from_any_thread() -> None:
     with Sandbox(rules=POOR) as exchange:
         exchange.change_balance("USDT", 1000)
         exchange.borrow("USDT", "500")

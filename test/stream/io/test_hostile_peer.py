@@ -1,4 +1,4 @@
-"""Whatever a peer does on the wire: the stream ends or recovers soon, in bounded memory, and says what happened.
+"""A peer that violates the protocol: the stream recovers soon, in bounded memory, and reports the reason.
 
 Nothing is lost in silence, no secret is shown, and no error of a library comes through.
 """
@@ -33,11 +33,11 @@ from binance_margin_stream import ApiKeyAuth
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
 from binance_margin_stream.stream.events.models import BalanceUpdate, StreamGap
-from binance_margin_stream.stream.protocol.actions import State
+from binance_margin_stream.stream.state import State
 
 MEMORY = 32 << 20
-"""Bytes that a stream may take more than before, whatever comes: one read of 256 KiB can hold 131 072 empty frames,
-each an object of the WebSocket library for a moment."""
+"""The most additional memory in bytes. One read of 256 KiB can hold 131 072 empty frames, each of which is an object
+of the WebSocket library for a moment."""
 LIMIT = 1 << 20
 RULES = replace(QUICK_SETTINGS, idle_timeout=1.5, open_timeout=1.0)
 EXCHANGE = ExchangeRules(ping_interval_ms=300)
@@ -45,7 +45,7 @@ BOMB = zlib.compress(bytes(64 << 20), wbits=-15)
 
 
 class Observations:
-    """What a stream told while a peer misbehaved."""
+    """What a stream reported while a peer misbehaved."""
 
     def __init__(self) -> None:
         self.changes = []
@@ -54,7 +54,7 @@ class Observations:
 
     @property
     def losses(self) -> list[str]:
-        return [change.detail for change in self.changes if change.name == "connection lost"]
+        return [change.detail for change in self.changes if change.kind == "connection lost"]
 
 
 def balance_update(exchange, number):
@@ -63,17 +63,17 @@ def balance_update(exchange, number):
     return at
 
 
-async def run_with_behaviour(behaviour, *, ignores_client=False) -> Observations:
-    """A live stream whose peer misbehaves; one event is swallowed meanwhile, and has to lie in a gap."""
+async def run_with_behaviour(behaviour, *, ignores_client=False, settings=RULES) -> Observations:
+    """Run a live stream whose peer misbehaves. One event is lost meanwhile, and must be covered by a gap."""
     observations = Observations()
     with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
-        auth, options = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
+        auth, options = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": settings}
         async with AsyncMarginStream(auth, on_change=observations.changes.append, **options) as stream:
             tracemalloc.start()
             try:
                 await asyncio.to_thread(peer.misbehave, behaviour, ignores_client=ignores_client)
                 swallowed = await asyncio.to_thread(balance_update, exchange, 1)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while not isinstance(item := await anext(stream), StreamGap):
                         pass
                     observations.peak = tracemalloc.get_traced_memory()[1]
@@ -94,9 +94,9 @@ async def expect_event(exchange, stream, number):
 
 HEAD = make_frame(TEXT, b'{"subscriptionId":0,"event":{')
 BROKEN = {
-    "half a frame": (send_and_close(HEAD[:-5]), "cut off without a goodbye"),
-    "half of a frame's head": (send_and_close(HEAD[:1]), "cut off without a goodbye"),
-    "half a frame, then silence": (send_and_wait(HEAD[:-5]), "no sign of life"),
+    "half a frame": (send_and_close(HEAD[:-5]), "closed without a close frame"),
+    "half of a frame's head": (send_and_close(HEAD[:1]), "closed without a close frame"),
+    "half a frame, then silence": (send_and_wait(HEAD[:-5]), "no frame and no ping within the idle timeout"),
     "a frame above the limit": (
         send_and_wait(make_frame(TEXT, bytes(2 * LIMIT))),
         f"frame with {2 * LIMIT} bytes exceeds limit of {LIMIT} bytes (code 1009)",
@@ -108,7 +108,7 @@ BROKEN = {
     ),
     "fragments without end": (
         send_and_wait(make_frame(TEXT, b"x", fin=False) + make_frame(CONTINUATION, b"", fin=False) * (2 << 20)),
-        "no sign of life",
+        "no frame and no ping within the idle timeout",
     ),
     "a masked frame": (send_and_wait(make_frame(TEXT, b"{}", mask=b"abcd")), "incorrect masking (code 1002)"),
     "an unknown opcode": (send_and_wait(make_frame(0x3, b"{}")), "invalid opcode"),
@@ -126,7 +126,7 @@ BROKEN = {
     "a long ping": (send_and_wait(make_frame(PING, bytes(126))), "control frame too long"),
     "a close frame and no close": (
         send_and_wait(make_frame(CLOSE, b"\x03\xe8bye")),
-        "closed by the other side with code 1000 bye",
+        "closed by the server with code 1000 bye",
     ),
     "a close frame with an absurd code": (
         send_and_wait(make_frame(CLOSE, (5).to_bytes(2, "big"))),
@@ -138,12 +138,12 @@ BROKEN = {
         send_and_wait(make_frame(CLOSE, b"\x03\xe8a\r\nb\x1b[2J")),
         "with code 1000 a b [2J",
     ),
-    "HTTP in the middle": (send_and_wait(make_html_page(502, "Bad gateway")), "broke the protocol"),
+    "HTTP in the middle": (send_and_wait(make_html_page(502, "Bad gateway")), "violated the protocol"),
 }
 
 
 @pytest.mark.parametrize(("behaviour", "words"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_connection_that_breaks_is_told_covered_by_a_gap_and_replaced(behaviour, words):
+def test_a_broken_connection_is_reported_covered_by_a_gap_and_replaced(behaviour, words):
     observations = asyncio.run(run_with_behaviour(behaviour))
     assert len(observations.losses) == 1
     assert words in observations.losses[0]
@@ -163,7 +163,7 @@ NO_EVENT = {
 
 
 @pytest.mark.parametrize("data", NO_EVENT.values(), ids=NO_EVENT.keys())
-def test_a_message_that_holds_no_event_is_a_gap_on_a_connection_that_lives_on(data, caplog):
+def test_a_message_without_an_event_is_a_gap_on_a_connection_that_stays_open(data, caplog):
     async def main():
         with Sandbox(rules=EXCHANGE) as exchange, HostilePeer(exchange) as peer:
             auth, how = ApiKeyAuth(exchange.api_key), {"endpoints": peer.endpoints, "settings": RULES}
@@ -190,8 +190,10 @@ def test_a_flood_of_pings_is_answered_in_bounded_memory():
 
 def test_a_flood_of_pings_whose_pongs_nobody_reads_is_cut_off():
     pings = make_frame(PING, b"p" * 125) * 4_000
-    observations = asyncio.run(run_with_behaviour(send_repeatedly(pings), ignores_client=True))
-    assert observations.losses[0].endswith("the other side does not read what it is sent")
+    # On a loaded machine the flood takes seconds, and each ping counts as activity of the connection.
+    settings = replace(RULES, latency_allowance=30.0)
+    observations = asyncio.run(run_with_behaviour(send_repeatedly(pings), ignores_client=True, settings=settings))
+    assert observations.losses[0].endswith("the server does not read what is sent")
     assert observations.peak < MEMORY
 
 
@@ -215,11 +217,11 @@ def test_a_secret_in_the_words_of_a_close_frame_is_masked(caplog):
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
-NO_WEBSOCKET = "speaks no WebSocket"
+NO_WEBSOCKET = "does not speak WebSocket"
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 GZIP = zlib.compress(bytes(64 << 20), wbits=31)
 HANDSHAKES = {
-    "a page": (send_and_close(make_html_page(200, "Welcome")), "answered with HTTP 200"),
+    "a page": (send_and_close(make_html_page(200, "Welcome")), "failed with HTTP 200"),
     "a page without an end": (send_repeatedly(b"<p>" * 20_000, start=OK + b"\r\n"), NO_WEBSOCKET),
     "a page in endless chunks": (
         send_repeatedly(b"ffff\r\n" + bytes(65535) + b"\r\n", start=OK + b"Transfer-Encoding: chunked\r\n\r\n"),
@@ -228,13 +230,13 @@ HANDSHAKES = {
     "a page that claims to be endless": (send_and_wait(OK + b"Content-Length: 99999999999\r\n\r\n"), NO_WEBSOCKET),
     "a compressed bomb": (
         send_and_close(make_response(200, GZIP, {"Content-Encoding": "gzip"})),
-        "answered with HTTP 200",
+        "failed with HTTP 200",
     ),
     "a line without an end": (send_repeatedly(b"x" * 65536, start=b"HTTP/1.1 "), NO_WEBSOCKET),
     "headers without an end": (send_repeatedly(b"X-Endless: 1\r\n" * 4_000, start=OK), NO_WEBSOCKET),
     "a header without an end": (send_repeatedly(b"x" * 65536, start=OK + b"X-Endless: "), NO_WEBSOCKET),
-    "an answer by drips": (send_slowly(UPGRADE * 40, 0.05), "the handshake took too long"),
-    "half an answer, then silence": (send_and_wait(UPGRADE), "the handshake took too long"),
+    "an answer by drips": (send_slowly(UPGRADE * 40, 0.05), "the handshake timed out"),
+    "half an answer, then silence": (send_and_wait(UPGRADE), "the handshake timed out"),
     "half an answer": (send_and_close(UPGRADE), NO_WEBSOCKET),
     "no answer": (send_and_close(), NO_WEBSOCKET),
     "a wrong acceptance": (send_and_wait(UPGRADE + b"Sec-WebSocket-Accept: AAAA\r\n\r\n"), NO_WEBSOCKET),
@@ -243,17 +245,17 @@ HANDSHAKES = {
     "bytes": (send_and_wait(bytes(range(256)) * 100), NO_WEBSOCKET),
     "two waits": (
         send_and_close(make_response(503, "", {"Retry-After": "1", "retry-after": "2"})),
-        "answered with HTTP 503",
+        "failed with HTTP 503",
     ),
     "a wait that is no number": (
         send_and_close(make_response(503, "", {"Retry-After": "nan"})),
-        "answered with HTTP 503",
+        "failed with HTTP 503",
     ),
 }
 
 
 @pytest.mark.parametrize(("behaviour", "words"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
-def test_an_answer_to_the_handshake_that_is_none_is_told_and_asked_for_again(behaviour, words, caplog):
+def test_an_invalid_handshake_response_is_reported_and_retried(behaviour, words, caplog):
     observations = Observations()
 
     async def main():
@@ -314,4 +316,4 @@ def test_a_redirected_handshake_is_not_followed(status):
                     assert elsewhere.connection_count == 0
 
     asyncio.run(main())
-    assert f"answered with HTTP {status}" in observations.losses[0]
+    assert f"failed with HTTP {status}" in observations.losses[0]

@@ -1,4 +1,4 @@
-"""The life cycle keeps every account alive: statements, each with one kind of trouble."""
+"""The state machine keeps every account subscribed, through one kind of fault at a time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from fake_exchange import DROPPED, FakeEvent, FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.health import TIMER_DESCRIPTIONS
-from binance_margin_stream.stream.protocol.actions import (
-    CloseConnection,
-    Failure,
-    FailureKind,
-    OpenConnection,
-    RestRequest,
-    State,
-)
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.protocol.actions import CloseConnection, OpenConnection, RestRequest
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import (
     AUTO_SOURCES,
@@ -23,7 +16,9 @@ from binance_margin_stream.stream.sources import (
     LISTEN_KEY_V2,
     LISTEN_TOKEN,
     RISK_LISTEN_KEY,
+    CallKind,
 )
+from binance_margin_stream.stream.state import ScheduledAction, State, StatusChangeKind
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 HOUR, DAY = 3600.0, 86400.0
@@ -33,7 +28,7 @@ SERVER = Failure(FailureKind.SERVER_ERROR, "HTTP 503")
 
 
 def send_regularly(exchange: FakeExchange, interval: float = 1.0) -> FakeExchange:
-    """Lets every account have an event every so many seconds."""
+    """Send an event to every account at regular intervals."""
 
     def tick() -> None:
         for account in exchange.accounts:
@@ -45,7 +40,7 @@ def send_regularly(exchange: FakeExchange, interval: float = 1.0) -> FakeExchang
 
 
 def run_without_events(exchange: FakeExchange) -> FakeExchange:
-    """Lets what is under way arrive, without further events."""
+    """Run without further events, so that everything in flight arrives."""
     exchange.heap = [entry for entry in exchange.heap if "send_regularly.<locals>.tick" not in repr(entry[2])]
     return exchange.run(30)
 
@@ -75,9 +70,9 @@ class TestSubscribing:
         exchange = FakeExchange([isolated(f"S{number}") for number in range(1000)]).start().run_until_live(60)
         assert len(exchange.requests) == 1000
         busiest = max(sum(1 for t, _ in exchange.requests if at <= t < at + 1) for at, _ in exchange.requests[::50])
-        assert busiest <= exchange.settings.rest_rate + exchange.settings.rest_concurrency
+        assert busiest <= exchange.settings.rest_rate + exchange.lifecycle.context.limits.rest_concurrency
 
-    def test_an_event_before_the_answer_waits_for_it(self):
+    def test_an_event_before_the_response_waits_for_it(self):
         exchange = FakeExchange([CROSS, BTC]).start()
         exchange.run_until(lambda: any(connection.subscriptions for connection in exchange.connections.values()), 10)
         connection = exchange.open_connections()[0]
@@ -89,7 +84,7 @@ class TestSubscribing:
         exchange.run_until_live().consume_items()
         assert [(item.account, item.identity) for item in exchange.items] == [(account, "early")]
 
-    def test_an_answer_without_an_id_is_never_guessed(self):
+    def test_a_response_without_an_id_is_never_guessed(self):
         options = FakeExchangeOptions(ids_in_responses=False, shuffle_responses=True)
         exchange = (
             send_regularly(FakeExchange([CROSS, BTC, ETH], options=options, seed=5)).start().run_until_live(120).run(60)
@@ -97,7 +92,7 @@ class TestSubscribing:
         run_without_events(exchange).assert_complete()
         assert "session.subscriptions" in {text["method"] for _, text in exchange.sent_texts}
 
-    def test_a_lost_answer_is_found_out(self):
+    def test_a_lost_response_is_found_out(self):
         lost = iter([True])
         options = FakeExchangeOptions(lose_response=lambda method: method == "subscribe" and next(lost, False))
         exchange = send_regularly(FakeExchange([CROSS, BTC], options=options)).start().run_until_live(60).run(30)
@@ -119,7 +114,7 @@ class TestSubscribing:
 class TestRenewal:
     @pytest.mark.parametrize("reading", ["same", "new", "-2035"])
     @pytest.mark.parametrize("ids", [True, False])
-    def test_for_a_week_nothing_is_missing_whatever_a_renewal_answers(self, reading, ids):
+    def test_for_a_week_nothing_is_missing_whatever_the_response_to_a_renewal(self, reading, ids):
         options = FakeExchangeOptions(renewal=reading, ids_in_responses=ids)
         rules = StreamSettings(token_validity=2 * HOUR)
         exchange = (
@@ -146,11 +141,11 @@ class TestRenewal:
         assert len(renewals) == 1000
         assert max(sum(1 for each in renewals if at <= each < at + 60) for at in renewals) < 60
 
-    def test_a_failing_renewal_is_repeated_and_told_until_it_succeeds(self):
+    def test_a_failing_renewal_is_retried_and_reported_until_it_succeeds(self):
         exchange = FakeExchange([CROSS], settings=StreamSettings(token_validity=HOUR)).start().run_until_live()
         exchange.options.rest_failure = lambda _: SERVER
         exchange.run(0.61 * HOUR)
-        assert len(exchange.find_changes("renewal failed")) > 3
+        assert len(exchange.find_changes(StatusChangeKind.RENEWAL_FAILED)) > 3
         assert exchange.lifecycle.health(exchange.now).failures > 3
         exchange.options.rest_failure = lambda _: None
         send_regularly(exchange).run(HOUR)
@@ -169,7 +164,7 @@ class TestRenewal:
         run_without_events(exchange).assert_complete()
         assert [gap.reason for gap in exchange.list_gaps()] == ["terminated"]
 
-    def test_a_renewal_that_the_exchange_loses_is_repeated(self):
+    def test_a_renewal_that_the_exchange_loses_is_retried(self):
         exchange = FakeExchange([CROSS, BTC], settings=StreamSettings(token_validity=HOUR)).start().run_until_live()
         exchange.options.lose_response = lambda method: method == "subscribe"
         send_regularly(exchange).run(0.7 * HOUR)
@@ -185,7 +180,7 @@ class TestRenewal:
         exchange.lifecycle.on_credential(
             request.id, "t", exchange.to_epoch_ms(exchange.now + HOUR) * digits, exchange.now
         )
-        at, _ = exchange.lifecycle._context.timers._scheduled["renew", exchange.lifecycle._coordinator.feeds[0]]
+        at = exchange.lifecycle.context.timers.due_at((ScheduledAction.RENEW, exchange.lifecycle.coordinator.feeds[0]))
         assert 0.4 * HOUR <= at - exchange.now <= 0.6 * HOUR
 
     def test_a_wrong_clock_does_not_make_a_token_look_expired(self):
@@ -207,7 +202,7 @@ class TestRotation:
         assert exchange.list_gaps() == []
         assert exchange.lifecycle.health(exchange.now).rotations == 4
 
-    def test_on_a_shutdown_notice_nothing_is_lost_or_doubled_under_load(self):
+    def test_on_a_shutdown_notice_nothing_is_lost_or_delivered_twice_under_load(self):
         exchange = send_regularly(FakeExchange([CROSS, BTC, ETH]), 0.01).start().run_until_live().run(5)
         exchange.shut_down(exchange.open_connections()[0], grace=10)
         run_without_events(exchange.run(30)).assert_complete()
@@ -306,20 +301,20 @@ class TestRecovery:
         exchange = FakeExchange([CROSS]).start().run_until_live().run(HOUR)
         assert len(exchange.connect_times) == 1
 
-    def test_a_connection_that_never_answers_is_given_up(self):
+    def test_a_connection_that_never_responds_is_closed(self):
         exchange = FakeExchange([CROSS]).start()
         exchange.run_until(lambda: bool(exchange.connections), 5)
         exchange.freeze_connection(exchange.connections[1])
         exchange.run_until_live(120)
         assert len(exchange.connect_times) == 2
 
-    def test_an_opening_that_never_ends_is_given_up(self):
+    def test_an_opening_that_never_ends_times_out(self):
         exchange = FakeExchange([CROSS])
         exchange.accept = lambda connection: None
         exchange.start().run(300)
         assert 3 < len(exchange.connect_times) < 20
 
-    def test_refused_connections_are_repeated_ever_more_slowly_but_for_ever(self):
+    def test_refused_connections_are_retried_ever_more_slowly_without_an_end(self):
         exchange = FakeExchange([CROSS], options=FakeExchangeOptions(connect_failure=DROPPED)).start().run(HOUR)
         assert 100 < len(exchange.connect_times) < 400
         assert max(b - a for a, b in zip(exchange.connect_times, exchange.connect_times[1:], strict=False)) < 60
@@ -363,8 +358,8 @@ class TestRecovery:
 
     def test_an_own_unsubscribe_is_no_reason_to_recover(self):
         exchange = FakeExchange([CROSS, BTC]).start().run_until_live()
-        link = exchange.lifecycle._get_connection(1)
-        exchange.lifecycle._subscriptions.unsubscribe(link, 99, exchange.now)
+        link = exchange.lifecycle.connections.get(1)
+        exchange.lifecycle.coordinator.subscriptions.unsubscribe(link, 99, exchange.now)
         exchange.lifecycle.on_subscription_terminated(1, 99, exchange.now)
         exchange.run(10)
         assert exchange.lifecycle.state is State.LIVE
@@ -416,7 +411,7 @@ class TestRecovery:
 
 class TestWaiting:
     @pytest.mark.parametrize("trouble", [FailureKind.RATE_LIMITED, FailureKind.BANNED])
-    def test_nothing_at_all_is_sent_until_the_time_that_was_told(self, trouble):
+    def test_nothing_at_all_is_sent_until_the_stated_time(self, trouble):
         accounts = [isolated(f"S{number}") for number in range(20)]
         exchange = FakeExchange(accounts)
         limited = iter([Failure(trouble, "wait", 60.0)])
@@ -424,11 +419,11 @@ class TestWaiting:
         exchange.start().run_until_live(180)
         exchange.assert_complete()
         assert exchange.now > 1060
-        assert sum(1 for at, _ in exchange.requests if at < 1060) <= exchange.settings.rest_concurrency
+        assert sum(1 for at, _ in exchange.requests if at < 1060) <= exchange.lifecycle.context.limits.rest_concurrency
 
     def test_a_ban_holds_connections_back_too(self):
         exchange = FakeExchange([CROSS]).start().run_until_live()
-        exchange.lifecycle._context.pause_sending(Failure(FailureKind.BANNED, "418", 300.0), exchange.now)
+        exchange.lifecycle.context.pause_sending(Failure(FailureKind.BANNED, "418", 300.0), exchange.now)
         exchange.forbidden_until = exchange.now + 300
         exchange.drop_connection(exchange.open_connections()[0])
         exchange.run(310).run_until_live(60)
@@ -460,8 +455,8 @@ class TestSources:
         exchange.run(2 * HOUR)
         run_without_events(exchange).assert_complete()
         assert exchange.list_gaps() == []
-        assert [change.detail for change in exchange.find_changes("source retired")] == [
-            "token is retired, listen-key-v2 takes over"
+        assert [change.detail for change in exchange.find_changes(StatusChangeKind.SOURCE_RETIRED)] == [
+            "token is retired, switching to listen-key-v2"
         ]
 
     def test_a_connection_that_was_only_planned_is_not_closed(self):
@@ -471,7 +466,7 @@ class TestSources:
         exchange.lifecycle.on_request_failed(request.id, RETIRED, exchange.now)
         assert not [action for action in exchange.lifecycle.pop_actions() if isinstance(action, CloseConnection)]
 
-    def test_a_retired_way_in_is_not_tried_again(self):
+    def test_a_retired_source_is_not_tried_again(self):
         exchange = FakeExchange([CROSS], AUTO_SOURCES)
         exchange.options.rest_failure = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
         exchange.start().run_until_live()
@@ -502,21 +497,21 @@ class TestSources:
         exchange.start().run(60)
         assert {request.source.name for _, request in exchange.requests} == {"token", "listen-key-v2"}
 
-    def test_an_isolated_account_cannot_follow_to_a_way_in_for_cross_alone(self):
+    def test_an_isolated_account_cannot_switch_to_a_source_for_cross_alone(self):
         exchange = FakeExchange([BTC], AUTO_SOURCES).start().run_until_live()
         exchange.options.rest_failure = lambda _: RETIRED
         exchange.run(DAY)
         assert exchange.failure == RETIRED
 
     def test_an_account_that_no_source_has_is_refused(self):
-        with pytest.raises(ValueError, match="no way in"):
+        with pytest.raises(ValueError, match="no source"):
             FakeExchange([BTC], (LISTEN_KEY_V2,))
 
     def test_risk_events_run_beside_the_accounts_own(self):
         exchange = FakeExchange([CROSS, BTC], extra=((CROSS, (RISK_LISTEN_KEY,)),)).start().run_until_live()
         assert {connection.source.name for connection in exchange.open_connections()} == {"token", "risk"}
 
-    def test_a_notice_that_two_ways_in_bring_comes_once_and_two_equal_ones_come_twice(self):
+    def test_a_risk_event_of_two_sources_is_delivered_once_and_two_equal_ones_twice(self):
         exchange = (
             FakeExchange([CROSS], (LISTEN_KEY_V2,), extra=((CROSS, (RISK_LISTEN_KEY,)),), consume=False)
             .start()
@@ -534,7 +529,7 @@ class TestSources:
         assert len(ways) == 2
         assert list(iter(exchange.lifecycle.next_item, None)) == [notice, notice]
 
-    def test_a_notice_that_only_one_of_them_brings_comes(self):
+    def test_a_risk_event_of_only_one_source_is_delivered(self):
         exchange = (
             FakeExchange([CROSS], (LISTEN_KEY_V2,), extra=((CROSS, (RISK_LISTEN_KEY,)),), consume=False)
             .start()
@@ -626,12 +621,12 @@ class TestEnd:
         exchange.lifecycle.close(exchange.now)
         assert exchange.lifecycle.pop_actions() == []
 
-    def test_a_key_is_given_up_only_on_request(self):
+    def test_a_key_is_deleted_only_on_request(self):
         for give_up, calls in ((False, 0), (True, 1)):
             exchange = FakeExchange([CROSS], (LISTEN_KEY,)).start().run_until_live()
             exchange.lifecycle.close(exchange.now, close_listen_keys=give_up)
             operations = [getattr(action, "call", None) for action in exchange.lifecycle.pop_actions()]
-            assert sum(1 for call in operations if call and call.operation.endswith("_delete")) == calls
+            assert sum(1 for call in operations if call and call.kind is CallKind.DELETE) == calls
 
     def test_nothing_that_comes_afterwards_does_anything(self):
         exchange = FakeExchange([CROSS]).start().run_until_live()
@@ -647,7 +642,7 @@ class TestEnd:
 
 
 class TestHealth:
-    def test_it_says_how_the_stream_is_doing(self):
+    def test_health_describes_the_stream(self):
         exchange = send_regularly(FakeExchange([CROSS, BTC])).start().run_until_live().run(70)
         health = exchange.lifecycle.health(exchange.now)
         assert health.state is State.LIVE
@@ -657,18 +652,18 @@ class TestHealth:
         assert health.ping_age < 21
         assert health.events["FakeEvent"] >= 138
         assert (health.gaps, health.reconnects, health.dropped) == (0, 0, 0)
-        assert health.next_action == "look for pings"
-        assert exchange.lifecycle._timer_handlers.keys() == TIMER_DESCRIPTIONS.keys()
+        assert health.next_action == "check that a connection is alive"
+        assert exchange.lifecycle.timer_handlers.keys() == set(ScheduledAction)
         assert health.next_action_in > 0
 
-    def test_it_says_which_account_is_down(self):
+    def test_health_names_the_account_that_is_down(self):
         exchange = FakeExchange([CROSS, BTC]).start().run_until_live()
         exchange.options.rest_failure = lambda _: SERVER
         exchange.terminate_account(BTC)
         exchange.run(5)
         assert exchange.lifecycle.health(exchange.now).accounts == {CROSS: True, BTC: False}
 
-    def test_no_change_tells_a_secret(self):
+    def test_no_status_change_contains_a_secret(self):
         exchange = FakeExchange([CROSS, BTC], (LISTEN_KEY,)).start().run_until_live()
         exchange.delete_key(LISTEN_KEY, CROSS)
         exchange.drop_connection(exchange.open_connections()[0])

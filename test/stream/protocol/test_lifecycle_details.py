@@ -1,4 +1,4 @@
-"""What the other tests of the life cycle would not notice: each handling by itself, in memory."""
+"""Details of the state machine in memory, each case by itself."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from fake_exchange import DROPPED, FakeEvent, FakeExchange, FakeExchangeOptions
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.responses import ResponseFrame
+from binance_margin_stream.stream.failures import Failure, FailureKind, classify_response
 from binance_margin_stream.stream.io.rest_calls import CredentialGranted
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, RestRequest, SendPing, SendText, State
-from binance_margin_stream.stream.protocol.error_mapping import classify_response
-from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.protocol.actions import RestRequest, SendPing, SendText
+from binance_margin_stream.stream.settings import StreamSettings, with_limits
 from binance_margin_stream.stream.sources import AUTO_SOURCES, LISTEN_KEY, LISTEN_TOKEN, RISK_LISTEN_KEY
+from binance_margin_stream.stream.state import State, StatusChangeKind
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 HOUR = 3600.0
@@ -21,7 +22,7 @@ LIMITED = Failure(FailureKind.RATE_LIMITED, "HTTP 429", 60.0)
 
 
 def start_rotation(*, twice_on_the_old: bool = True) -> FakeExchange:
-    """A stream whose successor is live and holds what comes; the old connection has yet to prove that it is complete.
+    """A stream whose successor is live and holds its events; the pong of the old connection is still due.
 
     Its pings get lost, so that it does not prove anything.
     """
@@ -29,14 +30,14 @@ def start_rotation(*, twice_on_the_old: bool = True) -> FakeExchange:
     perform = exchange.execute
     exchange.execute = lambda action: None if isinstance(action, SendPing) else perform(action)
     exchange.shut_down(exchange.open_connections()[0], grace=HOUR)
-    feed = exchange.lifecycle._coordinator.feeds[0]
+    feed = exchange.lifecycle.coordinator.feeds[0]
     exchange.run_until(lambda: feed.successor is not None and feed.successor.live_at is not None, 60)
     assert feed.successor.live_at is not None
     return exchange
 
 
 def deliver_event(exchange: FakeExchange, number: int, serial: int) -> None:
-    """An event comes by a connection."""
+    """An event arrives on a connection."""
     connection = exchange.connections[number]
     event = FakeEvent(serial, CROSS, "equal", exchange.now, CROSS)
     exchange.lifecycle.on_event(number, next(iter(connection.subscriptions)), event, exchange.now)
@@ -50,7 +51,7 @@ class TestRotation:
         exchange.run_until(lambda: len(exchange.open_connections()) == 2, 60)
         exchange.freeze_connection(old)
         exchange.send_event(CROSS)  # before the successor is subscribed: lost
-        feed = exchange.lifecycle._coordinator.feeds[0]
+        feed = exchange.lifecycle.coordinator.feeds[0]
         exchange.run_until(lambda: feed.successor.live_at is not None, 5)
         exchange.send_event(CROSS)
         exchange.run_until(lambda: bool(feed.successor.held_events), 5)
@@ -76,7 +77,7 @@ class TestRotation:
             for _ in range(times):
                 deliver_event(exchange, number, 1)
         exchange.run(7)
-        deliver_event(exchange, 1, 2)  # a sign of life, so that the old connection was good for long enough
+        deliver_event(exchange, 1, 2)  # activity, so that the old connection has delivered everything before it
         deliver_event(exchange, 2, 2)
         exchange.drop_connection(exchange.connections[1])
         exchange.run(1)
@@ -94,13 +95,13 @@ class TestRotation:
 
 
 class TestRenewal:
-    def test_one_that_the_connection_refuses_is_repeated_soon(self):
+    def test_a_renewal_that_the_connection_refuses_is_retried_soon(self):
         exchange = FakeExchange([CROSS], settings=StreamSettings(token_validity=HOUR)).start().run_until_live()
         subscribe = exchange.subscribe
         exchange.subscribe = lambda connection, number, token: exchange.send_response(
             connection, ResponseFrame(number, 500, None, -1000, "unknown"), "subscribe"
         )
-        exchange.run_until(lambda: bool(exchange.find_changes("renewal failed")), HOUR)
+        exchange.run_until(lambda: bool(exchange.find_changes(StatusChangeKind.RENEWAL_FAILED)), HOUR)
         exchange.subscribe = subscribe
         exchange.run(5)
         assert exchange.lifecycle.health(exchange.now).renewals == 1
@@ -108,7 +109,7 @@ class TestRenewal:
 
 
 class TestSources:
-    def test_a_way_in_that_was_retired_is_not_gone_back_to_when_the_next_is_retired_too(self):
+    def test_a_retired_source_is_not_used_again_when_the_next_is_retired_too(self):
         exchange = FakeExchange([CROSS], AUTO_SOURCES)
         exchange.options.rest_failure = lambda _: RETIRED
         exchange.start().run(60)
@@ -117,7 +118,7 @@ class TestSources:
 
     def test_no_other_account_asks_for_it_either(self):
         exchange = FakeExchange(
-            [CROSS, BTC, ETH], (LISTEN_TOKEN, LISTEN_KEY), settings=StreamSettings(rest_concurrency=1)
+            [CROSS, BTC, ETH], (LISTEN_TOKEN, LISTEN_KEY), settings=with_limits(StreamSettings(), rest_concurrency=1)
         )
         exchange.options.rest_failure = lambda request: RETIRED if request.source is LISTEN_TOKEN else None
         exchange.start().run_until_live()
@@ -125,7 +126,7 @@ class TestSources:
 
 
 class TestEnd:
-    def test_a_key_is_given_up_once_however_often_the_stream_is_closed(self):
+    def test_a_key_is_deleted_once_however_often_the_stream_is_closed(self):
         exchange = FakeExchange([CROSS], (LISTEN_KEY,)).start().run_until_live()
         for _ in range(2):
             exchange.lifecycle.close(exchange.now, close_listen_keys=True)
@@ -171,7 +172,7 @@ class TestSecrets:
         assert "PLANTED" not in repr(SendText(1, "PLANTED"))
         assert "PLANTED" not in repr(CredentialGranted("PLANTED", 1))
 
-    def test_a_refusal_that_repeats_the_token_does_not_tell_it(self):
+    def test_an_error_that_echoes_the_token_does_not_show_it(self):
         token = "PLANTED" + "aB3" * 30
         told = classify_response(ResponseFrame(1, 400, None, -1, f"Invalid listenToken={token} given"), 0).detail
         assert "Invalid" in told
@@ -179,8 +180,8 @@ class TestSecrets:
 
 
 class TestUncertainSubscriptions:
-    def test_an_end_that_could_not_be_read_before_the_subscribe_was_answered(self):
-        """The connection is lost before the exchange has listed what is active: all since then may be missing."""
+    def test_a_malformed_end_before_the_subscribe_response(self):
+        """The connection is lost before the exchange lists its subscriptions: everything since may be missing."""
         options = FakeExchangeOptions(lose_response=lambda method: method == "session.subscriptions")
         exchange = FakeExchange([BTC, CROSS], options=options).start()
         exchange.run_until(
@@ -190,7 +191,7 @@ class TestUncertainSubscriptions:
         connection.subscriptions = {route: sub for route, sub in connection.subscriptions.items() if sub[0] == BTC}
         exchange.lifecycle.on_malformed_frame(
             connection.number, exchange.now
-        )  # the notice of the end, illegible, before the answer
+        )  # the end of the subscription, malformed, before the response
         exchange.run_until_live()
         exchange.send_event(CROSS)
         for _ in range(7):
@@ -200,7 +201,7 @@ class TestUncertainSubscriptions:
         exchange.run_until_live().run(60).assert_complete()
 
     def test_an_end_that_could_not_be_read_while_the_subscription_was_renewed(self):
-        """It may have been active, ended and begun anew before the answer: the time between is reported."""
+        """It may have been active, ended and started again before the response: the time between is a gap."""
         exchange = (
             FakeExchange(
                 [CROSS], settings=StreamSettings(token_validity=600.0), options=FakeExchangeOptions(renewal="new")

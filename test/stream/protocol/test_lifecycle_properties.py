@@ -1,4 +1,4 @@
-"""Whatever happens, in any combination: the invariants of the stream, against a random adversary.
+"""The invariants of the stream under random combinations of faults.
 
 Each event is handed over once, in order, under its own account, or lies inside a gap that was reported before any
 later event of that account; nothing is sent that the limits forbid or that was to wait; when the trouble stops,
@@ -18,7 +18,7 @@ RELAXED = settings(deadline=None, max_examples=60, suppress_health_check=list(He
 
 @RELAXED
 @given(seed=st.integers(0, 2**32), faults=st.integers(1, 40), pause=st.sampled_from([2.0, 10.0, 30.0, 120.0]))
-def test_nothing_is_lost_in_silence_or_doubled(seed, faults, pause):
+def test_nothing_is_lost_without_a_gap_or_delivered_twice(seed, faults, pause):
     FaultGenerator(seed, faults, pause).run()
 
 

@@ -1,4 +1,4 @@
-"""What the simulation found, each by itself: the seeds that showed it are in `make soak`."""
+"""Defects that the simulation found, each by itself; `make soak` contains their seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from fake_exchange import FakeExchange, FakeExchangeOptions
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.responses import ResponseFrame
-from binance_margin_stream.stream.protocol.actions import Failure, FailureKind, State
+from binance_margin_stream.stream.failures import Failure, FailureKind
+from binance_margin_stream.stream.state import State, StatusChangeKind
 
 BTC, ETH = isolated("BTCUSDT"), isolated("ETHUSDT")
 DAY = 86400.0
@@ -36,14 +37,14 @@ def test_connections_on_which_nothing_can_be_subscribed_are_closed():
     assert len(exchange.open_connections()) <= 2
 
 
-def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
+def test_a_late_response_does_not_bring_back_a_subscription_that_was_ended():
     exchange = FakeExchange([BTC, ETH])
     exchange.options.lose_response = lambda method: (
-        method == "subscribe" and not exchange.find_changes("not subscribed")
+        method == "subscribe" and not exchange.find_changes(StatusChangeKind.SUBSCRIBE_FAILED)
     )
-    exchange.start().run_until(lambda: len(exchange.find_changes("not subscribed")) == 2, 30)
+    exchange.start().run_until(lambda: len(exchange.find_changes(StatusChangeKind.SUBSCRIBE_FAILED)) == 2, 30)
     exchange.options.delay = lambda: 1.0
-    feeds = exchange.lifecycle._coordinator.feeds
+    feeds = exchange.lifecycle.coordinator.feeds
     exchange.run_until(
         lambda: any(feed.successor is not None and feed.successor.requested_at is None for feed in feeds), 30
     )
@@ -60,7 +61,7 @@ def test_a_late_answer_does_not_bring_back_a_subscription_that_was_ended():
 
 
 @pytest.mark.parametrize("seed", range(4))  # the order of the two renewals matters
-def test_an_answer_that_was_lost_long_ago_makes_nobody_doubtful(seed):
+def test_a_response_lost_long_ago_makes_no_subscription_uncertain(seed):
     lost = []
     exchange = FakeExchange([BTC, ETH], options=FakeExchangeOptions(renewal="new"), seed=seed)
     exchange.options.lose_response = lambda method: method == "subscribe" and not lost and not lost.append(method)

@@ -1,4 +1,4 @@
-"""A few months of trouble, always the same: every property holds, and those who break a rule are noticed."""
+"""A few simulated months: every property holds, and mutations of the state machine are detected."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_a_seed_replays_exactly():
 @pytest.mark.parametrize(
     "mutation", [mutation for mutation in MUTATIONS if mutation.name in QUICK], ids=lambda mutation: mutation.name
 )
-def test_a_broken_rule_is_noticed_by_the_right_property(mutation):
+def test_a_mutation_is_detected_by_an_expected_property(mutation):
     found = find_violation(mutation, max_seeds=10)
-    assert found.is_caught, f"{found.violation}"
+    assert found.is_detected, f"{found.violation}"
 
 
-def test_a_failing_month_is_cut_down_to_what_breaks_it():
+def test_a_failing_month_is_shrunk_to_the_faults_that_make_it_fail():
     (mutation,) = (mutation for mutation in MUTATIONS if mutation.name == "no gap after a loss")
     with mutated(mutation):
         indexes = shrink(23)

@@ -1,0 +1,156 @@
+"""The options that both streams take, their validation, and the constructor that both streams share."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from binance_margin_stream.auth import ApiKeyAuth
+from binance_margin_stream.configuration import Configuration
+from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
+from binance_margin_stream.http.transport import Timeout, create_ssl_context
+from binance_margin_stream.stream.accounts import CROSS, Account
+from binance_margin_stream.stream.io.engine import EngineConfig
+from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller
+from binance_margin_stream.stream.settings import StreamSettings
+from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
+from binance_margin_stream.stream.state import State, StatusChange
+
+__all__ = ["BaseStream", "StreamOptions", "build_config"]
+
+_DEFAULT_SETTINGS = StreamSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """The arguments of a stream, as the user passed them. `BaseStream` documents them."""
+
+    auth: ApiKeyAuth
+    accounts: Iterable[Account] = (CROSS,)
+    endpoints: Endpoints | None = None
+    source: str = "auto"
+    risk: bool = False
+    on_change: Callable[[StatusChange], None] | None = None
+    settings: StreamSettings = _DEFAULT_SETTINGS
+    timeout: Timeout = DEFAULT_TIMEOUT
+    configuration: Configuration | None = None
+    tls: ssl.SSLContext | None = None
+    close_listen_keys: bool = False
+
+
+class BaseStream:
+    """The base class of `MarginStream` and `AsyncMarginStream`, with the constructor that both share."""
+
+    def __init__(
+        self,
+        auth: ApiKeyAuth,
+        accounts: Iterable[Account] = (CROSS,),
+        *,
+        endpoints: Endpoints | None = None,
+        source: str = "auto",
+        risk: bool = False,
+        on_change: Callable[[StatusChange], None] | None = None,
+        settings: StreamSettings = _DEFAULT_SETTINGS,
+        timeout: Timeout = DEFAULT_TIMEOUT,
+        configuration: Configuration | None = None,
+        tls: ssl.SSLContext | None = None,
+        close_listen_keys: bool = False,
+    ) -> None:
+        """Nothing is sent yet. Raises `ApiTypeError` or `ApiValueError` for an invalid argument.
+
+        - `accounts`: the accounts to follow, `CROSS` and any number of ``isolated("BTCUSDT")``.
+        - `endpoints`: the addresses of the exchange, production by default.
+        - `source`: the name of a stream source, or ``auto`` for the first one that the exchange has not retired.
+        - `risk`: whether to add margin calls and liability changes of the cross account.
+        - `on_change`: called with every `StatusChange`. It must return soon.
+        - `settings`: deadlines, rates and sizes.
+        - `timeout`: the timeout of each REST call.
+        - `configuration`: a configuration for the REST client, such as a proxy. It replaces the REST address of
+          `endpoints`, which must be passed, too.
+        - `tls`: a context for ``wss://`` if `Endpoints.ca_file` is not enough.
+        - `close_listen_keys`: whether to delete the listen keys when the stream closes. By default they expire by
+          themselves, since they belong to the account and other programs may use them.
+        """
+        self._config = build_config(
+            StreamOptions(
+                auth=auth,
+                accounts=accounts,
+                endpoints=endpoints,
+                source=source,
+                risk=risk,
+                on_change=on_change,
+                settings=settings,
+                timeout=timeout,
+                configuration=configuration,
+                tls=tls,
+                close_listen_keys=close_listen_keys,
+            )
+        )
+        self._closed = False
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Set the attributes of a subclass; the subclasses keep the signature of this constructor."""
+
+    @property
+    def state(self) -> State:
+        """The state of the stream."""
+        return State.CLOSED if self._closed else State.CONNECTING
+
+    def __repr__(self) -> str:
+        accounts = ", ".join(dict.fromkeys(str(account) for account, _ in self._config.feeds))
+        return f"<{type(self).__name__} {accounts}: {self.state.value}>"
+
+
+def build_config(options: StreamOptions) -> EngineConfig:
+    """The configuration of an engine. Raises `ApiTypeError` or `ApiValueError` for invalid options."""
+    _check_type("auth", options.auth, ApiKeyAuth)
+    _check_type("endpoints", options.endpoints, Endpoints)
+    _check_type("settings", options.settings, StreamSettings)
+    configuration = options.configuration
+    if configuration is not None and options.endpoints is None:
+        raise ApiValueError("configuration sets the REST host only: pass endpoints as well, for the WebSocket")
+    endpoints = Endpoints.production() if options.endpoints is None else options.endpoints
+    return EngineConfig(
+        feeds=_build_feeds(options),
+        endpoints=endpoints,
+        settings=options.settings,
+        tls=options.tls or create_ssl_context(endpoints.ca_file),
+        proxy=configuration.proxy if configuration is not None else None,
+        make_rest_caller=partial(RestCaller, options.auth, configuration or endpoints, options.timeout),
+        on_change=options.on_change,
+        close_listen_keys=options.close_listen_keys,
+    )
+
+
+def _check_type(name: str, value: object, expected: type) -> None:
+    if value is not None and not isinstance(value, expected):
+        raise ApiTypeError(f"{name} must be of type {expected.__name__}, not {type(value).__name__}")
+
+
+def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
+    accounts = options.accounts
+    unique = tuple(dict.fromkeys(accounts)) if isinstance(accounts, Iterable) else (accounts,)
+    for account in unique:
+        if not isinstance(account, Account):
+            raise ApiTypeError(f"accounts takes CROSS and isolated('BTCUSDT'), not {type(account).__name__}")
+    if not unique or any(account.kind == "none" for account in unique):
+        raise ApiValueError("accounts is empty: pass CROSS, isolated('BTCUSDT') or several of them")
+    sources = _resolve_sources(options.source)
+    for account in unique:
+        if not any(each.supports(account) for each in sources):
+            raise ApiValueError(f"{account!r} is not supported by the source {options.source!r}: use source='auto'")
+    if options.risk and CROSS not in unique:
+        raise ApiValueError("risk adds events of the cross account: add CROSS to accounts")
+    feeds = tuple((account, sources) for account in unique)
+    return (*feeds, (CROSS, (RISK_LISTEN_KEY,))) if options.risk else feeds
+
+
+def _resolve_sources(name: str) -> tuple[Source, ...]:
+    try:
+        return resolve_sources(name)
+    except ValueError as error:
+        raise ApiValueError(str(error)) from None

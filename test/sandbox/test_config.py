@@ -1,0 +1,73 @@
+"""The rules that configure a sandbox, and the public names of the package."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import binance_margin_stream.sandbox as sandbox
+from binance_margin_stream.sandbox import ExchangeRules
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"retired_endpoints": "perhaps"},
+        {"signature_policy": "sometimes"},
+        {"expiration_time_unit": "ns"},
+        {"subscription_id": "maybe"},
+        {"resubscribe_response": "later"},
+        {"revocation_notice": "perhaps"},
+        {"working_time_type": "float"},
+        {"listen_key_expired_time_type": "float"},
+        {"listen_key_v2_host": "elsewhere"},
+        {"margin_event_name_style": "lower"},
+        {"ping_interval_ms": 0},
+        {"ip_weight_limit": -1},
+        {"max_log_entries": 1.5},
+        {"max_body_bytes": True},
+    ],
+)
+def test_a_misspelled_rule_value_is_refused(wrong: dict[str, object]) -> None:
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"ExchangeRules.{name} takes"):
+        ExchangeRules(**wrong)  # type: ignore[arg-type]  # that is what is tested
+
+
+def test_rules_are_immutable() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ExchangeRules().resubscribe_response = "new_id"  # type: ignore[misc]  # that is what is tested
+
+
+def test_the_sandbox_imports_nothing_from_the_client() -> None:
+    """Only the endpoints value is shared with the client."""
+    package = Path(sandbox.__file__).parent
+    allowed = ("binance_margin_stream.sandbox", "binance_margin_stream.endpoints")
+    for module in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, module
+                own = (node.module or "").startswith("binance_margin_stream")
+                assert not own or (node.module or "").startswith(allowed), module
+
+
+def test_public_names() -> None:
+    assert sorted(sandbox.__all__) == [
+        "Balance",
+        "ExchangeRules",
+        "Metrics",
+        "NAMED_FAULTS",
+        "Order",
+        "RestCall",
+        "Sandbox",
+        "User",
+        "create_fault",
+        "faults",
+    ]
+    for name in sandbox.__all__:
+        assert getattr(sandbox, name) is not None
+    with pytest.raises(AttributeError):
+        _ = sandbox.Nothing
