@@ -50,8 +50,6 @@ class _Span:
     """Everything up to here has arrived."""
     claimable_end: int | None = None
     """Everything up to here has arrived and is stored."""
-    follows_break: bool = False
-    """Whether an earlier span of the subscription ended in a gap."""
 
     def extend(self, end: int) -> None:
         self.end = end if self.end is None else max(self.end, end)
@@ -97,18 +95,34 @@ class CoverageTracker:
             shown.add(view.subscription)
             if view.subscription in self._ended_subscriptions:
                 continue
-            span = self._open.get(view.subscription)
-            if span is None:
-                span = _Span(view.subscription, view.account, CONTENT_BY_SOURCE[view.source])
-                self._open[view.subscription] = span
+            span = self._open_span(view, to_server_time)
             if span.start is None:
-                self._set_start(span, now if span.follows_break else view.live_at, to_server_time)
+                self._set_start(span, now, to_server_time)
             self._extend_to_ping(span, view.ping_sent_at, covered_until.get(view.account), to_server_time)
             if not view.is_open:
                 self._close(span)
         for subscription in self._open.keys() - shown:
             self._close(self._open[subscription])
         self._ended_subscriptions &= shown
+
+    def register(self, views: Iterable[SubscriptionView], to_server_time: ToServerTime) -> None:
+        """Take in that these subscriptions exist, before their events are taken."""
+        for view in views:
+            if view.subscription not in self._ended_subscriptions:
+                self._open_span(view, to_server_time)
+
+    def covers(self, subscription: int, event_time: int) -> bool:
+        """Whether this time of the exchange lies after the start of the subscription's span that is open."""
+        span = self._open.get(subscription)
+        return span is not None and span.start is not None and event_time >= span.start
+
+    def _open_span(self, view: SubscriptionView, to_server_time: ToServerTime) -> _Span:
+        span = self._open.get(view.subscription)
+        if span is None:
+            span = _Span(view.subscription, view.account, CONTENT_BY_SOURCE[view.source])
+            self._open[view.subscription] = span
+            self._set_start(span, view.live_at, to_server_time)
+        return span
 
     def _set_start(self, span: _Span, at: int, to_server_time: ToServerTime) -> None:
         server_time = to_server_time(at)
@@ -129,7 +143,7 @@ class CoverageTracker:
         for subscription, span in list(self._open.items()):
             if span.account == account:
                 self._retire(span)
-                self._open[subscription] = _Span(subscription, account, span.contents, follows_break=True)
+                self._open[subscription] = _Span(subscription, account, span.contents)
 
     def end_stream(self) -> None:
         """The stream is gone: its subscriptions ended, and the numbers of the next one begin anew."""

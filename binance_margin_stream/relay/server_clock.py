@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from binance_margin_stream.exceptions import OpenApiException
-from binance_margin_stream.stream.io.clock import monotonic
+from binance_margin_stream.stream.io.rest_calls import monotonic
 
 __all__ = ["ClockEstimate", "ClockSample", "ServerClock", "choose_estimate"]
 

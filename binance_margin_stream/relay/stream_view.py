@@ -53,8 +53,6 @@ class TakenItem:
     item: StreamItem
     subscription: int | None = None
     """The number of the subscription by which it came, None for what the stream made itself."""
-    occurrence: int = 1
-    """How many equal events this subscription has brought, this one included, before duplicates were removed."""
 
 
 class FollowedStream(Protocol):

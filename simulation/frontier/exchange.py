@@ -22,6 +22,11 @@ class ModelEvent:
     identity: str
     serial: int
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether several of one identity may happen."""
+        return self.identity.startswith("deposit")
+
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:

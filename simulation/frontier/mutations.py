@@ -10,11 +10,11 @@ from unittest.mock import patch
 from binance_margin_stream.relay import account_frontier, frontier
 from binance_margin_stream.relay.coverage import CoverageTracker
 from binance_margin_stream.relay.frontier import AccountEntry, FrontierEntry, HoleTimer, Interval
+from binance_margin_stream.relay.occurrences import OccurrenceCounter
 from binance_margin_stream.stream.accounts import CROSS
 from simulation.frontier import reader
 from simulation.frontier.checks import FrontierViolation
 from simulation.frontier.choices import RandomChoices
-from simulation.frontier.exchange import ModelEvent
 from simulation.frontier.reader import Reader
 from simulation.frontier.run import play
 from simulation.frontier.store import EntryState, Store
@@ -73,10 +73,15 @@ def _write_without_acknowledgement(
     on_acknowledged()
 
 
-def _count_across_connections(self: ModelStream, subscription: ModelSubscription, event: ModelEvent) -> int:
-    counts = self.__dict__.setdefault("counts", {})
-    counts[event.identity] = counts.get(event.identity, 0) + 1
-    return int(counts[event.identity])
+_original_count = OccurrenceCounter.count
+
+
+def _count_across_connections(self: OccurrenceCounter, identity: str, subscription: int, *, is_covered: bool) -> int:
+    return _original_count(self, identity, subscription, is_covered=True)
+
+
+def _count_delivered_only(self: OccurrenceCounter, identity: str, subscription: int, *, is_covered: bool) -> int:
+    return _original_count(self, identity, subscription, is_covered=False)
 
 
 def _claim_at_once(self: CoverageTracker, position: int) -> None:
@@ -143,8 +148,12 @@ FRONTIER_MUTATIONS = (
         frozenset({STORED}),
     ),
     FrontierMutation(
-        "equal events are counted across connections", ModelStream, "_count_occurrence", _count_across_connections,
+        "equal events are counted across connections", OccurrenceCounter, "count", _count_across_connections,
         frozenset({TWICE}),
+    ),
+    FrontierMutation(
+        "events that the stream removed are not counted", OccurrenceCounter, "count", _count_delivered_only,
+        frozenset({STORED}),
     ),
     FrontierMutation(
         "an interval is claimed before its events are stored", CoverageTracker, "checkpoint", _claim_at_once,

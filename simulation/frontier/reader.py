@@ -11,6 +11,7 @@ from binance_margin_stream.relay.account_frontier import AccountFrontier
 from binance_margin_stream.relay.coverage import CoverageTracker
 from binance_margin_stream.relay.event_ids import make_gap_id
 from binance_margin_stream.relay.frontier import AccountEntry, Interval
+from binance_margin_stream.relay.occurrences import OccurrenceCounter
 from binance_margin_stream.stream.accounts import CROSS
 from simulation.frontier.choices import Choices
 from simulation.frontier.exchange import LATENCY_BOUND, Exchange, ModelEvent
@@ -70,6 +71,7 @@ class Reader:
     def _start(self) -> ModelStream:
         self.stream = stream = ModelStream(self._exchange, self._choices, self._skew)
         self._tracker = CoverageTracker(latency_bound_ms=LATENCY_BOUND, clock_error_bound_ms=CLOCK_ERROR_BOUND)
+        self._occurrences = OccurrenceCounter()
         self._frontier = AccountFrontier(CROSS, self._tracker, HOLE_WAIT)
         self._queue: deque[_Publish] = deque()
         self._position = 0
@@ -83,13 +85,12 @@ class Reader:
         return at - self._skew + (0, CLOCK_ERROR_BOUND, -CLOCK_ERROR_BOUND)[self._choices.pick(3)]
 
     def _take(self, stream: ModelStream, now: int) -> None:
+        self._tracker.register(stream.views, self._to_server_time)
         while stream.items:
             match stream.items.popleft():
-                case StreamedEvent(event=event, subscription=subscription, occurrence=occurrence):
+                case StreamedEvent(event=event, subscription=subscription):
                     self._position += 1
-                    event_id = (
-                        f"{event.identity} {occurrence}" if event.identity.startswith("deposit") else event.identity
-                    )
+                    event_id = self._make_id(event, subscription)
                     self._queue.append(_Publish(self._position, event_id, event))
                     self._tracker.on_item(subscription, CROSS, event.time)
                 case StreamBreak():
@@ -100,6 +101,12 @@ class Reader:
         self._tracker.observe(stream.views, covered, self._to_server_time, now + self._skew)
         stream.views = [view for view in stream.views if view.is_open]
         self._tracker.checkpoint(self._position)
+
+    def _make_id(self, event: ModelEvent, subscription: int) -> str:
+        if not event.is_repeatable:
+            return event.identity
+        is_covered = self._tracker.covers(subscription, event.time)
+        return f"{event.identity} {self._occurrences.count(event.identity, subscription, is_covered=is_covered)}"
 
     def _publish(self, now: int) -> None:
         while self._queue and self._queue[0].is_acknowledged:

@@ -21,7 +21,6 @@ class StreamedEvent:
 
     event: ModelEvent
     subscription: int
-    occurrence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,6 @@ class ModelSubscription:
     open_ping: int | None = None
     last_ping: int = 0
     held: list[StreamedEvent | StreamBreak] = field(default_factory=list)
-    occurrences: Counter[str] = field(default_factory=Counter)
 
 
 class ModelStream:
@@ -137,12 +135,7 @@ class ModelStream:
             self.is_frame_malformed = False
             self._hand_over(subscription, StreamBreak())
             return
-        occurrence = self._count_occurrence(subscription, event)
-        self._hand_over(subscription, StreamedEvent(event, subscription.subscription, occurrence))
-
-    def _count_occurrence(self, subscription: ModelSubscription, event: ModelEvent) -> int:
-        subscription.occurrences[event.identity] += 1
-        return subscription.occurrences[event.identity]
+        self._hand_over(subscription, StreamedEvent(event, subscription.subscription))
 
     def _hand_over(self, subscription: ModelSubscription, item: StreamedEvent | StreamBreak) -> None:
         if subscription is self.successor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -44,7 +44,6 @@ class FakeStream:
         self.reconnects = 0
         self.error: StreamError | None = None
         self._covered: dict[Account, int] = {}
-        self._counts: Counter[object] = Counter()
         self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -66,7 +65,6 @@ class FakeStream:
 
     def subscribe(self) -> None:
         """A new subscription, live now."""
-        self._counts.clear()
         self.views.append(FakeSubscription(len(self.views) + 1, self.account, self.source, now_ms()))
         self.is_live = True
 
@@ -87,8 +85,7 @@ class FakeStream:
         event = BalanceUpdate(
             account=self.account, event_time=time_ms, asset="USDT", delta=Decimal(amount), clear_time=time_ms
         )
-        self._counts[event] += 1
-        self.put(TakenItem(event, self.number, self._counts[event]))
+        self.put(TakenItem(event, self.number))
         return event
 
     def gap(self, reason: str) -> None:

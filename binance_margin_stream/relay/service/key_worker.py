@@ -12,12 +12,14 @@ from contextlib import AbstractAsyncContextManager
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.relay.broker.spool import SpooledMessage
 from binance_margin_stream.relay.coverage import CoverageTracker
+from binance_margin_stream.relay.occurrences import OccurrenceCounter
 from binance_margin_stream.relay.service.context import RelayContext
 from binance_margin_stream.relay.service.frontier_keeper import FrontierKeeper
 from binance_margin_stream.relay.stored_item import encode_event
 from binance_margin_stream.relay.stream_view import FollowedStream, TakenItem
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.state import GapReason
 
 __all__ = ["KeyWorker", "StreamFactory"]
 
@@ -32,7 +34,13 @@ _FIRST_RETRY = 1.0
 _LONGEST_RETRY = 60.0
 
 _SUBSCRIPTION_ENDED = frozenset(
-    {"disconnected", "frozen", "expired", "terminated", "credential gone", "connection lost", "server shutdown"}
+    {
+        GapReason.DISCONNECTED,
+        GapReason.FROZEN,
+        GapReason.CREDENTIAL_EXPIRED,
+        GapReason.CREDENTIAL_GONE,
+        GapReason.SUBSCRIPTION_TERMINATED,
+    }
 )
 """Reasons of a gap that lies between two subscriptions. After any other one, coverage begins anew."""
 
@@ -57,6 +65,7 @@ class KeyWorker:
         self._held: dict[Account, deque[TakenItem]] = {}
         self._stream: FollowedStream | None = None
         self._sources: dict[int, str] = {}
+        self._occurrences = OccurrenceCounter()
         self._task: asyncio.Task[None] | None = None
 
     def _make_tracker(self) -> CoverageTracker:
@@ -174,6 +183,7 @@ class KeyWorker:
         self._tracker.end_stream()
         self._checkpoint()
         self._sources.clear()
+        self._occurrences.clear()
 
     def _keep(self, account: Account) -> None:
         keeper = FrontierKeeper(self.name, account, self._tracker, self._context)
@@ -187,9 +197,11 @@ class KeyWorker:
                 self._break(item.account)
         elif isinstance(item, Event):
             self._context.counters.received += 1
+            if taken.subscription is not None and taken.subscription not in self._sources:
+                self._register(stream)
             keeper = self._keepers.get(item.account)
             if keeper is not None and keeper.is_ready and not self._held.get(item.account):
-                self._publish(taken, stream)
+                self._publish(taken)
             else:
                 self._hold(taken)
 
@@ -206,33 +218,39 @@ class KeyWorker:
         for account, held in self._held.items():
             keeper = self._keepers.get(account)
             while held and keeper is not None and keeper.is_ready:
-                self._publish(held.popleft(), None)
+                self._publish(held.popleft())
 
-    def _publish(self, taken: TakenItem, stream: FollowedStream | None) -> None:
+    def _publish(self, taken: TakenItem) -> None:
         event = taken.item
         if not isinstance(event, Event):
             return
-        source = self._find_source(taken.subscription, stream)
+        event_time = getattr(event, "event_time", None)
+        is_covered = (
+            isinstance(event_time, int)
+            and taken.subscription is not None
+            and self._tracker.covers(taken.subscription, event_time)
+        )
         stored = encode_event(
             self._context.store.options.subjects,
             self.name,
             event,
-            occurrence=taken.occurrence,
-            source=source,
+            occurrence=self._occurrences.count(
+                (event.account, event.identity), taken.subscription, is_covered=is_covered
+            ),
+            source=self._sources.get(taken.subscription, "unknown") if taken.subscription is not None else "unknown",
             origin="live",
         )
         if self._context.publisher.submit(SpooledMessage(stored.subject, stored.headers, stored.payload)) is None:
             self._break(event.account)
             return
-        event_time = getattr(event, "event_time", None)
         if isinstance(event_time, int) and taken.subscription is not None:
             self._tracker.on_item(taken.subscription, event.account, event_time)
             self._measure_latency(event_time)
 
-    def _find_source(self, subscription: int | None, stream: FollowedStream | None) -> str:
-        if subscription is not None and subscription not in self._sources and stream is not None:
-            self._sources = {view.subscription: view.source for view in stream.coverage()}
-        return self._sources.get(subscription, "unknown") if subscription is not None else "unknown"
+    def _register(self, stream: FollowedStream) -> None:
+        views = stream.coverage()
+        self._sources = {view.subscription: view.source for view in views}
+        self._tracker.register(views, self._context.clock.to_server_time)
 
     def _measure_latency(self, event_time: int) -> None:
         now = self._context.clock.to_server_time(self._context.clock.now())
