@@ -1,0 +1,78 @@
+"""`AsyncMarginStream` as a relay follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+from binance_margin_stream.auth import ApiKeyAuth
+from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.relay.jobs.job import Job
+from binance_margin_stream.relay.stream_view import SubscriptionView, TakenItem
+from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.async_stream import AsyncMarginStream
+
+__all__ = ["RelayedMarginStream", "make_margin_stream"]
+
+
+class RelayedMarginStream:
+    """The stream of one key, with what a relay asks of it."""
+
+    def __init__(self, stream: AsyncMarginStream) -> None:
+        self._stream = cast(Any, stream)
+
+    async def __aenter__(self) -> Self:
+        """Subscribe. Raises `StreamError` if that fails for good."""
+        await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stream.close()
+
+    async def take(self, timeout: float) -> TakenItem | None:
+        """The next item, None when none came in time. Raises `StreamError` when the stream failed."""
+        try:
+            item = await self._stream.get(timeout=timeout)
+        except TimeoutError:
+            return None
+        return TakenItem(item, item.subscription)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything that was handed over is taken."""
+        return bool(self._stream.health.buffered == 0)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether every account is subscribed at the moment."""
+        return all(self._stream.health.accounts.values())
+
+    @property
+    def reconnects(self) -> int:
+        """How often a connection was replaced after a failure."""
+        return int(self._stream.health.reconnects)
+
+    def coverage(self) -> Sequence[SubscriptionView]:
+        """The subscriptions, those that ended within ten minutes included."""
+        views: Sequence[SubscriptionView] = self._stream.coverage()
+        return views
+
+    @property
+    def covered_until(self) -> Mapping[Account, int]:
+        """Up to when everything was taken, or lies in a gap that was taken, by account; epoch milliseconds."""
+        covered_until: Mapping[Account, int] = self._stream.covered_until
+        return covered_until
+
+    async def close(self) -> None:
+        """Stop, within seconds."""
+        await self._stream.close()
+
+
+def make_margin_stream(job: Job, auth: ApiKeyAuth, endpoints: Endpoints) -> RelayedMarginStream:
+    """The stream of a job. It is not entered yet."""
+    return RelayedMarginStream(
+        AsyncMarginStream(auth, job.accounts, endpoints=endpoints, source=job.source, risk=job.risk)
+    )
