@@ -12,8 +12,11 @@ from binance_margin_stream.relay.jobs.job import Job
 from binance_margin_stream.relay.stream_view import SubscriptionView, TakenItem
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.async_stream import AsyncMarginStream
+from binance_margin_stream.stream.settings import StreamSettings
 
 __all__ = ["RelayedMarginStream", "make_margin_stream"]
+
+_DEFAULT_SETTINGS = StreamSettings()
 
 
 class RelayedMarginStream:
@@ -71,8 +74,10 @@ class RelayedMarginStream:
         await self._stream.close()
 
 
-def make_margin_stream(job: Job, auth: ApiKeyAuth, endpoints: Endpoints) -> RelayedMarginStream:
+def make_margin_stream(
+    job: Job, auth: ApiKeyAuth, endpoints: Endpoints, settings: StreamSettings = _DEFAULT_SETTINGS
+) -> RelayedMarginStream:
     """The stream of a job. It is not entered yet."""
     return RelayedMarginStream(
-        AsyncMarginStream(auth, job.accounts, endpoints=endpoints, source=job.source, risk=job.risk)
+        AsyncMarginStream(auth, job.accounts, endpoints=endpoints, source=job.source, risk=job.risk, settings=settings)
     )
