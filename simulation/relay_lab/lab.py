@@ -98,7 +98,7 @@ class Lab:
         for relay in self.relays[1:]:
             relay.start()
         wait_for(self.is_live, "every relay follows its accounts")
-        self.watcher = EntryWatcher(self.broker.urls)
+        self.watcher = EntryWatcher(self.broker.urls, self.settings.names)
         self.watcher.start()
         self._stack.callback(self.watcher.close)
         self.exchange.start_load()

@@ -47,7 +47,7 @@ def _cut_one(lab: Lab) -> None:
     for _ in range(3):
         for proxy in lab.proxies:
             proxy.cut()
-            time.sleep(1.5)
+            time.sleep(4)
 
 
 def _cut_both(lab: Lab) -> None:

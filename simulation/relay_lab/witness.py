@@ -13,12 +13,14 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.js.api import DeliverPolicy
+from nats.js.errors import KeyNotFoundError
 
-from binance_margin_stream import BalanceUpdate, StreamGap
+from binance_margin_stream import CROSS, BalanceUpdate, StreamGap
 from binance_margin_stream.relay.broker.store import StoreOptions
 from binance_margin_stream.relay.entry_codec import entry_from_json
 from binance_margin_stream.relay.frontier import FrontierEntry, Interval
 from binance_margin_stream.relay.stored_item import decode_item
+from binance_margin_stream.relay.subjects import Subjects
 from simulation.relay_lab.exchange import HappenedEvent
 
 __all__ = ["Comparison", "EntryWatcher", "StoredItems", "compare", "read_stored"]
@@ -73,8 +75,9 @@ def read_stored(urls: Sequence[str]) -> StoredItems:
 class EntryWatcher:
     """Follows every change of the entries, from a thread of its own."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], names: Sequence[str]) -> None:
         self._urls = list(urls)
+        self._keys = {name: Subjects.entry_key(name, CROSS) for name in names}
         self._is_stopped = threading.Event()
         self._recorded: dict[str, list[Interval]] = defaultdict(list)
         self._pending: dict[str, frozenset[Interval]] = defaultdict(frozenset)
@@ -113,16 +116,16 @@ class EntryWatcher:
     async def _watch(self, client: Client) -> None:
         """Look at all entries again and again: a change that is missed cannot make a violation."""
         bucket = await client.jetstream(timeout=2).key_value(_OPTIONS.bucket)
-        keys = await bucket.keys()
         while not self._is_stopped.is_set():
-            for key in keys:
-                stored = await bucket.get(key)
+            for name, key in self._keys.items():
+                try:
+                    stored = await bucket.get(key)
+                except KeyNotFoundError:
+                    continue
                 content = entry_from_json(stored.value or b"").contents.get(CONTENT)
                 if content is not None:
-                    self._on_entry(key.split(".")[0], content)
+                    self._on_entry(name, content)
             await asyncio.sleep(0.05)
-            if len(keys) < len(self.entries) + 1:
-                keys = await bucket.keys()
 
     def _on_entry(self, name: str, entry: FrontierEntry) -> None:
         before = self.entries.get(name)

@@ -6,6 +6,7 @@ alive; otherwise the server delivers it to another host. There is no lease and n
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ ACK_WAIT = 4.0
 
 _CONSUMER = "relays"
 _OWNER_TTL = 60.0
+_KEYS_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,8 @@ class JobQueue:
         with map_broker_errors():
             subjects = await self._list_subjects()
             try:
-                owned = await self._get_owners().keys()
+                async with asyncio.timeout(_KEYS_TIMEOUT):  # nats-py waits without a bound
+                    owned = await self._get_owners().keys()
             except nats.js.errors.NoKeysError:
                 owned = []
         return {subject.removeprefix(f"{self._options.prefix}.") for subject in subjects} - set(owned)
