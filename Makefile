@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
-.PHONY: help demo test coverage lint format generate check-generated bench interop soak soak-mutations soak-sockets soak-sockets-long \
+.PHONY: help demo test coverage lint format generate check-generated generate-check-languages drift bench interop soak soak-mutations soak-sockets soak-sockets-long \
 	fuzz leak-check docs dist sbom audit clean
 .DEFAULT_GOAL := help
 
@@ -20,7 +20,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@echo "setting up $(VENV)"
-	@$(PIP) --editable '.[cli,relay,sandbox]'
+	@$(PIP) --editable '.[cli,keys,relay,sandbox]'
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
@@ -51,6 +51,12 @@ generate: $(VENV)/installed-dev  ## Generate the REST code from the spec
 
 check-generated: $(VENV)/installed-dev  ## Fail if the generated code is not up to date
 	@$(BIN)/python scripts/generate.py --check
+
+generate-check-languages: $(VENV)/installed-dev  ## Generate clients in other languages; a warning fails
+	@$(BIN)/python scripts/check_languages.py
+
+drift: $(VENV)/installed  ## Compare the exchange's SDK with the last review; SOURCE names a wheel or an OpenAPI file
+	@$(BIN)/python scripts/drift.py $(SOURCE)
 
 PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
 

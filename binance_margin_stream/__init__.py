@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.api import MarginListenKeyApi as MarginListenKeyApi
     from binance_margin_stream.api import MarginStreamApi as MarginStreamApi
     from binance_margin_stream.api import RiskStreamApi as RiskStreamApi
+    from binance_margin_stream.api import UtaListenKeyApi as UtaListenKeyApi
     from binance_margin_stream.api_response import ApiResponse as ApiResponse
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
     from binance_margin_stream.configuration import Configuration as Configuration
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.models import (
         ApiV3UserDataStreamPost200Response as ApiV3UserDataStreamPost200Response,
     )
-    from binance_margin_stream.models import Error as Error
+    from binance_margin_stream.models import ErrorResponse as ErrorResponse
     from binance_margin_stream.models import ListenToken as ListenToken
     from binance_margin_stream.stream.accounts import CROSS as CROSS
     from binance_margin_stream.stream.accounts import Account as Account
@@ -78,8 +79,9 @@ _NAMES_BY_MODULE = {
         "MarginListenKeyApi",
         "MarginStreamApi",
         "RiskStreamApi",
+        "UtaListenKeyApi",
     ),
-    "models": ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken"),
+    "models": ("ApiV3UserDataStreamPost200Response", "ErrorResponse", "ListenToken"),
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
     "http.client": ("ApiClient",),

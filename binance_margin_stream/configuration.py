@@ -115,6 +115,8 @@ AuthSettings = TypedDict(
     "AuthSettings",
     {
         "ApiKeyAuth": APIKeyAuthSetting,
+        "Signature": APIKeyAuthSetting,
+        "OptionalSignature": APIKeyAuthSetting,
     },
     total=False,
 )
@@ -574,6 +576,24 @@ conf = binance_margin_stream.Configuration(
                 'key': 'X-MBX-APIKEY',
                 'value': self.get_api_key_with_prefix(
                     'ApiKeyAuth',
+                ),
+            }
+        if 'Signature' in self.api_key:
+            auth['Signature'] = {
+                'type': 'api_key',
+                'in': 'query',
+                'key': 'signature',
+                'value': self.get_api_key_with_prefix(
+                    'Signature',
+                ),
+            }
+        if 'OptionalSignature' in self.api_key:
+            auth['OptionalSignature'] = {
+                'type': 'api_key',
+                'in': 'query',
+                'key': 'signature',
+                'value': self.get_api_key_with_prefix(
+                    'OptionalSignature',
                 ),
             }
         return auth

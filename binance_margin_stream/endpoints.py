@@ -34,6 +34,12 @@ class Endpoints:
     The exchange does not document it. If no events arrive, try the URL of `stream`.
     """
 
+    listen_key_uta: str | None = None
+    """The stream host of the listen key of a unified account: URL without ``/stream``. None uses `margin_stream`.
+
+    The exchange does not document it. `production` has the host that one client reports.
+    """
+
     ca_file: str | None = None
     """Path of a PEM file with the certificates to trust instead of the system's, for REST and WebSocket.
 
@@ -48,6 +54,7 @@ class Endpoints:
             websocket_api="wss://ws-api.binance.com:443/ws-api/v3",
             stream="wss://stream.binance.com:9443",
             margin_stream="wss://margin-stream.binance.com",
+            listen_key_uta="wss://fstream.binance.com/private",
         )
 
 

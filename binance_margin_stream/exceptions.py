@@ -144,7 +144,7 @@ class ApiException(OpenApiException):
     def from_response(cls, *, http_resp: Any, body: str | None = None, data: object = None) -> ApiException:
         """Build the error for an error response of the generated client, used without `ApiClient`.
 
-        `data` is the deserialized ``Error`` model, None if the body is not one.
+        `data` is the deserialized ``ErrorResponse`` model, None if the body is not one.
         """
         code, msg = getattr(data, "code", None), getattr(data, "msg", None)
         text = truncate(redact(body or ""))

@@ -7,8 +7,11 @@ used.
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +20,15 @@ if TYPE_CHECKING:
     from binance_margin_stream.sandbox import Sandbox
     from binance_margin_stream.sandbox.faults import Fault
     from binance_margin_stream.sandbox.faults.registry import Scalar
+    from binance_margin_stream.stream.io.engine import Item
     from binance_margin_stream.stream.sync_stream import MarginStream
 
 __all__ = ["FaultInjector", "margin_fault", "margin_sandbox", "margin_stream", "pytest_configure"]
 
+_FROZEN_MESSAGE = (
+    "freezegun has stopped the clock of asyncio, so the sandbox and the stream cannot wait for anything: "
+    "use freeze_time(..., real_asyncio=True)"
+)
 _DEFAULT_DEADLINE_SECONDS = 30.0
 
 
@@ -44,6 +52,8 @@ def margin_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         from binance_margin_stream.sandbox import Sandbox
     except ImportError as missing:
         pytest.fail(str(missing), pytrace=False)
+    if _is_clock_frozen():
+        pytest.fail(_FROZEN_MESSAGE, pytrace=False)
     with Sandbox(**_read_marker(request, "margin_sandbox")) as exchange:
         yield exchange
 
@@ -53,33 +63,91 @@ def margin_stream(request: pytest.FixtureRequest, margin_sandbox: Sandbox) -> It
     """An open stream of the test's exchange, closed afterwards; the marker `margin_stream` has its settings.
 
     It follows the cross account by default. The stream closes at the deadline, so that a test cannot wait forever;
-    the test then fails.
+    the test then fails where it waits.
     """
-    from binance_margin_stream import ApiKeyAuth, MarginStream
+    from binance_margin_stream import ApiKeyAuth
 
     settings = _read_marker(request, "margin_stream")
-    deadline = settings.pop("deadline", _DEFAULT_DEADLINE_SECONDS)
+    seconds = settings.pop("deadline", _DEFAULT_DEADLINE_SECONDS)
     settings.setdefault("auth", ApiKeyAuth(margin_sandbox.api_key))
     settings.setdefault("endpoints", margin_sandbox.endpoints)
-    stream = MarginStream(**settings)
-    deadline_passed = threading.Event()
-
-    def on_deadline() -> None:
-        deadline_passed.set()
-        stream.close()
-
-    timer = threading.Timer(deadline, on_deadline)
-    timer.start()
+    deadline = _Deadline(seconds)
+    stream = _create_stream(settings, deadline)
+    deadline.start(stream.close)
     try:
         with stream:
             yield stream
     finally:
-        timer.cancel()
-        timer.join()
-        if deadline_passed.is_set():
-            pytest.fail(
-                f"margin_stream was closed after {deadline} seconds: the expected event did not arrive", pytrace=False
-            )
+        deadline.cancel()
+        deadline.check()
+
+
+class _Deadline:
+    """Closes a stream after some seconds; the test that waits for it then fails where it waits."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timer: threading.Timer | None = None
+        self._has_passed = False
+
+    def start(self, close: Callable[[], None]) -> None:
+        """Call `close` at the deadline."""
+
+        def on_deadline() -> None:
+            self._has_passed = True
+            close()
+
+        self._timer = threading.Timer(self._seconds, on_deadline)
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Do not close the stream any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
+    def check(self) -> None:
+        """Fail once if the deadline has passed."""
+        if not self._has_passed:
+            return
+        self._has_passed = False
+        message = f"margin_stream was closed after {self._seconds} seconds: the expected event did not arrive"
+        pytest.fail(f"{message}; {_FROZEN_MESSAGE}" if _is_clock_frozen() else message, pytrace=False)
+
+
+def _create_stream(settings: dict[str, Any], deadline: _Deadline) -> MarginStream:
+    """A stream that fails the test where it waits when the deadline passes, instead of ending the iteration."""
+    from binance_margin_stream import MarginStream, StreamError
+
+    class StreamWithDeadline(MarginStream):
+        def __iter__(self) -> Iterator[Item]:
+            with suppress(StopIteration):
+                while True:
+                    yield next(self)
+
+        def __next__(self) -> Item:
+            try:
+                return super().__next__()
+            except (StopIteration, StreamError):
+                deadline.check()
+                raise
+
+    return StreamWithDeadline(**settings)
+
+
+def _is_clock_frozen() -> bool:
+    """Whether freezegun has stopped the clock of asyncio."""
+    if "freezegun" not in sys.modules:
+        return False
+    import asyncio
+
+    loop = asyncio.SelectorEventLoop()
+    try:
+        before = loop.time()
+        time.sleep(0.002)
+        return loop.time() == before
+    finally:
+        loop.close()
 
 
 class FaultInjector:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 from binance_margin_stream.redaction import MASK
+from binance_margin_stream.tracebacks import hide_frames
 
 __all__ = ["protect_model", "validate_call"]
 
@@ -28,13 +29,13 @@ def validate_call(method: Callable[..., Any]) -> Callable[..., Any]:
     """
     validated = pydantic.validate_call(method)
 
+    @hide_frames
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
             return validated(*args, **kwargs)
         except ValidationError as error:
-            translated = _make_argument_error(method, error)
-        raise translated  # outside the handler: the context would hold the argument
+            raise _make_argument_error(method, error) from None
 
     return wrapper
 
@@ -57,6 +58,7 @@ def _mask_fields(names: frozenset[str]) -> Callable[[BaseModel], Iterator[tuple[
 
 
 def _translate_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    @hide_frames
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -67,7 +69,7 @@ def _translate_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             problem = _describe_field_errors(error)
         except (ValueError, RecursionError):
             problem = "the text is not JSON"
-        raise ApiValueError(problem)  # outside the handler: the context would hold the value
+        raise ApiValueError(problem)
 
     return wrapper
 

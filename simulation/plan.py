@@ -135,6 +135,7 @@ def _make_exchange_rules(rng: random.Random, source_name: str) -> ExchangeRules:
     """Random rules, with both readings of each fact that the documentation leaves open."""
     return ExchangeRules(
         retired_endpoints="served" if source_name == "listen key" else "gone",
+        listen_key_characters="base64",
         signature_policy=rng.choice(("optional", "required")),
         risk_listen_key_validity_ms=rng.choice((1, 24)) * 3_600_000,
         expiration_time_unit=rng.choice(("us", "ms")),

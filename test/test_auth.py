@@ -23,6 +23,12 @@ BAD = {
     "plantéd": "not ASCII",
     "plant\x00ed": "control character",
     "planted" * 100: "longer than 512",
+    '"planted"': "has quotes around it",
+    "'planted'": "has quotes around it",
+    "BINANCE_API_KEY=planted": "contains NAME=value",
+    "export API_SECRET=planted": "contains NAME=value",
+    "\ufeffplanted": "byte order mark",
+    "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----": "is a private key in PEM format",
 }
 
 
@@ -86,6 +92,30 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     with pytest.raises(sdk.ApiValueError, match=str(file)) as caught:
         ApiKeyAuth.from_env({"BINANCE_API_KEY_FILE": str(file)})
     assert "plant" not in str(caught.value).replace(str(file), "")
+
+
+@pytest.mark.parametrize("content", ["planted".encode("utf-8-sig"), "planted".encode("utf-16")])
+def test_a_file_with_a_byte_order_mark_is_refused(tmp_path, content):
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    with pytest.raises(sdk.ApiValueError, match="starts with a byte order mark") as caught:
+        ApiKeyAuth.from_file(file)
+    assert "planted" not in str(caught.value)
+
+
+PEM = "-----BEGIN PRIVATE KEY-----\n" + "planted/" * 600 + "\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("variable", ["BINANCE_API_KEY", "BINANCE_API_SECRET", "BINANCE_PRIVATE_KEY"])
+@pytest.mark.parametrize("key", [API_KEY, f'"{API_KEY}"', f"./{API_KEY}", f"{API_KEY}\n", "planted/" * 600, PEM])
+def test_a_file_variable_that_holds_the_key_itself_is_named_and_not_shown(variable, key):
+    environ = {"BINANCE_API_KEY": API_KEY, f"{variable}_FILE": key}
+    if variable == "BINANCE_API_KEY":
+        del environ[variable]
+    with pytest.raises(sdk.ApiValueError, match=f"{variable}_FILE .its path is not shown") as caught:
+        ApiKeyAuth.from_env(environ)
+    assert API_KEY not in str(caught.value)
+    assert "planted" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", [None, 5, "a\0b"])

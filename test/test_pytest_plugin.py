@@ -77,19 +77,96 @@ def test_without_the_extra_a_fixture_says_what_to_install_and_nothing_else_break
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_test_that_waits_in_vain_ends_and_fails(run_user_tests):
+def test_a_test_that_waits_in_vain_fails_where_it_waits(run_user_tests):
     result = run_user_tests(
         """
         import pytest
+        from binance_margin_stream import BalanceUpdate
 
-        @pytest.mark.margin_stream(deadline=0.3)
-        def test_that_waits(margin_stream):
+        pytestmark = pytest.mark.margin_stream(deadline=0.3)
+
+        def test_that_iterates(margin_stream):
             for event in margin_stream:
                 pass
+
+        def test_that_takes_the_next(margin_stream):
+            next(margin_stream)
+
+        def test_that_searches(margin_stream):
+            assert next((event for event in margin_stream if isinstance(event, BalanceUpdate)), None) is None
+
+        def test_that_has_received_something(margin_sandbox, margin_stream):
+            margin_sandbox.change_balance("USDT", 1)
+            assert len(list(margin_stream)) == 2
+        """
+    )
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(["*margin_stream was closed after 0.3 seconds: the expected event did not arrive"])
+
+
+def test_a_test_that_waits_for_something_else_fails_at_its_end(run_user_tests):
+    result = run_user_tests(
+        """
+        import time
+        import pytest
+
+        @pytest.mark.margin_stream(deadline=0.2)
+        def test_that_waits(margin_stream):
+            while margin_stream.state.name != "CLOSED":
+                time.sleep(0.01)
         """
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*margin_stream was closed after 0.3 seconds*"])
+    result.stdout.fnmatch_lines(["*margin_stream was closed after 0.2 seconds*"])
+
+
+FROZEN = "*freezegun has stopped the clock of asyncio*real_asyncio=True*"
+
+
+def test_a_frozen_clock_is_noticed(run_user_tests):
+    result = run_user_tests(
+        """
+        import pytest
+        from freezegun import freeze_time
+
+        @pytest.fixture
+        def frozen():
+            with freeze_time("2026-01-01"):
+                yield
+
+        def test_that_is_frozen_before(frozen, margin_sandbox):
+            pass
+
+        @pytest.mark.margin_stream(deadline=0.5)
+        @freeze_time("2026-01-01")
+        def test_that_is_frozen_itself(margin_sandbox, margin_stream):
+            margin_sandbox.inject_fault("drop")
+            next(margin_stream)
+
+        @freeze_time("2026-01-01", real_asyncio=True)
+        def test_with_the_real_clock_of_asyncio(margin_sandbox, margin_stream):
+            margin_sandbox.inject_fault("drop")
+            next(margin_stream)
+        """
+    )
+    result.assert_outcomes(passed=1, failed=1, errors=1)
+    result.stdout.fnmatch_lines([FROZEN, FROZEN])
+
+
+def test_blocked_sockets_are_noticed(run_user_tests):
+    result = run_user_tests(
+        """
+        def test_of_the_bot(margin_sandbox):
+            pass
+        """,
+        "-p",
+        "pytest_socket",
+        "--disable-socket",
+        "-W",
+        "ignore:A test tried to use socket",
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*pytest-socket blocks all sockets: replace --disable-socket by --allow-hosts=*"])
 
 
 def test_a_stream_that_cannot_be_opened_ends_at_the_deadline_too(run_user_tests):

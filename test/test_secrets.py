@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import signal
+import socket
+import threading
 import traceback
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import rich.console
+import rich.traceback
+import urllib3
 import yaml
 from api_methods import API_KEY, API_METHODS, API_SECRET, CALLER_LISTEN_KEY, LISTEN_KEY, PLANTED_SECRETS
+from frame_locals import iterate_frames, show_frame_locals
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_server import make_html_page, make_response, reset_connection, send_slowly
+from raw_server import make_html_page, make_response, never_respond, reset_connection, send_slowly
 
 import binance_margin_stream as sdk
 import binance_margin_stream.models
@@ -36,6 +44,12 @@ def collect_context(error: BaseException) -> list[str]:
     while (error := error.__context__) is not None:
         found += [repr(error), repr(vars(error)), str(getattr(error, "doc", ""))]
     return found
+
+
+def find_client_frames(error: BaseException) -> list[str]:
+    """Return the frames of HTTP clients, this package's own included, in the tracebacks of an error and its chain."""
+    files = [Path(file) for file, _, _ in iterate_frames(error)]
+    return [str(file) for file in files if "urllib3" in file.parts or "http" in file.parts]
 
 
 EVERYTHING = (
@@ -68,6 +82,7 @@ def test_no_failing_call_leaves_a_secret_behind(start_server, make_client, caplo
     auth = sdk.ApiKeyAuth(API_KEY, API_SECRET)
     client = make_client(start_server(answer), auth=auth, timeout=sdk.Timeout(0.2, 0.2))
     left = [repr(client), repr(client.configuration), repr(auth)]
+    frames = []
     with caplog.at_level(logging.DEBUG):
         try:
             value = call.bind(client)()
@@ -75,11 +90,39 @@ def test_no_failing_call_leaves_a_secret_behind(start_server, make_client, caplo
         except sdk.OpenApiException as error:
             left += traceback.format_exception(error)
             left += collect_context(error)
+            left += [variables for _, variables in show_frame_locals(error)]
+            frames = find_client_frames(error)
             left += [repr(vars(error).get(name)) for name in ("msg", "reason", "body", "kind", "successor", "call")]
             left += [repr(error), *map(repr, error.args)]
     left += [record.getMessage() + str(record.exc_text) for record in caplog.records]
     left += capfd.readouterr()
     assert find_leaks("\n".join(left)) == []
+    assert frames == []
+
+
+def test_a_traceback_with_local_variables_shows_no_secret(start_server, make_client):
+    client = make_client(start_server(make_response(503, EVERYTHING)), auth=sdk.ApiKeyAuth(API_KEY, API_SECRET))
+    with pytest.raises(sdk.ServerError) as caught:
+        sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put(listen_key=CALLER_LISTEN_KEY)
+    console = rich.console.Console(file=io.StringIO(), width=200)
+    error = caught.value
+    console.print(rich.traceback.Traceback.from_exception(type(error), error, error.__traceback__, show_locals=True))
+    shown = console.file.getvalue()
+    assert "locals" in shown
+    assert "client = <binance_margin_stream" in shown
+    assert find_leaks(shown) == []
+    assert find_client_frames(error) == []
+
+
+def test_an_interrupt_leaves_a_call_without_the_frames_inside_it(start_server, make_client):
+    def interrupt(connection: socket.socket) -> None:
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        never_respond(connection)
+
+    client = make_client(start_server(interrupt))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        API_METHODS[1].bind(client)()
+    assert find_client_frames(caught.value) == []
 
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)
@@ -91,6 +134,19 @@ def test_no_succeeding_call_leaves_a_secret_behind(start_server, make_client, ca
     left = [repr(response), str(response), repr(response.data), *(record.getMessage() for record in caplog.records)]
     assert caplog.records, "the network library logged nothing: then this test sees nothing"
     assert find_leaks("\n".join(left)) == []
+
+
+def test_only_the_queries_of_this_package_are_masked_in_the_log(start_server, make_client, caplog):
+    peer = start_server(make_response(200, "{}"))
+    with caplog.at_level(logging.DEBUG, logger="urllib3"):
+        sdk.MarginStreamApi(make_client(peer)).sapi_v1_user_data_stream_put(listen_key=CALLER_LISTEN_KEY)
+        with urllib3.PoolManager() as other_program:
+            other_program.request("GET", f"{peer.url}/other?page=5")
+    requests = [record.getMessage() for record in caplog.records if "HTTP/1.1" in record.getMessage()]
+    assert [text[text.index('"') :] for text in requests] == [
+        '"PUT /sapi/v1/userDataStream?*** HTTP/1.1" 200 2',
+        '"GET /other?page=5 HTTP/1.1" 200 0',
+    ]
 
 
 def test_a_model_hides_its_secret_and_still_holds_it():

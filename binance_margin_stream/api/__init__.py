@@ -6,6 +6,7 @@ __all__ = [
     "MarginListenKeyApi",
     "MarginStreamApi",
     "RiskStreamApi",
+    "UtaListenKeyApi",
 ]
 
 import typing as _typing
@@ -17,6 +18,7 @@ if _typing.TYPE_CHECKING:
     from binance_margin_stream.api.margin_listen_key_api import MarginListenKeyApi
     from binance_margin_stream.api.margin_stream_api import MarginStreamApi
     from binance_margin_stream.api.risk_stream_api import RiskStreamApi
+    from binance_margin_stream.api.uta_listen_key_api import UtaListenKeyApi
     
 else:
     from importlib import import_module
@@ -27,6 +29,7 @@ else:
         "MarginListenKeyApi": ".margin_listen_key_api",
         "MarginStreamApi": ".margin_stream_api",
         "RiskStreamApi": ".risk_stream_api",
+        "UtaListenKeyApi": ".uta_listen_key_api",
     }
 
     def __getattr__(name: str) -> object:

@@ -120,8 +120,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -194,8 +194,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -268,8 +268,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -321,8 +321,7 @@ class IsolatedMarginStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
@@ -406,8 +405,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -476,8 +475,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -546,8 +545,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -594,8 +593,7 @@ class IsolatedMarginStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
@@ -683,8 +681,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -757,8 +755,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -831,8 +829,8 @@ class IsolatedMarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -884,8 +882,7 @@ class IsolatedMarginStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 

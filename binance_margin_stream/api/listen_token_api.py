@@ -66,9 +66,9 @@ class ListenTokenApi:
         is_isolated: Annotated[Optional[StrictBool], Field(description="True for the isolated margin account of `symbol`; cross margin when absent.")] = None,
         symbol: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="The isolated margin pair, such as BTCUSDT. Required if `isIsolated` is true.")] = None,
         validity: Annotated[Optional[Annotated[int, Field(le=86400000, strict=True, ge=1)]], Field(description="How long the token is valid, in milliseconds. At most 24 hours, which is the default.")] = None,
-        timestamp: Annotated[Optional[Annotated[int, Field(strict=True, ge=0)]], Field(description="When the request was created, in milliseconds. Only for a signed request.")] = None,
+        timestamp: Annotated[Optional[Annotated[int, Field(strict=True, ge=0)]], Field(description="When the request was created, in milliseconds. The client adds it to a signed request.")] = None,
         recv_window: Annotated[Optional[Annotated[int, Field(le=60000, strict=True, ge=1)]], Field(description="For how many milliseconds after `timestamp` the request is valid. Only for a signed request.")] = None,
-        signature: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="HMAC-SHA256 of the other parameters in hexadecimal. Only for a signed request.")] = None,
+        signature: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="The signature of the other parameters. The client adds it to a signed request.")] = None,
         _request_timeout: Union[
             None,
             Annotated[StrictFloat, Field(gt=0)],
@@ -92,11 +92,11 @@ class ListenTokenApi:
         :type symbol: str
         :param validity: How long the token is valid, in milliseconds. At most 24 hours, which is the default.
         :type validity: int
-        :param timestamp: When the request was created, in milliseconds. Only for a signed request.
+        :param timestamp: When the request was created, in milliseconds. The client adds it to a signed request.
         :type timestamp: int
         :param recv_window: For how many milliseconds after `timestamp` the request is valid. Only for a signed request.
         :type recv_window: int
-        :param signature: HMAC-SHA256 of the other parameters in hexadecimal. Only for a signed request.
+        :param signature: The signature of the other parameters. The client adds it to a signed request.
         :type signature: str
         :param _request_timeout: timeout setting for this request. If one
                                  number provided, it will be total request
@@ -135,8 +135,8 @@ class ListenTokenApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ListenToken",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -155,9 +155,9 @@ class ListenTokenApi:
         is_isolated: Annotated[Optional[StrictBool], Field(description="True for the isolated margin account of `symbol`; cross margin when absent.")] = None,
         symbol: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="The isolated margin pair, such as BTCUSDT. Required if `isIsolated` is true.")] = None,
         validity: Annotated[Optional[Annotated[int, Field(le=86400000, strict=True, ge=1)]], Field(description="How long the token is valid, in milliseconds. At most 24 hours, which is the default.")] = None,
-        timestamp: Annotated[Optional[Annotated[int, Field(strict=True, ge=0)]], Field(description="When the request was created, in milliseconds. Only for a signed request.")] = None,
+        timestamp: Annotated[Optional[Annotated[int, Field(strict=True, ge=0)]], Field(description="When the request was created, in milliseconds. The client adds it to a signed request.")] = None,
         recv_window: Annotated[Optional[Annotated[int, Field(le=60000, strict=True, ge=1)]], Field(description="For how many milliseconds after `timestamp` the request is valid. Only for a signed request.")] = None,
-        signature: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="HMAC-SHA256 of the other parameters in hexadecimal. Only for a signed request.")] = None,
+        signature: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="The signature of the other parameters. The client adds it to a signed request.")] = None,
         _request_timeout: Union[
             None,
             Annotated[StrictFloat, Field(gt=0)],
@@ -181,11 +181,11 @@ class ListenTokenApi:
         :type symbol: str
         :param validity: How long the token is valid, in milliseconds. At most 24 hours, which is the default.
         :type validity: int
-        :param timestamp: When the request was created, in milliseconds. Only for a signed request.
+        :param timestamp: When the request was created, in milliseconds. The client adds it to a signed request.
         :type timestamp: int
         :param recv_window: For how many milliseconds after `timestamp` the request is valid. Only for a signed request.
         :type recv_window: int
-        :param signature: HMAC-SHA256 of the other parameters in hexadecimal. Only for a signed request.
+        :param signature: The signature of the other parameters. The client adds it to a signed request.
         :type signature: str
         :param _request_timeout: timeout setting for this request. If one
                                  number provided, it will be total request
@@ -224,8 +224,8 @@ class ListenTokenApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ListenToken",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -244,9 +244,9 @@ class ListenTokenApi:
         is_isolated: Annotated[Optional[StrictBool], Field(description="True for the isolated margin account of `symbol`; cross margin when absent.")] = None,
         symbol: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="The isolated margin pair, such as BTCUSDT. Required if `isIsolated` is true.")] = None,
         validity: Annotated[Optional[Annotated[int, Field(le=86400000, strict=True, ge=1)]], Field(description="How long the token is valid, in milliseconds. At most 24 hours, which is the default.")] = None,
-        timestamp: Annotated[Optional[Annotated[int, Field(strict=True, ge=0)]], Field(description="When the request was created, in milliseconds. Only for a signed request.")] = None,
+        timestamp: Annotated[Optional[Annotated[int, Field(strict=True, ge=0)]], Field(description="When the request was created, in milliseconds. The client adds it to a signed request.")] = None,
         recv_window: Annotated[Optional[Annotated[int, Field(le=60000, strict=True, ge=1)]], Field(description="For how many milliseconds after `timestamp` the request is valid. Only for a signed request.")] = None,
-        signature: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="HMAC-SHA256 of the other parameters in hexadecimal. Only for a signed request.")] = None,
+        signature: Annotated[Optional[Annotated[str, Field(min_length=1, strict=True)]], Field(description="The signature of the other parameters. The client adds it to a signed request.")] = None,
         _request_timeout: Union[
             None,
             Annotated[StrictFloat, Field(gt=0)],
@@ -270,11 +270,11 @@ class ListenTokenApi:
         :type symbol: str
         :param validity: How long the token is valid, in milliseconds. At most 24 hours, which is the default.
         :type validity: int
-        :param timestamp: When the request was created, in milliseconds. Only for a signed request.
+        :param timestamp: When the request was created, in milliseconds. The client adds it to a signed request.
         :type timestamp: int
         :param recv_window: For how many milliseconds after `timestamp` the request is valid. Only for a signed request.
         :type recv_window: int
-        :param signature: HMAC-SHA256 of the other parameters in hexadecimal. Only for a signed request.
+        :param signature: The signature of the other parameters. The client adds it to a signed request.
         :type signature: str
         :param _request_timeout: timeout setting for this request. If one
                                  number provided, it will be total request
@@ -313,8 +313,8 @@ class ListenTokenApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ListenToken",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -386,14 +386,14 @@ class ListenTokenApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
 
         # authentication setting
         _auth_settings: List[str] = [
+            'OptionalSignature', 
             'ApiKeyAuth'
         ]
 

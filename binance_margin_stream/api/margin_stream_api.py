@@ -116,8 +116,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -186,8 +186,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -256,8 +256,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -304,8 +304,7 @@ class MarginStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
@@ -385,8 +384,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -451,8 +450,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -517,8 +516,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -560,8 +559,7 @@ class MarginStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
@@ -645,8 +643,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -715,8 +713,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -785,8 +783,8 @@ class MarginStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "object",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -833,8 +831,7 @@ class MarginStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 

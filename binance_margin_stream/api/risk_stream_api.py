@@ -110,8 +110,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': None,
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -175,8 +175,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': None,
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -240,8 +240,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': None,
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -283,8 +283,7 @@ class RiskStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
@@ -363,8 +362,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -428,8 +427,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -493,8 +492,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': "ApiV3UserDataStreamPost200Response",
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -536,8 +535,7 @@ class RiskStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 
@@ -620,8 +618,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': None,
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -689,8 +687,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': None,
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -758,8 +756,8 @@ class RiskStreamApi:
 
         _response_types_map: Dict[str, Optional[str]] = {
             '200': None,
-            '4XX': "Error",
-            '5XX': "Error",
+            '4XX': "ErrorResponse",
+            '5XX': "ErrorResponse",
         }
         response_data = self.api_client.call_api(
             *_param,
@@ -806,8 +804,7 @@ class RiskStreamApi:
         if 'Accept' not in _header_params:
             _header_params['Accept'] = self.api_client.select_header_accept(
                 [
-                    'application/json', 
-                    'text/html'
+                    'application/json'
                 ]
             )
 

@@ -21,25 +21,26 @@ from binance_margin_stream.cli.runner import CommandError, ExitCode
 
 __all__ = ["key_commands", "token_commands"]
 
-KeyKindChoice = Literal["v2", "risk", "cross", "isolated"]
+KeyKindChoice = Literal["v2", "uta", "risk", "cross", "isolated"]
 
 key_commands = typer.Typer(no_args_is_help=True, help="Create, keep alive and close a listen key.")
 token_commands = typer.Typer(no_args_is_help=True, help="Create a listen token.")
 
 _API_METHODS: dict[KeyKindChoice, tuple[str, str]] = {
     "v2": ("MarginListenKeyApi", "sapi_v2_margin_listen_key"),
+    "uta": ("UtaListenKeyApi", "sapi_v2_margin_uta_listen_key"),
     "risk": ("RiskStreamApi", "sapi_v1_margin_listen_key"),
     "cross": ("MarginStreamApi", "sapi_v1_user_data_stream"),
     "isolated": ("IsolatedMarginStreamApi", "sapi_v1_user_data_stream_isolated"),
 }
 _REPLACEMENT_HINT = "use token create, or key create --kind v2"
-_KINDS_CLOSED_WITHOUT_KEY = ("v2", "risk")
+_KINDS_CLOSED_WITHOUT_KEY = ("v2", "uta", "risk")
 
 KindOption = Annotated[
     KeyKindChoice,
     typer.Option(
         "--kind",
-        help="v2: orders and balances. risk: margin calls and liability changes. "
+        help="v2: orders and balances. uta: those of a unified account. risk: margin calls and liability changes. "
         "cross and isolated are retired: production removed them on 2026-02-20.",
     ),
 ]
@@ -108,7 +109,7 @@ def close(
 ) -> None:
     """Close a listen key for all clients of the account. Their streams stop without a notice.
 
-    The kinds v2 and risk need no listen key: an account has only one. Closing the risk key has a weight of 3000.
+    The kinds v2, uta and risk need no listen key: an account has only one. Closing the risk key has a weight of 3000.
     """
     kind, symbol = _resolve_kind(kind, isolated)
     arguments = {} if kind in _KINDS_CLOSED_WITHOUT_KEY else {"listen_key": load_listen_key(listen_key_file)}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from binance_margin_stream.auth import ApiKeyAuth, validate_credential
+from binance_margin_stream.auth import ApiKeyAuth, read_credential_file, validate_credential
 from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.exceptions import ApiValueError
 
@@ -36,8 +36,8 @@ def load_listen_key(file: Path | None, environment: Mapping[str, str] = os.envir
             f"no listen key: set {LISTEN_KEY_VARIABLE}, or pass --listen-key-file with a file, or - for standard input",
             ExitCode.NO_KEY,
         )
-    text = environment[LISTEN_KEY_VARIABLE] if file is None else _read_text(file)
     try:
+        text = environment[LISTEN_KEY_VARIABLE] if file is None else _read_text(file)
         return validate_credential(text.strip(), "the listen key")
     except ApiValueError as error:
         problem = str(error).partition(";")[0]
@@ -45,9 +45,4 @@ def load_listen_key(file: Path | None, environment: Mapping[str, str] = os.envir
 
 
 def _read_text(file: Path) -> str:
-    try:
-        return sys.stdin.read(4096) if str(file) == _STDIN else file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"cannot read {file}: {error.strerror}", ExitCode.NO_KEY) from None
-    except UnicodeDecodeError:
-        raise CommandError(f"{file} is not a text file", ExitCode.NO_KEY) from None
+    return sys.stdin.read(4096) if str(file) == _STDIN else read_credential_file(file, "the listen key file")

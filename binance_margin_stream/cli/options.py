@@ -70,7 +70,8 @@ EndpointUrls = Annotated[
         "--endpoint",
         metavar="NAME=URL",
         rich_help_panel=_EXCHANGE_PANEL,
-        help="Another URL for one of rest, websocket-api, stream, margin-stream, listen-key-v2. Repeatable.",
+        help="Another URL for one of rest, websocket-api, stream, margin-stream, listen-key-v2, listen-key-uta. "
+        "Repeatable.",
     ),
 ]
 ApiKeyFile = Annotated[

@@ -17,8 +17,8 @@ EXCHANGE_VARIABLE = "BINANCE_MARGIN_STREAM_EXCHANGE"
 
 _PRODUCTION = "production"
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
-_ENDPOINT_NAMES = ("rest", "websocket_api", "stream", "margin_stream", "listen_key_v2")
-_REQUIRED_NAMES = tuple(name for name in _ENDPOINT_NAMES if name != "listen_key_v2")
+_ENDPOINT_NAMES = ("rest", "websocket_api", "stream", "margin_stream", "listen_key_v2", "listen_key_uta")
+_REQUIRED_NAMES = tuple(name for name in _ENDPOINT_NAMES if not name.startswith("listen_key"))
 _PRODUCTION_DOMAINS = ("binance.com", "binance.us")
 
 

@@ -6,7 +6,6 @@ shown. Generated code is not edited.
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import os
@@ -14,9 +13,8 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -25,13 +23,21 @@ from binance_margin_stream._version import __version__
 from binance_margin_stream.api_response import ApiResponse
 from binance_margin_stream.auth import API_KEY_VARIABLE, ApiKeyAuth, validate_credential
 from binance_margin_stream.configuration import Configuration
-from binance_margin_stream.endpoints import Endpoints, is_loopback
+from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import (
     ApiTypeError,
     ApiValueError,
     OpenApiException,
     TimestampError,
     TransportError,
+)
+from binance_margin_stream.http.client_settings import build_configuration, check_types
+from binance_margin_stream.http.request import (
+    API_KEY_HEADER,
+    API_KEY_SCHEME,
+    HttpRequest,
+    Query,
+    get_signing_policy,
 )
 from binance_margin_stream.http.responses import (
     HttpResponse,
@@ -42,35 +48,31 @@ from binance_margin_stream.http.responses import (
     parse_json,
 )
 from binance_margin_stream.http.retry import RetryPolicy
-from binance_margin_stream.http.transport import RawResponse, Timeout, Transport, create_ssl_context
+from binance_margin_stream.http.transport import RawResponse, Timeout, Transport
 from binance_margin_stream.redaction import redact, truncate
 from binance_margin_stream.rest import RESTResponse
+from binance_margin_stream.tracebacks import hide_frames
 
 __all__ = ["ApiClient"]
 
 log = logging.getLogger("binance_margin_stream")
 log.addHandler(logging.NullHandler())  # the program decides what is logged, and where
 
-_API_KEY_HEADER = "X-MBX-APIKEY"
-_FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
-_FORM_METHODS = frozenset({"POST", "PUT", "DELETE"})
-_SIGNED_PATHS = frozenset({"/sapi/v1/userListenToken"})
-_SECRET_PARAMETERS = frozenset({"listenKey", "signature"})
-
-FormParameters = tuple[tuple[str, str], ...]
+_TIME_PATH = "/api/v3/time"
 
 
 class ApiClient(api_client.ApiClient):
     """Sends the calls of the API classes. Safe to share between threads.
 
     ``ApiClient(auth=ApiKeyAuth.from_env())`` is enough for production. `timeout` applies to each attempt, `retry` says
-    which failed calls are retried. Parameters are sent in the body, so that no URL contains a secret. Redirects are not
-    followed, so that no other host receives the API key. Pass a generated `Configuration` instead of `endpoints` to
-    set a proxy or your own certificates.
+    which failed calls are retried. Parameters are sent in the query, as the exchange documents it, and masked in logs
+    and errors. Redirects are not followed, so that no other host receives the API key. Pass a generated `Configuration`
+    instead of `endpoints` to set a proxy or your own certificates.
 
     Close it, or use it in a ``with`` block.
     """
 
+    @hide_frames
     def __init__(
         self,
         configuration: Configuration | None = None,
@@ -81,8 +83,8 @@ class ApiClient(api_client.ApiClient):
         retry: RetryPolicy | None = None,
     ) -> None:
         """Raise `ApiTypeError` or `ApiValueError` for invalid settings."""
-        _check_types(configuration, auth=auth, endpoints=endpoints, timeout=timeout, retry=retry)
-        configuration = _build_configuration(configuration, endpoints)
+        check_types(configuration, auth=auth, endpoints=endpoints, timeout=timeout, retry=retry)
+        configuration = build_configuration(configuration, endpoints)
         if auth is not None:
             auth.configure(configuration)
         try:
@@ -112,16 +114,17 @@ class ApiClient(api_client.ApiClient):
     def param_serialize(self, *args: Any, **kwargs: Any) -> Any:
         """Build the request of a generated method. The headers of the call replace those of the client."""
         _check_arguments(kwargs)
+        schemes = kwargs.get("auth_settings") or []
+        parameters = tuple((name, _encode_value(value)) for name, value in kwargs.get("query_params") or ())
         own_headers = kwargs.pop("header_params", None) or {}
-        if kwargs["method"] in _FORM_METHODS:
-            parameters = [(name, _encode_value(value)) for name, value in kwargs.pop("query_params", None) or ()]
-        else:
-            parameters = []
+        needs_key = API_KEY_SCHEME in schemes
+        kwargs |= {"query_params": [], "auth_settings": [API_KEY_SCHEME] if needs_key else []}
         method, url, headers, body, _ = super().param_serialize(*args, **kwargs)
         headers = _merge_headers(headers, own_headers)
-        _check_headers(headers)
-        return method, url, headers, body, parameters
+        _check_headers(headers, needs_key)
+        return method, url, headers, body, Query(parameters, get_signing_policy(schemes))
 
+    @hide_frames
     def call_api(
         self,
         method: str,
@@ -131,9 +134,12 @@ class ApiClient(api_client.ApiClient):
         post_params: Any = None,
         _request_timeout: Any = None,
     ) -> RESTResponse:
-        """Send the request, with retries, and return a 2xx response with its body. Raises for any other response."""
+        """Send the request, with retries, and return a 2xx response with its body. Raises for any other response.
+
+        `post_params` is the `Query` that `param_serialize` returns.
+        """
         path = url.removeprefix(self.configuration.host).partition("?")[0]
-        request = _HttpRequest(method, url, path, header_params or {}, tuple(post_params or ()), body)
+        request = HttpRequest(method, url, path, header_params or {}, post_params or Query(), body)
         timeout = self._timeout.with_override(_request_timeout)
         clock_corrected = False
         attempt = 1
@@ -143,7 +149,7 @@ class ApiClient(api_client.ApiClient):
             except OpenApiException as error:
                 self._check_usable()
                 delay = self._retry_policy.compute_delay(error, attempt, random.random())
-                if isinstance(error, TimestampError) and not clock_corrected and self._correct_clock(error):
+                if isinstance(error, TimestampError) and not clock_corrected and self._correct_clock(error, timeout):
                     clock_corrected, delay = True, 0.0
                 if delay is None:
                     raise
@@ -162,19 +168,20 @@ class ApiClient(api_client.ApiClient):
             raw_data=response.body,
         )
 
-    def _send_once(self, request: _HttpRequest, timeout: Timeout) -> RESTResponse:
+    def _send_once(self, request: HttpRequest, timeout: Timeout) -> RESTResponse:
         self._check_usable()
-        parameters = self._sign_parameters(request)
+        request = request.sign(self._auth, round((time.time() + self._clock_offset) * 1000))
         raw_response = self._transport.send(
-            request.method,
-            request.url,
-            headers={**request.headers, "Content-Type": _FORM_CONTENT_TYPE} if parameters else request.headers,
-            body=request.encode_body(parameters),
-            timeout=timeout,
+            request.method, request.target, headers=request.headers, body=request.content, timeout=timeout
         )
-        secrets = request.collect_secrets(parameters)
+        decoded = raw_response.decompress()
         response = HttpResponse(
-            raw_response.status, raw_response.headers, raw_response.body, request.method, request.path, secrets
+            status=decoded.status,
+            headers=decoded.headers,
+            body=decoded.body,
+            method=request.method,
+            path=request.path,
+            secrets=request.secrets,
         )
         if 200 <= response.status < 300:
             return _BufferedRestResponse(raw_response, response)
@@ -190,40 +197,27 @@ class ApiClient(api_client.ApiClient):
             self._transport.reset_pools()
             self._process_id = os.getpid()
 
-    def _sign_parameters(self, request: _HttpRequest) -> FormParameters:
-        """Return the parameters to send. Adds timestamp and signature, new for each attempt, if there is a secret."""
-        given = dict(request.parameters)
-        if not (self._auth and self._auth.can_sign and request.path in _SIGNED_PATHS) or "signature" in given:
-            return request.parameters
-        given.setdefault("timestamp", str(round((time.time() + self._clock_offset) * 1000)))
-        return (*given.items(), ("signature", self._auth.sign(urlencode(given))))
-
-    def _correct_clock(self, error: TimestampError) -> bool:
-        """Take the exchange's time from the response. Returns False if it has none."""
-        exchange_time = parse_http_date(error.headers.get("Date", ""))
-        if exchange_time is None:
+    def _correct_clock(self, error: TimestampError, timeout: Timeout) -> bool:
+        """Take the time from the exchange's time call or from the header of the error. Returns False if both fail."""
+        offset = self._measure_clock_offset(timeout)
+        if offset is None:
+            exchange_time = parse_http_date(error.headers.get("Date", ""))
+            offset = (exchange_time - error.received_at).total_seconds() if exchange_time else None
+        if offset is None:
             return False
-        self._clock_offset = (exchange_time - error.received_at).total_seconds()
+        self._clock_offset = offset
         return True
 
-
-@dataclass(frozen=True, slots=True)
-class _HttpRequest:
-    method: str
-    url: str
-    path: str
-    headers: dict[str, str] = field(repr=False)
-    parameters: FormParameters = field(repr=False)
-    body: object = field(repr=False)
-
-    def encode_body(self, parameters: FormParameters) -> str | None:
-        if self.body is not None:
-            return json.dumps(self.body)
-        return urlencode(parameters) if parameters else None
-
-    def collect_secrets(self, parameters: FormParameters) -> tuple[str, ...]:
-        values = [value for name, value in parameters if name in _SECRET_PARAMETERS]
-        return (self.headers[_API_KEY_HEADER], *values)
+    def _measure_clock_offset(self, timeout: Timeout) -> float | None:
+        """Return how many seconds the exchange's clock is ahead; None if the exchange does not say."""
+        url = f"{self.configuration.host}{_TIME_PATH}"
+        sent_at = time.time()
+        try:
+            response = self._transport.send("GET", url, headers=self.default_headers, body=None, timeout=timeout)
+            exchange_time = json.loads(response.body)["serverTime"]
+            return float(exchange_time) / 1000 - (sent_at + time.time()) / 2
+        except (TransportError, ValueError, TypeError, KeyError, RecursionError):
+            return None
 
 
 class _BufferedRestResponse(RESTResponse):
@@ -287,64 +281,14 @@ def _describe_redirect(response: HttpResponse) -> str:
     return f"it redirects to {location}, which is not followed: no other host may receive the API key"
 
 
-def _encode_value(value: object) -> object:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-def _check_types(configuration: object, **settings: object) -> None:
-    expected = {"auth": ApiKeyAuth, "endpoints": Endpoints, "timeout": Timeout, "retry": RetryPolicy}
-    if not isinstance(configuration, Configuration | None):
-        hint = "; pass ApiClient(auth=...)" if isinstance(configuration, ApiKeyAuth) else ""
-        raise ApiTypeError(f"configuration must be a Configuration, not {type(configuration).__name__}{hint}")
-    for name, value in settings.items():
-        if value is not None and not isinstance(value, expected[name]):
-            raise ApiTypeError(f"{name} must be of type {expected[name].__name__}, not {type(value).__name__}")
-    if configuration is not None and settings["endpoints"] is not None:
-        raise ApiTypeError("pass either configuration or endpoints, not both")
-
-
-def _build_configuration(configuration: Configuration | None, endpoints: Endpoints | None) -> Configuration:
-    """Return a configuration of this client's own, with a checked address."""
-    if configuration is None:
-        endpoints = endpoints or Endpoints.production()
-        _check_address(endpoints.rest)
-        create_ssl_context(endpoints.ca_file)  # raises now, not in the first call
-        built = Configuration(host=endpoints.rest, connection_pool_maxsize=32, ssl_ca_cert=endpoints.ca_file)
-    else:
-        _check_configuration(configuration)
-        built = copy.deepcopy(configuration)
-    built.host = built.host.rstrip("/")
-    if is_loopback(built.host):
-        built.no_proxy = "*"  # a proxy of the environment must not be used for a sandbox on this machine
-    return built
-
-
-def _check_configuration(configuration: Configuration) -> None:
-    production = configuration.get_host_settings()[0]["url"]
-    if configuration.server_index is not None and vars(configuration)["_base_path"] != production:
-        raise ApiValueError("server_index overrides host and leads to production: remove it")
-    if configuration.server_index not in (None, 0):
-        raise ApiValueError("server_index must be 0: there is one server")
-    _check_address(configuration.host)
-    if configuration.retries is not None:
-        raise ApiValueError("Configuration.retries has no effect: pass ApiClient(retry=RetryPolicy(...))")
-
-
-def _check_address(address: str) -> None:
-    try:
-        parts = urlsplit(address)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = usable and not (parts.query or parts.fragment)
-    except (ValueError, TypeError, AttributeError):
-        usable = False
-    if not usable:
-        raise ApiValueError("the address of the exchange must be like https://api.binance.com: see Endpoints")
+def _encode_value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> dict[str, str]:
     """Return `headers`, replaced by `overrides`. Names ignore case, so that no header is sent twice."""
     overrides = {
-        _API_KEY_HEADER if name.lower() == _API_KEY_HEADER.lower() else name: value for name, value in overrides.items()
+        API_KEY_HEADER if name.lower() == API_KEY_HEADER.lower() else name: value for name, value in overrides.items()
     }
     replaced = {name.lower() for name in overrides}
     return {name: value for name, value in headers.items() if name.lower() not in replaced} | overrides
@@ -360,13 +304,14 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
         raise ApiValueError("_request_auth needs the entries type, in, key and value, and in must be 'header'")
 
 
-def _check_headers(headers: Mapping[str, str]) -> None:
-    key = headers.get(_API_KEY_HEADER)
-    if key is None:
+def _check_headers(headers: Mapping[str, str], needs_key: bool) -> None:
+    key = headers.get(API_KEY_HEADER)
+    if key is None and needs_key:
         raise ApiValueError(
             f"no API key: set {API_KEY_VARIABLE} and pass ApiClient(auth=ApiKeyAuth.from_env()), or ApiKeyAuth(...)"
         )
-    validate_credential(key, f"the {_API_KEY_HEADER} header")
+    if key is not None:
+        validate_credential(key, f"the {API_KEY_HEADER} header")
     for name, value in headers.items():
         if not (isinstance(value, str) and value.isascii() and value.isprintable()):
             raise ApiValueError(f"the header {name!r} must be printable ASCII")

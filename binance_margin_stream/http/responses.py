@@ -22,7 +22,14 @@ from binance_margin_stream.exceptions import (
 )
 from binance_margin_stream.redaction import extract_html_title, redact, truncate
 
-__all__ = ["HttpResponse", "find_error_in_success", "make_response_error", "map_error", "parse_http_date", "parse_json"]
+__all__ = [
+    "HttpResponse",
+    "find_error_in_success",
+    "make_response_error",
+    "map_error",
+    "parse_http_date",
+    "parse_json",
+]
 
 _CREATE_LISTEN_TOKEN = "ListenTokenApi.sapi_v1_user_listen_token_post"  # noqa: S105  # a call's name, not a secret
 _CREATE_LISTEN_KEY_V2 = "MarginListenKeyApi.sapi_v2_margin_listen_key_post"
@@ -31,6 +38,7 @@ _SUCCESSORS = {
     "/sapi/v1/userDataStream/isolated": f"{_CREATE_LISTEN_TOKEN} with is_isolated and symbol",
     "/sapi/v1/userListenToken": _CREATE_LISTEN_KEY_V2,
     "/sapi/v2/margin/listen-key": _CREATE_LISTEN_TOKEN,
+    "/sapi/v2/margin/uta/listen-key": _CREATE_LISTEN_TOKEN,
     "/sapi/v1/margin/listen-key": _CREATE_LISTEN_KEY_V2,
 }
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import logging
 import socket
 import ssl
 import sys
+import threading
 import time
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +35,7 @@ from urllib3.exceptions import (
 from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from binance_margin_stream.exceptions import ApiValueError, TransportError, TransportErrorKind
+from binance_margin_stream.redaction import MASK
 
 __all__ = ["MAX_RESPONSE_BYTES", "RawResponse", "Timeout", "Transport", "create_ssl_context"]
 
@@ -73,6 +77,7 @@ def create_ssl_context(ca_file: str | None) -> ssl.SSLContext | None:
     raise ApiValueError(f"the ca_file of the endpoints contains no certificates: {problem}")
 
 
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _NO_RETRY = urllib3.Retry(total=False, redirect=False)
 
 
@@ -85,6 +90,24 @@ class RawResponse:
     headers: urllib3.HTTPHeaderDict
     body: bytes = field(repr=False)
 
+    def decompress(self) -> RawResponse:
+        """Return the response with a gzip or deflate body decompressed, although the client requested none.
+
+        Any other body is returned unchanged, as is one that is too large when decompressed.
+        """
+        if self.headers.get("Content-Encoding", "").strip().lower() not in ("gzip", "x-gzip", "deflate"):
+            return self
+        decompressor = zlib.decompressobj(wbits=_GZIP_OR_ZLIB)
+        try:
+            body = decompressor.decompress(self.body, MAX_RESPONSE_BYTES)
+        except zlib.error:
+            return self
+        if not decompressor.eof:
+            return self
+        headers = urllib3.HTTPHeaderDict(self.headers)
+        del headers["Content-Encoding"]
+        return replace(self, headers=headers, body=body)
+
     def to_urllib3(self) -> urllib3.HTTPResponse:
         """Return the response as urllib3 would, its body unread."""
         return urllib3.HTTPResponse(
@@ -95,6 +118,35 @@ class RawResponse:
             preload_content=False,
             decode_content=False,
         )
+
+
+class _QueryFilter(logging.Filter):
+    """Masks the query in urllib3's log records about our own requests. It may contain a listen key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = threading.local()
+
+    @contextlib.contextmanager
+    def mask_query(self, url: str) -> Iterator[None]:
+        """Mask the query of `url` in records of this thread."""
+        self._state.query = urlsplit(url).query
+        try:
+            yield
+        finally:
+            self._state.query = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        query = getattr(self._state, "query", "")
+        if query:
+            record.msg = record.getMessage().replace(query, MASK)
+            record.args = ()
+        return True
+
+
+_QUERY_FILTER = _QueryFilter()
+for _name in ("urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_QUERY_FILTER)
 
 
 class Transport:
@@ -115,18 +167,19 @@ class Transport:
         """
         failure: ApiValueError | TransportError
         try:
-            response: Any = self._pool_manager.urlopen(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
-                redirect=False,
-                retries=_NO_RETRY,
-                preload_content=False,
-                decode_content=False,
-            )
-            return _read_response(response)
+            with _QUERY_FILTER.mask_query(url):
+                response: Any = self._pool_manager.urlopen(
+                    method,
+                    url,
+                    body=body,
+                    headers=headers,
+                    timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
+                    redirect=False,
+                    retries=_NO_RETRY,
+                    preload_content=False,
+                    decode_content=False,
+                )
+                return _read_response(response)
         except LocationValueError:
             failure = ApiValueError("the address of the exchange is not a URL: see Endpoints")
         except (HTTPError, http.client.HTTPException, OSError) as error:

@@ -14,7 +14,7 @@
 
 __all__ = [
     "ApiV3UserDataStreamPost200Response",
-    "Error",
+    "ErrorResponse",
     "ListenToken",
 ]
 
@@ -23,7 +23,7 @@ import typing as _typing
 if _typing.TYPE_CHECKING:
     # import models into model package
     from binance_margin_stream.models.api_v3_user_data_stream_post200_response import ApiV3UserDataStreamPost200Response
-    from binance_margin_stream.models.error import Error
+    from binance_margin_stream.models.error_response import ErrorResponse
     from binance_margin_stream.models.listen_token import ListenToken
     
 else:
@@ -31,7 +31,7 @@ else:
 
     _exports = {
         "ApiV3UserDataStreamPost200Response": ".api_v3_user_data_stream_post200_response",
-        "Error": ".error",
+        "ErrorResponse": ".error_response",
         "ListenToken": ".listen_token",
     }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
+from binance_margin_stream.sandbox.messages import LoggedRequest
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
 from binance_margin_stream.sandbox.model.orders import Order
@@ -23,6 +24,7 @@ __all__ = [
     "NAMED_FAULTS",
     "Balance",
     "ExchangeRules",
+    "LoggedRequest",
     "Metrics",
     "Order",
     "RestCall",

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, ROUND_UP, Decimal, InvalidOperation
+import functools
+from collections.abc import Callable
+from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from typing import ParamSpec, TypeVar
 
-__all__ = ["ZERO", "Number", "parse_decimal", "parse_positive", "round_down", "round_up"]
+__all__ = ["ZERO", "Number", "exact", "parse_decimal", "parse_positive", "round_down", "round_up"]
 
 Number = Decimal | int | str
 """A quantity, price or amount; floats are not exact."""
 
 ZERO = Decimal(0)
-_UPPER_BOUND = Decimal(10) ** 15
+
+_MAX_INTEGER_DIGITS = 15
+_MAX_DECIMALS = 18
+_MAX_LENGTH = 64
 _STEP = Decimal("0.00000001")
+# A quantity times a price has at most 66 digits.
+_CONTEXT = Context(prec=100, traps=[DivisionByZero, InvalidOperation, Overflow])
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def exact(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Run a function with a decimal context of its own: the caller may have changed precision, rounding or traps."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with localcontext(_CONTEXT):
+            return function(*args, **kwargs)
+
+    return run
 
 
 def parse_decimal(value: Number) -> Decimal:
     """Convert to an exact number.
 
     Raises:
-        ValueError: a float, not a number, not finite, or more than 15 digits before the decimal point.
+        ValueError: a float, not a number, not finite, more than 15 digits before the decimal point or 18 after it.
 
     """
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
         raise ValueError("amounts are Decimal, int or str")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"not a number: {value}") from None
-    if not number.is_finite() or abs(number) >= _UPPER_BOUND:
-        raise ValueError(f"number out of range: {value}")
-    return number
+    if isinstance(value, str) and len(value) > _MAX_LENGTH:
+        raise ValueError(f"a number has at most {_MAX_LENGTH} characters")
+    if isinstance(value, int) and abs(value) >= 10**_MAX_INTEGER_DIGITS:
+        raise ValueError(f"a number has at most {_MAX_INTEGER_DIGITS} digits before the decimal point")
+    return _check_size(_convert(value))
 
 
 def parse_positive(value: Number) -> Decimal:
@@ -53,3 +73,23 @@ def round_down(number: Decimal) -> Decimal:
 def round_up(number: Decimal) -> Decimal:
     """Round to the exchange's eight decimals, away from zero."""
     return number.quantize(_STEP, ROUND_UP)
+
+
+@exact
+def _convert(value: Number) -> Decimal:
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"not a number: {value}") from None
+
+
+def _check_size(number: Decimal) -> Decimal:
+    if not number.is_finite():
+        raise ValueError(f"not a finite number: {number}")
+    # The exponent is checked first: writing out 1e-999999999 would take a gigabyte.
+    if number and number.adjusted() >= _MAX_INTEGER_DIGITS:
+        raise ValueError(f"a number has at most {_MAX_INTEGER_DIGITS} digits before the decimal point")
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -_MAX_DECIMALS:
+        raise ValueError(f"a number has at most {_MAX_DECIMALS} decimals")
+    return number if number else ZERO

@@ -7,6 +7,7 @@ import contextlib
 import datetime as dt
 import re
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -18,10 +19,14 @@ from binance_margin_stream.sandbox.control.client import DEFAULT_PORT, URL_VARIA
 from binance_margin_stream.sandbox.control.script import read_script
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
+from binance_margin_stream.sandbox.key_file import read_key_file
+from binance_margin_stream.sandbox.request_log import RequestPrinter
 from binance_margin_stream.sandbox.sandbox import OPERATIONS, Sandbox
+from binance_margin_stream.sandbox.server.address import is_loopback
 
 __all__ = ["main"]
 
+_BEYOND_LOOPBACK = "--i-understand-that-this-listens-beyond-loopback"
 _PROGRAM = "python -m binance_margin_stream.sandbox"
 
 _EXAMPLES = """\
@@ -41,9 +46,15 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
     if given[:1] == ["do"]:
         return run_client(given[1:], program, OPERATIONS)
     options = _create_parser(program).parse_args(given)
+    printer = RequestPrinter(sys.stdout)
     try:
         if options.script is not None:
             read_script(options.script, OPERATIONS)
+        if not options.beyond_loopback and not is_loopback(options.host):
+            raise ValueError(
+                f"the sandbox listens on loopback only, not on {options.host}; {_BEYOND_LOOPBACK} allows it"
+            )
+        api_key, api_secret = (None, None) if options.api_key_file is None else read_key_file(options.api_key_file)
         sandbox = Sandbox(
             rules=ExchangeRules(retired_endpoints=options.retired_endpoints),
             host=options.host,
@@ -52,14 +63,24 @@ def main(arguments: Sequence[str] | None = None, program: str = _PROGRAM) -> int
             seed=options.seed,
             start_ms=options.start,
             tls=options.tls,
+            api_key=api_key,
+            api_secret=api_secret,
+            allowed_hosts=options.allow_host,
+            on_request=printer.add if options.log else None,
             i_understand_that_this_listens_beyond_loopback=options.beyond_loopback,
         ).start()
     except (OSError, ValueError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    with sandbox, _handle_signals() as end:
+    with printer, sandbox, _handle_signals() as end:
         messages = _start_faults(sandbox, options.faults, options.every, options.seed)
-        print(_format_banner(sandbox, program), *messages, "Press Ctrl-C to stop.", sep="\n", flush=True)
+        print(
+            _format_banner(sandbox, program, options.api_key_file),
+            *messages,
+            "Press Ctrl-C to stop.",
+            sep="\n",
+            flush=True,
+        )
         script_thread = threading.Thread(target=_run_script, args=(sandbox, options.script), name="sandbox-script")
         script_thread.start()
         end.wait()
@@ -140,14 +161,32 @@ def _create_parser(program: str) -> argparse.ArgumentParser:
         "--every", type=_parse_positive, default=60.0, help="average seconds between random faults (%(default)s)"
     )
     parser.add_argument("--seed", type=int, help="makes keys, tokens and random faults reproducible")
+    _add_access_options(parser)
+    return parser
+
+
+def _add_access_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log", action="store_true", help="print every request, without parameters and credentials")
+    parser.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="file with a fixed API key (64 letters and digits), and the API secret on a second line",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name by which clients address this host, such as that of a container; may be repeated",
+    )
     parser.add_argument("--tls", action="store_true", help="use https and wss, with a certificate created at the start")
     parser.add_argument(
-        "--i-understand-that-this-listens-beyond-loopback",
+        _BEYOND_LOOPBACK,
         dest="beyond_loopback",
         action="store_true",
         help="allow a host that other machines can reach",
     )
-    return parser
 
 
 def _parse_port(text: str) -> int:
@@ -194,10 +233,12 @@ def _parse_fault(text: str) -> tuple[str, float | None]:
     return name, likely
 
 
-def _format_banner(sandbox: Sandbox, program: str) -> str:
+def _format_banner(sandbox: Sandbox, program: str, key_file: Path | None) -> str:
     endpoints = sandbox.endpoints
     found = endpoints.rest == f"http://127.0.0.1:{DEFAULT_PORT}"
     where = "" if found else f"\n  export {URL_VARIABLE}={endpoints.rest}"
+    # What is in a file of the user's is not printed.
+    key_source = f'"$(sed -n {{}}p {shlex.quote(str(key_file))})"'
     trust = "" if sandbox.ca_file is None else f"\n  export SSL_CERT_FILE={sandbox.ca_file}"
     return f"""\
 Sandbox for margin user data streams. This is not an exchange: no order reaches a market, no money moves.
@@ -210,8 +251,8 @@ Sandbox for margin user data streams. This is not an exchange: no order reaches 
 
 The API key below is valid in this sandbox only. To use it in a shell:
 
-  export BINANCE_API_KEY={sandbox.api_key}
-  export BINANCE_API_SECRET={sandbox.api_secret}
+  export BINANCE_API_KEY={sandbox.api_key if key_file is None else key_source.format(1)}
+  export BINANCE_API_SECRET={sandbox.api_secret if key_file is None else key_source.format(2)}
   export BINANCE_MARGIN_STREAM_EXCHANGE={endpoints.rest}{trust}
   curl -X POST -H "X-MBX-APIKEY: $BINANCE_API_KEY" {endpoints.rest}/sapi/v1/userListenToken
 

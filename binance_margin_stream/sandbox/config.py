@@ -7,20 +7,25 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Literal, get_args, get_origin, get_type_hints
 
+from binance_margin_stream.sandbox.amounts import ZERO, parse_decimal
+
 __all__ = [
     "DAY_MS",
     "HOUR_MS",
     "MINUTE_MS",
     "RETIRED_PATHS",
     "EmptyBody",
+    "ErrorCodeType",
     "EventNameStyle",
     "ExchangeRules",
     "FieldPresence",
+    "ListenKeyCharacters",
     "ListenKeyKind",
     "ListenKeyV2Host",
     "ResubscribeResponse",
     "RetiredEndpoints",
     "SignaturePolicy",
+    "SubscribeResponse",
     "TimeUnit",
     "TimestampType",
     "scale_rules",
@@ -39,12 +44,16 @@ SignaturePolicy = Literal["optional", "required"]
 TimeUnit = Literal["us", "ms"]
 TimestampType = Literal["string", "integer"]
 FieldPresence = Literal["present", "missing"]
-ResubscribeResponse = Literal["same_id", "new_id", "refused", "refused_but_extended"]
+ResubscribeResponse = Literal["same_id", "new_id", "both_deliver", "refused", "refused_but_extended"]
+SubscribeResponse = Literal["enveloped", "bare"]
+ErrorCodeType = Literal["integer", "string"]
+ListenKeyCharacters = Literal["alphanumeric", "base64"]
 ListenKeyV2Host = Literal["either", "stream", "margin_stream"]
 EventNameStyle = Literal["upper", "camel"]
 EmptyBody = Literal["nothing", "object"]
 
 _MIN_PONG_SECONDS = 1.0
+_MAX_INTEGER = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,10 @@ class ExchangeRules:
 
     signature_policy: SignaturePolicy = "optional"
     """Whether ``POST /sapi/v1/userListenToken`` must be signed; the documentation contradicts itself."""
+
+    listen_key_characters: ListenKeyCharacters = "alphanumeric"
+    """Characters of listen keys: letters and digits, as in every documented example, or also `+` and `/`, which clients
+    have to percent-encode. Listen tokens always have both."""
 
     listen_key_validity_ms: int = HOUR_MS
     """Validity of the old listen key after a POST or PUT; documented."""
@@ -89,7 +102,16 @@ class ExchangeRules:
     """Type of ``W`` in the execution reports of orders on the book; one official source shows a string."""
 
     resubscribe_response: ResubscribeResponse = "same_id"
-    """Response to a second subscribe for an account: the same id, a new one, or -2035; undocumented."""
+    """Response to a second subscribe for an account; undocumented. ``same_id`` extends the subscription; ``new_id``
+    replaces it; ``both_deliver`` adds one with a new id, so that every event comes twice until the old one expires;
+    ``refused`` is -2035, and ``refused_but_extended`` is -2035 although the subscription is extended."""
+
+    subscribe_response: SubscribeResponse = "enveloped"
+    """Whether a successful subscribe response has ``id``, ``status`` and ``result``, as documented for the WebSocket
+    API, or is the bare result, as the margin page shows it."""
+
+    error_code_type: ErrorCodeType = "integer"
+    """Type of ``code`` in error responses; integers are documented, strings were seen from proxies."""
 
     listen_key_expired_time_type: TimestampType = "string"
     """Type of ``E`` in ``listenKeyExpired``; documented as a string there, as an integer elsewhere."""
@@ -126,8 +148,9 @@ class ExchangeRules:
     max_body_bytes: int = 65_536
     """Maximum size of a request body; the exchange's limit is not published."""
 
-    ping_interval_ms: int = 20_000
-    """Interval of the server's pings; documented."""
+    ping_interval_ms: int | None = 20_000
+    """Interval of the server's pings; documented for the WebSocket API and for spot streams. Older pages of the margin
+    streams give 3 minutes; None: the server sends no pings."""
 
     pong_timeout_ms: int = MINUTE_MS
     """How long the server waits for a pong before it closes the connection; documented."""
@@ -194,10 +217,12 @@ class ExchangeRules:
             if getattr(self, name) not in choices:
                 raise ValueError(f"ExchangeRules.{name} takes one of {', '.join(choices)}")
         for field in fields(self):
-            if field.type == "int" and field.name != "active_subscription_limit_code":
-                _check_positive(field.name, getattr(self, field.name))
+            value = getattr(self, field.name)
+            is_code = field.name == "active_subscription_limit_code"
+            if (field.type == "int" and not is_code) or (field.type == "int | None" and value is not None):
+                _check_positive(field.name, value)
             if field.type == "Decimal":
-                _check_amount(field.name, getattr(self, field.name))
+                _check_amount(field.name, value)
         if not self.opening_price:
             raise ValueError("ExchangeRules.opening_price takes a Decimal above 0")
         if self.commission_rate >= 1:
@@ -225,10 +250,11 @@ class ExchangeRules:
 def scale_rules(rules: ExchangeRules, speed: float) -> ExchangeRules:
     """Rules for a clock that runs `speed` times faster, under which clients still have a real second for a pong."""
     min_pong_ms = int(speed * 1000 * _MIN_PONG_SECONDS)
+    pongs_per_second = min_pong_ms // rules.ping_interval_ms if rules.ping_interval_ms else 0
     return replace(
         rules,
         pong_timeout_ms=max(rules.pong_timeout_ms, min_pong_ms),
-        stream_message_limit_per_second=rules.stream_message_limit_per_second + min_pong_ms // rules.ping_interval_ms,
+        stream_message_limit_per_second=rules.stream_message_limit_per_second + pongs_per_second,
     )
 
 
@@ -239,10 +265,14 @@ def _choices() -> dict[str, tuple[str, ...]]:
 
 
 def _check_positive(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"ExchangeRules.{name} takes a whole number from 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_INTEGER:
+        raise ValueError(f"ExchangeRules.{name} takes a whole number from 1 to {_MAX_INTEGER}")
 
 
 def _check_amount(name: str, value: object) -> None:
-    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
-        raise ValueError(f"ExchangeRules.{name} takes a Decimal from 0")
+    try:
+        valid = isinstance(value, Decimal) and parse_decimal(value) >= ZERO
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(f"ExchangeRules.{name} takes a Decimal from 0, with at most 15 digits and 18 decimals")

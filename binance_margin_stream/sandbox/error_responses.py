@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 
+from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.messages import Headers, Response
 
 __all__ = [
@@ -12,9 +15,11 @@ __all__ = [
     "ERROR_MESSAGES",
     "STATUS_BY_CODE",
     "RefusedError",
+    "error_body",
     "error_response",
     "gateway_error_response",
     "json_response",
+    "make_refusal",
 ]
 
 _JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
@@ -38,6 +43,8 @@ ERROR_MESSAGES: dict[int, str] = {
     -2035: "User Data Stream subscription already active.",
     -2036: "User Data Stream subscription not active.",
     -2042: "Maximum subscription ID reached for this connection.",
+    -3003: "Margin account does not exist.",
+    -11001: "Isolated margin account does not exist.",
 }
 """Messages of the codes whose message is always the same."""
 
@@ -48,10 +55,17 @@ STATUS_BY_CODE: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
 class RefusedError(Exception):
     """A request that the exchange refuses: error code and message, never the request's own data."""
 
-    def __init__(self, code: int, message: str | None = None) -> None:
+    def __init__(self, code: int, message: str | None = None, data: Mapping[str, object] | None = None) -> None:
+        """`data` is sent beside code and message in responses of the WebSocket API."""
         self.code = code
+        self.data = data
         self.message = ERROR_MESSAGES[code] if message is None else message
         super().__init__(f"{code} {self.message}")
+
+
+def make_refusal(code: int) -> RefusedError:
+    """An error with any code, for injected faults."""
+    return RefusedError(code, ERROR_MESSAGES.get(code, "Refused by an injected fault."))
 
 
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
@@ -60,11 +74,19 @@ def json_response(value: object, status: int = 200, headers: Headers = ()) -> Re
     return Response(status, body, (_JSON_TYPE, *headers))
 
 
-def error_response(refusal: RefusedError, status: int | None = None, headers: Headers = ()) -> Response:
+def error_body(refusal: RefusedError, rules: ExchangeRules) -> dict[str, object]:
+    """Code and message of an error."""
+    code = str(refusal.code) if rules.error_code_type == "string" else refusal.code
+    return {"code": code, "msg": refusal.message}
+
+
+def error_response(
+    refusal: RefusedError, rules: ExchangeRules, status: int | None = None, headers: Headers = ()
+) -> Response:
     """The exchange's JSON error; the status defaults to that of the code."""
     if status is None:
         status = STATUS_BY_CODE.get(refusal.code, 400)
-    return json_response({"code": refusal.code, "msg": refusal.message}, status, headers)
+    return replace(json_response(error_body(refusal, rules), status, headers), code=refusal.code)
 
 
 def gateway_error_response(status: int, headers: Headers = ()) -> Response:

@@ -9,10 +9,11 @@ same results.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from binance_margin_stream.sandbox.api import handshakes, rest, stream_host, websocket_api
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import EventPayload, publish
 from binance_margin_stream.sandbox.fault_actions import FaultScheduler, FaultScope, delete_listen_keys, revoke_api_key
@@ -22,6 +23,7 @@ from binance_margin_stream.sandbox.messages import (
     Binary,
     Close,
     Frame,
+    LoggedRequest,
     Output,
     Ping,
     Pong,
@@ -31,12 +33,15 @@ from binance_margin_stream.sandbox.messages import (
 )
 from binance_margin_stream.sandbox.model.connections import ServerConnection
 from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
+from binance_margin_stream.sandbox.model.public_keys import parse_public_key
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import User
 from binance_margin_stream.sandbox.snapshot import build_snapshot
 from binance_margin_stream.sandbox.trading.service import TradingService
 
 __all__ = ["Exchange"]
+
+_MAX_STEPS_PER_JUMP = 50_000
 
 
 class Exchange:
@@ -77,6 +82,23 @@ class Exchange:
         """Run everything that is due by now, in order of its time."""
         self._state.scheduler.run_due(now)
 
+    def check_jump(self, now: int, until: int) -> None:
+        """Check that `advance` from one time (ms) to another is a limited amount of work.
+
+        Raises:
+            ValueError: a time after the year 9999, or too many scheduled actions until then.
+
+        """
+        if until > MAX_TIME_MS:
+            raise ValueError("the exchange's time ends with the year 9999")
+        random_faults = self._faults.expected_random_faults(until - now)
+        interest_charges = self.trading.expected_interest_charges(now, until)
+        if random_faults + interest_charges > _MAX_STEPS_PER_JUMP:
+            raise ValueError(
+                f"about {random_faults} random faults and {interest_charges} interest charges are due until then: "
+                f"advance in shorter steps, with at most {_MAX_STEPS_PER_JUMP} each"
+            )
+
     def next_deadline(self) -> int | None:
         """When `advance` has something to do next, or None."""
         return self._state.scheduler.next_due_at()
@@ -85,9 +107,24 @@ class Exchange:
         """Take the frames to send, in order."""
         return self._state.connections.take_outputs()
 
-    def add_user(self) -> User:
-        """Add a user."""
-        return self._state.users.add()
+    def add_user(self, api_key: str | None = None, api_secret: str | None = None) -> User:
+        """Add a user, with a given API key and secret or new ones.
+
+        Raises:
+            ValueError: there are too many API keys, or the given one is invalid.
+
+        """
+        return self._state.users.add(api_key, api_secret)
+
+    def add_key(self, user: User, public_key: str) -> str:
+        """Add an API key that signs with a key pair; `public_key` is in PEM format. Returns the key.
+
+        Raises:
+            ValueError: there are too many API keys, or this is no public key of an Ed25519 or RSA key pair.
+            ImportError: `cryptography` is missing.
+
+        """
+        return self._state.users.add_key(user, parse_public_key(public_key)).value
 
     def get_user(self, api_key: str) -> User:
         """The user of an API key, revoked or not.
@@ -103,7 +140,9 @@ class Exchange:
         return self._state.users.all()
 
     def revoke_api_key(self, api_key: str, now: int) -> None:
-        """Revoke an API key: its listen keys go silent, the WebSocket API sends an unsolicited 401.
+        """Revoke all API keys of the user of this one.
+
+        The listen keys go silent, and the WebSocket API sends an unsolicited 401.
 
         Raises:
             KeyError: there is no such key.
@@ -142,13 +181,31 @@ class Exchange:
         """Serve a path again that `retire_endpoint` or the rules retired."""
         self._state.retired_paths.discard(path)
 
+    def disable_account(self, uid: int, account: str) -> None:
+        """Refuse an account's calls, with -11001 or -3003, and stop its events without notice."""
+        self._state.availability.disable(uid, account)
+
+    def enable_account(self, uid: int, account: str) -> None:
+        """Undo `disable_account`."""
+        self._state.availability.enable(uid, account)
+
+    def delist_symbol(self, symbol: str) -> None:
+        """Refuse a symbol with -1121, and stop the events of its isolated accounts without notice."""
+        self._state.availability.delist(symbol)
+
+    def relist_symbol(self, symbol: str) -> None:
+        """Undo `delist_symbol`."""
+        self._state.availability.relist(symbol)
+
     def inject_fault(
         self,
         fault: Fault | str,
         now: int,
         *,
         path: str | None = None,
+        account: str | None = None,
         times: int | None = 1,
+        duration_ms: int | None = None,
         connection: int | None = None,
         at_ms: int | None = None,
         probability: float = 1.0,
@@ -160,7 +217,8 @@ class Exchange:
 
         """
         self.advance(now)
-        self._faults.inject(fault, FaultScope(path, times, connection, at_ms, probability), now)
+        scope = FaultScope(path, account, times, duration_ms, connection, at_ms, probability)
+        self._faults.inject(fault, scope, now)
 
     def start_random_faults(
         self, seed: int, every_seconds: float, now: int, faults: Sequence[str] | None = None
@@ -168,7 +226,7 @@ class Exchange:
         """Inject faults at random times until `stop_random_faults`; replaces earlier random faults.
 
         Raises:
-            ValueError: `every_seconds` is not above 0, or an unknown fault.
+            ValueError: `every_seconds` is below 0.001, or an unknown fault.
 
         """
         self.advance(now)
@@ -196,6 +254,18 @@ class Exchange:
         """The last REST calls, oldest first."""
         return list(self._state.metrics.rest_log)
 
+    def request_log(self) -> list[LoggedRequest]:
+        """The last requests, oldest first: REST calls, handshakes and messages of WebSocket connections."""
+        return list(self._state.metrics.request_log)
+
+    def log_request(self, request: LoggedRequest) -> None:
+        """Add a request to the log that the server answered itself."""
+        self._state.metrics.record_request(request)
+
+    def set_request_listener(self, on_request: Callable[[LoggedRequest], None] | None) -> None:
+        """Have a function called with every logged request; it must not raise, and must not block."""
+        self._state.metrics.on_request = on_request
+
     def snapshot(self, now: int) -> dict[str, object]:
         """The state as a JSON object, without secrets."""
         self.advance(now)
@@ -214,7 +284,7 @@ class Exchange:
             case Text(text=text) if connection.host == "websocket_api":
                 websocket_api.handle_request(self._state, connection, text, now)
             case Text(text=text):
-                stream_host.handle_request(self._state, connection, text)
+                stream_host.handle_request(self._state, connection, text, now)
             case Binary():
                 self._state.connections.close(connection, Close(1003, "Text frames only"))
             case Ping(data=data):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from binance_margin_stream.sandbox.api import websocket_api
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS, to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.delivery.publishing import expire_key, expire_subscription
+from binance_margin_stream.sandbox.delivery.time_units import convert_event
 from binance_margin_stream.sandbox.faults.random import ScheduledFault, random_faults
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
 from binance_margin_stream.sandbox.faults.types import (
@@ -18,17 +21,21 @@ from binance_margin_stream.sandbox.faults.types import (
     DelayFrames,
     DeleteListenKeys,
     DropConnections,
+    EventFault,
     ExpireCredentials,
     Fault,
     FreezeConnections,
     HalfOpenConnections,
     ImmediateFault,
     MalformedFrame,
+    RestFault,
     RevokeApiKey,
     ShutdownNotice,
+    SubscribeFault,
 )
 from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Text
 from binance_margin_stream.sandbox.model.connections import ServerConnection
+from binance_margin_stream.sandbox.model.pending_faults import PendingFault
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["FaultScheduler", "FaultScope", "delete_listen_keys", "revoke_api_key"]
@@ -38,13 +45,16 @@ __all__ = ["FaultScheduler", "FaultScope", "delete_listen_keys", "revoke_api_key
 class FaultScope:
     """What a fault applies to, and when.
 
-    Deferred faults apply to `times` matching requests or events on one path or all, each with a probability.
-    Immediate faults apply once, to one connection or all. `at_ms` delays either, in exchange time.
+    Deferred faults apply to `times` matching requests or events, each with a probability, for `duration_ms` at most;
+    on one path or all, of one account or all. Immediate faults apply once, to one connection or all. `at_ms` delays
+    either, in exchange time.
     """
 
     path: str | None = None
+    account: str | None = None
     times: int | None = 1
     """Until cleared where None."""
+    duration_ms: int | None = None
     connection: int | None = None
     at_ms: int | None = None
     probability: float = 1.0
@@ -53,9 +63,11 @@ class FaultScope:
         """Validate the values.
 
         Raises:
-            ValueError: times below 1, or a probability outside 0 to 1.
+            ValueError: times below 1, a probability outside 0 to 1, or a time after the year 9999.
 
         """
+        if self.at_ms is not None and self.at_ms > MAX_TIME_MS:
+            raise ValueError("at_ms takes milliseconds since 1970, up to the year 9999")
         if self.times is not None and self.times < 1:
             raise ValueError("times takes a whole number from 1, or None: until cleared")
         if not 0 < self.probability <= 1:
@@ -68,23 +80,27 @@ class FaultScheduler:
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
         self._random_faults: Iterator[ScheduledFault] | None = None
+        self._interval_ms = 0.0
 
     def inject(self, fault: Fault | str, scope: FaultScope, now: int) -> None:
         """Apply a fault, make it pending, or schedule it.
 
         Raises:
-            ValueError: an unknown fault.
+            ValueError: an unknown fault, or an account or duration for a fault that has none.
 
         """
         fault = create_fault(fault) if isinstance(fault, str) else fault
+        _check_scope(fault, scope)
         generation = self._state.pending_faults.generation
 
         def apply_if_current(_: int, then: int) -> None:
             if generation == self._state.pending_faults.generation:
-                self._apply(fault, scope, then)
+                # Too many pending faults: nobody is left to report it to.
+                with contextlib.suppress(ValueError):
+                    self._apply(fault, scope, then)
 
         if scope.at_ms is None or scope.at_ms <= now:
-            apply_if_current(now, now)
+            self._apply(fault, scope, now)
         else:
             self._state.scheduler.call_at(scope.at_ms, apply_if_current)
 
@@ -92,15 +108,20 @@ class FaultScheduler:
         """Inject faults at random times until `stop_random`; replaces earlier random faults.
 
         Raises:
-            ValueError: `every_seconds` is not above 0, or an unknown fault.
+            ValueError: `every_seconds` is below 0.001, or an unknown fault.
 
         """
         self._random_faults = random_faults(seed, every_seconds, faults)
+        self._interval_ms = every_seconds * 1000
         self._schedule_next(self._random_faults, now)
 
     def stop_random(self) -> None:
         """Stop random faults; pending faults stay pending."""
         self._random_faults = None
+
+    def expected_random_faults(self, milliseconds: int) -> int:
+        """The average number of random faults in a time."""
+        return 0 if self._random_faults is None else int(milliseconds / self._interval_ms)
 
     def clear(self) -> None:
         """Remove pending faults, cancel scheduled ones, and stop random faults."""
@@ -109,7 +130,9 @@ class FaultScheduler:
 
     def _apply(self, fault: Fault, scope: FaultScope, now: int) -> None:
         if isinstance(fault, DeferredFault):
-            self._state.pending_faults.add(fault, scope.path, scope.times, scope.probability)
+            expires_at = None if scope.duration_ms is None else now + scope.duration_ms
+            pending = PendingFault(fault, scope.path, scope.account, scope.times, expires_at, scope.probability)
+            self._state.pending_faults.add(pending)
         elif self._state.pending_faults.roll(scope.probability):
             connections = [c for c in self._state.connections.all() if scope.connection in (None, c.id)]
             _apply_immediate(self._state, fault, connections, now)
@@ -127,6 +150,13 @@ class FaultScheduler:
             self._schedule_next(plan, due)
 
         self._state.scheduler.call_at(since + planned.delay_ms, apply_next)
+
+
+def _check_scope(fault: Fault, scope: FaultScope) -> None:
+    if scope.duration_ms is not None and not isinstance(fault, DeferredFault):
+        raise ValueError("this fault applies once, at once: it takes no duration")
+    if scope.account is not None and not isinstance(fault, RestFault | SubscribeFault | EventFault):
+        raise ValueError("only faults of REST calls, subscribes and events can be limited to an account")
 
 
 def revoke_api_key(state: ExchangeState, uid: int, now: int) -> None:
@@ -184,7 +214,7 @@ def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connectio
         case HalfOpenConnections():
             state.connections.drop_silently(connection)
         case DelayFrames(seconds=seconds):
-            connection.frame_delay_ms = round(seconds * 1000)
+            connection.frame_delay_ms = to_milliseconds(seconds)
         case MalformedFrame(text=text):
             state.connections.send(connection, Text(text))
         case BinaryFrame(data=data):
@@ -194,7 +224,9 @@ def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connectio
 
 
 def _send_shutdown_notice(state: ExchangeState, fault: ShutdownNotice, connection: ServerConnection, now: int) -> None:
-    notice = {"e": "serverShutdown", "E": now}
+    notice: dict[str, object] = {"e": "serverShutdown", "E": now}
+    if connection.time_unit == "us":
+        notice = convert_event(notice)
     envelope = _default_envelope(connection) if fault.envelope == "host" else fault.envelope
     wrapped: dict[str, object] = dict(notice)
     if envelope == "event":
@@ -203,7 +235,7 @@ def _send_shutdown_notice(state: ExchangeState, fault: ShutdownNotice, connectio
         wrapped = {"stream": next(iter(connection.streams), ""), "data": notice}
     state.connections.send(connection, Text(json.dumps(wrapped, separators=(",", ":"))))
     if fault.close_after_seconds is not None:
-        due = now + round(fault.close_after_seconds * 1000)
+        due = now + to_milliseconds(fault.close_after_seconds)
         state.scheduler.call_at(due, lambda _, __: state.connections.close(connection, Close(1001)))
 
 

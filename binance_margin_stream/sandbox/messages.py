@@ -19,6 +19,7 @@ __all__ = [
     "DeliveryMode",
     "Frame",
     "Headers",
+    "LoggedRequest",
     "Output",
     "Ping",
     "Pong",
@@ -59,8 +60,27 @@ class Response:
     body: bytes = field(default=b"", repr=False)
     headers: Headers = ()
     delivery: DeliveryMode = "complete"
+    code: int | None = None
+    """The exchange's error code, for the request log."""
     delay_ms: int = 0
     """Delay before the response is sent, in milliseconds of real time, not of exchange time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """A request and its result, without parameters and credentials."""
+
+    time: int
+    """Exchange time in milliseconds."""
+    ip: str
+    method: str
+    """The HTTP method, or ``WebSocket`` for a message on a WebSocket connection."""
+    target: str
+    """The path, or the method of a WebSocket message."""
+    status: int
+    """The HTTP status; 101 for an accepted handshake."""
+    code: int | None = None
+    """The exchange's error code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from decimal import Decimal
 
+from binance_margin_stream.sandbox.amounts import exact, parse_decimal
+from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.faults.types import DeferredFault
 from binance_margin_stream.sandbox.model.connections import ServerConnection
-from binance_margin_stream.sandbox.model.metrics import Metrics
+from binance_margin_stream.sandbox.model.metrics import Metrics, MetricsRecorder, SentEvent
 from binance_margin_stream.sandbox.model.orders import Order
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
@@ -17,6 +19,26 @@ from binance_margin_stream.sandbox.trading.margin import classify_margin_level, 
 
 __all__ = ["build_snapshot", "mask"]
 
+_SHOWN_REQUESTS = 50
+_TRADE_FIELDS = {
+    "order_id": "i",
+    "symbol": "s",
+    "side": "S",
+    "quantity": "l",
+    "price": "L",
+    "commission": "n",
+    "commission_asset": "N",
+}
+_CLOSED_ORDER_FIELDS = {
+    "order_id": "i",
+    "symbol": "s",
+    "side": "S",
+    "type": "o",
+    "quantity": "q",
+    "filled": "z",
+    "status": "X",
+    "reject_reason": "r",
+}
 _SECRET_FIELDS = ("listenKey", "listenToken", "token")
 
 
@@ -25,6 +47,7 @@ def mask(secret: str) -> str:
     return f"…{secret[-4:]}"
 
 
+@exact
 def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     """Accounts, orders, connections, credentials, faults, metrics and the last events.
 
@@ -33,24 +56,36 @@ def build_snapshot(state: ExchangeState, now: int) -> dict[str, object]:
     return {
         "time": now,
         "users": [
-            {"uid": user.uid, "api_key": mask(user.api_key), "revoked": state.users.is_revoked(user.api_key)}
-            for user in state.users.all()
+            {
+                "uid": key.user.uid,
+                "api_key": mask(key.value),
+                "kind": "HMAC" if key.public_key is None else key.public_key.kind,
+                "revoked": state.users.is_revoked(key.value),
+            }
+            for key in state.users.all_keys()
         ],
         "accounts": _describe_accounts(state),
         "orders": [_describe_order(order) for order in state.orders.open_orders()],
+        "closed_orders": _describe_reports(state.metrics.closed_order_log, _CLOSED_ORDER_FIELDS),
+        "trades": _describe_reports(state.metrics.trade_log, _TRADE_FIELDS),
+        "prices": {symbol: _format_amount(price) for symbol, price in sorted(state.prices.all().items())},
+        "margin_stream_path": margin_stream_prefix(state.rules),
         "connections": [_describe_connection(connection, now) for connection in state.connections.all()],
         "credentials": _describe_credentials(state, now),
         "retired": sorted(state.retired_paths),
+        "delisted": state.availability.delisted(),
         "faults": [
             {
                 "fault": _describe_fault(each.fault),
                 "path": each.path,
+                "account": each.account,
                 "remaining_uses": each.remaining_uses,
                 "probability": each.probability,
             }
             for each in state.pending_faults.all()
         ],
         "metrics": _describe_metrics(state.metrics.snapshot(len(state.connections))),
+        "requests": _describe_requests(state.metrics),
         "events": [
             {
                 "number": sent.number,
@@ -77,6 +112,7 @@ def _describe_account(state: ExchangeState, uid: int, account: str) -> dict[str,
     return {
         "uid": uid,
         "account": account,
+        "enabled": state.availability.find_refusal(uid, account) is None,
         "margin_level": _format_amount(level),
         "status": classify_margin_level(level, state.rules),
         "balances": {
@@ -104,6 +140,22 @@ def _describe_order(order: Order) -> dict[str, object]:
         "price": _format_amount(order.price),
         "status": order.status,
     }
+
+
+def _describe_reports(log: Iterable[SentEvent], names: Mapping[str, str]) -> list[dict[str, object]]:
+    """Fields of execution reports, newest first."""
+    return [
+        {"number": sent.number, "time": sent.time, "uid": sent.uid, "account": sent.account}
+        | {name: _shorten_amount(sent.event.get(field)) for name, field in names.items()}
+        for sent in reversed(list(log))
+    ]
+
+
+def _describe_requests(metrics: MetricsRecorder) -> list[dict[str, object]]:
+    """The last requests with their numbers, oldest first."""
+    requests = list(metrics.request_log)[-_SHOWN_REQUESTS:]
+    first = metrics.requests_logged - len(requests) + 1
+    return [{"number": number, **asdict(each)} for number, each in enumerate(requests, first)]
 
 
 def _describe_connection(connection: ServerConnection, now: int) -> dict[str, object]:
@@ -170,6 +222,14 @@ def _describe_fault(fault: DeferredFault) -> str:
 
 def _format_amount(value: Decimal) -> str:
     return f"{value.normalize():f}"
+
+
+def _shorten_amount(value: object) -> object:
+    """A value of an event; an amount without trailing zeros."""
+    try:
+        return _format_amount(parse_decimal(value)) if isinstance(value, str) and "." in value else value
+    except ValueError:
+        return value
 
 
 def _remaining_seconds(expires_at: int, now: int) -> float:

@@ -101,6 +101,8 @@ class BaseStream:
         return State.CLOSED if self._closed else State.CONNECTING
 
     def __repr__(self) -> str:
+        if "_config" not in vars(self):  # in a traceback out of the constructor
+            return f"<{type(self).__name__}, not created>"
         accounts = ", ".join(dict.fromkeys(str(account) for account, _ in self._config.feeds))
         return f"<{type(self).__name__} {accounts}: {self.state.value}>"
 

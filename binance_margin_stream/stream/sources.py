@@ -20,6 +20,7 @@ from binance_margin_stream.stream.accounts import Account
 __all__ = [
     "AUTO_SOURCES",
     "LISTEN_KEY",
+    "LISTEN_KEY_UTA",
     "LISTEN_KEY_V2",
     "LISTEN_TOKEN",
     "RISK_LISTEN_KEY",
@@ -186,6 +187,10 @@ def _build_listen_key_v2_call(kind: CallKind, **arguments: object) -> ApiCall:
     return _make_call(kind, lambda client: api.MarginListenKeyApi(client), "sapi_v2_margin_listen_key", arguments)
 
 
+def _build_listen_key_uta_call(kind: CallKind, **arguments: object) -> ApiCall:
+    return _make_call(kind, lambda client: api.UtaListenKeyApi(client), "sapi_v2_margin_uta_listen_key", arguments)
+
+
 def _build_risk_listen_key_call(kind: CallKind, **arguments: object) -> ApiCall:
     return _make_call(kind, lambda client: api.RiskStreamApi(client), "sapi_v1_margin_listen_key", arguments)
 
@@ -215,6 +220,20 @@ LISTEN_KEY_V2 = Source(
     build_delete_call=lambda _account, _key: _build_listen_key_v2_call(CallKind.DELETE),
 )
 """The second kind of listen key, in the exchange's own SDK since October 2026. Its host is not documented."""
+
+LISTEN_KEY_UTA = Source(
+    name="listen-key-uta",
+    protocol=STREAM_HOST,
+    renewal_mode=RenewalMode.KEEP_ALIVE,
+    credential_kind=CredentialKind.LISTEN_KEY,
+    supports_isolated=False,
+    has_risk_events=True,
+    build_url=lambda endpoints: f"{endpoints.listen_key_uta or endpoints.margin_stream}/stream",
+    build_create_call=lambda _account, _validity: _build_listen_key_uta_call(CallKind.CREATE),
+    build_keepalive_call=lambda _account, key: _build_listen_key_uta_call(CallKind.KEEPALIVE, listen_key=key),
+    build_delete_call=lambda _account, _key: _build_listen_key_uta_call(CallKind.DELETE),
+)
+"""The listen key of a unified account. Undocumented: one client reports it, so it is not in `AUTO_SOURCES`."""
 
 RISK_LISTEN_KEY = Source(
     name="risk",
@@ -246,7 +265,9 @@ LISTEN_KEY = Source(
 AUTO_SOURCES = (LISTEN_TOKEN, LISTEN_KEY_V2)
 """The sources that ``source="auto"`` tries, in this order."""
 
-_BY_NAME = {source.name: source for source in (LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY)}
+_BY_NAME = {
+    source.name: source for source in (LISTEN_TOKEN, LISTEN_KEY_V2, LISTEN_KEY_UTA, RISK_LISTEN_KEY, LISTEN_KEY)
+}
 
 
 def get_source(name: str) -> Source:

@@ -11,7 +11,8 @@ from binance_margin_stream.cli.runner import ExitCode
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
 
 OLD = ExchangeRules(retired_endpoints="served")
-KINDS = [["--kind", "v2"], ["--kind", "risk"], ["--kind", "cross"], ["-i", "BTCUSDT"]]
+CALLER_KEY = "AbCdEfGh12345678" * 4
+KINDS = [["--kind", "v2"], ["--kind", "uta"], ["--kind", "risk"], ["--kind", "cross"], ["-i", "BTCUSDT"]]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=" ".join)
@@ -50,6 +51,7 @@ def test_a_listen_key_comes_from_file_standard_input_or_environment(how, tmp_pat
         (["--listen-key-file", "-"], "", "is empty"),
         (["--listen-key-file", "-"], "two words", "contains a space"),
         (["--listen-key-file", "/no/such"], "", "cannot read /no/such"),
+        (["--listen-key-file", CALLER_KEY], "", "cannot read the listen key file (its path is not shown"),
     ],
 )
 def test_without_a_listen_key_nothing_is_sent(option, stdin, said):
@@ -58,7 +60,20 @@ def test_without_a_listen_key_nothing_is_sent(option, stdin, said):
         assert exchange.rest_log == []
     assert (done.returncode, done.stdout) == (ExitCode.NO_KEY, "")
     assert said in done.stderr
+    assert CALLER_KEY not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["key", "create"], ["doctor"], ["listen"]], ids=lambda command: command[-1])
+def test_a_key_that_is_passed_as_the_path_of_a_file_is_not_shown(command):
+    with Sandbox() as exchange:
+        option = run_cli(*command, "--api-key-file", CALLER_KEY, exchange=exchange)
+        environment = {"BINANCE_MARGIN_STREAM_EXCHANGE": exchange.url, "BINANCE_API_KEY_FILE": CALLER_KEY}
+        variable = run_cli(*command, **environment)
+    assert "BINANCE_API_KEY_FILE" in variable.stdout + variable.stderr
+    for done in (option, variable):
+        assert done.returncode != 0
+        assert CALLER_KEY not in done.stdout + done.stderr
 
 
 def test_secrets_are_masked_unless_they_are_asked_for():

@@ -142,10 +142,21 @@ def test_the_plain_generated_client_raises_errors_of_the_same_tree(start_server)
         sdk.MarginStreamApi(plain).sapi_v1_user_data_stream_put()
 
 
-def test_a_get_would_keep_its_parameters_in_the_address(unused_peer, make_client):
-    arguments = {"method": "GET", "resource_path": "/x", "query_params": [("a", "1")], "auth_settings": ["ApiKeyAuth"]}
-    request = make_client(unused_peer).param_serialize(**arguments)
-    assert request[:2] == ("GET", f"{unused_peer.url}/x?a=1")
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_parameters_are_in_the_query_for_every_method(start_server, make_client, method):
+    peer = start_server(answer(200, "{}"))
+    client = make_client(peer)
+    arguments = {"method": method, "resource_path": "/x", "query_params": [("a", "1 &"), ("b", True)]}
+    client.call_api(*client.param_serialize(**arguments, auth_settings=["ApiKeyAuth"]))
+    assert peer.requests[0].startswith(f"{method} /x?a=1%20%26&b=true HTTP/1.1\r\n".encode())
+
+
+def test_a_call_without_a_security_scheme_sends_no_key(start_server, make_client):
+    peer = start_server(answer(200, "{}"))
+    client = make_client(peer)
+    client.call_api(*client.param_serialize(method="GET", resource_path="/x", auth_settings=[]))
+    assert b"x-mbx-apikey" not in peer.requests[0].lower()
+    assert API_KEY.encode() not in peer.requests[0]
 
 
 def test_a_json_body_is_carried_too(start_server, make_client):
@@ -276,7 +287,7 @@ def test_clients_do_not_share_a_configuration(start_server):
         API_METHODS[1].bind(first)()
         API_METHODS[1].bind(second)()
     assert [b"first-key" in peer.requests[0], b"second-key" in peer.requests[1]] == [True, True]
-    assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream ")
+    assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream?")
     assert configuration.api_key == {}
 
 

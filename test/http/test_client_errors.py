@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
+import gzip
+import re
 import socket
 import ssl
+import zlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import trustme
@@ -400,23 +405,32 @@ def test_the_raw_answer_can_be_had_too(start_server, make_client):
     assert (raw.status, raw.read()) == (200, POST.valid_body.encode())
 
 
-def test_the_key_travels_in_the_header_and_parameters_in_the_body(start_server, make_client):
+def test_the_key_is_sent_in_the_header_and_parameters_in_the_query(start_server, make_client):
     peer = start_server(make_response(200, "{}"))
     PUT.bind(make_client(peer))()
     (request,) = peer.requests
     head, _, body = request.partition(b"\r\n\r\n")
-    assert head.startswith(b"PUT /sapi/v1/userDataStream HTTP/1.1\r\n")
+    encoded = CALLER_LISTEN_KEY.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    assert head.startswith(f"PUT /sapi/v1/userDataStream?listenKey={encoded} HTTP/1.1\r\n".encode())
     assert f"X-MBX-APIKEY: {API_KEY}".encode() in head
-    assert b"Content-Type: application/x-www-form-urlencoded" in head
-    assert (
-        body == b"listenKey=" + CALLER_LISTEN_KEY.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D").encode()
-    )
+    assert b"Content-Type" not in head
+    assert body == b""
 
 
-def test_a_token_is_asked_for_as_the_exchange_spells_it(start_server, make_client):
+@pytest.mark.parametrize("call", API_METHODS, ids=str)
+def test_a_call_accepts_json_alone_as_its_page_says(start_server, make_client, call):
+    peer = start_server(make_response(200, call.valid_body))
+    call.bind(make_client(peer))()
+    page = (Path(__file__).parents[2] / "docs" / f"{call.api_class}.md").read_text()
+    assert b"\r\nAccept: application/json\r\n" in peer.requests[0]
+    assert set(re.findall(r"^ - \*\*Accept\*\*: (.+)$", page, re.MULTILINE)) == {"application/json"}
+    assert set(re.findall(r"^ - \*\*Content-Type\*\*: (.+)$", page, re.MULTILINE)) == {"Not defined"}
+
+
+def test_a_token_is_requested_with_the_names_of_the_exchange(start_server, make_client):
     peer = start_server(make_response(200, TOKEN.valid_body))
     TOKEN.bind(make_client(peer))(is_isolated=True, symbol="BTCUSDT", validity=60_000, recv_window=5000)
-    assert peer.requests[0].endswith(b"isIsolated=true&symbol=BTCUSDT&validity=60000&recvWindow=5000")
+    assert b"?isIsolated=true&symbol=BTCUSDT&validity=60000&recvWindow=5000 HTTP/1.1" in peer.requests[0]
 
 
 @pytest.mark.parametrize("call", RETIRED, ids=str)
@@ -472,3 +486,47 @@ def test_what_the_status_says_goes_before_the_code(start_server, make_client, an
 def test_an_odd_date_does_no_harm(start_server, make_client, date):
     late = make_response(400, '{"code": -1021, "msg": "late"}', {"Date": date, "Retry-After": date})
     assert type(catch_error(start_server, make_client, late)) is sdk.TimestampError
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("-1125", sdk.ListenKeyUnknownError), ("-2015", sdk.KeyRejectedError), ("-1121", sdk.BadParameterError)],
+)
+def test_a_code_may_be_text(start_server, make_client, code, kind):
+    error = catch_error(start_server, make_client, make_response(400, f'{{"code": "{code}", "msg": "From a proxy."}}'))
+    assert type(error) is kind
+    assert (error.code, error.msg) == (int(code), "From a proxy.")
+
+
+COMPRESSED = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
+
+
+@pytest.mark.parametrize("coding", COMPRESSED)
+def test_a_compressed_response_is_read_although_it_was_not_requested(start_server, make_client, coding):
+    headers = {"Content-Encoding": coding}
+    refused = make_response(400, COMPRESSED[coding](b'{"code": -1125, "msg": "Gone."}'), headers)
+    peer = start_server(make_response(200, COMPRESSED[coding](POST.valid_body.encode()), headers), refused)
+    client = make_client(peer)
+    assert POST.bind(client)().listen_key == LISTEN_KEY
+    with pytest.raises(sdk.ListenKeyUnknownError, match=r"Gone\.") as caught:
+        PUT.bind(client)()
+    assert caught.value.body == '{"code": -1125, "msg": "Gone."}'
+
+
+def test_a_compressed_page_is_reported_by_its_title(start_server, make_client):
+    page = gzip.compress(b"<html><title>403 Forbidden by edge</title></html>")
+    error = catch_error(start_server, make_client, make_response(403, page, {"Content-Encoding": "gzip"}))
+    assert type(error) is sdk.BlockedError
+    assert "403 Forbidden by edge" in str(error)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_byte_order_mark_does_no_harm(start_server, make_client, status):
+    body = codecs.BOM_UTF8 + (POST.valid_body if status == 200 else '{"code": -1125, "msg": "Gone."}').encode()
+    client = make_client(start_server(make_response(status, body)))
+    if status == 200:
+        assert POST.bind(client)().listen_key == LISTEN_KEY
+        return
+    with pytest.raises(sdk.ListenKeyUnknownError) as caught:
+        PUT.bind(client)()
+    assert caught.value.msg == "Gone."

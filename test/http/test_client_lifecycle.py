@@ -102,4 +102,4 @@ def test_a_slash_behind_the_address_does_no_harm(start_server):
     endpoints = dataclasses.replace(peer.endpoints, rest=f"{peer.url}/")
     with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY), endpoints=endpoints) as client:
         PUT.bind(client)()
-    assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream ")
+    assert peer.requests[0].startswith(b"PUT /sapi/v1/userDataStream?listenKey=")

@@ -11,7 +11,7 @@ from api_methods import API_METHODS
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 DOCS = Path(__file__).parents[2] / "docs"
-MODEL_PAGES = ("ApiV3UserDataStreamPost200Response", "Error", "ListenToken")
+MODEL_PAGES = ("ApiV3UserDataStreamPost200Response", "ErrorResponse", "ListenToken")
 
 
 def extract_programs(page: str) -> list[str]:

@@ -124,3 +124,23 @@ def test_a_template_of_code_differs_from_the_stock_one_in_these_lines_only(templ
     lines = list(difflib.ndiff(stock.splitlines(), ours.splitlines()))
     found = {mark: [line[2:].strip() for line in lines if line.startswith(mark)] for mark in "-+"}
     assert found == {"-": removed, "+": added}
+
+
+def check_languages(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "check_languages.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.timeout(150)
+def test_clients_in_other_languages_are_generated_without_a_warning():
+    check = check_languages()
+    assert check.stdout == "go, java, rust, typescript-fetch: generated without a warning\n"
+    assert check.returncode == 0
+
+
+def test_a_name_that_is_reserved_in_another_language_fails_the_check(tmp_path):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text((ROOT / "openapi/margin-stream.yaml").read_text().replace("ErrorResponse", "Error"))
+    check = check_languages("--spec", str(spec), "typescript-fetch")
+    assert "Error (model name matches existing language type)" in check.stdout
+    assert check.returncode == 1

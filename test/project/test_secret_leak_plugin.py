@@ -23,6 +23,20 @@ LEAKS = {
         "with pytest.raises(KeyError):\n        raise KeyError(1) from ValueError(secret)",
         "an expected KeyError",
     ),
+    "a local variable of an expected error": (
+        "with pytest.raises(ValueError):\n        json.loads(secret)",
+        "the local variables of loads in a traceback",
+    ),
+    "a local variable of an error in a log record": (
+        'try:\n        json.loads(secret)\n    except ValueError:\n        logging.exception("failed")',
+        "the local variables of loads in a traceback",
+    ),
+    "a local variable of a suppressed context": (
+        "with pytest.raises(KeyError):\n"
+        "        try:\n            json.loads(secret)\n"
+        "        except ValueError:\n            raise KeyError(1) from None",
+        "the local variables of loads in a traceback",
+    ),
     "stdout": ("print(f'key={quote(secret)};')", "stdout"),
     "stderr": ("print(repr([secret]), file=sys.stderr)", "stderr"),
 }
@@ -33,7 +47,7 @@ SECRETS = {
     "token": "POST(sdk.ListenTokenApi, 'sapi_v1_user_listen_token_post').token",
 }
 TEST = """
-import logging, sys
+import json, logging, sys
 from urllib.parse import quote
 import api_methods, pytest
 import binance_margin_stream as sdk

@@ -79,7 +79,7 @@ def test_every_name_in_the_reference_exists():
 
 def test_the_reference_has_every_public_name_that_is_written_by_hand():
     generated = {name for name in sdk.__all__ if name.endswith("Api")}
-    generated |= {"ApiV3UserDataStreamPost200Response", "Configuration", "Error", "ListenToken", "__version__"}
+    generated |= {"ApiV3UserDataStreamPost200Response", "Configuration", "ErrorResponse", "ListenToken", "__version__"}
     names = {path.rpartition(".")[2] for path in list_documented_names()}
     assert set(sdk.__all__) - generated <= names
     assert set(sandbox.__all__) <= names

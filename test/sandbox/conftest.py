@@ -12,7 +12,8 @@ from binance_margin_stream.sandbox import ExchangeRules, Sandbox
 
 @pytest.fixture
 def exchange() -> Iterator[Sandbox]:
-    with Sandbox(rules=ExchangeRules(retired_endpoints="served")) as exchange:
+    rules = ExchangeRules(retired_endpoints="served", listen_key_characters="base64")
+    with Sandbox(rules=rules) as exchange:
         yield exchange
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,7 +129,76 @@ def test_with_tls_the_banner_names_the_ca_file() -> None:
 
 def test_it_listens_on_loopback_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--host", "0.0.0.0"]) == 1
-    assert "loopback only" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "error: the sandbox listens on loopback only, not on 0.0.0.0; "
+        "--i-understand-that-this-listens-beyond-loopback allows it\n"
+    )
+
+
+def test_the_request_log_is_printed_without_parameters() -> None:
+    with run_sandbox("--log", "--allow-host", "exchange") as (process, said):
+        assert process.stdout is not None
+        url = parse_url(said)
+        key = re.findall(r"BINANCE_API_KEY=(\S+)", said)[0]
+        for path, host in (("/sapi/v1/userListenToken", "exchange"), ("/sapi/v1/nothing?secret=x", "localhost")):
+            headers = {"X-MBX-APIKEY": key, "Host": host}
+            request = urllib.request.Request(url + path, method="POST", headers=headers)
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
+        lines = [process.stdout.readline() for _ in range(2)]
+        times = [line.partition(" ")[0] for line in lines]
+        assert all(re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", time) for time in times)
+        assert [line.partition(" ")[2] for line in lines] == [
+            "127.0.0.1 POST /sapi/v1/userListenToken 200\n",
+            "127.0.0.1 POST /sapi/v1/nothing 404 -1020\n",
+        ]
+        assert stop(process) == (0, "The sandbox is closed.\n", "")
+
+
+def test_the_api_key_of_a_file_is_used_and_not_printed(tmp_path: Path) -> None:
+    file = tmp_path / "my key"
+    file.write_text("K" * 64 + "\nsecret\n")
+    with run_sandbox("--api-key-file", str(file)) as (process, said):
+        request = urllib.request.Request(f"{parse_url(said)}/sapi/v1/userListenToken", method="POST")
+        request.add_header("X-MBX-APIKEY", "K" * 64)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            assert answer.status == 200
+        export = "\n".join(line for line in said.splitlines() if "export BINANCE_API_" in line)
+        shell = f'{export}\nprintf "%s %s" "$BINANCE_API_KEY" "$BINANCE_API_SECRET"'
+        done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True)
+        assert done.stdout == "K" * 64 + " secret"
+        assert stop(process)[0] == 0
+    assert "KKKK" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("short\n", "api_key takes 64 letters and digits"),
+        ("K" * 64 + "\n\x01\n", "api_secret takes 1 to 1000 ASCII characters"),
+        ("", "the API key file takes the API key on its first line"),
+        ("a\nb\nc\n", "the API key file takes the API key on its first line"),
+        ("\nb\n", "the API key file takes the API key on its first line"),
+        ("\udcff", "the API key file cannot be read: it is no text"),
+        (None, "the API key file cannot be read: No such file or directory"),
+    ],
+)
+def test_an_api_key_file_that_cannot_be_used_is_an_error(
+    content: str | None, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert main(["--api-key-file", str(file)]) == 1
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {error}")
+    assert str(file) not in errors
+
+
+@pytest.mark.parametrize("name", ["http://sandbox", "sandbox:8650"])
+def test_what_is_no_host_name_cannot_be_allowed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--allow-host", name]) == 1
+    assert capsys.readouterr().err.startswith("error: an allowed host takes a name such as sandbox")
 
 
 def test_a_script_is_checked_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,8 +212,10 @@ def test_a_script_is_checked_before_anything_starts(tmp_path: Path, capsys: pyte
 
 def test_a_port_in_use_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox() as exchange:
-        assert main(["--port", exchange.url.rpartition(":")[2]]) == 1
-    assert "address already in use" in capsys.readouterr().err
+        port = exchange.url.rpartition(":")[2]
+        assert main(["--port", port]) == 1
+    expected = f"error: port {port} is in use, perhaps by another sandbox: choose another one, or 0 for any free port\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(

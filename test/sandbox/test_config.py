@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 import binance_margin_stream.sandbox as sandbox
 from binance_margin_stream.sandbox import ExchangeRules
+from binance_margin_stream.sandbox.config import scale_rules
 
 
 @pytest.mark.parametrize(
@@ -26,9 +28,15 @@ from binance_margin_stream.sandbox import ExchangeRules
         {"listen_key_v2_host": "elsewhere"},
         {"margin_event_name_style": "lower"},
         {"ping_interval_ms": 0},
+        {"subscribe_response": "plain"},
+        {"error_code_type": "text"},
+        {"listen_key_characters": "all"},
         {"ip_weight_limit": -1},
         {"max_log_entries": 1.5},
         {"max_body_bytes": True},
+        {"connection_lifetime_ms": 10**16},
+        {"opening_balance": Decimal("1e-999999999")},
+        {"opening_balance": Decimal("1e15")},
     ],
 )
 def test_a_misspelled_rule_value_is_refused(wrong: dict[str, object]) -> None:
@@ -58,6 +66,7 @@ def test_public_names() -> None:
     assert sorted(sandbox.__all__) == [
         "Balance",
         "ExchangeRules",
+        "LoggedRequest",
         "Metrics",
         "NAMED_FAULTS",
         "Order",
@@ -71,3 +80,9 @@ def test_public_names() -> None:
         assert getattr(sandbox, name) is not None
     with pytest.raises(AttributeError):
         _ = sandbox.Nothing
+
+
+@pytest.mark.parametrize(("interval_ms", "limit"), [(20_000, 77), (None, 5)])
+def test_fast_clocks_leave_clients_a_second_for_their_pongs(interval_ms: int | None, limit: int) -> None:
+    rules = scale_rules(ExchangeRules(ping_interval_ms=interval_ms), 1440.0)
+    assert (rules.pong_timeout_ms, rules.stream_message_limit_per_second) == (1_440_000, limit)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
+import pytest
 from exchange_harness import ENDPOINTS, SUBSCRIBE, UNSUBSCRIBE, ExchangeHarness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.api.handshakes import is_websocket_path
+from binance_margin_stream.sandbox.config import DAY_MS, HOUR_MS
 from binance_margin_stream.sandbox.messages import Accepted, Binary, Frame, Ping, Pong, Request, Response, Text
 
 raw_text = st.binary(max_size=60).map(lambda data: data.decode("utf-8", "surrogateescape"))
@@ -81,3 +84,21 @@ def test_every_frame_is_handled(target: str, sent: list[tuple[Frame, int]]) -> N
     harness.take_texts(connection)
     harness.exchange.on_disconnected(connection, harness.now)
     assert harness.exchange.metrics().connections_open == 0
+
+
+def test_a_jump_with_too_much_work_is_refused() -> None:
+    rules = ExchangeRules(hourly_interest_rate=Decimal("0.00001"))
+    harness = ExchangeHarness(rules)
+    year_ms = 365 * DAY_MS
+    harness.exchange.check_jump(harness.now, harness.now + 100 * year_ms)
+    harness.exchange.trading.borrow(harness.user.uid, "cross", "BTC", 1, harness.now)
+    with pytest.raises(ValueError, match=r"876000 interest charges are due .* advance in shorter steps"):
+        harness.exchange.check_jump(harness.now, harness.now + 100 * year_ms)
+    harness.exchange.check_jump(harness.now, harness.now + year_ms)
+    harness.exchange.start_random_faults(1, 0.001, harness.now)
+    with pytest.raises(ValueError, match="about 3600000 random faults"):
+        harness.exchange.check_jump(harness.now, harness.now + HOUR_MS)
+    harness.exchange.stop_random_faults()
+    harness.exchange.check_jump(harness.now, harness.now + HOUR_MS)
+    with pytest.raises(ValueError, match="ends with the year 9999"):
+        harness.exchange.check_jump(harness.now, harness.now + 10_000 * year_ms)

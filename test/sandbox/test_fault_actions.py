@@ -26,6 +26,14 @@ def test_the_server_pings_every_20_seconds(harness: ExchangeHarness, target: str
     assert harness.take_frames(connection) == pings
 
 
+def test_the_server_may_send_no_pings() -> None:
+    harness = ExchangeHarness(ExchangeRules(ping_interval_ms=None))
+    connection = harness.open_connection()
+    harness.advance_time(3600)
+    assert harness.take_frames(connection) == []
+    assert harness.exchange.metrics().connections_open == 1
+
+
 def test_a_client_without_pongs_is_dropped_after_a_minute(harness: ExchangeHarness) -> None:
     connection = harness.open_connection()
     harness.advance_time(79, answer_pings=False)

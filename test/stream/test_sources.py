@@ -14,6 +14,7 @@ from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.sources import (
     AUTO_SOURCES,
     LISTEN_KEY,
+    LISTEN_KEY_UTA,
     LISTEN_KEY_V2,
     LISTEN_TOKEN,
     RISK_LISTEN_KEY,
@@ -25,7 +26,7 @@ from binance_margin_stream.stream.sources import (
 )
 
 BTC = isolated("BTCUSDT")
-SOURCES = [LISTEN_TOKEN, LISTEN_KEY_V2, RISK_LISTEN_KEY, LISTEN_KEY]
+SOURCES = [LISTEN_TOKEN, LISTEN_KEY_V2, LISTEN_KEY_UTA, RISK_LISTEN_KEY, LISTEN_KEY]
 CASES = [(source, account) for source in SOURCES for account in (CROSS, BTC) if source.supports(account)]
 
 
@@ -80,8 +81,16 @@ def test_each_connects_where_the_endpoints_say():
         "wss://api/v3",
         "wss://margin/stream",
         "wss://margin/stream",
+        "wss://margin/stream",
         "wss://old/stream",
     ]
+
+
+def test_the_listen_key_of_a_unified_account_has_a_host_setting():
+    assert LISTEN_KEY_UTA.build_url(Endpoints.production()) == "wss://fstream.binance.com/private/stream"
+    endpoints = Endpoints("r", "wss://api/v3", "wss://old", "wss://margin", listen_key_uta="wss://uta/private")
+    assert LISTEN_KEY_UTA.build_url(endpoints) == "wss://uta/private/stream"
+    assert LISTEN_KEY_V2.build_url(endpoints) == "wss://margin/stream"
 
 
 def test_auto_tries_what_is_documented_first_and_never_what_is_gone():

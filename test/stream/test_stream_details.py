@@ -322,7 +322,7 @@ class TestNotifications:
     def test_a_failing_renewal_is_in_the_log_with_its_account_and_no_token(self, caplog):
         async def main():
             with Sandbox() as exchange:
-                rules = replace(QUICK_SETTINGS, token_validity=2.0)
+                rules = replace(with_limits(QUICK_SETTINGS, renewal_fraction=0.05), token_validity=20.0)
                 async with make_async_stream(exchange, BTC, settings=rules) as stream:
                     exchange.inject_fault(faults.server_error(), path=TOKENS, times=2)
                     await wait_until(lambda: stream.health.renewals >= 1)
@@ -391,7 +391,11 @@ class TestToken:
                 async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK_SETTINGS) as stream:
                     await run_in_thread(Traffic(exchange).send_event)
                     assert isinstance(await anext(stream), BalanceUpdate)
-                assert [call.status for call in exchange.rest_log] == [400, 200]
+                assert [(call.path, call.status) for call in exchange.rest_log] == [
+                    ("/sapi/v1/userListenToken", 400),
+                    ("/api/v3/time", 200),
+                    ("/sapi/v1/userListenToken", 200),
+                ]
 
         asyncio.run(main())
 

@@ -32,7 +32,7 @@ from binance_margin_stream.stream.events.models import (
 from binance_margin_stream.stream.settings import get_limits, with_limits
 from binance_margin_stream.stream.state import State
 
-SERVE_RETIRED = ExchangeRules(retired_endpoints="served")
+SERVE_RETIRED = ExchangeRules(retired_endpoints="served", listen_key_characters="base64")
 
 
 async def wait_briefly(exchange, stream):
@@ -79,9 +79,9 @@ class TestSubscribing:
 
         asyncio.run(main())
 
-    @pytest.mark.parametrize("source", ["listen-key-v2", "listen-key"])
+    @pytest.mark.parametrize("source", ["listen-key-v2", "listen-key-uta", "listen-key"])
     def test_listen_keys_carry_the_same(self, source):
-        accounts = (CROSS,) if source == "listen-key-v2" else (CROSS, BTC)
+        accounts = (CROSS, BTC) if source == "listen-key" else (CROSS,)
         checker, _ = run_stream(SERVE_RETIRED, accounts, wait_briefly, source=source)
         assert checker.gaps == []
         assert checker.delivered > 50
@@ -109,7 +109,8 @@ class TestSubscribing:
 
 class TestRenewal:
     def test_nothing_is_missing_whatever_the_response_to_a_renewal(self):
-        rules = replace(with_limits(QUICK_SETTINGS, expiry_grace=0.3, stable_after=0.1), token_validity=2.5)
+        limits = {"renewal_fraction": 0.1, "replacement_fraction": 0.85, "expiry_grace": 0.3, "stable_after": 0.1}
+        rules = replace(with_limits(QUICK_SETTINGS, **limits), token_validity=12.0)
         readings = [
             ExchangeRules(resubscribe_response=renewal, subscription_id=presence)
             for renewal in ("same_id", "new_id", "refused", "refused_but_extended")
@@ -134,7 +135,7 @@ class TestRenewal:
             exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
             await asyncio.sleep(2.5)
 
-        rules = replace(QUICK_SETTINGS, token_validity=3.0)
+        rules = replace(with_limits(QUICK_SETTINGS, renewal_fraction=0.05), token_validity=30.0)
         checker, health = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)
         assert checker.gaps == []
         assert health.failures >= 4
@@ -406,7 +407,7 @@ class TestFatal:
             await wait_until(lambda: set(stream.health.sources.values()) == {"listen-key-v2"})
             await asyncio.sleep(1.0)
 
-        rules = replace(QUICK_SETTINGS, token_validity=3.0)
+        rules = replace(with_limits(QUICK_SETTINGS, renewal_fraction=0.05), token_validity=30.0)
         checker, _ = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, on_change=changes.append)
         assert checker.gaps == []
         assert "source retired" in {change.kind for change in changes}

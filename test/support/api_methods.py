@@ -1,4 +1,4 @@
-"""All thirteen calls, for tests that apply to each of them."""
+"""All sixteen calls, for tests that apply to each of them."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ API_METHODS = [
     ),
     ApiMethod("MarginListenKeyApi", "sapi_v2_margin_listen_key_put", "/sapi/v2/margin/listen-key", KEY_ARGUMENTS),
     ApiMethod("MarginListenKeyApi", "sapi_v2_margin_listen_key_delete", "/sapi/v2/margin/listen-key"),
+    ApiMethod(
+        "UtaListenKeyApi", "sapi_v2_margin_uta_listen_key_post", "/sapi/v2/margin/uta/listen-key", {}, LISTEN_KEY_BODY
+    ),
+    ApiMethod("UtaListenKeyApi", "sapi_v2_margin_uta_listen_key_put", "/sapi/v2/margin/uta/listen-key", KEY_ARGUMENTS),
+    ApiMethod("UtaListenKeyApi", "sapi_v2_margin_uta_listen_key_delete", "/sapi/v2/margin/uta/listen-key"),
     ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_post", "/sapi/v1/margin/listen-key", {}, LISTEN_KEY_BODY),
     ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_put", "/sapi/v1/margin/listen-key", KEY_ARGUMENTS),
     ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_delete", "/sapi/v1/margin/listen-key"),

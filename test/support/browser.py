@@ -21,7 +21,7 @@ __all__ = ["BROWSER_NAMES", "BrowserPage", "find_browser", "open_browser"]
 BROWSER_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _START_SECONDS = 30.0
 _SECONDS = 10.0
-_KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40, "ArrowUp": 38}
+_KEYS = {"Tab": 9, "Escape": 27, "Enter": 13, " ": 32, "ArrowDown": 40, "ArrowUp": 38}
 
 
 def find_browser() -> str | None:

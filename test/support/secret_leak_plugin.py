@@ -1,6 +1,7 @@
 """Fail every test that shows a key, secret, listen key or token, with all loggers at DEBUG.
 
-Checked are log records, expected exceptions (text, repr, traceback with causes), stdout and stderr. The secrets are
+Checked are log records, expected exceptions (text, repr, traceback with causes and local variables), stdout and stderr.
+The secrets are
 the planted ones, and all that a sandbox of this process creates. The failure says where the secret was shown, without
 the secret. Tests marked `third_party_client` are exempt: another library makes the calls.
 """
@@ -18,9 +19,9 @@ from urllib.parse import quote, unquote
 import pytest
 from _pytest.raises import RaisesExc
 from api_methods import PLANTED_SECRETS
+from frame_locals import show_frame_locals
 
-from binance_margin_stream.sandbox.model import listen_keys
-from binance_margin_stream.sandbox.model import users as accounts
+from binance_margin_stream.sandbox.model.credential_generator import CredentialGenerator
 
 _EXEMPT_MARKER = "third_party_client"
 _ALPHANUMERIC_RUN = re.compile(r"[A-Za-z0-9]{16,}")
@@ -70,6 +71,8 @@ class _RecordingHandler(logging.Handler):
         self._detector.record_output(
             f"the log of {record.name}", text + (format_error(error) if error is not None else "")
         )
+        if error is not None:
+            _record_locals(error)
 
 
 def _is_from_test_client() -> bool:
@@ -90,8 +93,8 @@ DETECTOR = SecretLeakDetector()
 
 def _record_secrets(make):
     @functools.wraps(make)
-    def wrapper(*arguments):
-        secret = make(*arguments)
+    def wrapper(*arguments, **options):
+        secret = make(*arguments, **options)
         DETECTOR.add_secret(secret)
         return secret
 
@@ -103,16 +106,21 @@ def _record_errors(leave):
     def wrapper(expectation, kind, error, trace):
         if error is not None:
             DETECTOR.record_output(f"an expected {type(error).__name__}", format_error(error))
+            _record_locals(error)
         return leave(expectation, kind, error, trace)
 
     return wrapper
 
 
+def _record_locals(error: BaseException) -> None:
+    for function, text in show_frame_locals(error):
+        DETECTOR.record_output(f"the local variables of {function} in a traceback", text)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Install the detector."""
     config.addinivalue_line("markers", f"{_EXEMPT_MARKER}: what it logs and raises is not ours, and may hold secrets")
-    accounts.Users._generate_credential = _record_secrets(accounts.Users._generate_credential)
-    listen_keys._generate_value = _record_secrets(listen_keys._generate_value)
+    CredentialGenerator.generate = _record_secrets(CredentialGenerator.generate)
     RaisesExc.__exit__ = _record_errors(RaisesExc.__exit__)
     logging.getLogger().setLevel(logging.DEBUG)
     logging.getLogger().addHandler(_RecordingHandler(DETECTOR))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from binance_margin_stream.sandbox.api.rest import banned_response
 from binance_margin_stream.sandbox.api.stream_host import StreamSelection, parse_stream_path
 from binance_margin_stream.sandbox.api.websocket_api import WEBSOCKET_API_PATH, record_connect_weight
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.faults.types import RefuseHandshake, SilentConnection, SlowHandshake
-from binance_margin_stream.sandbox.messages import Accepted, Request, Response
-from binance_margin_stream.sandbox.model.connections import HostKind, ServerConnection
+from binance_margin_stream.sandbox.messages import Accepted, LoggedRequest, Request, Response
+from binance_margin_stream.sandbox.model.connections import HostKind, ServerConnection, TimeUnit
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["MARGIN_STREAM_PREFIX", "handle_handshake", "is_websocket_path", "margin_stream_prefix"]
@@ -34,7 +35,15 @@ def is_websocket_path(target: str) -> bool:
 
 
 def handle_handshake(state: ExchangeState, request: Request, now: int) -> Accepted | Response:
-    """Accept a handshake or refuse it."""
+    """Accept a handshake or refuse it; the request is logged."""
+    result = _handle_handshake(state, request, now)
+    status, code = (101, None) if isinstance(result, Accepted) else (result.status, result.code)
+    path = _fault_path(request.target.partition("?")[0])
+    state.metrics.record_request(LoggedRequest(now, request.ip, "GET", path, status, code))
+    return result
+
+
+def _handle_handshake(state: ExchangeState, request: Request, now: int) -> Accepted | Response:
     path, _, query = request.target.partition("?")
     fault = state.pending_faults.take_matching(_HANDSHAKE_FAULTS, _fault_path(path))
     if isinstance(fault, RefuseHandshake):
@@ -49,7 +58,7 @@ def handle_handshake(state: ExchangeState, request: Request, now: int) -> Accept
     if connection is None:
         return _record_refusal(state, gateway_error_response(404))
     connection.frozen = isinstance(fault, SilentConnection)
-    delay = round(fault.seconds * 1000) if isinstance(fault, SlowHandshake) else 0
+    delay = to_milliseconds(fault.seconds) if isinstance(fault, SlowHandshake) else 0
     return Accepted(connection.id, delay)
 
 
@@ -68,27 +77,36 @@ def _record_refusal(state: ExchangeState, response: Response) -> Response:
 def _check_limits(state: ExchangeState, ip: str, path: str, now: int) -> Response | None:
     until = state.rate_limits.banned_until(ip, now)
     if until is not None:
-        return banned_response(until, now)
+        return banned_response(state.rules, until, now)
     host = "websocket_api" if path == WEBSOCKET_API_PATH else "stream"
     retry_at = state.rate_limits.record_connection_attempt(ip, host, now)
     if retry_at is None and host == "websocket_api" and record_connect_weight(state, ip, now):
         retry_at = state.rate_limits.record_refusal(ip, now)
-    return None if retry_at is None else _too_many_attempts_response(retry_at - now)
+    return None if retry_at is None else _too_many_attempts_response(state.rules, retry_at - now)
 
 
-def _too_many_attempts_response(wait_ms: int) -> Response:
+def _too_many_attempts_response(rules: ExchangeRules, wait_ms: int) -> Response:
     retry = ("Retry-After", str(max(1, -(-wait_ms // 1000))))
-    return error_response(RefusedError(-1034, "Too many connection attempts."), 429, (retry,))
+    return error_response(RefusedError(-1034, "Too many connection attempts."), rules, 429, (retry,))
 
 
 def _open_connection(state: ExchangeState, path: str, query: str, ip: str, now: int) -> ServerConnection | None:
     if path == WEBSOCKET_API_PATH:
         connection = state.connections.open("websocket_api", ip, False, now)
         connection.return_rate_limits = "returnRateLimits=false" not in query.split("&")
+        connection.time_unit = _parse_time_unit(query)
         return connection
     host, path = _resolve_stream_host(state.rules, path)
     selection = parse_stream_path(path, query)
-    return None if selection is None else _open_stream_connection(state, host, selection, ip, now)
+    if selection is None:
+        return None
+    connection = _open_stream_connection(state, host, selection, ip, now)
+    connection.time_unit = _parse_time_unit(query)
+    return connection
+
+
+def _parse_time_unit(query: str) -> TimeUnit:
+    return "us" if {"timeUnit=MICROSECOND", "timeUnit=microsecond"} & set(query.split("&")) else "ms"
 
 
 def _resolve_stream_host(rules: ExchangeRules, path: str) -> tuple[HostKind, str]:

@@ -10,20 +10,24 @@ from urllib.parse import unquote_to_bytes
 from binance_margin_stream.sandbox.error_responses import RefusedError
 
 __all__ = [
+    "API_KEY_PATTERN",
     "BOOLEAN_PATTERN",
     "LISTEN_KEY_PATTERN",
     "MILLISECONDS_PATTERN",
     "SIGNATURE_PATTERN",
     "SYMBOL_PATTERN",
     "RequestParameter",
+    "check_parameters",
     "parse_parameters",
     "percent_decode",
 ]
 
-SYMBOL_PATTERN = re.compile(r"[A-Z0-9]{1,32}")
+SYMBOL_PATTERN = re.compile(r"[^\Wa-z]{1,50}")
+"""Symbols may contain letters of any script, such as ``币安人生USDT``, but no ASCII lower case."""
 LISTEN_KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,512}")
 MILLISECONDS_PATTERN = re.compile(r"[0-9]{1,18}")
 BOOLEAN_PATTERN = re.compile(r"true|false", re.IGNORECASE)
+API_KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,512}")
 SIGNATURE_PATTERN = re.compile(r"[A-Za-z0-9+/=_-]{1,1024}")
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -49,12 +53,22 @@ def parse_parameters(known: Iterable[RequestParameter], query: str, body: str) -
     by_name = {parameter.name: parameter for parameter in known}
     sent = _parse_pairs(body) | _parse_pairs(query)
     _reject_unknown(sent, by_name)
+    check_parameters(sent, by_name)
+    return sent
+
+
+def check_parameters(sent: Mapping[str, str], known: Mapping[str, RequestParameter]) -> None:
+    """Check the values of parameters, all of which are known, and that the mandatory ones are there.
+
+    Raises:
+        RefusedError: -1100 characters, -1102, -1105 empty.
+
+    """
     for name, value in sent.items():
-        _validate_value(by_name[name], value)
-    for parameter in by_name.values():
+        _validate_value(known[name], value)
+    for parameter in known.values():
         if parameter.mandatory and parameter.name not in sent:
             raise missing_parameter(parameter.name)
-    return sent
 
 
 def missing_parameter(name: str) -> RefusedError:

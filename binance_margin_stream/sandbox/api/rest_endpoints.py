@@ -60,7 +60,7 @@ def _get_server_time(state: ExchangeState, parameters: Parameters, now: int) -> 
 
 def _create_key_handler(kind: ListenKeyKind) -> Handler:
     def handle(state: ExchangeState, user: User, parameters: Parameters, now: int) -> Response:
-        margin_account = _parse_margin_account(state, parameters)
+        margin_account = _parse_margin_account(state, user, parameters)
         key, is_new = state.listen_keys.create(kind, user.uid, margin_account, now)
         if is_new:
             schedule_key_expiry(state, key)
@@ -106,27 +106,30 @@ def _create_listen_token(state: ExchangeState, user: User, parameters: Parameter
     isolated = parameters.get("isIsolated", "false").lower() == "true"
     if isolated and "symbol" not in parameters:
         raise missing_parameter("symbol")
-    margin_account = _parse_margin_account(state, parameters)
+    margin_account = _parse_margin_account(state, user, parameters, isolated)
     validity = int(parameters.get("validity", longest))
     if not 1 <= validity <= longest:
         raise invalid_parameter("validity")
-    token = state.listen_tokens.create(user.uid, margin_account if isolated else CROSS, now + validity)
+    token = state.listen_tokens.create(user.uid, margin_account, now + validity)
     schedule_token_expiry(state, token)
     return json_response({"token": token.value, "expirationTime": token.expires_at})
 
 
-def _parse_margin_account(state: ExchangeState, parameters: Parameters) -> str:
+def _parse_margin_account(state: ExchangeState, user: User, parameters: Parameters, isolated: bool = True) -> str:
+    """The isolated account of the parameter ``symbol``, if there is one and the call is not for the cross account."""
     symbol = parameters.get("symbol")
-    if symbol is None:
-        return CROSS
-    if state.rules.split_symbol(symbol) is None:
+    if symbol is not None and state.rules.split_symbol(symbol) is None:
         raise RefusedError(-1121)
-    return symbol
+    account = symbol if symbol is not None and isolated else CROSS
+    refusal = state.availability.find_refusal(user.uid, account)
+    if refusal is not None:
+        raise RefusedError(refusal)
+    return account
 
 
 def _find_own_key(state: ExchangeState, kind: ListenKeyKind, user: User, parameters: Parameters) -> ListenKey:
     """The key in the request, if it is valid and of this kind, user and margin account; else -1125."""
-    margin_account = _parse_margin_account(state, parameters)
+    margin_account = _parse_margin_account(state, user, parameters)
     key = state.listen_keys.find(parameters["listenKey"])
     if key is None or (key.kind, key.uid, key.account) != (kind, user.uid, margin_account):
         raise RefusedError(-1125)
@@ -148,6 +151,7 @@ LISTEN_TOKEN_PATH = "/sapi/v1/userListenToken"  # noqa: S105 - a path, not a tok
 """Path of the only call that may have to be signed."""
 
 _V2_PATH = "/sapi/v2/margin/listen-key"
+_UTA_PATH = "/sapi/v2/margin/uta/listen-key"
 _RISK_PATH = "/sapi/v1/margin/listen-key"
 
 ENDPOINTS: dict[tuple[str, str], RestEndpoint] = {
@@ -165,6 +169,10 @@ ENDPOINTS: dict[tuple[str, str], RestEndpoint] = {
     ("POST", _V2_PATH): RestEndpoint(_create_key_handler("listen_key_v2"), "IP"),
     ("PUT", _V2_PATH): RestEndpoint(_extend_key_handler("listen_key_v2"), "IP", (_LISTEN_KEY_PARAMETER,)),
     ("DELETE", _V2_PATH): RestEndpoint(_close_only_key_handler("listen_key_v2"), "IP"),
+    # The calls for unified accounts are undocumented; here they serve the listen key V2.
+    ("POST", _UTA_PATH): RestEndpoint(_create_key_handler("listen_key_v2"), "IP"),
+    ("PUT", _UTA_PATH): RestEndpoint(_extend_key_handler("listen_key_v2"), "IP", (_LISTEN_KEY_PARAMETER,)),
+    ("DELETE", _UTA_PATH): RestEndpoint(_close_only_key_handler("listen_key_v2"), "IP"),
     ("POST", _RISK_PATH): RestEndpoint(_create_key_handler("risk_listen_key"), "UID"),
     ("PUT", _RISK_PATH): RestEndpoint(_extend_key_handler("risk_listen_key"), "UID", (_LISTEN_KEY_PARAMETER,)),
     ("DELETE", _RISK_PATH): RestEndpoint(_close_only_key_handler("risk_listen_key"), "UID", weight=3000),

@@ -1,9 +1,10 @@
-"""Signed requests: HMAC-SHA256 over query and body, valid for a limited time."""
+"""Signed requests: HMAC, RSA or Ed25519 over the parameters as sent, valid for a limited time."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 
 from binance_margin_stream.sandbox.api.request_parameters import (
@@ -14,54 +15,85 @@ from binance_margin_stream.sandbox.api.request_parameters import (
     missing_parameter,
 )
 from binance_margin_stream.sandbox.error_responses import RefusedError
+from binance_margin_stream.sandbox.model.users import ApiKey
 
-__all__ = ["SIGNING_PARAMETERS", "check_recv_window", "check_signature"]
+__all__ = ["SIGNING_PARAMETERS", "check_recv_window", "check_signature", "check_signed_payload", "check_timestamp"]
+
+_RECV_WINDOW_PATTERN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,3})?")
 
 SIGNING_PARAMETERS = (
     RequestParameter("timestamp", MILLISECONDS_PATTERN),
-    RequestParameter("recvWindow", MILLISECONDS_PATTERN),
+    RequestParameter("recvWindow", _RECV_WINDOW_PATTERN),
     RequestParameter("signature", SIGNATURE_PATTERN),
 )
 
-_DEFAULT_RECV_WINDOW_MS = 5_000
-_MAX_RECV_WINDOW_MS = 60_000
-_MAX_CLOCK_AHEAD_MS = 1_000
+_DEFAULT_RECV_WINDOW = "5000"
+_MAX_RECV_WINDOW_US = 60_000_000
+_MAX_CLOCK_AHEAD_US = 1_000_000
+_FIRST_MICROSECONDS = 10**14
+"""A timestamp from here on is in microseconds."""
 _CLOCK_AHEAD_MESSAGE = "Timestamp for this request was 1000ms ahead of the server's time."
 
 
 def check_recv_window(parameters: Mapping[str, str]) -> int:
-    """The request's ``recvWindow`` in milliseconds, whether signed or not.
+    """The request's ``recvWindow`` in microseconds, whether signed or not; it is sent in milliseconds.
 
     Raises:
-        RefusedError: -1130, outside 1 to 60,000.
+        RefusedError: -1130, outside 1 to 60,000 milliseconds.
 
     """
-    window = int(parameters.get("recvWindow", _DEFAULT_RECV_WINDOW_MS))
-    if not 1 <= window <= _MAX_RECV_WINDOW_MS:
+    whole, _, decimals = parameters.get("recvWindow", _DEFAULT_RECV_WINDOW).partition(".")
+    window = int(whole + decimals.ljust(3, "0"))
+    if not 1_000 <= window <= _MAX_RECV_WINDOW_US:
         raise invalid_parameter("recvWindow")
     return window
 
 
-def check_signature(parameters: Mapping[str, str], query: str, body: str, secret: str, now: int) -> None:
-    """Check the timestamp and signature of a signed request.
+def check_signature(parameters: Mapping[str, str], query: str, body: str, key: ApiKey, now: int) -> None:
+    """Check the timestamp and signature of a signed REST call.
 
     Raises:
         RefusedError: -1102 missing timestamp or signature, -1130 window, -1021 timestamp, -1022 signature.
 
     """
-    for name in ("timestamp", "signature"):
-        if name not in parameters:
-            raise missing_parameter(name)
-    _check_time(int(parameters["timestamp"]), check_recv_window(parameters), now)
-    expected = hmac.new(secret.encode(), _strip_signature(query) + _strip_signature(body), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected, parameters["signature"].lower()):
+    check_signed_payload(parameters, _strip_signature(query) + _strip_signature(body), key, now)
+
+
+def check_signed_payload(parameters: Mapping[str, str], payload: bytes, key: ApiKey, now: int) -> None:
+    """Check the timestamp and signature of a request whose signed part is `payload`.
+
+    Raises:
+        RefusedError: as `check_signature`.
+
+    """
+    if "signature" not in parameters:
+        raise missing_parameter("signature")
+    check_timestamp(parameters, now)
+    if not _is_valid(key, payload, parameters["signature"]):
         raise RefusedError(-1022)
 
 
-def _check_time(timestamp: int, window: int, now: int) -> None:
-    if timestamp >= now + _MAX_CLOCK_AHEAD_MS:
+def _is_valid(key: ApiKey, payload: bytes, signature: str) -> bool:
+    if key.public_key is not None:
+        return key.public_key.verify(payload, signature)
+    expected = hmac.new(key.user.api_secret.encode(), payload, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, signature.lower())
+
+
+def check_timestamp(parameters: Mapping[str, str], now: int) -> None:
+    """Check the timestamp of a request, in milliseconds or microseconds, against its window.
+
+    Raises:
+        RefusedError: -1102 missing timestamp, -1130 window, -1021 timestamp.
+
+    """
+    if "timestamp" not in parameters:
+        raise missing_parameter("timestamp")
+    timestamp, window_us = int(parameters["timestamp"]), check_recv_window(parameters)
+    sent_us = timestamp if timestamp >= _FIRST_MICROSECONDS else timestamp * 1000
+    if sent_us >= now * 1000 + _MAX_CLOCK_AHEAD_US:
         raise RefusedError(-1021, _CLOCK_AHEAD_MESSAGE)
-    if now - timestamp > window:
+    if now * 1000 - sent_us > window_us:
         raise RefusedError(-1021)
 
 

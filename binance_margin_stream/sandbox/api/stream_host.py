@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from binance_margin_stream.sandbox.api.request_parameters import percent_decode
 from binance_margin_stream.sandbox.error_responses import RefusedError
-from binance_margin_stream.sandbox.messages import Close, Text
+from binance_margin_stream.sandbox.messages import Close, LoggedRequest, Text
 from binance_margin_stream.sandbox.model.connections import ServerConnection
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["StreamSelection", "enforce_message_rate", "handle_request", "parse_stream_path"]
 
 _MAX_STREAMS = 1024
-_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS")
+_METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
+_UNKNOWN = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,23 @@ def parse_stream_path(path: str, query: str) -> StreamSelection | None:
     return None
 
 
-def handle_request(state: ExchangeState, connection: ServerConnection, text: str) -> None:
-    """Handle a request and send its response."""
+def handle_request(state: ExchangeState, connection: ServerConnection, text: str, now: int) -> None:
+    """Handle a request and send its response; the request is logged."""
     request_id: object = None
+    name, status, code = _UNKNOWN, 200, None
     try:
         request = _parse_request(text)
+        name = _parse_method_name(request)
         request_id = _parse_id(request)
         result = _execute(state, connection, request)
         response: dict[str, object] = {"result": result, "id": request_id}
     except RefusedError as refusal:
+        status, code = 400, refusal.code
         response = {"error": {"code": refusal.code, "msg": refusal.message}}
         if request_id is not None:
             response["id"] = request_id
     state.connections.send(connection, Text(json.dumps(response, separators=(",", ":"))))
+    state.metrics.record_request(LoggedRequest(now, connection.ip, "WebSocket", name, status, code))
 
 
 def enforce_message_rate(state: ExchangeState, connection: ServerConnection, now: int) -> bool:
@@ -102,6 +107,12 @@ def _execute(state: ExchangeState, connection: ServerConnection, request: dict[s
         raise RefusedError(2, f"Invalid request: unknown variant, expected one of {', '.join(_METHODS)}")
     if method == "LIST_SUBSCRIPTIONS":
         return list(connection.streams)
+    if method == "SET_PROPERTY":
+        connection.combined = _parse_property(request, 2)
+        return None
+    if method == "GET_PROPERTY":
+        _parse_property(request, 1)
+        return connection.combined
     for stream in _parse_stream_names(request):
         if method == "UNSUBSCRIBE":
             state.connections.unsubscribe_stream(connection, stream)
@@ -110,6 +121,27 @@ def _execute(state: ExchangeState, connection: ServerConnection, request: dict[s
         else:
             state.connections.subscribe_stream(connection, stream)
     return None
+
+
+def _parse_method_name(request: dict[str, object]) -> str:
+    """The name of a request's method, for the log."""
+    method = request.get("method")
+    return method if isinstance(method, str) and method in _METHODS else _UNKNOWN
+
+
+def _parse_property(request: dict[str, object], count: int) -> bool:
+    """The value of the only property, `combined`; False without a value."""
+    params = request.get("params")
+    if not isinstance(params, list) or not params or not isinstance(params[0], str):
+        raise RefusedError(2, "Invalid request: property name must be a string")
+    if len(params) > count:
+        raise RefusedError(2, "Invalid request: too many parameters")
+    if params[0] != "combined":
+        raise RefusedError(0, "Unknown property")
+    value = params[1] if len(params) == 2 else None if count == 2 else False
+    if not isinstance(value, bool):
+        raise RefusedError(1, "Invalid value type: expected Boolean")
+    return value
 
 
 def _parse_stream_names(request: dict[str, object]) -> list[str]:

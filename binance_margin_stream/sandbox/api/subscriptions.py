@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from binance_margin_stream.sandbox.api.request_parameters import missing_parameter
+from binance_margin_stream.sandbox.api.sessions import Params, authenticate
 from binance_margin_stream.sandbox.delivery.publishing import expire_subscription
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
 from binance_margin_stream.sandbox.model.listen_keys import ListenToken
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
-__all__ = ["Params", "list_subscriptions", "select_subscriptions", "subscribe", "unsubscribe"]
+__all__ = ["list_subscriptions", "select_subscriptions", "subscribe", "subscribe_spot", "unsubscribe"]
 
-Params = Mapping[str, object]
+SPOT = "spot"
+"""Name of the account of `userDataStream.subscribe.signature`."""
 
 
 def subscribe(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
     """Subscribe to the account of a listen token, or extend its active subscription.
 
     Raises:
-        RefusedError: -1102, -1209 token, -2035 already active, -2042 no ids left, too many active.
+        RefusedError: -1102, -1209 token, -2035 already active, -2042 no ids left, too many active, refused account.
 
     """
     token = state.listen_tokens.find(_parse_listen_token(params))
     if token is None:
         raise RefusedError(-1209)
-    active = _find_active(connection, token)
+    refusal = state.availability.find_refusal(token.uid, token.account)
+    if refusal is not None:
+        raise RefusedError(refusal)
+    active = _find_active(connection, token.uid, token.account)
     if active is None:
-        return _build_result(state, _create_subscription(state, connection, token))
-    return _build_result(state, _resubscribe(state, connection, active, token))
+        return _build_result(
+            state, connection, _create_subscription(state, connection, token.uid, token.account, token.expires_at)
+        )
+    return _build_result(state, connection, _resubscribe(state, connection, active, token))
 
 
-def _find_active(connection: ServerConnection, token: ListenToken) -> AccountSubscription | None:
+def _find_active(connection: ServerConnection, uid: int, account: str) -> AccountSubscription | None:
     for subscription in connection.subscriptions.values():
-        if (subscription.uid, subscription.account) == (token.uid, token.account):
+        if (subscription.uid, subscription.account) == (uid, account):
             return subscription
     return None
 
@@ -45,23 +50,42 @@ def _resubscribe(
     renewal = state.rules.resubscribe_response
     if renewal == "refused":
         raise RefusedError(-2035)
-    if renewal == "new_id":
+    if renewal in ("new_id", "both_deliver"):
         _check_ids_left(state, connection)
-        state.connections.unsubscribe(connection, active)
-        return _create_subscription(state, connection, token)
+        if renewal == "new_id":
+            state.connections.unsubscribe(connection, active)
+        return _create_subscription(state, connection, token.uid, token.account, token.expires_at)
     active.expires_at = max(active.expires_at, token.expires_at)
     if renewal == "refused_but_extended":
         raise RefusedError(-2035)
     return active
 
 
-def _create_subscription(state: ExchangeState, connection: ServerConnection, token: ListenToken) -> AccountSubscription:
+def subscribe_spot(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:
+    """Subscribe to the user's spot account, with a signature or after a logon.
+
+    The sandbox has no spot trading: only `send_event` sends events of this account.
+
+    Raises:
+        RefusedError: as `authenticate`; -2035 already active, -2042 no ids left, too many active.
+
+    """
+    uid = authenticate(state, connection, params, now).user.uid
+    if _find_active(connection, uid, SPOT) is not None:
+        raise RefusedError(-2035)
+    ends_at = connection.opened_at + state.rules.connection_lifetime_ms
+    return {"subscriptionId": _create_subscription(state, connection, uid, SPOT, ends_at).id}
+
+
+def _create_subscription(
+    state: ExchangeState, connection: ServerConnection, uid: int, account: str, expires_at: int
+) -> AccountSubscription:
     _check_ids_left(state, connection)
     if len(connection.subscriptions) >= state.rules.active_subscription_limit:
         raise RefusedError(state.rules.active_subscription_limit_code, "Too many active subscriptions.")
     number = connection.next_subscription_id
     connection.next_subscription_id += 1
-    subscription = AccountSubscription(number, token.uid, token.account, token.expires_at)
+    subscription = AccountSubscription(number, uid, account, expires_at)
     state.connections.subscribe(connection, subscription)
     _schedule_expiry(state, connection, subscription)
     return subscription
@@ -86,8 +110,10 @@ def _schedule_expiry(state: ExchangeState, connection: ServerConnection, subscri
     state.scheduler.call_at(subscription.expires_at, expire_if_due)
 
 
-def _build_result(state: ExchangeState, subscription: AccountSubscription) -> dict[str, int]:
-    scale = 1000 if state.rules.expiration_time_unit == "us" else 1
+def _build_result(
+    state: ExchangeState, connection: ServerConnection, subscription: AccountSubscription
+) -> dict[str, int]:
+    scale = 1000 if "us" in (state.rules.expiration_time_unit, connection.time_unit) else 1
     result = {"subscriptionId": subscription.id, "expirationTime": subscription.expires_at * scale}
     if state.rules.subscription_id == "missing":
         del result["subscriptionId"]

@@ -1,21 +1,18 @@
 """HTTP interface of the control operations, ``/sandbox/…``, and the page at ``/``.
 
-A web page that is open in the user's browser must not be able to use it. A request therefore has to address this
-host as ``localhost`` or by an IP address (DNS can point any other name here), must not come from a page of another
-origin, and has to send JSON, which such a page cannot send without a preflight request.
+The server has refused requests by web pages of other origins before. Operations have to be sent as JSON in addition,
+which such a page cannot send without a preflight request.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import ipaddress
 import json
 import re
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from urllib.parse import urlsplit
 
 from binance_margin_stream.sandbox.control.operations import OperationCall, OperationTable
 from binance_margin_stream.sandbox.messages import JSON, Headers, Request, Response
@@ -50,14 +47,13 @@ class ControlInterface:
         self._run = run
         self._max_body_bytes = max_body_bytes
 
-    def route(self, request: Request, host: str, snapshot: Callable[[], object]) -> Response | OperationCall:
-        """The response to a request, or the operation that it names; `host` is the host that the sandbox listens on.
+    def route(self, request: Request, snapshot: Callable[[], object]) -> Response | OperationCall:
+        """The response to a request, or the operation that it names.
 
         Raises:
             ControlError: the request is refused.
 
         """
-        _check_origin(request, host)
         path = request.target.partition("?")[0]
         name = (path + "/").removeprefix(_PREFIX).rstrip("/")
         if path == "/":
@@ -80,7 +76,7 @@ class ControlInterface:
         """
         try:
             return control_response({"result": self._run(call)})
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             raise ControlError(400, str(error)) from None
         except (RuntimeError, TimeoutError):
             raise ControlError(503, "the sandbox is closing") from None
@@ -139,32 +135,6 @@ def _reject_constant(name: str) -> JSON:
 def _require_method(request: Request, method: str) -> None:
     if request.method not in (method, "HEAD" if method == "GET" else method):
         raise ControlError(405, f"{method} only", (("Allow", method),))
-
-
-def _check_origin(request: Request, host: str) -> None:
-    authority = request.get_header_values("Host")
-    if len(authority) != 1 or not _names_this_host(authority[0], host):
-        raise ControlError(403, "address the sandbox as localhost or by its IP address")
-    own = (f"http://{authority[0]}", f"https://{authority[0]}")
-    if any(origin not in own for origin in request.get_header_values("Origin")):
-        raise ControlError(403, "pages of another origin may not control the sandbox")
-
-
-def _names_this_host(authority: str, host: str) -> bool:
-    """Whether a Host header has an IP address or a name of this machine; DNS can point any other name here."""
-    try:
-        name = urlsplit(f"//{authority}").hostname or ""
-    except ValueError:
-        return False
-    return name in ("localhost", host) or _is_address(name)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 @cache

@@ -5,15 +5,15 @@ from __future__ import annotations
 import heapq
 import os
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import yaml
-
+from binance_margin_stream.sandbox.amounts import exact
 from binance_margin_stream.sandbox.config import DAY_MS, HOUR_MS, MINUTE_MS
 from binance_margin_stream.sandbox.control.operations import Operation, OperationTable, OperationTarget
+from binance_margin_stream.sandbox.control.yaml_loader import YAMLFormatError, load_items
 from binance_margin_stream.sandbox.messages import JSON
 
 __all__ = ["Script", "ScriptError", "Step", "read_script", "schedule_steps"]
@@ -22,8 +22,10 @@ Script = str | os.PathLike[str] | Iterable[Mapping[str, object]]
 """The path of a YAML file, or the steps as Python values."""
 
 _UNIT_MS = {"ms": 1, "s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_MAX_DURATION_MS = 36_500 * DAY_MS
+_MAX_TIMES = 1_000_000
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,3}))?)?")
 _TIMING_KEYS = ("at", "after", "every", "times")
 
@@ -63,26 +65,6 @@ class Step:
             raise ScriptError(f"{self.location}: {self.operation.name}: {error}") from None
 
 
-class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars as JSON does; everything else is a string, so 10:30 is no number and NO no boolean."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        read: dict[Hashable, object] = super().construct_mapping(node, deep)
-        if len(read) != len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "duplicate key", node.start_mark)
-        return read
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _kind, _form, _starts in (
-    ("null", r"null|~|", ["n", "~", ""]),
-    ("bool", r"true|false", ["t", "f"]),
-    ("int", r"-?(?:0|[1-9]\d*)", list("-0123456789")),
-    ("float", r"-?\d+\.\d+(?:[eE][-+]?\d+)?", list("-0123456789")),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_form})$"), _starts)
-
-
 def read_script(script: Script, operations: OperationTable) -> tuple[Step, ...]:
     """The steps of a script, all checked.
 
@@ -92,7 +74,7 @@ def read_script(script: Script, operations: OperationTable) -> tuple[Step, ...]:
 
     """
     if isinstance(script, str | os.PathLike):
-        items: Iterable[tuple[str, object]] = _load_items(Path(script))
+        items: Iterable[tuple[str, object]] = _load_file(Path(script))
     else:
         items = ((f"step {number}", item) for number, item in enumerate(script, 1))
     return tuple(_parse_located_step(location, item, operations) for location, item in items)
@@ -111,22 +93,13 @@ def _repeat_step(step: Step, first_run_ms: int) -> Iterator[tuple[int, Step]]:
     return ((first_run_ms + number * step.every_ms, step) for number in range(step.times))
 
 
-def _load_items(path: Path) -> list[tuple[str, object]]:
+def _load_file(path: Path) -> list[tuple[str, object]]:
     try:
-        loader = _Loader(path.read_text("utf-8"))
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.SequenceNode):
-            raise ScriptError("line 1: a script is a list of steps, each starting with a dash")
-        return [(_format_line(item.start_mark), loader.construct_object(item, deep=True)) for item in node.value]
-    except yaml.MarkedYAMLError as error:
-        location = _format_line(error.problem_mark) if error.problem_mark else "line 1"
-        raise ScriptError(f"{location}: {error.problem or 'not YAML'}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+        return list(load_items(path.read_text("utf-8")))
+    except YAMLFormatError as error:
+        raise ScriptError(str(error)) from None
+    except UnicodeDecodeError:
         raise ScriptError("line 1: the file is not text") from None
-
-
-def _format_line(mark: yaml.Mark) -> str:
-    return f"line {mark.line + 1}"
 
 
 def _parse_located_step(location: str, item: object, operations: OperationTable) -> Step:
@@ -176,13 +149,17 @@ def _parse_time_of_day(value: object) -> int:
     return int(hours) * HOUR_MS + int(minutes) * MINUTE_MS + int(seconds) * 1000 + int(fraction.ljust(3, "0"))
 
 
+@exact
 def _parse_duration(name: str, value: object) -> int:
     if not isinstance(value, str) or not _DURATION.fullmatch(value):
         raise ValueError(f"{name} takes a duration such as 5s, 250ms or 1h30m")
-    return round(sum(Decimal(number) * _UNIT_MS[unit] for number, unit in _DURATION_PART.findall(value)))
+    duration = round(sum(Decimal(number) * _UNIT_MS[unit] for number, unit in _DURATION_PART.findall(value)))
+    if duration > _MAX_DURATION_MS:
+        raise ValueError(f"{name} takes at most {_MAX_DURATION_MS // DAY_MS}d")
+    return duration
 
 
 def _parse_times(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("times takes a whole number from 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_TIMES:
+        raise ValueError(f"times takes a whole number from 1 to {_MAX_TIMES}")
     return value

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import get_args
 
 from binance_margin_stream.sandbox.config import ListenKeyKind
+from binance_margin_stream.sandbox.delivery.time_units import convert_event
 from binance_margin_stream.sandbox.faults.types import DuplicateEvent, EventFault, ReorderEvents, TruncateEvent
 from binance_margin_stream.sandbox.messages import Text
-from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
+from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection, TimeUnit
 from binance_margin_stream.sandbox.model.listen_keys import ListenKey, ListenToken
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
@@ -41,19 +42,26 @@ _KEY_KINDS: tuple[ListenKeyKind, ...] = get_args(ListenKeyKind)
 
 
 def publish(state: ExchangeState, uid: int, account: str, event: EventPayload) -> int:
-    """Send an event to all subscribers of an account; returns the number of frames."""
-    text = _to_json(event)
-    fault = state.pending_faults.take_matching(_EVENT_FAULTS, "") if _has_subscribers(state, uid, account) else None
+    """Send an event to all subscribers of an account; returns the number of frames.
+
+    Nothing is sent for an account that is disabled or whose symbol is delisted.
+    """
+    if state.availability.find_refusal(uid, account) is not None:
+        state.metrics.record_event(state.scheduler.now, uid, account, 0, event)
+        return 0
+    encoded = _EncodedEvent(event)
+    has_subscribers = _has_subscribers(state, uid, account)
+    fault = state.pending_faults.take_matching(_EVENT_FAULTS, "", account) if has_subscribers else None
     copies = 2 if isinstance(fault, DuplicateEvent) else 1
     name = event.get("e")
     sent = 0
     for _ in range(copies):
         if name not in _RISK_EVENTS:
-            sent += _send_to_subscriptions(state, uid, account, text, fault)
+            sent += _send_to_subscriptions(state, uid, account, encoded, fault)
         for kind in _KEY_KINDS:
             key = state.listen_keys.find_for_account(kind, uid, account)
             if key is not None and _key_carries_event(kind, name):
-                sent += _send_to_key_subscribers(state, key, text, fault)
+                sent += _send_to_key_subscribers(state, key, encoded, fault)
     state.metrics.record_event(state.scheduler.now, uid, account, sent, event)
     return sent
 
@@ -122,7 +130,9 @@ def expire_key(state: ExchangeState, key: ListenKey, at: int) -> None:
     """Expire a key and notify its subscribers; no event follows on it."""
     time: int | str = str(at) if state.rules.listen_key_expired_time_type == "string" else at
     event = {"e": "listenKeyExpired", "E": time, "listenKey": key.value}
-    state.metrics.record_event(at, key.uid, key.account, _send_to_key_subscribers(state, key, _to_json(event)), event)
+    state.metrics.record_event(
+        at, key.uid, key.account, _send_to_key_subscribers(state, key, _EncodedEvent(event)), event
+    )
     state.listen_keys.remove(key)
 
 
@@ -137,7 +147,8 @@ def expire_subscription(
     """End a subscription and notify the client, as after expiry and after its own unsubscribe."""
     state.connections.unsubscribe(connection, subscription)
     event: EventPayload = {"e": "eventStreamTerminated", "E": at}
-    sent = send_event(state, connection, subscription.id, _wrap_event(subscription.id, _to_json(event)))
+    text = _wrap_event(subscription.id, _EncodedEvent(event).get_text(connection))
+    sent = send_event(state, connection, subscription.id, text)
     state.metrics.record_event(at, subscription.uid, subscription.account, int(sent), event)
 
 
@@ -154,26 +165,48 @@ def _key_carries_event(kind: ListenKeyKind, name: object) -> bool:
     return (name in _RISK_EVENTS) == (kind == "risk_listen_key")
 
 
-def _send_to_subscriptions(state: ExchangeState, uid: int, account: str, text: str, fault: EventFault | None) -> int:
+def _send_to_subscriptions(
+    state: ExchangeState, uid: int, account: str, encoded: _EncodedEvent, fault: EventFault | None
+) -> int:
     subscribers = state.connections.subscribers_by_account.get((uid, account), {})
     return sum(
-        send_event(state, connection, number, _wrap_event(number, text), fault)
+        send_event(state, connection, number, _wrap_event(number, encoded.get_text(connection)), fault)
         for connection, number in list(subscribers)
     )
 
 
-def _send_to_key_subscribers(state: ExchangeState, key: ListenKey, text: str, fault: EventFault | None = None) -> int:
+def _send_to_key_subscribers(
+    state: ExchangeState, key: ListenKey, encoded: _EncodedEvent, fault: EventFault | None = None
+) -> int:
     label = key.kind if key.account == CROSS else f"{key.kind} {key.account}"
-    combined = f'{{"stream":{json.dumps(key.value)},"data":{text}}}'
     return sum(
-        send_event(state, connection, label, combined if connection.combined else text, fault)
+        send_event(state, connection, label, _wrap_for_stream(key, connection, encoded.get_text(connection)), fault)
         for connection in list(state.connections.subscribers_by_stream.get(key.value, {}))
         if serves_key(state, connection, key)
     )
 
 
+def _wrap_for_stream(key: ListenKey, connection: ServerConnection, text: str) -> str:
+    return f'{{"stream":{json.dumps(key.value)},"data":{text}}}' if connection.combined else text
+
+
 def _wrap_event(number: int, text: str) -> str:
     return f'{{"subscriptionId":{number},"event":{text}}}'
+
+
+class _EncodedEvent:
+    """An event as JSON, encoded once for each unit of time."""
+
+    def __init__(self, event: EventPayload) -> None:
+        self._event = event
+        self._texts: dict[TimeUnit, str] = {"ms": _to_json(event)}
+
+    def get_text(self, connection: ServerConnection) -> str:
+        """The event in the unit of time of a connection."""
+        unit = connection.time_unit
+        if unit not in self._texts:
+            self._texts[unit] = _to_json(convert_event(self._event))
+        return self._texts[unit]
 
 
 def _to_json(event: EventPayload) -> str:

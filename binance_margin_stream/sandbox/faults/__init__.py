@@ -4,6 +4,7 @@ May import the base modules of `sandbox` only.
 """
 
 from binance_margin_stream.sandbox.faults.types import (
+    ApiError,
     BinaryFrame,
     ConnectionFault,
     CredentialFault,
@@ -39,11 +40,13 @@ from binance_margin_stream.sandbox.faults.types import (
     WrongCertificate,
     forbidden,
     ip_banned,
+    not_found,
     server_error,
     too_many_requests,
 )
 
 __all__ = [
+    "ApiError",
     "BinaryFrame",
     "ConnectionFault",
     "CredentialFault",
@@ -79,6 +82,7 @@ __all__ = [
     "WrongCertificate",
     "forbidden",
     "ip_banned",
+    "not_found",
     "server_error",
     "too_many_requests",
 ]

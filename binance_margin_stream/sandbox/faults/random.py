@@ -6,12 +6,20 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
 __all__ = ["RECOVERABLE_FAULTS", "ScheduledFault", "random_faults"]
 
-RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in ("revoke-api-key", "wrong-certificate"))
-"""The faults that are injected at random by default: all that a client can recover from by itself."""
+_EXCLUDED = ("revoke-api-key", "wrong-certificate", "api-error", "not-found")
+
+RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in _EXCLUDED)
+"""The faults that are injected at random by default: a client recovers from each of them by itself.
+
+``api-error`` and ``not-found`` mean that the account or the path does not exist, unless a test says for how long."""
+
+
+_MIN_INTERVAL_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +36,12 @@ def random_faults(seed: int, every_seconds: float, faults: Sequence[str] | None 
     The same arguments give the same sequence.
 
     Raises:
-        ValueError: `every_seconds` is not above 0, or an unknown fault.
+        ValueError: `every_seconds` is below 0.001, or an unknown fault.
 
     """
     names = RECOVERABLE_FAULTS if faults is None else tuple(faults)
-    if not 0 < every_seconds < float("inf"):
-        raise ValueError("every_seconds takes a number above 0")
+    if not _MIN_INTERVAL_SECONDS <= every_seconds <= MAX_TIME_MS / 1000:
+        raise ValueError(f"every_seconds takes a number from {_MIN_INTERVAL_SECONDS}")
     unknown = [name for name in names if name not in NAMED_FAULTS]
     if unknown or not names:
         raise ValueError(f"faults takes names of faults: {', '.join(NAMED_FAULTS)}")

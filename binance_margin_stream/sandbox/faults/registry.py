@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args, get_origin
 
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.faults import types as faults
 from binance_margin_stream.sandbox.faults.types import Fault
@@ -40,7 +41,7 @@ class FaultParameter:
             read = kind(value)
         except (ValueError, TypeError):
             raise ValueError(f"{self.name} takes {self.expected}") from None
-        if (self.choices and read not in self.choices) or (isinstance(read, float) and not 0 <= read < _INFINITY):
+        if (self.choices and read not in self.choices) or not _is_in_range(read):
             raise ValueError(f"{self.name} takes {self.expected}")
         return read
 
@@ -88,7 +89,15 @@ def create_fault(name: str, **parameters: Scalar) -> Fault:
     return fault(**parameters)
 
 
-_INFINITY = float("inf")
+_MAX_SECONDS = MAX_TIME_MS / 1000
+_MAX_INTEGER = 10**9
+_MAX_TEXT_LENGTH = 65_536
+
+
+def _is_in_range(value: Scalar) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_TEXT_LENGTH
+    return 0 <= value <= _MAX_SECONDS if isinstance(value, float) else abs(value) <= _MAX_INTEGER
 
 
 def _drop_connections(code: int = 1001) -> Fault:
@@ -246,6 +255,16 @@ def _reset_request() -> Fault:
     return faults.ResetConnection()
 
 
+def _api_error(code: int = -3003, status: int = 400) -> Fault:
+    """Respond to the next REST call with this error code of the exchange, such as -3003 or -11001."""
+    return faults.ApiError(code, _validate_error_status(status))
+
+
+def _not_found() -> Fault:
+    """Respond to the next REST call with the HTML page of a front server (404)."""
+    return faults.not_found()
+
+
 _FACTORIES: dict[str, Callable[..., Fault]] = {
     "drop": _drop_connections,
     "reset": _reset_connections,
@@ -278,6 +297,8 @@ _FACTORIES: dict[str, Callable[..., Fault]] = {
     "delayed-response": _delayed_response,
     "no-response": _no_response,
     "reset-request": _reset_request,
+    "api-error": _api_error,
+    "not-found": _not_found,
 }
 
 

@@ -11,11 +11,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.error_responses import gateway_error_response
 from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
 
 __all__ = [
+    "ApiError",
     "BinaryFrame",
     "ConnectionFault",
     "CredentialFault",
@@ -46,11 +48,13 @@ __all__ = [
     "SilentConnection",
     "SlowHandshake",
     "StaticResponse",
+    "SubscribeFault",
     "TruncateEvent",
     "TruncatedResponse",
     "WrongCertificate",
     "forbidden",
     "ip_banned",
+    "not_found",
     "server_error",
     "too_many_requests",
 ]
@@ -63,6 +67,15 @@ class StaticResponse:
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """Respond to a REST call with an error of the exchange; the call takes no effect."""
+
+    code: int
+    """Such as -3003, no margin account, or -11001, no isolated account."""
+    status: int = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,10 @@ class DelayedResponse:
 
     seconds: float
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        to_milliseconds(self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class RefuseHandshake:
@@ -103,6 +120,10 @@ class SlowHandshake:
     """Delay a WebSocket handshake by this many real seconds."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        to_milliseconds(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +206,10 @@ class DelayFrames:
 
     seconds: float
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        to_milliseconds(self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class MalformedFrame:
@@ -209,6 +234,11 @@ class ShutdownNotice:
     envelope: Literal["host", "event", "bare", "combined"] = "host"
     """Envelope of the notice; ``host`` is that of the connection's host."""
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an invalid duration."""
+        if self.close_after_seconds is not None:
+            to_milliseconds(self.close_after_seconds, "close_after_seconds")
+
 
 @dataclass(frozen=True, slots=True)
 class ExpireCredentials:
@@ -231,7 +261,7 @@ class RevokeApiKey:
     uid: int = 1
 
 
-RestFault = StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse
+RestFault = ApiError | StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse
 HandshakeFault = RefuseHandshake | SlowHandshake | SilentConnection
 SubscribeFault = LostSubscribeResponse | DelayedSubscribeResponse | DuplicateSubscribeResponse | RefuseSubscribe
 EventFault = DuplicateEvent | TruncateEvent | ReorderEvents
@@ -253,6 +283,11 @@ Fault = DeferredFault | ImmediateFault
 def forbidden() -> StaticResponse:
     """The HTML page of the firewall, status 403."""
     return _to_fault(gateway_error_response(403))
+
+
+def not_found() -> StaticResponse:
+    """The HTML page of a front server that does not know the path, status 404."""
+    return _to_fault(gateway_error_response(404))
 
 
 def server_error(status: int = 503) -> StaticResponse:

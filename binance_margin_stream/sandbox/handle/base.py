@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.messages import LoggedRequest
 from binance_margin_stream.sandbox.model.metrics import Metrics, RestCall
 from binance_margin_stream.sandbox.model.users import User
 from binance_margin_stream.sandbox.server.thread import ServerThread
@@ -33,6 +34,11 @@ class ExchangeHandle:
     def rest_log(self) -> list[RestCall]:
         """The last REST calls, oldest first, without their parameters."""
         return self._server_thread.read(self._exchange.rest_log)
+
+    @property
+    def request_log(self) -> list[LoggedRequest]:
+        """The last 200 requests, oldest first: REST calls, handshakes and messages of WebSocket connections."""
+        return self._server_thread.read(self._exchange.request_log)
 
     @property
     def users(self) -> list[User]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.control.operations import operation
 from binance_margin_stream.sandbox.faults.types import Fault
 from binance_margin_stream.sandbox.handle.base import ExchangeHandle
@@ -20,7 +21,9 @@ class FaultHandle(ExchangeHandle):
         fault: Fault | str,
         *,
         path: str | None = None,
+        account: str | None = None,
         times: int | None = 1,
+        for_seconds: float | None = None,
         connection: int | None = None,
         after_seconds: float = 0.0,
         at_ms: int | None = None,
@@ -30,9 +33,10 @@ class FaultHandle(ExchangeHandle):
 
         A fault is a name such as ``"half-open"``, or a value of `binance_margin_stream.sandbox.faults`. The names are
         those of `NAMED_FAULTS`; ``create_fault("drop", code=1011)`` sets parameters. Faults of calls, handshakes,
-        subscribes and events apply to the next `times` matching ones, or to all until `clear_faults` with None, on
-        one path or all, each with a `probability`. The others apply once, to one open connection or all. Both can
-        be delayed, by `after_seconds` or until `at_ms`, in exchange time.
+        subscribes and events apply to the next `times` matching ones, or to all until `clear_faults` with None, each
+        with a `probability`; at most `for_seconds` long; on one `path` or all; those of calls, subscribes and events
+        for one `account` or all. The others apply once, to one open `connection` or all. Both can be delayed, by
+        `after_seconds` or until `at_ms`. All times are exchange time.
 
         Raises:
             ValueError: an unknown fault, times below 1, or a probability outside 0 to 1.
@@ -40,9 +44,17 @@ class FaultHandle(ExchangeHandle):
         """
 
         def inject(now: int) -> None:
-            at = now + round(after_seconds * 1000) if at_ms is None else at_ms
+            at = now + to_milliseconds(after_seconds, "after_seconds") if at_ms is None else at_ms
             self._exchange.inject_fault(
-                fault, now, path=path, times=times, connection=connection, at_ms=at, probability=probability
+                fault,
+                now,
+                path=path,
+                account=account,
+                times=times,
+                duration_ms=None if for_seconds is None else to_milliseconds(for_seconds, "for_seconds"),
+                connection=connection,
+                at_ms=at,
+                probability=probability,
             )
 
         self._server_thread.call(inject)
@@ -55,9 +67,12 @@ class FaultHandle(ExchangeHandle):
         gives the same faults at the same intervals.
 
         Raises:
-            ValueError: `every_seconds` is not above 0, or an unknown fault.
+            ValueError: more than one fault per millisecond of exchange time or of real time, or an unknown fault.
 
         """
+        min_seconds = 0.001 * self._server_thread.speed
+        if every_seconds < min_seconds:
+            raise ValueError(f"every_seconds takes a number from {min_seconds:g} at this speed")
         self._server_thread.call(lambda now: self._exchange.start_random_faults(seed, every_seconds, now, faults))
 
     @operation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from binance_margin_stream.sandbox.amounts import Number
 from binance_margin_stream.sandbox.control.operations import operation
@@ -14,6 +15,13 @@ from binance_margin_stream.sandbox.model.users import CROSS
 __all__ = ["TradingHandle"]
 
 
+OrderSide = Literal["BUY", "SELL"]
+OrderType = Literal[
+    "LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"
+]
+TimeInForce = Literal["GTC", "IOC", "FOK"]
+
+
 class TradingHandle(ExchangeHandle):
     """Orders, prices, debt and balances."""
 
@@ -21,15 +29,15 @@ class TradingHandle(ExchangeHandle):
     def place_order(
         self,
         symbol: str = "BTCUSDT",
-        side: str = "BUY",
-        type: str = "LIMIT",
+        side: OrderSide = "BUY",
+        type: OrderType = "LIMIT",
         quantity: Number = "1",
         price: Number | None = None,
         account: str = CROSS,
         api_key: str | None = None,
         *,
         stop_price: Number = 0,
-        time_in_force: str = "GTC",
+        time_in_force: TimeInForce = "GTC",
     ) -> Order:
         """Place an order: an execution report, trades if it matches the market, then the balances.
 
@@ -81,8 +89,8 @@ class TradingHandle(ExchangeHandle):
     def reject_order(
         self,
         symbol: str = "BTCUSDT",
-        side: str = "BUY",
-        type: str = "LIMIT",
+        side: OrderSide = "BUY",
+        type: OrderType = "LIMIT",
         quantity: Number = "1",
         price: Number | None = None,
         account: str = CROSS,

@@ -35,6 +35,20 @@ class UserHandle(ExchangeHandle):
         """Add a user; the result has its `api_key` and `api_secret`."""
         return self._server_thread.read(self._exchange.add_user)
 
+    @operation
+    def add_key(self, public_key: str, api_key: str | None = None) -> str:
+        """Add an API key for a user that signs with an Ed25519 or RSA key pair, and return it.
+
+        `public_key` is the public key of the pair in PEM format; the private key stays with the client.
+
+        Raises:
+            ValueError: it is no public key of these kinds.
+            ImportError: `cryptography` is missing.
+
+        """
+        user = self._user if api_key is None else self._exchange.get_user(api_key)
+        return self._server_thread.read(lambda: self._exchange.add_key(user, public_key))
+
     def find_api_key(self, uid: int) -> str:
         """API key of a user by its number.
 
@@ -49,8 +63,33 @@ class UserHandle(ExchangeHandle):
         raise ValueError(f"uid takes the number of a user: {', '.join(str(user.uid) for user in users)}")
 
     @operation
+    def disable_account(self, account: str, api_key: str | None = None) -> None:
+        """Refuse an account's calls, with -11001 (isolated) or -3003 (cross), and stop its events without notice.
+
+        This is what happens when an isolated account is disabled while a stream follows it.
+        """
+        uid = self._find_uid(api_key)
+        self._server_thread.read(lambda: self._exchange.disable_account(uid, account))
+
+    @operation
+    def enable_account(self, account: str, api_key: str | None = None) -> None:
+        """Undo `disable_account`."""
+        uid = self._find_uid(api_key)
+        self._server_thread.read(lambda: self._exchange.enable_account(uid, account))
+
+    @operation
+    def delist_symbol(self, symbol: str) -> None:
+        """Refuse a symbol with -1121, and stop the events of its isolated accounts without notice."""
+        self._server_thread.read(lambda: self._exchange.delist_symbol(symbol))
+
+    @operation
+    def relist_symbol(self, symbol: str) -> None:
+        """Undo `delist_symbol`."""
+        self._server_thread.read(lambda: self._exchange.relist_symbol(symbol))
+
+    @operation
     def revoke_api_key(self, api_key: str | None = None) -> None:
-        """Revoke an API key; by default that of the first user.
+        """Revoke all API keys of a user; by default of the first one.
 
         Raises:
             KeyError: no such key.

@@ -10,11 +10,14 @@ from binance_margin_stream.sandbox.messages import Abort, Close, Frame, Output, 
 from binance_margin_stream.sandbox.model.metrics import MetricsRecorder
 from binance_margin_stream.sandbox.model.rate_limits import MessageRateLimiter
 from binance_margin_stream.sandbox.model.scheduler import Scheduler
+from binance_margin_stream.sandbox.model.users import ApiKey
 
-__all__ = ["AccountSubscription", "Connections", "HostKind", "ServerConnection"]
+__all__ = ["AccountSubscription", "Connections", "HostKind", "ServerConnection", "TimeUnit"]
 
 HostKind = Literal["websocket_api", "stream", "margin_stream", "any_stream"]
 """The host of a connection; ``any_stream`` serves every kind of listen key."""
+
+TimeUnit = Literal["ms", "us"]
 
 _CLOSE_PONG_TIMEOUT = Close(1008, "Pong timeout")
 _CLOSE_LIFETIME_OVER = Close(1001, "")
@@ -41,6 +44,11 @@ class ServerConnection:
     opened_at: int
     message_rate: MessageRateLimiter | None
     return_rate_limits: bool = True
+    time_unit: TimeUnit = "ms"
+    """Unit of the times in events and responses."""
+    api_key: ApiKey | None = field(default=None, repr=False)
+    """The key of `session.logon`; `authorized_since` is its time (ms)."""
+    authorized_since: int | None = None
     frozen: bool = False
     frame_delay_ms: int = 0
     """Delay of every frame, set by a fault."""
@@ -52,6 +60,10 @@ class ServerConnection:
     held_event: Frame | None = field(default=None, repr=False)
     """An event that a fault delays until after the next one; `held_event_label` identifies its subscription."""
     held_event_label: int | str = 0
+
+    def log_off(self) -> None:
+        """Forget the API key of the session."""
+        self.api_key = self.authorized_since = None
 
 
 class Connections:
@@ -78,7 +90,7 @@ class Connections:
         connection = ServerConnection(self._last_id, host, ip, combined, now, rate)
         self._open[connection.id] = connection
         self._metrics.connections_opened += 1
-        self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))
+        self._schedule_heartbeat(connection, now)
         self._scheduler.call_at(
             now + self._rules.connection_lifetime_ms, lambda _, __: self.close(connection, _CLOSE_LIFETIME_OVER)
         )
@@ -202,4 +214,9 @@ class Connections:
         # Based on the present time, not on the due time, so that a jump of the clock sends one ping and not thousands.
         pings.append(now)
         self.send(connection, Ping(str(now).encode()))
-        self._scheduler.call_at(now + self._rules.ping_interval_ms, lambda _, at: self._check_heartbeat(connection, at))
+        self._schedule_heartbeat(connection, now)
+
+    def _schedule_heartbeat(self, connection: ServerConnection, now: int) -> None:
+        if self._rules.ping_interval_ms is not None:
+            due = now + self._rules.ping_interval_ms
+            self._scheduler.call_at(due, lambda _, at: self._check_heartbeat(connection, at))

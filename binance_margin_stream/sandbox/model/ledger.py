@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import ZERO
+from binance_margin_stream.sandbox.amounts import ZERO, exact
 
 __all__ = ["Balance", "Ledger"]
 
@@ -25,11 +25,13 @@ class Balance:
     """Charged and not yet repaid."""
 
     @property
+    @exact
     def total(self) -> Decimal:
         """Free and locked; debt is not subtracted."""
         return self.free + self.locked
 
     @property
+    @exact
     def debt(self) -> Decimal:
         """Borrowed amount and interest."""
         return self.borrowed + self.interest

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import string
 from dataclasses import dataclass, field
 
 from binance_margin_stream.sandbox.config import ExchangeRules, ListenKeyKind
-from binance_margin_stream.sandbox.model.users import random_string
+from binance_margin_stream.sandbox.model.credential_generator import CredentialGenerator
 
 __all__ = ["ListenKey", "ListenKeys", "ListenToken", "ListenTokens"]
-
-_ALPHABET = string.ascii_letters + string.digits
 
 
 @dataclass(slots=True)
@@ -38,8 +34,8 @@ class ListenToken:
 class ListenKeys:
     """The valid listen keys: one per kind and account, shared by all clients of the account."""
 
-    def __init__(self, rules: ExchangeRules, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rules: ExchangeRules, generator: CredentialGenerator) -> None:
+        self._generator = generator
         self._by_value: dict[str, ListenKey] = {}
         self._by_account: dict[tuple[ListenKeyKind, int, str], ListenKey] = {}
         self._validity_ms: dict[ListenKeyKind, int] = {
@@ -54,7 +50,7 @@ class ListenKeys:
         if key is not None:
             self.extend(key, now)
             return key, False
-        key = ListenKey(_generate_value(self._rng, 60), kind, uid, account, now + self._validity_ms[kind])
+        key = ListenKey(self._generator.listen_key(), kind, uid, account, now + self._validity_ms[kind])
         self._by_value[key.value] = self._by_account[kind, uid, account] = key
         return key, True
 
@@ -87,13 +83,13 @@ class ListenKeys:
 class ListenTokens:
     """The tokens that have not expired."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, generator: CredentialGenerator) -> None:
+        self._generator = generator
         self._by_value: dict[str, ListenToken] = {}
 
     def create(self, uid: int, account: str, expires_at: int) -> ListenToken:
         """Create a token; earlier tokens stay valid."""
-        token = ListenToken(_generate_value(self._rng, 88), uid, account, expires_at)
+        token = ListenToken(self._generator.listen_token(), uid, account, expires_at)
         self._by_value[token.value] = token
         return token
 
@@ -108,10 +104,3 @@ class ListenTokens:
     def all(self) -> list[ListenToken]:
         """All tokens that have not expired."""
         return list(self._by_value.values())
-
-
-def _generate_value(rng: random.Random, length: int) -> str:
-    """A value with a `+` and a `/`: valid, and broken by a client that does not percent-encode it."""
-    plain = random_string(rng, _ALPHABET, length - 2)
-    third = length // 3
-    return f"{plain[:third]}+{plain[third : 2 * third]}/{plain[2 * third :]}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from binance_margin_stream.sandbox.messages import LoggedRequest
 
 __all__ = ["Metrics", "MetricsRecorder", "RestCall", "SentEvent"]
 
 
 _EVENT_LOG_SIZE = 50
 """How many events the log keeps."""
+
+_REQUEST_LOG_SIZE = 200
+_FINAL_STATUSES = ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "EXPIRED_IN_MATCH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +87,28 @@ class MetricsRecorder:
         self.event_counts: Counter[tuple[int, int | str]] = Counter()
         self.fault_counts: Counter[str] = Counter()
         self.event_log: deque[SentEvent] = deque(maxlen=_EVENT_LOG_SIZE)
+        self.trade_log: deque[SentEvent] = deque(maxlen=_EVENT_LOG_SIZE)
+        """The last execution reports of trades."""
+        self.closed_order_log: deque[SentEvent] = deque(maxlen=_EVENT_LOG_SIZE)
+        """The last execution reports of orders that ended."""
         self._last_event_number = 0
+        self.requests_logged = 0
+        """Number of all requests, of which the log has the last ones."""
+        self.request_log: deque[LoggedRequest] = deque(maxlen=_REQUEST_LOG_SIZE)
+        self.on_request: Callable[[LoggedRequest], None] | None = None
+        """Called with every logged request."""
         self.handshakes_refused = 0
         self.connections_opened = 0
         self.frames_received = 0
         self.frames_sent = 0
         self.frames_dropped = 0
+
+    def record_request(self, request: LoggedRequest) -> None:
+        """Add a request to the request log."""
+        self.request_log.append(request)
+        self.requests_logged += 1
+        if self.on_request is not None:
+            self.on_request(request)
 
     def record_call(self, call: RestCall) -> None:
         """Record a REST call."""
@@ -101,7 +122,13 @@ class MetricsRecorder:
     def record_event(self, time: int, uid: int, account: str, frames: int, event: Mapping[str, object]) -> None:
         """Record an event, with or without subscribers."""
         self._last_event_number += 1
-        self.event_log.append(SentEvent(self._last_event_number, time, uid, account, frames, event))
+        sent = SentEvent(self._last_event_number, time, uid, account, frames, event)
+        self.event_log.append(sent)
+        if event.get("e") == "executionReport":
+            if event.get("x") == "TRADE":
+                self.trade_log.append(sent)
+            if event.get("X") in _FINAL_STATUSES:
+                self.closed_order_log.append(sent)
 
     def snapshot(self, connections_open: int) -> Metrics:
         """The present values."""

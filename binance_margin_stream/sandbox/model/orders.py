@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from binance_margin_stream.sandbox.amounts import ZERO, Number, round_down
+from binance_margin_stream.sandbox.amounts import ZERO, Number, exact, round_down
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
 from binance_margin_stream.sandbox.model.users import CROSS
@@ -79,6 +79,7 @@ class Order:
             raise ValueError(f"{self.type} {'needs a' if self.is_stop else 'takes no'} stop_price")
 
     @property
+    @exact
     def remaining(self) -> Decimal:
         """Quantity that is not filled yet."""
         return self.quantity - self.filled

@@ -27,6 +27,10 @@ class Prices:
         """Set a symbol's price."""
         self._prices[symbol] = price
 
+    def all(self) -> dict[str, Decimal]:
+        """The prices that were set, by symbol."""
+        return dict(self._prices)
+
     def find_price(self, symbol: str) -> Decimal | None:
         """The price that was set, or None."""
         return self._prices.get(symbol)

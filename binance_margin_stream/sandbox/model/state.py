@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass
 
 from binance_margin_stream.sandbox.config import ExchangeRules
+from binance_margin_stream.sandbox.model.availability import Availability
 from binance_margin_stream.sandbox.model.connections import Connections
+from binance_margin_stream.sandbox.model.credential_generator import CredentialGenerator
 from binance_margin_stream.sandbox.model.ledger import Ledger
 from binance_margin_stream.sandbox.model.listen_keys import ListenKeys, ListenTokens
 from binance_margin_stream.sandbox.model.metrics import MetricsRecorder
@@ -34,6 +36,7 @@ class ExchangeState:
     pending_faults: PendingFaults
     metrics: MetricsRecorder
     retired_paths: set[str]
+    availability: Availability
     ledger: Ledger
     orders: Orders
     prices: Prices
@@ -41,20 +44,22 @@ class ExchangeState:
     @classmethod
     def create(cls, rules: ExchangeRules, rng: random.Random) -> ExchangeState:
         """The state of a new exchange."""
+        generator = CredentialGenerator(rules, rng)
         scheduler = Scheduler()
         metrics = MetricsRecorder(rules.max_log_entries)
         ledger = Ledger(rules.opening_balance)
         return cls(
             rules=rules,
-            users=Users(rng),
-            listen_keys=ListenKeys(rules, rng),
-            listen_tokens=ListenTokens(rng),
+            users=Users(generator),
+            listen_keys=ListenKeys(rules, generator),
+            listen_tokens=ListenTokens(generator),
             rate_limits=RateLimits(rules),
             scheduler=scheduler,
             connections=Connections(rules, scheduler, metrics),
-            pending_faults=PendingFaults(rng, metrics),
+            pending_faults=PendingFaults(rng, metrics, scheduler),
             metrics=metrics,
             retired_paths=set(rules.initial_retired_paths()),
+            availability=Availability(),
             ledger=ledger,
             orders=Orders(rules, ledger),
             prices=Prices(rules),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import re
-import string
 from dataclasses import dataclass, field
 
-__all__ = ["CROSS", "User", "Users", "is_well_formed", "random_string"]
+from binance_margin_stream.sandbox.model.credential_generator import API_KEY_LENGTH, CredentialGenerator
+from binance_margin_stream.sandbox.model.public_keys import PublicKey
+
+__all__ = ["CROSS", "ApiKey", "User", "Users", "is_well_formed"]
 
 CROSS = "cross"
 """Name of the cross margin account; an isolated account has the name of its symbol."""
 
-_KEY_LENGTH = 64
-_KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{_KEY_LENGTH}}}")
+_MAX_KEYS = 100_000
+_MAX_SECRET_LENGTH = 1000
+_KEY_FORMAT = re.compile(rf"[A-Za-z0-9]{{{API_KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +27,57 @@ class User:
     api_secret: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key of a user: with a secret (HMAC), or with the public key of a key pair."""
+
+    value: str = field(repr=False)
+    user: User
+    public_key: PublicKey | None = None
+    """None for the user's first key, which signs with `User.api_secret`."""
+
+
 class Users:
-    """All users, by API key."""
+    """All users and their API keys."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._by_key: dict[str, User] = {}
+    def __init__(self, generator: CredentialGenerator) -> None:
+        self._generator = generator
+        self._keys: dict[str, ApiKey] = {}
+        self._users: list[User] = []
         self._revoked: set[str] = set()
-        self._last_uid = 0
 
-    def add(self) -> User:
-        """Add a user with a new API key."""
-        self._last_uid += 1
-        user = User(
-            uid=self._last_uid,
-            api_key=self._generate_credential("SandboxKeyNotARealOne"),
-            api_secret=self._generate_credential("SandboxSecretNotARealOne"),
-        )
-        self._by_key[user.api_key] = user
+    def add(self, api_key: str | None = None, api_secret: str | None = None) -> User:
+        """Add a user, with a given API key and secret or new ones.
+
+        Raises:
+            ValueError: there are too many API keys, or the given one is invalid.
+
+        """
+        if api_key is not None and not is_well_formed(api_key):
+            raise ValueError(f"api_key takes {API_KEY_LENGTH} letters and digits")
+        if api_secret is not None and not _is_usable_secret(api_secret):
+            raise ValueError(f"api_secret takes 1 to {_MAX_SECRET_LENGTH} ASCII characters")
+        key = self._generator.api_key() if api_key is None else api_key
+        secret = self._generator.api_secret() if api_secret is None else api_secret
+        user = User(len(self._users) + 1, key, secret)
+        self._add_key(ApiKey(key, user))
+        self._users.append(user)
         return user
 
-    def find_active(self, api_key: str) -> User | None:
-        """The user of an API key; None if the key is unknown or revoked."""
-        return None if api_key in self._revoked else self._by_key.get(api_key)
+    def add_key(self, user: User, public_key: PublicKey) -> ApiKey:
+        """Add an API key for a user that signs with a key pair.
+
+        Raises:
+            ValueError: there are too many API keys.
+
+        """
+        key = ApiKey(self._generator.api_key(), user, public_key)
+        self._add_key(key)
+        return key
+
+    def find_active(self, api_key: str) -> ApiKey | None:
+        """The API key with this value; None if it is unknown or revoked."""
+        return None if api_key in self._revoked else self._keys.get(api_key)
 
     def get(self, api_key: str) -> User:
         """The user of an API key, revoked or not.
@@ -56,33 +86,37 @@ class Users:
             KeyError: no such key; the message does not show it.
 
         """
-        user = self._by_key.get(api_key)
-        if user is None:
+        key = self._keys.get(api_key)
+        if key is None:
             raise KeyError("no user has this API key")
-        return user
+        return key.user
 
     def revoke(self, uid: int) -> None:
-        """Revoke a user's API key."""
-        self._revoked.update(key for key, user in self._by_key.items() if user.uid == uid)
+        """Revoke all API keys of a user."""
+        self._revoked.update(value for value, key in self._keys.items() if key.user.uid == uid)
 
     def all(self) -> list[User]:
         """All users, oldest first."""
-        return list(self._by_key.values())
+        return list(self._users)
+
+    def all_keys(self) -> list[ApiKey]:
+        """All API keys, oldest first."""
+        return list(self._keys.values())
 
     def is_revoked(self, api_key: str) -> bool:
         """Whether an API key is revoked."""
         return api_key in self._revoked
 
-    def _generate_credential(self, prefix: str) -> str:
-        alphabet = string.ascii_letters + string.digits
-        return prefix + random_string(self._rng, alphabet, _KEY_LENGTH - len(prefix))
+    def _add_key(self, key: ApiKey) -> None:
+        if len(self._keys) >= _MAX_KEYS:
+            raise ValueError(f"the sandbox has {_MAX_KEYS} API keys already")
+        self._keys[key.value] = key
+
+
+def _is_usable_secret(secret: str) -> bool:
+    return secret.isascii() and secret.isprintable() and 1 <= len(secret) <= _MAX_SECRET_LENGTH
 
 
 def is_well_formed(api_key: str) -> bool:
     """Whether a string has the form of an API key, which decides between -2014 and -2015."""
     return _KEY_FORMAT.fullmatch(api_key) is not None
-
-
-def random_string(rng: random.Random, alphabet: str, length: int) -> str:
-    """A random string; the same generator state gives the same string."""
-    return "".join(rng.choice(alphabet) for _ in range(length))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.api.websocket_api import WEBSOCKET_API_PATH
 from binance_margin_stream.sandbox.config import ExchangeRules
 
-__all__ = ["ServerAddress"]
+__all__ = ["ServerAddress", "describe_start_failure", "is_loopback"]
 
 _REACHABLE_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - shown to clients, not bound
 
@@ -31,7 +32,7 @@ class ServerAddress:
             ValueError: an invalid port, or a host that is not loopback unless `beyond_loopback` is set.
 
         """
-        if not beyond_loopback and not _is_loopback(host):
+        if not beyond_loopback and not is_loopback(host):
             raise ValueError(
                 f"the sandbox listens on loopback only, not on {host}; "
                 "i_understand_that_this_listens_beyond_loopback=True allows it"
@@ -71,10 +72,32 @@ class ServerAddress:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host that the sandbox listens on."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def describe_start_failure(failure: Exception, address: ServerAddress) -> Exception:
+    """The error to raise where the sandbox cannot listen: it says what to do."""
+    if "SocketBlocked" in type(failure).__name__:
+        return RuntimeError(
+            "pytest-socket blocks all sockets: replace --disable-socket by --allow-hosts=127.0.0.1,::1,localhost, "
+            "or mark the test with @pytest.mark.enable_socket"
+        )
+    if not isinstance(failure, OSError):
+        return failure
+    if failure.errno == errno.EADDRINUSE:
+        text = f"port {address.port} is in use, perhaps by another sandbox: choose another one, or 0 for any free port"
+    elif failure.errno == errno.EACCES:
+        text = f"this user may not listen on port {address.port}: choose one from 1024 on, or 0 for any free port"
+    else:
+        reason = failure.strerror or type(failure).__name__
+        text = f"the sandbox cannot listen on {address.host}, port {address.port}: {reason}"
+    described = OSError(text)
+    described.errno = failure.errno
+    return described

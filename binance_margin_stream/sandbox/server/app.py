@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import traceback
+from collections.abc import Collection
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 
 from binance_margin_stream.sandbox.api.handshakes import is_websocket_path
-from binance_margin_stream.sandbox.clock import Clock
+from binance_margin_stream.sandbox.clock import Clock, to_milliseconds
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.control.http import (
     ControlError,
@@ -22,9 +21,11 @@ from binance_margin_stream.sandbox.control.http import (
     control_error_response,
     is_control_path,
 )
-from binance_margin_stream.sandbox.error_responses import gateway_error_response
+from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.exchange import Exchange
-from binance_margin_stream.sandbox.messages import Pong, Request, Response
+from binance_margin_stream.sandbox.messages import LoggedRequest, Pong, Request, Response
+from binance_margin_stream.sandbox.server.origin import find_refusal_reason
+from binance_margin_stream.sandbox.server.protocol import WebServer
 from binance_margin_stream.sandbox.server.websocket import (
     CLOSE_TIMEOUT_SECONDS,
     SendQueue,
@@ -38,45 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-_log = logging.getLogger(__name__)
-
+_REFUSED = "(refused)"
 _MAX_FRAME_BYTES = 1_048_576
 _BODY_TIMEOUT_SECONDS = 10.0
 _HANDSHAKE_TIMEOUT_SECONDS = 10.0
 _PONG_TIMEOUT_SECONDS = 0.25
 _ACCEPT_ROUNDS = 5
 """Iterations of the event loop; a connection that is being accepted can be aborted after three."""
-
-
-class _RequestHandler(web.RequestHandler):
-    """Responds to malformed HTTP with the gateway's page, and logs none of it, since it may contain secrets."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if exc is not None and status >= 500:
-            _log.error("the sandbox failed to handle a request: %s", _describe_failure(exc))
-        response = web.Response(status=status, body=gateway_error_response(status).body, content_type="text/html")
-        response.force_close()
-        return response
-
-    def log_exception(self, *args: object, **kwargs: object) -> None:
-        """Log nothing: the message of a parse error quotes the request."""
-
-
-class _WebServer(web.Server):
-    def __call__(self) -> web.RequestHandler:
-        return _RequestHandler(
-            self,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # None disables it, which the annotation lacks
-            lingering_time=CLOSE_TIMEOUT_SECONDS,
-            auto_decompress=False,
-        )
 
 
 class Server:
@@ -89,18 +58,20 @@ class Server:
         clock: Clock,
         control: ControlInterface,
         certificates: Certificates | None,
+        allowed_names: Collection[str],
     ) -> None:
+        """`allowed_names` are host names that clients may use beside ``localhost`` and IP addresses."""
         self._exchange = exchange
+        self._allowed_names = allowed_names
         self._control = control
         self._certificates = certificates
-        self._host = ""
         self._rules = rules
         self._clock = clock
         self._send_queues: dict[int, SendQueue] = {}
         self._pong_received = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due: int | None = None
-        self._web_server = _WebServer(self._handle_request, handler_cancellation=True)
+        self._web_server = WebServer(self._handle_request)
         self._tcp_server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -110,7 +81,6 @@ class Server:
             OSError: the address cannot be used.
 
         """
-        self._host = host
         loop = asyncio.get_running_loop()
         self._tcp_server = await loop.create_server(self._web_server, host, port, **self._tls_options())
         number: int = self._tcp_server.sockets[0].getsockname()[1]
@@ -152,7 +122,14 @@ class Server:
         self._set_timer()
 
     async def advance(self, seconds: float) -> None:
-        """Advance by seconds of exchange time, and give clients a moment to answer their pings."""
+        """Advance by seconds of exchange time, and give clients a moment to answer their pings.
+
+        Raises:
+            ValueError: a negative time, or one that the exchange does not allow; nothing happens.
+
+        """
+        now = self.now()
+        self._exchange.check_jump(now, now + to_milliseconds(seconds))
         self._clock.advance(seconds)
         self._on_timer()
         with contextlib.suppress(TimeoutError):
@@ -180,6 +157,9 @@ class Server:
             self._timer = loop.call_later(max(wait, 0.001), self._on_timer)
 
     async def _handle_request(self, request: web.BaseRequest) -> web.StreamResponse:
+        reason = find_refusal_reason(_to_request(request), self._allowed_names)
+        if reason is not None:
+            return self._build_response(self._refuse_foreign(request, reason))
         if is_websocket_path(request.raw_path):
             return await self._handle_websocket(request)
         try:
@@ -194,9 +174,16 @@ class Server:
         self.flush_outputs()
         return await self._send_response(request, response)
 
+    def _refuse_foreign(self, request: web.BaseRequest, reason: str) -> Response:
+        """Refuse a request of a foreign page; it counts nowhere but in the request log."""
+        self._exchange.log_request(LoggedRequest(self.now(), request.remote or "", request.method, _REFUSED, 403))
+        if is_control_path(request.raw_path):
+            return control_error_response(ControlError(403, reason))
+        return error_response(RefusedError(-1002, f"The sandbox refused this request: {reason}."), self._rules, 403)
+
     async def _handle_control(self, request: Request) -> Response:
         try:
-            routed = self._control.route(request, self._host, lambda: self._exchange.snapshot(self.now()))
+            routed = self._control.route(request, lambda: self._exchange.snapshot(self.now()))
             self.flush_outputs()
             # An operation waits for this event loop, so it must not run in its thread.
             return routed if isinstance(routed, Response) else await asyncio.to_thread(self._control.run, routed)
@@ -270,12 +257,6 @@ class Server:
             # A silent connection does not answer a close frame either; the client has to time out.
             await _wait_forever()
         await socket.close()
-
-
-def _describe_failure(failure: BaseException) -> str:
-    """Type and place of an internal error; its message might quote the request."""
-    last = traceback.extract_tb(failure.__traceback__)[-1]
-    return f"{type(failure).__name__} at {last.name}, line {last.lineno}"
 
 
 def _to_request(request: web.BaseRequest, body: bytes = b"") -> Request:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
+import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, TypeVar
 
 from binance_margin_stream.sandbox.clock import Clock
@@ -38,12 +40,14 @@ class ServerThread:
         speed: float,
         control: ControlInterface,
         certificates: Certificates | None,
+        allowed_names: Collection[str] = (),
     ) -> None:
+        self._allowed_names = allowed_names
         self._exchange = exchange
         self._certificates = certificates
         self._rules = rules
         self._start_ms = start_ms
-        self._speed = speed
+        self.speed = speed
         self._control = control
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
@@ -121,9 +125,9 @@ class ServerThread:
 
         """
         while (left_ms := due - self.call(lambda now: now)) > 0:
-            if not self._speed:
+            if not self.speed:
                 self.advance(left_ms / 1000)
-            elif self._closed.wait(min(left_ms / 1000 / self._speed, _CLOCK_CHECK_SECONDS)):
+            elif self._closed.wait(min(left_ms / 1000 / self.speed, _CLOCK_CHECK_SECONDS)):
                 raise RuntimeError("the sandbox was closed meanwhile")
 
     def _require_running(self) -> tuple[asyncio.AbstractEventLoop, Server]:
@@ -134,7 +138,8 @@ class ServerThread:
     def _run_in_loop(self, coroutine: Coroutine[object, object, _T]) -> _T:
         loop = self._require_running()[0]
         try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            # In a context of its own: the caller's decimal context must not change any amount.
+            future = contextvars.Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop)
         except RuntimeError:
             # Another thread has just closed the sandbox.
             coroutine.close()
@@ -145,6 +150,8 @@ class ServerThread:
             raise RuntimeError("the sandbox was closed meanwhile") from None
 
     def _start(self, host: str, port: int) -> int:
+        # Where a test runner blocks sockets, this fails without leaving half an event loop behind.
+        socket.socket().close()
         started: concurrent.futures.Future[int] = concurrent.futures.Future()
         thread = threading.Thread(
             target=self._run_thread, args=(host, port, started), name="sandbox-exchange", daemon=True
@@ -165,7 +172,7 @@ class ServerThread:
             self._loop = runner.get_loop()
             try:
                 number = runner.run(self._start_server(host, port))
-            except (OSError, OverflowError) as failure:
+            except Exception as failure:
                 started.set_exception(failure)
                 return
             started.set_result(number)
@@ -174,6 +181,8 @@ class ServerThread:
                 runner.run(self._server.stop())
 
     async def _start_server(self, host: str, port: int) -> int:
-        clock = Clock(self._start_ms, self._speed, asyncio.get_running_loop().time())
-        self._server = Server(self._exchange, self._rules, clock, self._control, self._certificates)
+        clock = Clock(self._start_ms, self.speed, asyncio.get_running_loop().time())
+        self._server = Server(
+            self._exchange, self._rules, clock, self._control, self._certificates, self._allowed_names
+        )
         return await self._server.start(host, port)

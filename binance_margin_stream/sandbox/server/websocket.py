@@ -17,35 +17,43 @@ CLOSE_TIMEOUT_SECONDS = 1.0
 """How long the server waits for a client's close frame, in real seconds."""
 
 _MAX_QUEUED_FRAMES = 100_000
+_MAX_QUEUED_CHARACTERS = 16_777_216
 
 
 class SendQueue:
     """The queued frames of a WebSocket."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.frames: asyncio.Queue[Frame] = asyncio.Queue(_MAX_QUEUED_FRAMES)
+        self._frames: asyncio.Queue[Frame] = asyncio.Queue(_MAX_QUEUED_FRAMES)
         self._transport = transport
+        self._queued_characters = 0
 
     def put(self, frame: Frame) -> None:
         """Queue a frame. A reset is executed at once; a client that reads too slowly is disconnected."""
         if frame == Abort("reset"):
             reset_connection(self._transport)
             return
-        try:
-            self.frames.put_nowait(frame)
-        except asyncio.QueueFull:
+        self._queued_characters += _size_of(frame)
+        if self._queued_characters > _MAX_QUEUED_CHARACTERS or self._frames.full():
             self._transport.abort()
             return
+        self._frames.put_nowait(frame)
         if isinstance(frame, Close | Abort):
             # The frame is never sent if the client does not read.
             asyncio.get_running_loop().call_later(2 * CLOSE_TIMEOUT_SECONDS, self._transport.abort)
+
+    async def get(self) -> Frame:
+        """Take the next frame, once there is one."""
+        frame = await self._frames.get()
+        self._queued_characters -= _size_of(frame)
+        return frame
 
 
 async def write_frames(queue: SendQueue, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
     """Send the queued frames of a WebSocket until it ends."""
     with contextlib.suppress(ConnectionError):
         while True:
-            match await queue.frames.get():
+            match await queue.get():
                 case Text(text=text):
                     await socket.send_str(text)
                 case Binary(data=data):
@@ -60,6 +68,16 @@ async def write_frames(queue: SendQueue, socket: web.WebSocketResponse, transpor
                 case Abort():
                     transport.close()
                     return
+
+
+def _size_of(frame: Frame) -> int:
+    match frame:
+        case Text(text=text):
+            return len(text)
+        case Binary(data=data):
+            return len(data)
+        case _:
+            return 0
 
 
 def to_frame(message: WSMessage) -> Frame | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import Number, parse_decimal, parse_positive
+from binance_margin_stream.sandbox.amounts import Number, exact, parse_decimal, parse_positive
 from binance_margin_stream.sandbox.config import HOUR_MS
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order, OrderRequest
@@ -23,6 +23,7 @@ class TradingService:
         self._state = state
         self._interest_scheduled = False
 
+    @exact
     def place_order(self, uid: int, request: OrderRequest, now: int) -> Order:
         """Place an order; a MARKET order is filled at once.
 
@@ -36,6 +37,7 @@ class TradingService:
         check_margin_level(self._state, uid, request.account, now)
         return order
 
+    @exact
     def reject_order(self, uid: int, request: OrderRequest, reason: str, now: int) -> Order:
         """Reject an order for a reason such as ``INSUFFICIENT_BALANCES``.
 
@@ -45,6 +47,7 @@ class TradingService:
         """
         return execution.reject_order(self._state, self._build_order(uid, request, now), reason, now)
 
+    @exact
     def fill_order(self, order_id: int | None, quantity: Number | None, price: Number | None, now: int) -> Order:
         """Fill an order; by default its remaining quantity, at its price.
 
@@ -64,6 +67,7 @@ class TradingService:
         check_margin_level(self._state, order.uid, order.account, now)
         return order
 
+    @exact
     def cancel_order(self, order_id: int | None, now: int) -> Order:
         """Cancel an order.
 
@@ -73,6 +77,7 @@ class TradingService:
         """
         return execution.close_order(self._state, self._state.orders.get(order_id), "CANCELED", now)
 
+    @exact
     def expire_order(self, order_id: int | None, now: int) -> Order:
         """Let an order expire.
 
@@ -82,6 +87,7 @@ class TradingService:
         """
         return execution.close_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
 
+    @exact
     def set_price(self, symbol: str, price: Number, now: int) -> None:
         """Set a symbol's price: fill or trigger the orders that it reaches, and update margin levels.
 
@@ -98,6 +104,7 @@ class TradingService:
         for uid, account in self._state.ledger.accounts_with_debt():
             check_margin_level(self._state, uid, account, now)
 
+    @exact
     def borrow(self, uid: int, account: str, asset: str, amount: Number, now: int) -> None:
         """Borrow an asset: a liability event on the risk stream, then the balance.
 
@@ -110,6 +117,7 @@ class TradingService:
         self._schedule_hourly_interest(now)
         check_margin_level(self._state, uid, account, now)
 
+    @exact
     def repay(self, uid: int, account: str, asset: str, amount: Number | None, now: int) -> None:
         """Repay debt, interest first; by default the whole debt in the asset.
 
@@ -124,6 +132,7 @@ class TradingService:
         lending.repay(self._state, uid, account, asset, debt if amount is None else parse_positive(amount), now)
         check_margin_level(self._state, uid, account, now)
 
+    @exact
     def charge_interest(self, uid: int, account: str, rate: Number, now: int) -> None:
         """Charge interest now: a fraction of each asset's borrowed amount.
 
@@ -135,6 +144,7 @@ class TradingService:
         lending.charge_interest(self._state, uid, account, parse_positive(rate), now)
         check_margin_level(self._state, uid, account, now)
 
+    @exact
     def change_balance(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Add an asset to an account, or remove it with a negative delta.
 
@@ -146,6 +156,7 @@ class TradingService:
         lending.transfer(self._state, uid, account, asset, parse_decimal(delta), now)
         check_margin_level(self._state, uid, account, now)
 
+    @exact
     def change_external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
         """Lock an asset for a purpose outside the account, or unlock it with a negative delta.
 
@@ -156,6 +167,7 @@ class TradingService:
         self._check_account(account, asset)
         lending.change_external_lock(self._state, uid, account, asset, parse_decimal(delta), now)
 
+    @exact
     def send_margin_call(self, uid: int, level: Number, status: str, now: int) -> None:
         """Send a margin level event of the cross account with a status such as ``MARGIN_CALL``, whatever its debt.
 
@@ -175,6 +187,7 @@ class TradingService:
         self._check_account(account)
         return [order for order in self._state.orders.open_orders() if (order.uid, order.account) == (uid, account)]
 
+    @exact
     def margin_level(self, uid: int, account: str) -> Decimal:
         """Assets divided by debt; at most 999, also without debt."""
         self._check_account(account)
@@ -190,8 +203,18 @@ class TradingService:
         self._state.orders.split_symbol(symbol)
         return self._state.prices.get_price(symbol)
 
+    def expected_interest_charges(self, now: int, until: int) -> int:
+        """The number of hourly interest charges between two times (ms)."""
+        if not self._state.rules.hourly_interest_rate:
+            return 0
+        return (until // HOUR_MS - now // HOUR_MS) * len(self._state.ledger.accounts_with_debt())
+
     def _build_order(self, uid: int, request: OrderRequest, now: int) -> Order:
         self._check_account(request.account)
+        if self._state.availability.is_delisted(request.symbol):
+            raise ValueError(f"{request.symbol} is delisted")
+        if self._state.availability.find_refusal(uid, request.account) is not None:
+            raise ValueError(f"the account {request.account} is disabled")
         if request.account not in (CROSS, request.symbol):
             raise ValueError(f"the isolated account {request.account} trades {request.account} only")
         stop = parse_decimal(request.stop_price)
@@ -222,6 +245,7 @@ class TradingService:
             self._interest_scheduled = True
             self._state.scheduler.call_at((now // HOUR_MS + 1) * HOUR_MS, self._charge_hourly_interest)
 
+    @exact
     def _charge_hourly_interest(self, due: int, _: int) -> None:
         debtors = self._state.ledger.accounts_with_debt()
         for uid, account in debtors:

@@ -46,7 +46,7 @@ class FrozenModel(BaseModel, frozen=True):
     @property
     def extra(self) -> Mapping[str, JsonValue]:
         """The fields that the exchange sent and this version does not know, by their wire names."""
-        return MappingProxyType(self.__pydantic_extra__ or {})
+        return MappingProxyType(getattr(self, "__pydantic_extra__", None) or {})
 
     def __eq__(self, other: object) -> bool:
         """Whether both are of one class and hold the same."""
@@ -63,7 +63,7 @@ class FrozenModel(BaseModel, frozen=True):
 
     def _fields(self) -> Iterator[tuple[str, object]]:
         for name in type(self).model_fields:
-            value = getattr(self, name)
+            value = getattr(self, name, None)  # not set yet in a traceback out of the constructor
             if value is not None:
                 yield name, value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from exchange_harness import (
     CROSS_KEY_PATH,
@@ -10,6 +12,7 @@ from exchange_harness import (
     LISTEN_KEY_V2_PATH,
     LISTEN_TOKEN_PATH,
     RISK_LISTEN_KEY_PATH,
+    START_MS,
     SUBSCRIBE,
     ExchangeHarness,
     encode_query,
@@ -17,7 +20,7 @@ from exchange_harness import (
 )
 
 from binance_margin_stream.sandbox import ExchangeRules, faults
-from binance_margin_stream.sandbox.messages import Request, Response
+from binance_margin_stream.sandbox.messages import LoggedRequest, Request, Response
 
 
 @pytest.fixture
@@ -56,9 +59,19 @@ def test_calls_can_be_retired_from_the_start() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/sapi/v1/userListenToken/", "/sapi/v1/nothing", "/%ff", "/%zz", "//"])
-def test_unknown_paths_get_the_404_page(harness: ExchangeHarness, path: str) -> None:
+def test_a_call_that_is_not_served_lists_those_that_are(harness: ExchangeHarness, path: str) -> None:
     reply = harness.call_rest("POST", path)
-    assert (reply.status, reply.header("Content-Type")) == (404, "text/html")
+    assert (reply.status, reply.code, reply.header("X-Sandbox")) == (404, -1020, "not-served")
+    assert reply.json["msg"].startswith("The sandbox does not serve POST /")
+    assert {f"{method} {served}" for method, served in ENDPOINTS} < set(reply.json["served"])
+
+
+def test_the_answer_and_the_log_of_an_unknown_path_mask_what_may_be_a_credential(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key()
+    reply = harness.call_rest("GET", f"/sapi/v1/margin/allOrders/{key}", "listenKey=secret")
+    shown = "/sapi/v1/margin/allOrders/…"
+    assert reply.json["msg"].startswith(f"The sandbox does not serve GET {shown};")
+    assert harness.exchange.request_log()[-1] == LoggedRequest(START_MS, "127.0.0.1", "GET", shown, 404, -1020)
 
 
 def test_a_percent_encoded_path_is_the_same_path(harness: ExchangeHarness) -> None:
@@ -70,9 +83,10 @@ def test_an_absolute_target_is_the_same_path(harness: ExchangeHarness) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "OPTIONS", "PUT", "DELETE", "BREW"])
-def test_wrong_methods_get_the_405_page_with_the_allowed_ones(harness: ExchangeHarness, method: str) -> None:
+def test_wrong_methods_get_the_allowed_ones(harness: ExchangeHarness, method: str) -> None:
     reply = harness.call_rest(method, LISTEN_TOKEN_PATH)
-    assert (reply.status, reply.header("Allow")) == (405, "POST")
+    assert (reply.status, reply.code, reply.header("Allow")) == (405, -1020, "POST")
+    assert f"POST {LISTEN_TOKEN_PATH}" in reply.json["served"]
 
 
 def test_a_body_that_is_too_long_gets_the_413_page(harness: ExchangeHarness) -> None:
@@ -279,6 +293,69 @@ class TestFaults:
     def test_a_reset_may_come_before_the_call_takes_effect(self, harness: ExchangeHarness) -> None:
         harness.exchange.inject_fault(faults.ResetConnection(takes_effect=False), harness.now)
         assert harness.call_rest("POST", CROSS_KEY_PATH).response == Response(0, delivery="reset")
+
+    def test_a_call_can_fail_with_a_code_of_the_exchange(self, harness: ExchangeHarness) -> None:
+        harness.exchange.inject_fault(faults.ApiError(-3003), harness.now)
+        refused = harness.call_rest("POST", LISTEN_TOKEN_PATH)
+        assert (refused.status, refused.json) == (400, {"code": -3003, "msg": "Margin account does not exist."})
+        harness.exchange.inject_fault(faults.ApiError(-4999, 503), harness.now)
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 503
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 200
+
+    def test_a_fault_can_be_limited_to_an_account(self, harness: ExchangeHarness) -> None:
+        harness.exchange.inject_fault("not-found", harness.now, account="BTCUSDT", times=None)
+        isolated = {"isIsolated": "true", "symbol": "BTCUSDT"}
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 200
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, {**isolated, "symbol": "ETHUSDT"}).status == 200
+        not_found = harness.call_rest("POST", LISTEN_TOKEN_PATH, isolated)
+        assert (not_found.status, not_found.header("Content-Type")) == (404, "text/html")
+        assert harness.call_rest("POST", ISOLATED_KEY_PATH, form="symbol=BTCUSDT").status == 404
+        harness.exchange.clear_faults()
+        harness.exchange.inject_fault("not-found", harness.now, account="cross")
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH, isolated).status == 200
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 404
+
+    def test_a_fault_can_be_limited_in_time(self, harness: ExchangeHarness) -> None:
+        harness.exchange.inject_fault("not-found", harness.now, times=None, duration_ms=60_000)
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 404
+        harness.advance_time(59)
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 404
+        harness.advance_time(1)
+        assert harness.call_rest("POST", LISTEN_TOKEN_PATH).status == 200
+        assert harness.exchange.snapshot(harness.now)["faults"] == []
+
+    @pytest.mark.parametrize(
+        ("fault", "scope", "error"),
+        [
+            ("drop", {"account": "BTCUSDT"}, "can be limited to an account"),
+            ("refuse-handshake", {"account": "BTCUSDT"}, "can be limited to an account"),
+            ("drop", {"duration_ms": 5}, "takes no duration"),
+            ("429", {"at_ms": 10**16}, "at_ms takes"),
+        ],
+    )
+    def test_a_scope_that_does_not_fit_is_refused(
+        self, harness: ExchangeHarness, fault: str, scope: dict[str, Any], error: str
+    ) -> None:
+        with pytest.raises(ValueError, match=error):
+            harness.exchange.inject_fault(fault, harness.now, **scope)
+
+
+def test_error_codes_can_be_strings() -> None:
+    harness = ExchangeHarness(ExchangeRules(error_code_type="string"))
+    assert harness.call_rest("POST", LISTEN_TOKEN_PATH, headers=()).json["code"] == "-2014"
+    harness.exchange.inject_fault("api-error", harness.now)
+    assert harness.call_rest("POST", LISTEN_TOKEN_PATH).json["code"] == "-3003"
+
+
+def test_calls_for_a_disabled_account_are_refused(harness: ExchangeHarness) -> None:
+    key = harness.create_listen_key(ISOLATED_KEY_PATH, symbol="BTCUSDT")
+    harness.exchange.disable_account(harness.user.uid, "BTCUSDT")
+    for method in ("POST", "PUT", "DELETE"):
+        parameters = {"symbol": "BTCUSDT"} if method == "POST" else {"symbol": "BTCUSDT", "listenKey": key}
+        assert harness.call_rest(method, ISOLATED_KEY_PATH, parameters).code == -11001
+    assert harness.create_listen_token(harness.exchange.add_user(), isIsolated="true", symbol="BTCUSDT")
+    harness.exchange.disable_account(harness.user.uid, "cross")
+    assert harness.call_rest("POST", LISTEN_KEY_V2_PATH).code == -3003
 
 
 def test_calls_are_counted_and_logged_without_parameters(harness: ExchangeHarness) -> None:

@@ -18,6 +18,7 @@ from exchange_harness import (
 
 from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.config import EmptyBody
+from binance_margin_stream.sandbox.model.orders import OrderRequest
 
 HOUR = 3_600
 DAY_MS = 86_400_000
@@ -120,10 +121,17 @@ def test_the_query_takes_precedence_over_the_form(harness: ExchangeHarness) -> N
     assert reply.status == 200
 
 
-def test_a_key_that_is_not_percent_encoded_is_another_key(harness: ExchangeHarness) -> None:
+@pytest.mark.parametrize("path", [CROSS_KEY_PATH, LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH])
+def test_listen_keys_are_alphanumeric(harness: ExchangeHarness, path: str) -> None:
+    assert harness.create_listen_key(path).isalnum()
+
+
+def test_a_key_that_is_not_percent_encoded_is_another_key() -> None:
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", listen_key_characters="base64"))
     key = harness.create_listen_key()
     assert "+" in key
     assert "/" in key
+    assert harness.call_rest("PUT", CROSS_KEY_PATH, {"listenKey": key}).status == 200
     assert harness.call_rest("PUT", CROSS_KEY_PATH, f"listenKey={key}").code == -1100
 
 
@@ -150,6 +158,7 @@ def test_a_key_that_is_not_percent_encoded_is_another_key(harness: ExchangeHarne
         ("POST", ISOLATED_KEY_PATH, "symbol=BTC-USDT", -1100),
         ("POST", ISOLATED_KEY_PATH, "symbol=NOSUCH", -1121),
         ("POST", ISOLATED_KEY_PATH, "symbol=USDT", -1121),
+        ("POST", ISOLATED_KEY_PATH, "symbol=%E5%B8%81", -1121),
         ("POST", LISTEN_TOKEN_PATH, "isIsolated=true", -1102),
         ("POST", LISTEN_TOKEN_PATH, "isIsolated=1", -1100),
         ("POST", LISTEN_TOKEN_PATH, "isIsolated=", -1105),
@@ -168,6 +177,16 @@ def test_wrong_parameters_have_their_codes(
     reply = harness.call_rest(method, path, query)
     assert (reply.status, reply.code) == (400, code)
     assert reply.json["msg"]
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "1000SATSUSDT", "币安人生USDT"])
+def test_symbols_may_have_letters_of_any_script(harness: ExchangeHarness, symbol: str) -> None:
+    key = harness.create_listen_key(ISOLATED_KEY_PATH, symbol=symbol)
+    assert harness.call_rest("PUT", ISOLATED_KEY_PATH, {"symbol": symbol, "listenKey": key}).status == 200
+    connection = harness.open_subscribed(isIsolated="true", symbol=symbol)
+    request = OrderRequest(symbol, account=symbol)
+    harness.exchange.trading.place_order(harness.user.uid, request, harness.now)
+    assert harness.take_texts(connection)[0]["event"]["s"] == symbol
 
 
 def test_symbols_can_be_listed() -> None:

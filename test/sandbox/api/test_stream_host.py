@@ -35,7 +35,8 @@ def test_a_key_in_the_path_gives_bare_events(harness: ExchangeHarness) -> None:
     assert harness.take_texts(connection) == [EVENT]
 
 
-def test_a_key_that_is_not_encoded_in_the_path_works_too(harness: ExchangeHarness) -> None:
+def test_a_key_that_is_not_encoded_in_the_path_works_too() -> None:
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", listen_key_characters="base64"))
     key = harness.create_listen_key()
     assert "/" in key
     connection = harness.open_connection("/ws/" + key)
@@ -256,3 +257,44 @@ def test_300_attempts_in_five_minutes_are_the_limit() -> None:
     harness.advance_time(297)
     harness.open_connection("/ws")
     assert harness.exchange.metrics().handshakes_refused == 1
+
+
+def test_the_property_combined_is_read_and_set(harness: ExchangeHarness) -> None:
+    connection = harness.open_connection("/ws/" + harness.create_listen_key())
+    for number, (method, params) in enumerate(
+        [
+            ("GET_PROPERTY", ["combined"]),
+            ("SET_PROPERTY", ["combined", True]),
+            ("GET_PROPERTY", ["combined"]),
+        ]
+    ):
+        harness.send(connection, {"method": method, "params": params, "id": number})
+    harness.send_event(EVENT)
+    read, changed, read_again, event = harness.take_texts(connection)
+    assert [read, changed, read_again] == [
+        {"result": False, "id": 0},
+        {"result": None, "id": 1},
+        {"result": True, "id": 2},
+    ]
+    assert event["data"] == EVENT
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code", "message"),
+    [
+        ("SET_PROPERTY", ["combined"], 1, "Invalid value type: expected Boolean"),
+        ("SET_PROPERTY", ["combined", 1], 1, "Invalid value type: expected Boolean"),
+        ("SET_PROPERTY", ["speed", True], 0, "Unknown property"),
+        ("GET_PROPERTY", ["speed"], 0, "Unknown property"),
+        ("GET_PROPERTY", [], 2, "Invalid request: property name must be a string"),
+        ("GET_PROPERTY", [1], 2, "Invalid request: property name must be a string"),
+        ("GET_PROPERTY", ["combined", True], 2, "Invalid request: too many parameters"),
+        ("SET_PROPERTY", ["combined", True, 1], 2, "Invalid request: too many parameters"),
+    ],
+)
+def test_a_wrong_property_is_refused(
+    harness: ExchangeHarness, method: str, params: list[object], code: int, message: str
+) -> None:
+    connection = harness.open_connection("/ws")
+    harness.send(connection, {"method": method, "params": params, "id": 1})
+    assert harness.take_texts(connection) == [{"error": {"code": code, "msg": message}, "id": 1}]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from exchange_harness import START_MS, SUBSCRIBE, UNSUBSCRIBE, ExchangeHarness, find_close
+from exchange_harness import LISTEN_TOKEN_PATH, START_MS, SUBSCRIBE, UNSUBSCRIBE, ExchangeHarness, find_close
 
 from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.config import ResubscribeResponse
@@ -133,6 +134,61 @@ def test_the_renewal_response_follows_the_rules(
     assert (harness.send_event(EVENT) == 1) is outlives
     harness.advance_time(6)
     assert harness.take_event_names(connection)[-1] == "eventStreamTerminated"
+
+
+def test_after_a_renewal_both_subscriptions_may_deliver() -> None:
+    harness = ExchangeHarness(ExchangeRules(resubscribe_response="both_deliver"))
+    connection = harness.open_subscribed(validity=10_000)
+    assert renew(harness, connection)["result"]["subscriptionId"] == 1
+    assert harness.send_event(EVENT) == 2
+    assert [text["subscriptionId"] for text in harness.take_texts(connection)] == [0, 1]
+    harness.advance_time(6)
+    (notice,) = harness.take_texts(connection)
+    assert (notice["subscriptionId"], notice["event"]["e"]) == (0, "eventStreamTerminated")
+    assert harness.send_event(EVENT) == 1
+
+
+@pytest.mark.parametrize("limits", ["", "?returnRateLimits=false"])
+def test_the_subscribe_response_can_be_bare(limits: str) -> None:
+    harness = ExchangeHarness(ExchangeRules(subscribe_response="bare"))
+    connection = harness.open_connection("/ws-api/v3" + limits)
+    response = harness.request(connection, SUBSCRIBE, listenToken=harness.create_listen_token())
+    assert response == {"subscriptionId": 0, "expirationTime": (START_MS + 86_400_000) * 1000}
+    assert harness.request(connection, SUBSCRIBE, listenToken="unknown")["status"] == 400
+    assert harness.request(connection, "ping")["result"] == {}
+
+
+def test_error_codes_can_be_strings() -> None:
+    harness = ExchangeHarness(ExchangeRules(error_code_type="string"))
+    response = harness.request(harness.open_connection(), SUBSCRIBE, listenToken="unknown")
+    assert response["error"]["code"] == "-1209"
+
+
+@pytest.mark.parametrize(
+    ("disable", "code"),
+    [
+        (lambda harness: harness.exchange.disable_account(harness.user.uid, "BTCUSDT"), -11001),
+        (lambda harness: harness.exchange.delist_symbol("BTCUSDT"), -1121),
+    ],
+    ids=["disabled", "delisted"],
+)
+def test_a_refused_account_goes_silent_and_its_renewal_fails(
+    harness: ExchangeHarness, disable: Callable[[ExchangeHarness], None], code: int
+) -> None:
+    connection = harness.open_subscribed(isIsolated="true", symbol="BTCUSDT")
+    token = harness.create_listen_token(isIsolated="true", symbol="BTCUSDT")
+    others = harness.open_subscribed()
+    disable(harness)
+    assert (harness.send_event(EVENT, "BTCUSDT"), harness.send_event(EVENT)) == (0, 1)
+    refused = harness.call_rest("POST", LISTEN_TOKEN_PATH, {"isIsolated": "true", "symbol": "BTCUSDT"})
+    assert (refused.status, refused.code) == (400, code)
+    assert harness.request(connection, SUBSCRIBE, listenToken=token)["error"]["code"] == code
+    assert harness.take_texts(connection) == []
+    assert len(harness.take_texts(others)) == 1
+    harness.exchange.enable_account(harness.user.uid, "BTCUSDT")
+    harness.exchange.relist_symbol("BTCUSDT")
+    assert harness.send_event(EVENT, "BTCUSDT") == 1
+    assert harness.request(connection, SUBSCRIBE, listenToken=token)["status"] == 200
 
 
 def test_a_renewal_never_shortens(harness: ExchangeHarness) -> None:

@@ -188,6 +188,21 @@ def test_faults_are_injected_by_name(client: SandboxClient) -> None:
             read_json(websocket)
 
 
+def test_accounts_are_disabled_and_symbols_delisted(client: SandboxClient) -> None:
+    isolated = {"isIsolated": "true", "symbol": "BTCUSDT"}
+    call_operation(client, "disable-account", account="BTCUSDT")
+    assert client.call_json("POST", LISTEN_TOKEN_PATH, **isolated)["code"] == -11001
+    call_operation(client, "delist-symbol", symbol="BTCUSDT")
+    assert client.call_json("POST", LISTEN_TOKEN_PATH, **isolated)["code"] == -1121
+    assert get_state(client)["delisted"] == ["BTCUSDT"]
+    call_operation(client, "relist-symbol", symbol="BTCUSDT")
+    call_operation(client, "enable-account", account="BTCUSDT")
+    assert client.call_json("POST", LISTEN_TOKEN_PATH, **isolated)["token"]
+    call_operation(client, "inject-fault", fault="not-found", account="BTCUSDT", times="null", for_seconds=60)
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH, **isolated)[0] == 404
+    assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+
+
 def test_random_faults_come_until_they_are_stopped(paused_client: SandboxClient) -> None:
     with paused_client.open_subscribed() as websocket:
         call_operation(
@@ -217,6 +232,15 @@ def test_random_faults_come_until_they_are_stopped(paused_client: SandboxClient)
         ("add-user", {"name": "x"}, "no parameter 'name'; there are none"),
         ("advance-time", {"seconds": -1}, "seconds takes a number from 0"),
         ("advance-time", {"seconds": "inf"}, "seconds takes a number from 0"),
+        ("advance-time", {"seconds": 1e12}, "seconds takes a number from 0"),
+        ("advance-time", {"seconds": 252_000_000_000}, "the exchange's time ends with the year 9999"),
+        ("borrow", {"asset": "BTC", "amount": "1e-999"}, 'amount takes a number such as 12 or "0.5"'),
+        ("place-order", {"quantity": "1e-999999999"}, 'quantity takes a number such as 12 or "0.5"'),
+        ("place-order", {"quantity": 10**40}, 'quantity takes a number such as 12 or "0.5"'),
+        ("inject-fault", {"fault": "delay-frames", "seconds": 1e300}, "seconds takes a number from 0"),
+        ("inject-fault", {"fault": "drop", "code": 10**40}, "code takes a whole number"),
+        ("inject-fault", {"fault": "drop", "after_seconds": 1e300}, "after_seconds takes a number from 0"),
+        ("start-random-faults", {"seed": 1, "every_seconds": 0.0001}, "every_seconds takes a number from 0.001"),
         ("inject-fault", {"fault": "fire"}, "fault takes one of drop, reset"),
         ("inject-fault", {"fault": "drop", "status": 503}, "the fault drop takes code, not status"),
         ("inject-fault", {"fault": "server-error", "status": 200}, "status takes an HTTP status from 400"),
@@ -268,7 +292,10 @@ def test_a_page_of_another_origin_is_refused(client: SandboxClient, path: str, o
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"])
 def test_a_foreign_host_name_is_refused(client: SandboxClient, host: str) -> None:
     status, answer = send_request(client, "GET", "/sandbox/state", None, {"Host": host})
-    assert (status, answer) == (403, {"error": "address the sandbox as localhost or by its IP address"})
+    assert (status, answer) == (
+        403,
+        {"error": "address the sandbox as localhost, by its IP address, or by a name that --allow-host allows"},
+    )
 
 
 def test_its_own_page_may_control_it(client: SandboxClient) -> None:

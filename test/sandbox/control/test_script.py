@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from decimal import localcontext
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,24 @@ def test_an_invalid_step_is_reported_before_any_step_runs(step: object, error: s
         ("- after: 5s\n  place-order: {a: 1\n- b", "line 3: "),
         (
             "- after: 5s\n  place-order: !!python/object/apply:os.getcwd []\n",
-            "line 2: could not determine a constructor",
+            "line 2: a tag that JSON has no equivalent of",
         ),
+        ("- after: 1s\n  send-event:\n    event: " + "[" * 300 + "]" * 300, "line 3: more than 30 levels of nesting"),
+        ("- after: 1s\n" + "- " * 5000, "line 2: more than 30 levels of nesting"),
+        ("- after: 1s\n  advance-time:\n    seconds: " + "9" * 5000, "line 3: a number of more than 100 characters"),
+        ("- after: 1s\n  send-event: {event: {x: 1.5e999}}", "line 2: a number that is out of range"),
+        (
+            "- after: 1s\n  every: 1s\n  times: 1000001\n  clear-faults: {}",
+            "line 1: times takes a whole number from 1 to",
+        ),
+        ("- after: 40000d\n  clear-faults: {}", "line 1: after takes at most 36500d"),
+        ("- after: " + "9" * 5000 + "s\n  clear-faults: {}", "line 1: after takes a duration"),
+        ("- after: 1s\n  send-event: {event: !!set {a}}", "line 2: a tag that JSON has no equivalent of"),
+        ("- after: 1s\n  send-event: {event: {x: !!timestamp abc}}", "line 2: a tag that JSON has no"),
+        ("- after: 1s\n  send-event: {event: {x: !!int abc}}", "line 2: no int"),
+        ("- after: 1s\n  send-event: {event: {x: !!bool abc}}", "line 2: no bool"),
+        ("- after: 1s\n  send-event: {event: &a {x: *a}}", "line 2: an alias: repeat the value"),
+        ("- after: 1s\n  send-event: {event: {? [1] : 2}}", "line 2: found unhashable key"),
         ("place-order: {}\n", "line 1: a script is a list of steps"),
         ("", "line 1: a script is a list of steps"),
         ("- a: \x01\n", "line 1: the file is not text"),
@@ -129,6 +146,12 @@ def test_an_error_in_a_file_is_reported_with_its_line(tmp_path: Path, text: str,
     with pytest.raises(ScriptError) as caught:
         read_script(file, OPERATIONS)
     assert str(caught.value).startswith(error)
+
+
+def test_durations_do_not_depend_on_the_callers_decimal_context() -> None:
+    with localcontext(prec=3):
+        (step,) = read_script([{"after": "12345678ms", "clear-faults": {}}], OPERATIONS)
+    assert step.after_ms == 12_345_678
 
 
 def test_scalars_of_a_file_are_read_as_json(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from binance_margin_stream.sandbox.messages import Abort, Close, Frame, Text
 
 EXPECTED_NAMES = """drop reset freeze half-open delay-frames truncate-event malformed-frame binary-frame duplicate-event
 reorder-events expire-credentials delete-listen-keys revoke-api-key refuse-handshake server-error
-forbidden 429 418 slow-handshake wrong-certificate shutdown-notice lost-subscribe-response"""
+forbidden 429 418 slow-handshake wrong-certificate shutdown-notice lost-subscribe-response api-error not-found"""
 
 
 def make_event(number: int) -> dict[str, object]:
@@ -192,6 +192,20 @@ class TestEvents:
         harness.send_event(make_event(2))
         assert event_numbers(harness, connection) == [1, 2]
 
+    def test_a_fault_can_be_limited_to_the_events_of_an_account(self, harness: ExchangeHarness) -> None:
+        connection = self.subscribe_two_accounts(harness)
+        harness.exchange.inject_fault("duplicate-event", harness.now, account="BTCUSDT")
+        harness.send_event(make_event(1))
+        harness.send_event(make_event(2), "BTCUSDT")
+        assert event_numbers(harness, connection) == [1, 2, 2]
+
+    def test_a_fault_can_be_limited_to_the_subscribe_of_an_account(self, harness: ExchangeHarness) -> None:
+        harness.exchange.inject_fault("refuse-subscribe", harness.now, account="BTCUSDT")
+        connection = harness.open_subscribed()
+        token = harness.create_listen_token(isIsolated="true", symbol="BTCUSDT")
+        assert harness.request(connection, SUBSCRIBE, listenToken=token)["error"]["code"] == -1000
+        assert harness.request(connection, SUBSCRIBE, listenToken=token)["status"] == 200
+
     def test_an_event_without_subscribers_consumes_no_fault(self, harness: ExchangeHarness) -> None:
         connection = harness.open_subscribed()
         harness.exchange.inject_fault("duplicate-event", harness.now)
@@ -300,7 +314,12 @@ class TestRandomFaults:
         assert {strike.name for strike in plan} == set(RECOVERABLE_FAULTS)
 
     def test_unrecoverable_faults_are_excluded_by_default(self) -> None:
-        assert set(NAMED_FAULTS) - set(RECOVERABLE_FAULTS) == {"revoke-api-key", "wrong-certificate"}
+        assert set(NAMED_FAULTS) - set(RECOVERABLE_FAULTS) == {
+            "revoke-api-key",
+            "wrong-certificate",
+            "api-error",
+            "not-found",
+        }
 
     def test_an_unused_random_fault_is_not_added_again(self, harness: ExchangeHarness) -> None:
         harness.exchange.start_random_faults(1, 1, harness.now, ["refuse-handshake"])
@@ -324,6 +343,16 @@ class TestRandomFaults:
         harness.exchange.start_random_faults(1, 1, harness.now, ["binary-frame"])
         harness.advance_time(10)
         assert harness.exchange.metrics().fault_counts.keys() == {"BinaryFrame"}
+
+    def test_pending_faults_are_limited(self, harness: ExchangeHarness) -> None:
+        for _ in range(10_000):
+            harness.exchange.inject_fault("forbidden", harness.now)
+        with pytest.raises(ValueError, match="10000 faults are pending already"):
+            harness.exchange.inject_fault("forbidden", harness.now)
+        harness.exchange.inject_fault("forbidden", harness.now, at_ms=harness.now + 1)
+        harness.advance_time(1)
+        harness.exchange.clear_faults()
+        harness.exchange.inject_fault("forbidden", harness.now)
 
     @pytest.mark.parametrize(
         ("every", "only", "words"), [(0, None, "every_seconds"), (1, ["quake"], "names of faults"), (1, [], "names")]

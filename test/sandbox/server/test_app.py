@@ -16,6 +16,7 @@ from exchange_harness import CROSS_KEY_PATH, LISTEN_KEY_V2_PATH, LISTEN_TOKEN_PA
 from sandbox_client import TIMEOUT_SECONDS, SandboxClient
 
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox, faults
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 
 
 def test_a_response_has_the_exchanges_headers(paused_client: SandboxClient) -> None:
@@ -39,9 +40,10 @@ def test_an_empty_body_is_empty(client: SandboxClient) -> None:
 
 
 def test_a_gateway_error_is_html(client: SandboxClient) -> None:
-    status, headers, body = client.call_rest("GET", "/nothing")
-    assert (status, headers["Content-Type"]) == (404, "text/html")
-    assert body.startswith(b"<html>\r\n<head><title>404 Not Found</title>")
+    client.exchange.retire_endpoint(LISTEN_TOKEN_PATH)
+    status, headers, body = client.call_rest("POST", LISTEN_TOKEN_PATH)
+    assert (status, headers["Content-Type"]) == (410, "text/html")
+    assert body.startswith(b"<html>\r\n<head><title>410 Gone</title>")
 
 
 def test_head_has_no_body(client: SandboxClient) -> None:
@@ -77,17 +79,22 @@ END = b"Connection: close\r\n\r\n"
         (b"POST /x HTTP/9.9\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nX-MBX-APIKEY\r\n" + END, 400),
         (b"POST / HTTP/1.1\r\nX-MBX-APIKEY: \x00secret\r\n" + END, 400),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n" + END, 400),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n" + END, 400),
         (b"POST /" + b"x" * 20_000 + b" HTTP/1.1\r\n" + END, 400),
-        (b"POST /sapi/v1/userListenToken?%zz=\xff HTTP/1.1\r\nHost: a\r\n" + END, 400),
-        (b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nX-MBX-APIKEY: \xff\xfe\r\n" + END, 401),
-        (b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n" + END + b"x" * 70_000, 413),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n" + END + b"zz\r\n", 400),
-        (b"GET /ws/x HTTP/1.1\r\nHost: a\r\n" + END, 400),
-        (b"GET /ws-api/v3 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n" + END, 400),
-        (b"GET /ws/x HTTP/1.1\r\nHost: a\r\nUpgrade: webso\xbeket\r\nConnection: upgrade\r\n" + END, 400),
+        (b"POST /sapi/v1/userListenToken?%zz=\xff HTTP/1.1\r\nHost: localhost\r\n" + END, 400),
+        (b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: localhost\r\nX-MBX-APIKEY: \xff\xfe\r\n" + END, 401),
         (
-            b"GET /ws/x HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n"
+            + END
+            + b"x" * 70_000,
+            413,
+        ),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n" + END + b"zz\r\n", 400),
+        (b"GET /ws/x HTTP/1.1\r\nHost: localhost\r\n" + END, 400),
+        (b"GET /ws-api/v3 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n" + END, 400),
+        (b"GET /ws/x HTTP/1.1\r\nHost: localhost\r\nUpgrade: webso\xbeket\r\nConnection: upgrade\r\n" + END, 400),
+        (
+            b"GET /ws/x HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \xbe\xbe\r\n" + END,
             400,
         ),
@@ -102,7 +109,7 @@ def test_malformed_http_gets_a_gateway_page(client: SandboxClient, data: bytes, 
 
 def test_a_client_that_disconnects_early_affects_no_other(client: SandboxClient) -> None:
     with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
-        peer.sendall(b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nvali")
+        peer.sendall(b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nvali")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
 
@@ -131,7 +138,7 @@ class TestFaults:
     def test_a_response_without_a_body_can_be_truncated(self, client: SandboxClient) -> None:
         client.exchange.inject_fault(faults.TruncatedResponse())
         assert client.send_raw(
-            b"DELETE /sapi/v2/margin/listen-key HTTP/1.1\r\nHost: a\r\nX-MBX-APIKEY: "
+            b"DELETE /sapi/v2/margin/listen-key HTTP/1.1\r\nHost: localhost\r\nX-MBX-APIKEY: "
             + client.exchange.api_key.encode()
             + b"\r\n\r\n"
         ).startswith(b"HTTP/1.1 200 OK\r\nConte")
@@ -165,7 +172,9 @@ class TestLifetime:
         exchange.inject_fault(faults.SilentConnection())
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer, client.open_websocket():
             key = exchange.api_key.encode()
-            peer.sendall(b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: a\r\nX-MBX-APIKEY: " + key + b"\r\n\r\n")
+            peer.sendall(
+                b"POST /sapi/v1/userListenToken HTTP/1.1\r\nHost: localhost\r\nX-MBX-APIKEY: " + key + b"\r\n\r\n"
+            )
             while exchange.metrics.rest_calls < 1:
                 time.sleep(0.001)
             began = time.monotonic()
@@ -263,8 +272,32 @@ class TestLifetime:
         assert Sandbox().api_key != Sandbox().api_key
         assert Sandbox().add_user().api_secret.startswith("SandboxSecretNotARealOne")
 
+    def test_the_first_user_may_have_a_fixed_key(self) -> None:
+        with Sandbox(api_key="K" * 64, api_secret="secret") as exchange:
+            assert (exchange.api_key, exchange.api_secret) == ("K" * 64, "secret")
+            assert SandboxClient(exchange).call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+            assert exchange.add_user().api_key != exchange.api_key
+
+    @pytest.mark.parametrize("given", [{"api_key": "short"}, {"api_key": "-" * 64}, {"api_secret": ""}])
+    def test_an_invalid_key_is_refused_without_being_shown(self, given: dict[str, str]) -> None:
+        with pytest.raises(ValueError, match=r"^api_(key|secret) takes .*") as refused:
+            Sandbox(**given)  # type: ignore[arg-type]  # parametrized
+        assert "short" not in str(refused.value)
+
     def test_no_secret_is_in_its_repr(self, exchange: Sandbox) -> None:
         account = exchange.add_user()
         shown = repr((exchange, account))
         for secret in (exchange.api_key, exchange.api_secret, account.api_key, account.api_secret):
             assert secret not in shown
+
+
+def test_time_stops_at_the_year_9999_and_calls_still_work() -> None:
+    with Sandbox(speed=10_000_000, start_ms=MAX_TIME_MS - 1000) as exchange:
+        client = SandboxClient(exchange)
+        while exchange.now < MAX_TIME_MS:
+            assert exchange.now <= MAX_TIME_MS
+        assert client.call_rest("POST", LISTEN_TOKEN_PATH)[0] == 200
+        with pytest.raises(ValueError, match="ends with the year 9999"):
+            exchange.advance_time(1)
+        with pytest.raises(ValueError, match="every_seconds takes a number from 10000 at this speed"):
+            exchange.start_random_faults(1, 9_999)

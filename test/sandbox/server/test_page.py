@@ -57,6 +57,93 @@ def test_an_order_is_placed_and_filled_with_the_keyboard(page: BrowserPage, exch
     assert page.evaluate("document.querySelector('#orders').innerText") == "None."
 
 
+def test_prices_are_set_with_the_keyboard(page: BrowserPage, exchange: Sandbox) -> None:
+    page.tab_to("Symbol")
+    page.type_text("ETHUSDT")
+    page.press_key("Tab")
+    page.type_text("3000.5")
+    page.press_key("Enter")
+    page.wait_for("document.querySelector('#prices tbody').innerText.startsWith('ETHUSDT\\t3000.5')")
+    page.tab_to("New price of ETHUSDT")
+    page.type_text("3100")
+    page.press_key("Tab")
+    assert page.get_focused_name() == "Set the price of ETHUSDT"
+    page.press_key("Enter")
+    page.wait_for("document.querySelector('#prices tbody').innerText.startsWith('ETHUSDT\\t3100')")
+    assert page.get_focused_name() == "Set the price of ETHUSDT"
+    assert exchange.price("ETHUSDT") == 3100
+
+
+def test_trades_closed_orders_and_requests_are_listed(page: BrowserPage, client: SandboxClient) -> None:
+    exchange = client.exchange
+    exchange.fill_order(exchange.place_order("ETHUSDT", "SELL", quantity="2", price="3500").order_id, "0.5")
+    exchange.cancel_order()
+    client.call_rest("GET", "/sapi/v1/margin/allOrders")
+    page.wait_for("document.querySelector('#closed-orders tbody tr')")
+    trades = page.evaluate("document.querySelector('#trades tbody').innerText")
+    assert trades.split("\t")[1:] == ["1", "1 cross", "SELL 0.5 ETHUSDT at 3500", "1.75 USDT"]
+    closed = page.evaluate("document.querySelector('#closed-orders tbody').innerText")
+    assert closed.split("\t") == ["1", "1 cross", "SELL ETHUSDT", "LIMIT", "0.5 of 2", "CANCELED"]
+    page.wait_for("document.querySelector('#requests li')")
+    request = page.evaluate("document.querySelector('#requests li').innerText")
+    assert request.endswith("GET /sapi/v1/margin/allOrders (404, code -1020, from 127.0.0.1)")
+
+
+def test_an_endpoint_is_copied(page: BrowserPage, exchange: Sandbox) -> None:
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    page.send_command("Browser.grantPermissions", origin=exchange.url, permissions=permissions)
+    page.tab_to("Copy the URL of WebSocket API")
+    page.press_key("Enter")
+    page.wait_for("document.querySelector('[role=status]').innerText.startsWith('copied: ')")
+    assert page.evaluate("navigator.clipboard.readText()") == exchange.endpoints.websocket_api
+    assert page.get_focused_name() == "Copy the URL of WebSocket API"
+
+
+def test_what_cannot_be_undone_is_confirmed(page: BrowserPage, exchange: Sandbox) -> None:
+    page.tab_to("Revoke the API key")
+    page.press_key("Enter")
+    assert page.evaluate("document.querySelector('dialog').open")
+    assert page.evaluate("document.querySelector('dialog').innerText").startswith("Revoke all API keys of the user?")
+    page.press_key("Escape")
+    page.wait_for("!document.querySelector('dialog').open")
+    assert page.get_focused_name() == "Revoke the API key"
+    page.press_key("Enter")
+    assert page.get_focused_name() == "Leave it"
+    page.press_key("Enter")
+    page.wait_for("!document.querySelector('dialog').open")
+    assert page.evaluate("document.querySelector('[role=status]').innerText") == ""
+    page.press_key("Enter")
+    page.tab_to("Do it")
+    page.press_key("Enter")
+    page.wait_for("document.querySelector('[role=status]').innerText === 'revoke-api-key: done'")
+    assert page.get_focused_name() == "Revoke the API key"
+    page.wait_for("document.querySelector('#users tbody').innerText.includes('revoked')")
+
+
+def test_the_focus_moves_on_when_its_row_is_gone(page: BrowserPage, exchange: Sandbox) -> None:
+    for _ in range(3):
+        exchange.place_order()
+    page.wait_for("document.querySelectorAll('#orders tbody tr').length === 3")
+    page.tab_to("Cancel order 2")
+    for expected in ("Cancel order 3", "Cancel order 1"):
+        page.press_key("Enter")
+        page.wait_for(f"document.activeElement.getAttribute('aria-label') === '{expected}'")
+    page.press_key("Enter")
+    page.wait_for("document.activeElement.id === 'orders-title'")
+
+
+def test_known_values_are_offered(page: BrowserPage, exchange: Sandbox) -> None:
+    exchange.change_balance("ETH", 1, account="ETHUSDT")
+    page.evaluate("document.querySelector('details').open = true")
+    page.wait_for("document.querySelector('#accounts').innerText.includes('User 1, ETHUSDT')")
+    options = "[...document.querySelectorAll('#field-{} option')].map(e => e.value)"
+    assert page.evaluate(options.format("side")) == ["", "BUY", "SELL"]
+    assert "STOP_LOSS_LIMIT" in page.evaluate(options.format("type"))
+    offered = "[...document.getElementById('field-{}').list.options].map(e => e.value)"
+    assert page.evaluate(offered.format("account")) == ["ETHUSDT", "cross"]
+    assert "ETHUSDT" in page.evaluate(offered.format("symbol"))
+
+
 def test_a_failed_operation_is_announced(page: BrowserPage) -> None:
     page.tab_to("Fill the newest order")
     page.press_key("Enter")
@@ -168,6 +255,28 @@ def test_it_fits_phone_and_desktop_in_light_and_dark(
     page.send_command("Emulation.clearDeviceMetricsOverride")
     page.send_command("Emulation.setEmulatedMedia", features=[])
     assert colours == ["rgb(245, 246, 248)", "rgb(20, 23, 28)"]
+
+
+def test_nothing_is_cut_off_on_a_desktop(page: BrowserPage, client: SandboxClient) -> None:
+    exchange = client.exchange
+    exchange.set_price("BTCUSDT", "61234.56789012")
+    exchange.borrow("BTC", "0.123456789123456789")
+    exchange.place_order("BTCUSDT", "BUY", quantity="0.12345678", price="70000")
+    exchange.place_order("BTCUSDT", "SELL", "STOP_LOSS_LIMIT", "100.12345678", "60000.12345678", stop_price="60000.1")
+    exchange.place_order("BTCUSDT", quantity="1000000000", price="60000", account="BTCUSDT")
+    exchange.inject_fault("server-error", path="/sapi/v1/userDataStream/isolated", times=None)
+    client.call_json("POST", RISK_LISTEN_KEY_PATH)
+    page.send_command("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    with client.open_subscribed(isIsolated="true", symbol="BTCUSDT"):
+        page.wait_for("document.querySelector('#connections tbody tr') && document.querySelector('#faults tbody tr')")
+        cut_off = page.evaluate(
+            "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+            ".map(e => e.parentElement.id)"
+        )
+        tables = page.evaluate("[...document.querySelectorAll('.scroll')].filter(e => e.checkVisibility()).length")
+    page.send_command("Emulation.clearDeviceMetricsOverride")
+    assert cut_off == []
+    assert tables == 11
 
 
 def test_it_requests_nothing_from_other_hosts(page: BrowserPage, exchange: Sandbox) -> None:

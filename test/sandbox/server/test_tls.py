@@ -59,11 +59,13 @@ def test_websockets_can_verify_it(exchange: Sandbox) -> None:
             assert '"id":1' in str(websocket.recv(timeout=TIMEOUT_SECONDS))
 
 
+@pytest.mark.third_party_client
 def test_the_systems_certificates_do_not_verify_it(exchange: Sandbox) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
         request_status(exchange, trusted=ssl.create_default_context())
 
 
+@pytest.mark.third_party_client
 def test_another_sandboxs_certificate_does_not_verify_it(exchange: Sandbox) -> None:
     with Sandbox(tls=True) as other, pytest.raises(ssl.SSLCertVerificationError):
         request_status(exchange, trusted=ssl.create_default_context(cafile=other.ca_file))
@@ -82,6 +84,7 @@ def test_plain_http_on_a_tls_port_ends_in_time(exchange: Sandbox) -> None:
     assert request_status(exchange) == 200
 
 
+@pytest.mark.third_party_client
 @pytest.mark.parametrize(
     ("how", "words"),
     [

@@ -153,7 +153,7 @@ class TestTime:
     def test_a_peer_without_pongs_is_dropped(self, paused_client: SandboxClient) -> None:
         with socket.create_connection(paused_client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             assert b" 101 " in peer.recv(4096)
@@ -202,7 +202,7 @@ class TestFaults:
     def test_a_reset_sends_a_tcp_rst(self, client: SandboxClient, how: str, reset: bool) -> None:
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             peer.recv(4096)
@@ -329,14 +329,15 @@ class TestFaults:
             assert read_json(websocket)["event"] == EVENT
             assert read_json(websocket)["status"] == 200
 
+    @pytest.mark.parametrize(("limit", "value"), [("_MAX_QUEUED_FRAMES", 10), ("_MAX_QUEUED_CHARACTERS", 5_000_000)])
     def test_a_client_that_does_not_read_is_disconnected(
-        self, client: SandboxClient, monkeypatch: pytest.MonkeyPatch
+        self, client: SandboxClient, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
     ) -> None:
-        monkeypatch.setattr(websocket_module, "_MAX_QUEUED_FRAMES", 10)
+        monkeypatch.setattr(websocket_module, limit, value)
         key = client.call_json("POST", CROSS_KEY_PATH)["listenKey"]
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                f"GET /ws/{quote(key, safe='')} HTTP/1.1\r\nHost: a\r\n".encode()
+                f"GET /ws/{quote(key, safe='')} HTTP/1.1\r\nHost: localhost\r\n".encode()
                 + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
@@ -350,7 +351,7 @@ class TestFaults:
     def test_text_that_is_not_utf8_ends_the_connection(self, client: SandboxClient) -> None:
         with socket.create_connection(client.address, timeout=TIMEOUT_SECONDS) as peer:
             peer.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
             )
             peer.recv(4096)

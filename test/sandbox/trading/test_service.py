@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from exchange_harness import LISTEN_KEY_V2_PATH, RISK_LISTEN_KEY_PATH, START_MS, ExchangeHarness
+from hypothesis import given
+from hypothesis import strategies as st
 
 from binance_margin_stream.sandbox import ExchangeRules, Order
 from binance_margin_stream.sandbox.model.orders import OrderRequest
@@ -167,3 +170,62 @@ def test_amounts_above_the_balance_are_refused(harness: ExchangeHarness) -> None
     with pytest.raises(ValueError, match="not enough BTC"):
         trading.change_balance(harness.user.uid, "cross", "BTC", -1_000_001, harness.now)
     trading.change_balance(harness.user.uid, "cross", "BTC", -1, harness.now)
+
+
+def test_orders_of_disabled_accounts_and_delisted_symbols_are_refused(harness: ExchangeHarness) -> None:
+    harness.exchange.disable_account(harness.user.uid, "BTCUSDT")
+    with pytest.raises(ValueError, match="the account BTCUSDT is disabled"):
+        place(harness, account="BTCUSDT")
+    place(harness)
+    harness.exchange.delist_symbol("BTCUSDT")
+    with pytest.raises(ValueError, match="BTCUSDT is delisted"):
+        place(harness)
+
+
+amounts = st.one_of(
+    st.decimals(),
+    st.integers(),
+    st.sampled_from(["1e-999999999", "1e-999", "1e-18", "1e999999999", "1e14", "-1", "0", "much", "9" * 99]),
+)
+account_operations = ["borrow", "repay", "change_balance", "change_external_lock", "charge_interest", "set_price"]
+operations = st.one_of(
+    st.tuples(st.sampled_from(account_operations), amounts),
+    st.tuples(st.just("place_order"), amounts, amounts, st.sampled_from(["LIMIT", "MARKET", "STOP_LOSS"]), amounts),
+    st.tuples(st.just("fill_order"), amounts, amounts),
+)
+
+
+def run_operation(harness: ExchangeHarness, name: str, *values: Any) -> None:
+    trading, uid, now = harness.exchange.trading, harness.user.uid, harness.now
+    match name:
+        case "set_price":
+            trading.set_price("BTCUSDT", values[0], now)
+        case "place_order":
+            quantity, price, kind, stop = values
+            request = OrderRequest(type=kind, quantity=quantity, price=price, stop_price=stop)
+            trading.place_order(uid, request, now)
+        case "fill_order":
+            trading.fill_order(None, *values, now)
+        case "charge_interest":
+            trading.charge_interest(uid, "cross", values[0], now)
+        case _:
+            getattr(trading, name)(uid, "cross", "BTC", values[0], now)
+
+
+def read_books(harness: ExchangeHarness) -> tuple[Any, Any, Any]:
+    """Balances that differ from the opening balance, open orders, and the number of events."""
+    balances = harness.exchange.trading.balances(harness.user.uid, "cross")
+    moved = {asset: each for asset, each in balances.items() if each.total != 1_000_000 or each.locked or each.debt}
+    shown = harness.exchange.snapshot(harness.now)
+    return moved, shown["orders"], shown["events"]
+
+
+@given(st.lists(operations, max_size=8))
+def test_an_operation_takes_effect_whole_or_not_at_all(steps: list[tuple[Any, ...]]) -> None:
+    harness = ExchangeHarness()
+    for step in steps:
+        before = read_books(harness)
+        try:
+            run_operation(harness, *step)
+        except ValueError:
+            assert read_books(harness) == before

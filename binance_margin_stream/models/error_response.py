@@ -23,7 +23,7 @@ from typing import Optional, Set
 from typing_extensions import Self
 from pydantic_core import to_jsonable_python
 
-class Error(BaseModel):
+class ErrorResponse(BaseModel):
     """
     The body of an error response of the exchange.
     """ # noqa: E501
@@ -49,7 +49,7 @@ class Error(BaseModel):
 
     @classmethod
     def from_json(cls, json_str: str) -> Optional[Self]:
-        """Create an instance of Error from a JSON string"""
+        """Create an instance of ErrorResponse from a JSON string"""
         return cls.from_dict(json.loads(json_str))
 
     def to_dict(self) -> Dict[str, Any]:
@@ -74,7 +74,7 @@ class Error(BaseModel):
 
     @classmethod
     def from_dict(cls, obj: Optional[Dict[str, Any]]) -> Optional[Self]:
-        """Create an instance of Error from a dict"""
+        """Create an instance of ErrorResponse from a dict"""
         if obj is None:
             return None
 
@@ -91,5 +91,5 @@ class Error(BaseModel):
 
 from binance_margin_stream.validation import protect_model
 
-protect_model(Error, secret_fields=())
+protect_model(ErrorResponse, secret_fields=())
 
