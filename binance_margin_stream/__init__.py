@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
     from binance_margin_stream.configuration import Configuration as Configuration
     from binance_margin_stream.endpoints import Endpoints as Endpoints
+    from binance_margin_stream.exceptions import AccountUnavailableError as AccountUnavailableError
     from binance_margin_stream.exceptions import ApiException as ApiException
     from binance_margin_stream.exceptions import ApiTypeError as ApiTypeError
     from binance_margin_stream.exceptions import ApiValueError as ApiValueError
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
     from binance_margin_stream.stream.async_stream import AsyncMarginStream as AsyncMarginStream
+    from binance_margin_stream.stream.coverage import SubscriptionCoverage as SubscriptionCoverage
     from binance_margin_stream.stream.events.errors import MalformedFrameError as MalformedFrameError
+    from binance_margin_stream.stream.events.models import AccountLost as AccountLost
     from binance_margin_stream.stream.events.models import BalanceUpdate as BalanceUpdate
     from binance_margin_stream.stream.events.models import Event as Event
     from binance_margin_stream.stream.events.models import ExecutionReport as ExecutionReport
@@ -88,6 +91,7 @@ _NAMES_BY_MODULE = {
     "configuration": ("Configuration",),
     "endpoints": ("Endpoints",),
     "exceptions": (
+        "AccountUnavailableError",
         "ApiException",
         "ApiTypeError",
         "ApiValueError",
@@ -119,7 +123,9 @@ _NAMES_BY_MODULE = {
         "StatusChange",
         "StatusChangeKind",
     ),
+    "stream.coverage": ("SubscriptionCoverage",),
     "stream.events.models": (
+        "AccountLost",
         "BalanceUpdate",
         "Event",
         "ExecutionReport",

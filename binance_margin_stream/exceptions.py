@@ -10,6 +10,7 @@
     └── ApiException                    the exchange, or a server in front of it, refused the call or failed
         ├── BadRequestException         the request is wrong
         │   ├── BadParameterError       a parameter is missing, malformed or unknown
+        │   ├── AccountUnavailableError the margin account does not exist or is disabled
         │   ├── TimestampError          the clock is wrong (-1021)
         │   ├── ListenKeyUnknownError   create a new listen key (-1125)
         │   └── ListenTokenInvalidError create a new listen token (-1209)
@@ -34,6 +35,7 @@ from binance_margin_stream.error_codes import ErrorKind, classify
 from binance_margin_stream.redaction import redact, truncate
 
 __all__ = [
+    "AccountUnavailableError",
     "ApiException",
     "ApiTypeError",
     "ApiValueError",
@@ -179,7 +181,22 @@ class BadRequestException(ApiException):
 class BadParameterError(BadRequestException):
     """A parameter is missing, malformed or unknown to the exchange (-1100 … -1108, -1121, -1130)."""
 
-    _hint = "correct the parameter named in the message"
+    @property
+    def hint(self) -> str:
+        """What to correct."""
+        if classify(self.status, self.code) is ErrorKind.SYMBOL_UNKNOWN:
+            return "the symbol does not exist or was delisted: correct it, or leave it out"
+        return "correct the parameter named in the message"
+
+
+class AccountUnavailableError(BadRequestException):
+    """The margin account does not exist, is disabled, or is not served.
+
+    The codes are -3003, -3022, -3027, -3028, -3999, -11001 and -11007. It is final for that account. Other
+    accounts of the same API key are not concerned.
+    """
+
+    _hint = "this margin account is not available: open or enable it at the exchange, or leave it out"
 
 
 class TimestampError(BadRequestException):
@@ -283,6 +300,7 @@ _CLASS_BY_KIND: dict[ErrorKind, type[ApiException]] = {
     ErrorKind.TIMESTAMP: TimestampError,
     ErrorKind.BAD_PARAMETER: BadParameterError,
     ErrorKind.SYMBOL_UNKNOWN: BadParameterError,
+    ErrorKind.ACCOUNT_UNAVAILABLE: AccountUnavailableError,
     ErrorKind.LISTEN_KEY_UNKNOWN: ListenKeyUnknownError,
     ErrorKind.LISTEN_TOKEN_INVALID: ListenTokenInvalidError,
     ErrorKind.RETIRED: EndpointRetiredError,

@@ -13,6 +13,7 @@ from binance_margin_stream.sandbox import faults
 from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
+from binance_margin_stream.stream.settings import get_limits
 from binance_margin_stream.stream.state import GapReason, State, StatusChange
 from simulation.checks import DeliveryChecker, ExpectedGaps, SentEvent, SimulationResult, Violation
 from simulation.driver import Driver, SimulatedClient, make_endpoints
@@ -28,7 +29,7 @@ _MEMORY_CHECK_STEPS = 32
 _EVENTS_AFTER_FAULT = 8
 _FAULT_LEAD_SECONDS = 2220.0
 """How long before a planned fault the stream's own health check interval applies again."""
-_IDLE_HEALTH_CHECK_INTERVAL = 1800.0
+_IDLE_CHECK_INTERVAL = 1800.0
 _PING_INTERVAL = 20.0
 
 
@@ -225,7 +226,7 @@ class SimulatedMonth:
 
 
 class IdleSpeedup:
-    """Saves steps while no fault can occur: reports pings of the exchange in advance, and checks listen keys rarely."""
+    """Saves steps while no fault can occur: reports pings of the exchange in advance, and pings and checks rarely."""
 
     def __init__(
         self,
@@ -244,7 +245,7 @@ class IdleSpeedup:
         self._next_fault_at = next_fault_at
         # The pings of the exchange are simulated one by one in all cases if the sandbox sends them.
         self._is_pinging = plan.exchange_pings
-        self._check_listen_keys_rarely()
+        self._check_rarely()
 
     def on_open(self, connection: SimulatedConnection) -> None:
         """A connection is open."""
@@ -252,8 +253,9 @@ class IdleSpeedup:
             self._lifecycle.on_ping(connection.number, self._idle_until())
 
     def on_fault_near(self) -> None:
-        """A fault is near: use the stream's own interval for health checks of listen keys."""
+        """A fault is near: use the stream's own intervals for pings and for health checks of listen keys."""
         self._lifecycle.context.settings = self._settings
+        self._lifecycle.context.limits = get_limits(self._settings)
 
     def resume_pings(self) -> None:
         """A fault may have an effect: simulate every ping from now on."""
@@ -270,11 +272,12 @@ class IdleSpeedup:
         if self._is_pinging:
             self._clock.call_later(_PING_INTERVAL, self._send_pings)
         elif self._next_fault_at() > self._clock.now + _FAULT_LEAD_SECONDS:
-            self._check_listen_keys_rarely()
+            self._check_rarely()
 
-    def _check_listen_keys_rarely(self) -> None:
-        rare = replace(self._settings, health_check_interval=_IDLE_HEALTH_CHECK_INTERVAL)
+    def _check_rarely(self) -> None:
+        rare = replace(self._settings, health_check_interval=_IDLE_CHECK_INTERVAL)
         self._lifecycle.context.settings = rare
+        self._lifecycle.context.limits = replace(get_limits(rare), ping_interval=_IDLE_CHECK_INTERVAL)
 
     def _idle_until(self) -> float:
         return max(self._clock.now, self._next_fault_at())

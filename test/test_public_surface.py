@@ -13,6 +13,8 @@ import binance_margin_stream as sdk
 
 PUBLIC = (
     "Account",
+    "AccountLost",
+    "AccountUnavailableError",
     "ApiClient",
     "ApiException",
     "ApiKeyAuth",
@@ -63,6 +65,7 @@ PUBLIC = (
     "StreamGap",
     "StreamItem",
     "StreamSettings",
+    "SubscriptionCoverage",
     "Timeout",
     "TimestampError",
     "TransportError",
@@ -91,7 +94,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_error_is_under_one_root():
     errors = [value for name in PUBLIC if inspect.isclass(value := getattr(sdk, name)) and issubclass(value, Exception)]
-    assert len(errors) == 19
+    assert len(errors) == 20
     assert all(issubclass(error, sdk.OpenApiException) for error in errors)
 
 

@@ -38,8 +38,8 @@ class Account:
     def parse(cls, text: str) -> Account:
         """The account for the text that `str` returns. Raises `ApiValueError` for any other text."""
         kind, colon, symbol = text.partition(":")
-        if kind == "isolated" and colon:
-            return isolated(symbol)
+        if kind == "isolated" and colon and str(account := isolated(symbol)) == text:
+            return account
         if text in _BY_NAME:
             return _BY_NAME[text]
         raise ApiValueError("not an account: expected 'cross', or 'isolated:' and a symbol")
@@ -55,9 +55,11 @@ _BY_NAME = {str(account): account for account in (CROSS, NO_ACCOUNT)}
 
 
 def isolated(symbol: str) -> Account:
-    """The isolated margin account of a pair, such as ``BTCUSDT``. Raises `ApiValueError` for an invalid symbol."""
-    if not 0 < len(symbol) <= _MAX_SYMBOL_LENGTH or not symbol.isprintable() or " " in symbol:
-        raise ApiValueError("an isolated account needs a symbol such as 'BTCUSDT'")
-    if symbol != symbol.upper():
-        raise ApiValueError("a symbol must be in upper case, such as 'BTCUSDT'")
-    return Account("isolated", symbol)
+    """The isolated margin account of a pair, such as ``BTCUSDT``; ``btc/usdt`` and ``BTC-USDT`` name the same one.
+
+    Raises `ApiValueError` for what cannot be a symbol. Whether it exists is known once the exchange is asked.
+    """
+    normalized = symbol.replace("/", "").replace("-", "").upper()
+    if not 0 < len(normalized) <= _MAX_SYMBOL_LENGTH or not all(each.isalnum() or each in "_." for each in normalized):
+        raise ApiValueError(f"not a symbol: {symbol[:_MAX_SYMBOL_LENGTH]!r}, expected one such as 'BTCUSDT'")
+    return Account("isolated", normalized)

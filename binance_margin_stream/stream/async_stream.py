@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
 from binance_margin_stream.exceptions import StreamError
+from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.coverage import SubscriptionCoverage
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.engine import Engine, Item
-from binance_margin_stream.stream.options import BaseStream
+from binance_margin_stream.stream.options import BaseStream, check_account
 from binance_margin_stream.stream.state import State
 
 __all__ = ["AsyncMarginStream"]
@@ -40,9 +44,7 @@ class AsyncMarginStream(BaseStream):
         self._engine = engine = Engine(self._config)
         self._finalizer = weakref.finalize(self, _close_on_gc, engine)
         try:
-            engine.start()
-            await engine.wait_for(lambda: engine.state is State.LIVE)
-            engine.raise_if_failed()
+            await engine.enter()
             if self._closed:
                 raise StreamError("the stream was closed while it was being entered")
         except BaseException:
@@ -65,10 +67,57 @@ class AsyncMarginStream(BaseStream):
             if self._closed:
                 raise StopAsyncIteration
             raise StreamError("enter the stream first: async with AsyncMarginStream(...) as stream")
-        item = self._engine.next_item_nowait()
+        item: Item | None = self._engine.next_item_nowait()
         if item is None and (item := await self._engine.next_item()) is None:
             raise StopAsyncIteration
         return item
+
+    async def get(self, timeout: float | None = None) -> Item:
+        """The next event or gap. Raises `TimeoutError` if none comes within `timeout` seconds.
+
+        Raises `StreamError` when the stream has ended. Several tasks may call it. A call that is cancelled takes no
+        item.
+        """
+        engine = self._require_engine()
+        item: Item | None = engine.next_item_nowait()
+        if item is None:
+            async with asyncio.timeout(timeout):
+                item = await engine.next_item()
+        if item is None:
+            raise StreamError("the stream is closed")
+        return item
+
+    async def add(self, account: Account) -> None:
+        """Follow one more account. Returns once it is subscribed.
+
+        Raises `StreamError` that names the account if it is refused, or not subscribed within `enter_timeout`. The
+        stream then goes on without it.
+        """
+        engine = self._require_engine()
+        check_account(account, self._config.sources)
+        await engine.add(account)
+
+    async def remove(self, account: Account) -> None:
+        """Follow an account no longer. What is buffered of it still comes. Raises `StreamError` for the last one."""
+        self._require_engine().remove(account)
+
+    def coverage(self) -> tuple[SubscriptionCoverage, ...]:
+        """What each subscription has received: those that are active, and those that ended within ten minutes."""
+        return self._engine.coverage() if self._engine is not None else ()
+
+    @property
+    def covered_until(self) -> Mapping[Account, int]:
+        """Up to when nothing is missing: everything before was taken, or lies in a gap that was taken.
+
+        Epoch milliseconds of this machine's clock, by account; an account that was never live is not in it. Proved by
+        what arrives and by pongs, and for each account the least over its sources.
+        """
+        return self._engine.covered_until() if self._engine is not None else {}
+
+    def _require_engine(self) -> Engine:
+        if self._engine is None:
+            raise StreamError("enter the stream first: async with AsyncMarginStream(...) as stream")
+        return self._engine
 
     async def close(self) -> None:
         """End the iteration, and close connections and REST calls, within five seconds. May be called again."""

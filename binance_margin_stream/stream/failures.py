@@ -8,6 +8,7 @@ from enum import Enum
 
 from binance_margin_stream.error_codes import ErrorKind, classify
 from binance_margin_stream.exceptions import (
+    AccountUnavailableError,
     ApiException,
     ApiTypeError,
     ApiValueError,
@@ -24,6 +25,7 @@ from binance_margin_stream.exceptions import (
     TimestampError,
 )
 from binance_margin_stream.redaction import redact, truncate
+from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.responses import ResponseFrame
 
 __all__ = ["Failure", "FailureKind", "classify_error", "classify_response", "classify_status"]
@@ -39,7 +41,11 @@ class FailureKind(Enum):
     KEY_REJECTED = "key rejected"
     """The API key is refused: fatal."""
     BAD_PARAMETER = "bad parameter"
-    """The request can never succeed, for example because the symbol does not exist: fatal."""
+    """The request can never succeed, since a parameter is malformed: fatal."""
+    ACCOUNT_UNAVAILABLE = "account unavailable"
+    """The account does not exist, is disabled or delisted: final for that account, not for the stream."""
+    TIMED_OUT = "timed out"
+    """Not every account was subscribed within the time that entering may take."""
     COUNTRY_BLOCKED = "blocked in this country"
     """The exchange does not serve the country of this IP address: fatal."""
     CONNECTION_FULL = "connection full"
@@ -67,6 +73,11 @@ class FailureKind(Enum):
         return self in (FailureKind.KEY_REJECTED, FailureKind.BAD_PARAMETER, FailureKind.COUNTRY_BLOCKED)
 
     @property
+    def is_final_for_account(self) -> bool:
+        """Whether a retry cannot succeed for this account, while other accounts are not concerned."""
+        return self is FailureKind.ACCOUNT_UNAVAILABLE
+
+    @property
     def requires_backoff(self) -> bool:
         """Whether nothing at all may be sent for a while."""
         return self in (FailureKind.RATE_LIMITED, FailureKind.BANNED, FailureKind.FIREWALL_BLOCKED)
@@ -81,6 +92,15 @@ class Failure:
     retry_after: float | None = None
     cause: BaseException | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def code(self) -> int | None:
+        """The error code of the exchange, None if there is none."""
+        return self.cause.code if isinstance(self.cause, ApiException) else None
+
+    def of_account(self, account: Account) -> Failure:
+        """The same failure, with a detail that names the account."""
+        return Failure(self.kind, f"account {account}: {self.detail}", self.retry_after, self.cause)
+
 
 _FAILURE_BY_ERROR_KIND = {
     ErrorKind.RATE_LIMITED: FailureKind.RATE_LIMITED,
@@ -90,7 +110,8 @@ _FAILURE_BY_ERROR_KIND = {
     ErrorKind.KEY_REJECTED: FailureKind.KEY_REJECTED,
     ErrorKind.TIMESTAMP: FailureKind.KEY_REJECTED,
     ErrorKind.BAD_PARAMETER: FailureKind.BAD_PARAMETER,
-    ErrorKind.SYMBOL_UNKNOWN: FailureKind.BAD_PARAMETER,
+    ErrorKind.SYMBOL_UNKNOWN: FailureKind.ACCOUNT_UNAVAILABLE,
+    ErrorKind.ACCOUNT_UNAVAILABLE: FailureKind.ACCOUNT_UNAVAILABLE,
     ErrorKind.LISTEN_KEY_UNKNOWN: FailureKind.UNKNOWN_CREDENTIAL,
     ErrorKind.LISTEN_TOKEN_INVALID: FailureKind.UNKNOWN_CREDENTIAL,
     ErrorKind.CONNECTION_FULL: FailureKind.CONNECTION_FULL,
@@ -103,6 +124,7 @@ _FAILURE_BY_ERROR_KIND = {
 _FAILURE_BY_EXCEPTION: tuple[tuple[type[OpenApiException], FailureKind], ...] = (
     (ListenKeyUnknownError, FailureKind.UNKNOWN_CREDENTIAL),
     (ListenTokenInvalidError, FailureKind.UNKNOWN_CREDENTIAL),
+    (AccountUnavailableError, FailureKind.ACCOUNT_UNAVAILABLE),
     (BadParameterError, FailureKind.BAD_PARAMETER),
     (ApiValueError, FailureKind.BAD_PARAMETER),
     (ApiTypeError, FailureKind.BAD_PARAMETER),
@@ -116,6 +138,7 @@ _FAILURE_BY_EXCEPTION: tuple[tuple[type[OpenApiException], FailureKind], ...] = 
 )
 
 _CAUSE_BY_FAILURE: dict[FailureKind, type[ApiException]] = {
+    FailureKind.ACCOUNT_UNAVAILABLE: AccountUnavailableError,
     FailureKind.BAD_PARAMETER: BadParameterError,
     FailureKind.COUNTRY_BLOCKED: BlockedError,
     FailureKind.KEY_REJECTED: KeyRejectedError,
@@ -133,7 +156,9 @@ def classify_error(error: BaseException) -> Failure:
         (kind for error_type, kind in _FAILURE_BY_EXCEPTION if isinstance(error, error_type)),
         FailureKind.SERVER_ERROR if isinstance(error, ApiException) else FailureKind.TRANSPORT_ERROR,
     )
-    if isinstance(error, BlockedError) or (isinstance(error, EndpointRetiredError) and error.code is None):
+    if isinstance(error, BadParameterError):
+        kind = _FAILURE_BY_ERROR_KIND.get(classify(error.status, error.code), kind)
+    elif isinstance(error, BlockedError) or (isinstance(error, EndpointRetiredError) and error.code is None):
         kind = _FAILURE_BY_ERROR_KIND.get(classify(error.status, None), kind)
     return Failure(kind, _describe_error(error), _retry_after(error), error)
 

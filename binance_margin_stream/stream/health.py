@@ -20,6 +20,8 @@ class Health:
     """Whether each account is subscribed on a connection that is known to work."""
     sources: Mapping[Account, str]
     """The source that each account uses."""
+    lost_accounts: Mapping[Account, str]
+    """The accounts that the stream no longer follows, each with the reason."""
     connections: int
     """The number of open connections."""
     connection_age: float | None

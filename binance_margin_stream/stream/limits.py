@@ -15,6 +15,7 @@ _RATES = frozenset({"exchange_speed", "rest_rate", "message_rate_factor"})
 _FLOORS = {
     "expiry_grace": 1.0,
     "idle_timeout": 2.0,
+    "ping_interval": 1.0,
     "latency_allowance": 1.0,
     "open_timeout": 2.0,
     "request_timeout": 2.0,
@@ -48,6 +49,8 @@ class ProtocolLimits:
 
     overlap_window: float = 10.0
     """How long after a switch the new connection may repeat events that the old connection delivered."""
+    ping_interval: float = 20.0
+    """How often a connection is pinged. A pong proves that everything that was sent before the ping has arrived."""
     stable_after: float = MINUTE
     """A connection that was open for this long counts as a success: its backoff starts again."""
 

@@ -19,9 +19,10 @@ from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
 from binance_margin_stream.stream.state import State, StatusChange
 
-__all__ = ["BaseStream", "StreamOptions", "build_config"]
+__all__ = ["DEFAULT_ENTER_TIMEOUT", "BaseStream", "StreamOptions", "build_config", "check_account"]
 
 _DEFAULT_SETTINGS = StreamSettings()
+DEFAULT_ENTER_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class StreamOptions:
     configuration: Configuration | None = None
     tls: ssl.SSLContext | None = None
     close_listen_keys: bool = False
+    partial: bool = False
+    enter_timeout: float | None = DEFAULT_ENTER_TIMEOUT
 
 
 class BaseStream:
@@ -58,6 +61,8 @@ class BaseStream:
         configuration: Configuration | None = None,
         tls: ssl.SSLContext | None = None,
         close_listen_keys: bool = False,
+        partial: bool = False,
+        enter_timeout: float | None = DEFAULT_ENTER_TIMEOUT,
     ) -> None:
         """Nothing is sent yet. Raises `ApiTypeError` or `ApiValueError` for an invalid argument.
 
@@ -73,6 +78,10 @@ class BaseStream:
         - `tls`: a context for ``wss://`` if `Endpoints.ca_file` is not enough.
         - `close_listen_keys`: whether to delete the listen keys when the stream closes. By default they expire by
           themselves, since they belong to the account and other programs may use them.
+        - `partial`: whether entering may succeed with a part of the accounts, as long as one is live. An account that
+          the exchange refuses is then an `AccountLost` in the stream; the others keep trying.
+        - `enter_timeout`: how many seconds entering may take after the last account was subscribed; None for no end.
+          The time that a rate limit or a ban requires to wait does not count. `add` uses it, too.
         """
         self._config = build_config(
             StreamOptions(
@@ -87,6 +96,8 @@ class BaseStream:
                 configuration=configuration,
                 tls=tls,
                 close_listen_keys=close_listen_keys,
+                partial=partial,
+                enter_timeout=enter_timeout,
             )
         )
         self._closed = False
@@ -116,8 +127,9 @@ def build_config(options: StreamOptions) -> EngineConfig:
     if configuration is not None and options.endpoints is None:
         raise ApiValueError("configuration sets the REST host only: pass endpoints as well, for the WebSocket")
     endpoints = Endpoints.production() if options.endpoints is None else options.endpoints
+    sources = _resolve_sources(options.source)
     return EngineConfig(
-        feeds=_build_feeds(options),
+        feeds=_build_feeds(options, sources),
         endpoints=endpoints,
         settings=options.settings,
         tls=options.tls or create_ssl_context(endpoints.ca_file),
@@ -125,6 +137,9 @@ def build_config(options: StreamOptions) -> EngineConfig:
         make_rest_caller=partial(RestCaller, options.auth, configuration or endpoints, options.timeout),
         on_change=options.on_change,
         close_listen_keys=options.close_listen_keys,
+        sources=sources,
+        partial=options.partial,
+        enter_timeout=options.enter_timeout,
     )
 
 
@@ -133,7 +148,7 @@ def _check_type(name: str, value: object, expected: type) -> None:
         raise ApiTypeError(f"{name} must be of type {expected.__name__}, not {type(value).__name__}")
 
 
-def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
+def _build_feeds(options: StreamOptions, sources: tuple[Source, ...]) -> tuple[tuple[Account, tuple[Source, ...]], ...]:
     accounts = options.accounts
     unique = tuple(dict.fromkeys(accounts)) if isinstance(accounts, Iterable) else (accounts,)
     for account in unique:
@@ -141,7 +156,6 @@ def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, .
             raise ApiTypeError(f"accounts takes CROSS and isolated('BTCUSDT'), not {type(account).__name__}")
     if not unique or any(account.kind == "none" for account in unique):
         raise ApiValueError("accounts is empty: pass CROSS, isolated('BTCUSDT') or several of them")
-    sources = _resolve_sources(options.source)
     for account in unique:
         if not any(each.supports(account) for each in sources):
             raise ApiValueError(f"{account!r} is not supported by the source {options.source!r}: use source='auto'")
@@ -149,6 +163,15 @@ def _build_feeds(options: StreamOptions) -> tuple[tuple[Account, tuple[Source, .
         raise ApiValueError("risk adds events of the cross account: add CROSS to accounts")
     feeds = tuple((account, sources) for account in unique)
     return (*feeds, (CROSS, (RISK_LISTEN_KEY,))) if options.risk else feeds
+
+
+def check_account(account: object, sources: tuple[Source, ...]) -> None:
+    """Raise `ApiTypeError` or `ApiValueError` for what is no account that one of the sources has."""
+    if not isinstance(account, Account):
+        raise ApiTypeError(f"expected CROSS or isolated('BTCUSDT'), not {type(account).__name__}")
+    if account.kind == "none" or not any(each.supports(account) for each in sources):
+        names = ", ".join(each.name for each in sources)
+        raise ApiValueError(f"{account!r} is not supported by {names}: use source='auto'")
 
 
 def _resolve_sources(name: str) -> tuple[Source, ...]:

@@ -28,7 +28,7 @@ class StreamSettings:
     connection_age_jitter: float = HOUR
     """The most by which a connection is replaced earlier than `connection_max_age`."""
     idle_timeout: float = 45.0
-    """A connection without a frame or a ping for this long counts as frozen. The exchange pings every 20 seconds."""
+    """How long a connection may be silent until it is pinged. Without a pong within `request_timeout` it is frozen."""
     latency_allowance: float = 5.0
     """The longest time that a frame may take to arrive. A gap starts this long before the last frame."""
     open_timeout: float = 10.0

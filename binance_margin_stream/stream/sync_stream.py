@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -16,9 +17,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from binance_margin_stream.exceptions import StreamError
+from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.coverage import SubscriptionCoverage
+from binance_margin_stream.stream.events.base import StreamGap
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.engine import Engine, EngineConfig, Item
-from binance_margin_stream.stream.options import BaseStream
+from binance_margin_stream.stream.io.rest_calls import monotonic
+from binance_margin_stream.stream.options import BaseStream, check_account
 from binance_margin_stream.stream.state import State
 
 __all__ = ["MarginStream"]
@@ -90,6 +95,45 @@ class MarginStream(BaseStream):
                 return worker.batch.popleft()
         raise StopIteration
 
+    def get(self, timeout: float | None = None) -> Item:
+        """The next event or gap. Raises `TimeoutError` if none comes within `timeout` seconds.
+
+        Raises `StreamError` when the stream has ended. Several threads may call it. A call that is interrupted takes
+        no item.
+        """
+        worker = self._require_worker()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while worker.wait_for_items(deadline):
+            with suppress(IndexError):  # another thread took the items
+                return worker.batch.popleft()
+        raise StreamError("the stream is closed")
+
+    def add(self, account: Account) -> None:
+        """Follow one more account. Returns once it is subscribed.
+
+        Raises `StreamError` that names the account if it is refused, or not subscribed within `enter_timeout`. The
+        stream then goes on without it.
+        """
+        check_account(account, self._config.sources)
+        self._require_worker().add(account)
+
+    def remove(self, account: Account) -> None:
+        """Follow an account no longer. What is buffered of it still comes. Raises `StreamError` for the last one."""
+        self._require_worker().remove(account)
+
+    def coverage(self) -> tuple[SubscriptionCoverage, ...]:
+        """What each subscription has received: those that are active, and those that ended within ten minutes."""
+        return self._worker.coverage() if self._worker is not None else ()
+
+    @property
+    def covered_until(self) -> Mapping[Account, int]:
+        """Up to when nothing is missing: everything before was taken, or lies in a gap that was taken.
+
+        Epoch milliseconds of this machine's clock, by account; an account that was never live is not in it. Proved by
+        what arrives and by pongs, and for each account the least over its sources.
+        """
+        return self._worker.covered_until() if self._worker is not None else {}
+
     def _require_worker(self) -> _Worker:
         if self._worker is None:
             raise StreamError("enter the stream first: with MarginStream(...) as stream")
@@ -126,6 +170,7 @@ class _Worker:
         self._close_lock = threading.RLock()  # reentrant: a signal handler may interrupt a close and close, too
         self._close_task: asyncio.Task[None] | None = None
         self.batch: deque[Item] = deque()
+        self._batch_arrival: float | None = None
         self._thread = threading.Thread(target=self._run, name="margin stream", daemon=True)
         self._thread.start()
 
@@ -143,16 +188,17 @@ class _Worker:
         self._run_in_loop(self._start)
 
     async def _start(self) -> None:
-        self.engine.start()
-        await self.engine.wait_for(lambda: self.engine.state is State.LIVE)
-        self.engine.raise_if_failed()
+        await self.engine.enter()
 
-    def wait_for_items(self) -> bool:
-        """Wait until there are items in `batch`. Returns False when the stream is closed."""
+    def wait_for_items(self, deadline: float | None = None) -> bool:
+        """Wait until there are items in `batch`. Returns False when the stream is closed.
+
+        Raises `TimeoutError` at `deadline`, a time of `time.monotonic`.
+        """
         if self.batch and self._pid == os.getpid():
             return True
         try:
-            return self._run_in_loop(self._wait_for_items)
+            return self._run_in_loop(self._wait_for_items, deadline)
         except StreamError:
             if self._thread.is_alive() or self.engine.state is not State.CLOSED:
                 raise
@@ -162,6 +208,8 @@ class _Worker:
         """Move items to `batch`, where they stay if the consumer is interrupted."""
         if self.batch:
             return True
+        arrival = self.engine.first_arrival
+        self._batch_arrival = monotonic() if arrival is None else arrival
         item = await self.engine.next_item()
         while item is not None:
             self.batch.append(item)
@@ -177,6 +225,42 @@ class _Worker:
 
     async def _read_health(self) -> Health:
         return self.engine.health()
+
+    def add(self, account: Account) -> None:
+        """Follow one more account."""
+        self._run_in_loop(lambda: self.engine.add(account))
+
+    def remove(self, account: Account) -> None:
+        """Follow an account no longer."""
+
+        async def remove() -> None:
+            self.engine.remove(account)
+
+        self._run_in_loop(remove)
+
+    def coverage(self) -> tuple[SubscriptionCoverage, ...]:
+        """What each subscription has received."""
+
+        async def read() -> tuple[SubscriptionCoverage, ...]:
+            return self.engine.coverage()
+
+        return self._run_in_loop(read) if self._thread.is_alive() else self.engine.coverage()
+
+    def covered_until(self) -> dict[Account, int]:
+        """Up to when nothing of each account is missing."""
+
+        async def read() -> dict[Account, int]:
+            return self._covered_until()
+
+        return self._run_in_loop(read) if self._thread.is_alive() else self._covered_until()
+
+    def _covered_until(self) -> dict[Account, int]:
+        waiting = list(self.batch)
+        covered = self.engine.covered_until(self._batch_arrival if waiting else None)
+        for item in waiting:
+            if isinstance(item, StreamGap) and item.account in covered:
+                covered[item.account] = min(covered[item.account], item.since)
+        return covered
 
     def close(self) -> None:
         """Close the stream and end the thread. Does nothing in a forked child: everything belongs to the parent."""
@@ -201,7 +285,7 @@ class _Worker:
         await asyncio.sleep(0)
         self._loop.call_soon(self._loop.stop)
 
-    def _run_in_loop(self, make_coroutine: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def _run_in_loop(self, make_coroutine: Callable[[], Coroutine[Any, Any, T]], deadline: float | None = None) -> T:
         """Run a coroutine in the loop and wait for its result, so that Ctrl-C interrupts the wait on every system."""
         if self._pid != os.getpid():
             raise StreamError("a stream cannot be used after a fork: create a new one in the child process")
@@ -210,23 +294,43 @@ class _Worker:
             self._loop.call_soon_threadsafe(self._submit, make_coroutine, future)
         except RuntimeError:
             raise StreamError("the stream is closed") from None
+        try:
+            return self._wait_for_result(future, deadline)
+        except CancelledError:
+            raise StreamError("the stream is closed") from None
+        except BaseException:
+            future.cancel()  # and with it the coroutine, which nobody waits for any more
+            raise
+
+    def _wait_for_result(self, future: Future[T], deadline: float | None) -> T:
         while True:
+            wait = _POLL_INTERVAL if deadline is None else min(_POLL_INTERVAL, max(0.0, deadline - time.monotonic()))
             try:
-                return future.result(_POLL_INTERVAL)
+                return future.result(wait)
             except FutureTimeoutError:
-                if not self._thread.is_alive() and not future.done():
+                if future.done():
+                    return future.result()
+                if not self._thread.is_alive():
                     raise StreamError("the stream is closed") from None
-            except CancelledError:
-                raise StreamError("the stream is closed") from None
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise TimeoutError("no item came within the timeout") from None
 
     def _submit(self, make_coroutine: Callable[[], Coroutine[Any, Any, T]], future: Future[T]) -> None:
         task = self._loop.create_task(make_coroutine())
         task.add_done_callback(partial(_copy_result, future))
+        future.add_done_callback(partial(self._cancel_if_cancelled, task))
+
+    def _cancel_if_cancelled(self, task: asyncio.Task[T], future: Future[T]) -> None:
+        if future.cancelled():
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(task.cancel)
 
 
 def _copy_result(future: Future[T], task: asyncio.Task[T]) -> None:
+    if future.cancelled() or not future.set_running_or_notify_cancel():
+        return
     if task.cancelled():
-        future.cancel()
+        future.set_exception(CancelledError())
     elif (error := task.exception()) is not None:
         future.set_exception(error)
     else:

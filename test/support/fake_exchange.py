@@ -45,6 +45,11 @@ class FakeEvent:
     sent_at: float
     account: Account | None = None
     event_type: str = "executionReport"
+    subscription: int | None = None
+
+    @property
+    def event_time(self) -> int:
+        return round(self.sent_at * 1000)
 
     def with_account(self, account: Account) -> FakeEvent:
         return replace(self, account=account)

@@ -147,6 +147,19 @@ async def run_under_traffic(exchange, accounts, action, *, settle=1.0, every=0.0
     return checker, health
 
 
+def send_balance(exchange, account=CROSS, amount="1"):
+    event = {"e": "balanceUpdate", "E": exchange.now, "a": "USDT", "d": amount, "T": 1}
+    exchange.send_event(event, account.symbol or "cross")
+
+
+async def take_until(stream, kind, within=10.0):
+    items = []
+    async with asyncio.timeout(within):
+        while not items or not isinstance(items[-1], kind):
+            items.append(await anext(stream))
+    return items
+
+
 async def wait_until(condition, within=20.0):
     async with asyncio.timeout(within):
         while not condition():

@@ -19,7 +19,7 @@ from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.formatting import describe
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import StreamGap, StreamItem
 from binance_margin_stream.stream.state import Severity, StatusChange
 from binance_margin_stream.stream.sync_stream import MarginStream
 
@@ -48,7 +48,7 @@ class ListenOptions:
 class Output(Protocol):
     """Shows a stream. `on_item` and `on_change` are called in the stream's threads, `refresh` in the main thread."""
 
-    def on_item(self, item: Event | StreamGap) -> None:
+    def on_item(self, item: StreamItem) -> None:
         """Show an item."""
 
     def on_change(self, change: StatusChange) -> None:
@@ -73,7 +73,7 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
         liveness_timeout.on_change(change)
         output.on_change(change)
 
-    def on_item(item: Event | StreamGap) -> None:
+    def on_item(item: StreamItem) -> None:
         output.on_item(item)
         if options.exit_on_gap and isinstance(item, StreamGap):
             raise CommandError(f"{item.account}: {describe(item)}", ExitCode.GAP)
@@ -99,7 +99,7 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
 class _JsonLines:
     """One JSON object per line on standard output, changes of the stream on standard error."""
 
-    def on_item(self, item: Event | StreamGap) -> None:
+    def on_item(self, item: StreamItem) -> None:
         print_line(item.to_json())
 
     def on_change(self, change: StatusChange) -> None:
@@ -122,7 +122,7 @@ class _LiveTable:
         self._live = live
         self._dashboard = Dashboard()
 
-    def on_item(self, item: Event | StreamGap) -> None:
+    def on_item(self, item: StreamItem) -> None:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
     def on_change(self, change: StatusChange) -> None:

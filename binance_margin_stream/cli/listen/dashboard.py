@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.formatting import describe
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import StreamGap, StreamItem
 from binance_margin_stream.stream.state import StatusChange, StatusChangeKind
 
 __all__ = ["AccountStats", "Dashboard", "LogEntry"]
@@ -48,7 +48,7 @@ class Dashboard:
         self._stats: dict[Account, AccountStats] = {}
         self._recent: deque[LogEntry] = deque(maxlen=_MAX_ENTRIES)
 
-    def add_item(self, item: Event | StreamGap, now: float, timestamp: float) -> None:
+    def add_item(self, item: StreamItem, now: float, timestamp: float) -> None:
         """Record an item. `now` is in seconds of a monotonic clock, `timestamp` in seconds since 1970."""
         text = truncate(describe(item))
         with self._lock:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import StreamItem
 from binance_margin_stream.stream.sync_stream import MarginStream
 
 __all__ = ["Interrupted", "StreamWorker", "handle_signals"]
@@ -40,7 +40,7 @@ def handle_signals() -> Iterator[None]:
 class StreamWorker:
     """Enters a stream and passes each item to `on_item`, until the stream ends, fails, or `on_item` raises."""
 
-    def __init__(self, stream: MarginStream, on_item: Callable[[Event | StreamGap], None]) -> None:
+    def __init__(self, stream: MarginStream, on_item: Callable[[StreamItem], None]) -> None:
         self._stream = stream
         self._on_item = on_item
         self._done = threading.Event()

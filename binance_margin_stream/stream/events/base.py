@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,7 +22,17 @@ from binance_margin_stream.stream.events.errors import MalformedFrameError, reas
 from binance_margin_stream.stream.events.field_types import AccountField, Integer, JsonValue, Text, Time, to_datetime
 from binance_margin_stream.stream.events.json_codec import from_jsonable, to_jsonable
 
-__all__ = ["Event", "FrozenModel", "GapReason", "Identity", "StreamGap", "StreamItem", "TimedEvent"]
+__all__ = [
+    "AccountLost",
+    "Event",
+    "FrozenModel",
+    "GapReason",
+    "Identity",
+    "StreamGap",
+    "StreamItem",
+    "TimedEvent",
+    "set_subscription",
+]
 
 Identity: TypeAlias = tuple[str | int, ...]
 """Strings and integers, equal in every process that saw the same event: a key for sets, files and databases."""
@@ -79,6 +89,12 @@ class StreamItem(FrozenModel, frozen=True):
 
     account: AccountField = Field(default=NO_ACCOUNT, validation_alias=" account")  # never on the wire
     """The account that this is about. `NO_ACCOUNT` where it is about the connection as a whole."""
+
+    subscription: ClassVar[int | None] = None
+    """The number of the subscription by which it came, unique within its stream; None for what the stream made itself.
+
+    It is not part of what the item says: it does not count when items are compared, and is not stored.
+    """
 
     def to_dict(self) -> dict[str, JsonValue]:
         """All of it under full names, as JSON can hold it; `from_dict` reads it back, digit for digit.
@@ -185,6 +201,9 @@ class StreamGap(StreamItem, frozen=True):
     dropped: Integer = 0
     """How many events are known to be missing; 0 where nobody can know."""
 
+    source: str | None = None
+    """The source whose events may be missing, such as ``risk``; None if it may be any source of the account."""
+
     @property
     def since_datetime(self) -> datetime:
         """`since`, in UTC."""
@@ -197,6 +216,41 @@ class StreamGap(StreamItem, frozen=True):
 
     def __hash__(self) -> int:
         return hash((self.account, self.since, self.until, self.reason, self.dropped))
+
+
+class AccountLost(StreamItem, frozen=True):
+    """An account that this stream no longer follows, for a reason that no retry can change. Other accounts go on.
+
+    A `StreamGap` from `since` precedes it if the account was live before.
+    """
+
+    source: str
+    """The name of the source that is lost, such as ``token``."""
+
+    since: Time
+    """The last moment at which nothing was missing; milliseconds since 1970-01-01 UTC."""
+
+    reason: Annotated[str, Text]
+    """Why, such as ``account unavailable`` or ``retired``; an open set."""
+
+    error: Annotated[str, Text] = ""
+    """The refusal of the exchange, on one line."""
+
+    code: Integer | None = None
+    """The error code of the exchange, such as -1121 for a symbol that was delisted; None if there is none."""
+
+    @property
+    def since_datetime(self) -> datetime:
+        """`since`, in UTC."""
+        return to_datetime(self.since)
+
+    def __hash__(self) -> int:
+        return hash((self.account, self.source, self.since, self.reason))
+
+
+def set_subscription(item: object, number: int) -> None:
+    """Set `StreamItem.subscription` of an item that no other code has yet."""
+    item.__dict__["subscription"] = number
 
 
 class _Shown(str):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 from binance_margin_stream.stream.events.models import (
+    AccountLost,
     BalanceUpdate,
-    Event,
     ExecutionReport,
     ExternalLockUpdate,
     ListStatus,
     MarginLevelStatusChange,
     OutboundAccountPosition,
     StreamGap,
+    StreamItem,
     UnknownEvent,
     UserLiabilityChange,
 )
@@ -20,11 +21,13 @@ from binance_margin_stream.stream.events.models import (
 __all__ = ["describe"]
 
 
-def describe(item: Event | StreamGap) -> str:
-    """One line about an event or a gap, without its account."""
+def describe(item: StreamItem) -> str:
+    """One line about an item of a stream, without its account."""
     match item:
         case StreamGap(since=since, until=until, reason=reason):
             return f"events of {until - since} ms may be missing ({reason}): reconcile"
+        case AccountLost(source=source, error=error, reason=reason):
+            return f"no longer followed through {source}: {error or reason}"
         case ExecutionReport(side=side, quantity=quantity, symbol=symbol, order_status=status):
             filled = _format_amount(item.cumulative_filled_quantity)
             return f"{side} {_format_amount(quantity)} {symbol} is {status}, {filled} filled"

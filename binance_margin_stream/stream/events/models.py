@@ -11,6 +11,7 @@ from pydantic import Field
 
 from binance_margin_stream.stream.accounts import CROSS, NO_ACCOUNT, Account, isolated
 from binance_margin_stream.stream.events.base import (
+    AccountLost,
     Event,
     FrozenModel,
     GapReason,
@@ -27,6 +28,7 @@ __all__ = [
     "CROSS",
     "NO_ACCOUNT",
     "Account",
+    "AccountLost",
     "AccountPositionBalance",
     "BalanceUpdate",
     "Event",

@@ -15,8 +15,9 @@ from typing import Concatenate, ParamSpec, TypeAlias
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.coverage import SubscriptionCoverage
 from binance_margin_stream.stream.events.decoder import Route
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import AccountLost, Event, StreamGap
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.dispatcher import Dispatcher, log, make_notifier
@@ -38,7 +39,7 @@ from binance_margin_stream.stream.state import State, StatusChange
 
 __all__ = ["Engine", "EngineConfig", "Item"]
 
-Item: TypeAlias = Event | StreamGap
+Item: TypeAlias = Event | StreamGap | AccountLost
 """An item of a stream."""
 
 P = ParamSpec("P")
@@ -60,6 +61,10 @@ class EngineConfig:
     make_rest_caller: Callable[[], RestCaller]
     on_change: Callable[[StatusChange], None] | None
     close_listen_keys: bool
+    sources: tuple[Source, ...]
+    """The sources to try in turn for an account that is added later."""
+    partial: bool
+    enter_timeout: float | None
 
 
 def _fail_on_error(method: Callable[Concatenate[Engine, P], None]) -> Callable[Concatenate[Engine, P], None]:
@@ -82,7 +87,12 @@ class Engine:
         self._config = config
         self._rest = config.make_rest_caller()
         self._lifecycle: Lifecycle[Event] = Lifecycle(
-            config.feeds, settings=config.settings, jitter=random.SystemRandom().uniform, to_epoch_ms=to_epoch_ms
+            config.feeds,
+            settings=config.settings,
+            jitter=random.SystemRandom().uniform,
+            to_epoch_ms=to_epoch_ms,
+            partial=config.partial,
+            enter_timeout=config.enter_timeout,
         )
         self._connections: dict[int, WebSocketConnection] = {}
         self._accounts_by_connection: dict[int, Mapping[Route, Account]] = {}
@@ -134,6 +144,64 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._lifecycle.start(monotonic())
         self._run_actions()
+
+    async def enter(self) -> None:
+        """Start, and wait until every account is live, or as many as the user accepts. Raises `StreamError`."""
+        self.start()
+        await self.wait_for(lambda: self._lifecycle.is_entered)
+        self.raise_if_failed()
+
+    async def add(self, account: Account) -> None:
+        """Follow one more account, and wait until it is live. Raises `StreamError`, and then does not follow it."""
+        membership = self._lifecycle.coordinator.membership
+        self._require_running()
+        if account in self.accounts:
+            raise StreamError(f"the stream follows account {account} already")
+        self._lifecycle.add(account, self._config.sources, monotonic())
+        self._run_actions()
+        try:
+            await self.wait_for(lambda: not membership.is_joining(account))
+        finally:
+            if membership.is_joining(account) and not self.is_over:
+                self._lifecycle.remove(account, monotonic())
+                self._run_actions()
+        self._require_running()
+        failure = membership.take_join_failure(account)
+        if failure is not None:
+            raise StreamError(failure.detail) from failure.cause
+
+    def remove(self, account: Account) -> None:
+        """Follow an account no longer. Raises `StreamError` for the last one, and for one that is not followed."""
+        self._require_running()
+        if account not in self.accounts:
+            raise StreamError(f"the stream does not follow account {account}")
+        if len(self.accounts) == 1:
+            raise StreamError(f"account {account} is the only one: close the stream instead")
+        self._lifecycle.remove(account, monotonic())
+        self._run_actions()
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts that the stream follows."""
+        return tuple(dict.fromkeys(feed.account for feed in self._lifecycle.coordinator.feeds))
+
+    def _require_running(self) -> None:
+        self.raise_if_failed()
+        if self._loop is None or self.is_over:
+            raise StreamError("the stream is not running: enter it first, and use it before it is closed")
+
+    def coverage(self) -> tuple[SubscriptionCoverage, ...]:
+        """What each subscription has received."""
+        return self._lifecycle.coverage(monotonic())
+
+    def covered_until(self, taken_until: float | None = None) -> dict[Account, int]:
+        """Up to when nothing of each account is missing, as `Lifecycle.covered_until` defines it."""
+        return self._lifecycle.covered_until(monotonic(), taken_until)
+
+    @property
+    def first_arrival(self) -> float | None:
+        """When the first item arrived that waits in the buffer."""
+        return self._lifecycle.buffer.first_arrival
 
     async def wait_for(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition is true or the stream has ended. The condition is checked after every change."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.base import StreamGap
+from binance_margin_stream.stream.events.base import AccountLost, StreamGap
 from binance_margin_stream.stream.state import GapReason
 
-__all__ = ["EventBuffer"]
+__all__ = ["EventBuffer", "Notice"]
 
 
 class HasAccount(Protocol):
@@ -24,6 +24,9 @@ class HasAccount(Protocol):
 
 
 E = TypeVar("E", bound=HasAccount)
+
+Notice: TypeAlias = StreamGap | AccountLost
+"""What the stream itself reports between the events."""
 
 
 @dataclass(slots=True)
@@ -41,33 +44,56 @@ class EventBuffer(Generic[E]):
     their place, before all items that are left. The gap grows with further losses until the consumer takes it.
     """
 
-    __slots__ = ("_arrival_times", "_items", "_latency_allowance", "_limit", "_pending_gaps", "_to_epoch_ms", "dropped")
+    __slots__ = (
+        "_arrival_times",
+        "_items",
+        "_latency_allowance",
+        "_limit",
+        "_pending_gaps",
+        "_pending_losses",
+        "_to_epoch_ms",
+        "dropped",
+    )
 
     def __init__(self, limit: int, to_epoch_ms: Callable[[float], int], latency_allowance: float = 0.0) -> None:
         self._limit = limit
         self._to_epoch_ms = to_epoch_ms
         self._latency_allowance = latency_allowance
-        self._items: deque[E | StreamGap] = deque()
+        self._items: deque[E | Notice] = deque()
         # Not pairs with the items: a pair per item would be one more object for the garbage collector.
         self._arrival_times: deque[float] = deque()
         self._pending_gaps: dict[Account, _PendingGap] = {}
+        self._pending_losses: deque[AccountLost] = deque()
         self.dropped = 0
         """The number of events that were dropped so far."""
 
     def __len__(self) -> int:
-        return len(self._items) + len(self._pending_gaps)
+        return len(self._items) + len(self._pending_gaps) + len(self._pending_losses)
 
-    def put(self, at: float, item: E | StreamGap) -> None:
+    def put(self, at: float, item: E | Notice) -> None:
         """Add an item that arrived at `at`."""
         if len(self._items) >= self._limit:
             self._drop_oldest()
         self._items.append(item)
         self._arrival_times.append(at)
 
-    def pop(self) -> E | StreamGap | None:
+    @property
+    def first_arrival(self) -> float | None:
+        """When the first item arrived that was not taken, None if there is none."""
+        return self._arrival_times[0] if self._arrival_times else None
+
+    def earliest_gap(self, account: Account) -> int | None:
+        """The earliest start of a gap of an account that was not taken, in epoch milliseconds."""
+        starts = [each.since for each in self._items if isinstance(each, StreamGap) and each.account == account]
+        pending = self._pending_gaps.get(account)
+        return min([*starts, pending.since] if pending is not None else starts, default=None)
+
+    def pop(self) -> E | Notice | None:
         """Remove and return the next item, None if there is none."""
         if self._pending_gaps:
             return self._pop_gap()
+        if self._pending_losses:
+            return self._pending_losses.popleft()
         if not self._items:
             return None
         self._arrival_times.popleft()
@@ -83,6 +109,8 @@ class EventBuffer(Generic[E]):
         account = item.account
         if isinstance(item, StreamGap):
             self._merge_gap(account, item.since, item.until, item.dropped, item.reason)
+        elif isinstance(item, AccountLost):
+            self._pending_losses.append(item)  # there is one for an account at most, and it must not be missed
         else:
             self.dropped += 1
             self._merge_gap(

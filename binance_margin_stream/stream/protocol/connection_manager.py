@@ -80,12 +80,17 @@ class ConnectionManager:
         deadline = now + 2 * self._context.settings.open_timeout
         self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), deadline)
 
+    def next_attempt_at(self, now: float) -> float:
+        """When the next connection attempt may be made: `now` if it may be made at once."""
+        return self._connect_limit.next_allowed_at(now)
+
     def on_open(self, connection: ConnectionState, now: float) -> None:
         """A connection was opened."""
         settings = self._context.settings
         connection.phase = ConnectionPhase.OPEN
         connection.opened_at = connection.last_activity_at = now
         self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), now + settings.idle_timeout)
+        self._context.timers.set((ScheduledAction.SEND_PING, connection), now + self._context.limits.ping_interval)
         at = now + settings.connection_max_age - self._context.jitter(0.0, settings.connection_age_jitter)
         self._context.timers.set_earlier((ScheduledAction.REPLACE_CONNECTION, connection), at)
         detail = f"connection {connection.id} ({connection.source.name})"
@@ -98,6 +103,8 @@ class ConnectionManager:
             self._apply_backoff(connection, now)
         self._remove(connection)
         self._context.counters.failures += 1
+        for subscription in connection.subscriptions:
+            subscription.feed.last_failure = failure
         detail = f"connection {connection.id} ({connection.source.name}): {failure.detail or reason}"
         self._context.notify(StatusChangeKind.CONNECTION_LOST, Severity.WARNING, detail=detail)
         if failure.kind.requires_backoff:
@@ -120,15 +127,29 @@ class ConnectionManager:
         return now - connection.opened_at < self._context.limits.stable_after
 
     def check_liveness(self, connection: ConnectionState, now: float) -> None:
-        """Close a connection on which nothing arrived for too long, or that did not open in time."""
-        deadline = connection.last_activity_at + self._context.settings.idle_timeout
-        if connection.phase is ConnectionPhase.OPEN and deadline > now:
-            self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), deadline)
-            return
+        """Ping a connection on which nothing arrived for too long, and close it if nothing arrives in response.
+
+        Also closes a connection that did not open in time.
+        """
+        settings = self._context.settings
+        if connection.phase is ConnectionPhase.OPEN:
+            deadline = connection.last_activity_at + settings.idle_timeout
+            if deadline <= now and not self._is_probed(connection, now):
+                connection.probed_at, deadline = now, now + settings.request_timeout
+                if connection.ping_sent_at is None:
+                    self.send_ping(connection, now)
+            if deadline > now:
+                self._context.timers.set((ScheduledAction.CHECK_LIVENESS, connection), deadline)
+                return
         self._context.emit(CloseConnection(connection.id))
         is_open = connection.phase is ConnectionPhase.OPEN
-        detail = "no frame and no ping within the idle timeout" if is_open else "handshake timed out"
+        detail = "a ping was not answered" if is_open else "handshake timed out"
         self.on_lost(connection, Failure(FailureKind.TRANSPORT_ERROR, detail), GapReason.FROZEN, now)
+
+    def _is_probed(self, connection: ConnectionState, now: float) -> bool:
+        """Whether the connection was silent since it was pinged for silence. After a sleep it is pinged once more."""
+        is_recent = now <= connection.probed_at + 2 * self._context.settings.request_timeout
+        return is_recent and connection.probed_at >= connection.last_activity_at
 
     def drain(self, connection: ConnectionState, reason: str, now: float) -> bool:
         """Let a connection take no more subscriptions. Returns False if it was draining already."""
@@ -180,13 +201,20 @@ class ConnectionManager:
     def request_ping(self, connection: ConnectionState, feed: Feed, now: float) -> None:
         """Send a ping for a feed, to know when the connection has delivered everything that was sent before now."""
         connection.waiting_for_pong[feed] = None
-        if (ScheduledAction.SEND_PING, connection) not in self._context.timers and connection.ping_sent_at is None:
-            spacing = 1 / (connection.source.protocol.message_rate * self._context.limits.message_rate_factor)
-            at = max(now, connection.pong_confirmed_until + spacing)
-            self._context.timers.set((ScheduledAction.SEND_PING, connection), at)
+        if connection.ping_sent_at is not None:
+            deadline = now + self._context.settings.request_timeout
+            self._context.timers.set_earlier((ScheduledAction.PONG_TIMEOUT, connection), deadline)
+            return
+        spacing = 1 / (connection.source.protocol.message_rate * self._context.limits.message_rate_factor)
+        at = max(now, connection.pong_confirmed_until + spacing)
+        self._context.timers.set_earlier((ScheduledAction.SEND_PING, connection), at)
 
     def send_ping(self, connection: ConnectionState, now: float) -> None:
-        """Send a ping. Its pong arrives after everything that the exchange sent before the ping."""
+        """Send a ping. Its pong arrives after everything that the exchange sent before the ping.
+
+        There is no second ping before the pong: a pong does not say which ping it answers.
+        """
+        self._context.timers.cancel((ScheduledAction.SEND_PING, connection))
         connection.ping_sent_at = now
         self._context.emit(SendPing(connection.id))
         deadline = now + self._context.settings.request_timeout
@@ -198,11 +226,11 @@ class ConnectionManager:
             return []
         connection.pong_confirmed_until, connection.ping_sent_at = connection.ping_sent_at, None
         self._context.timers.cancel((ScheduledAction.PONG_TIMEOUT, connection))
+        self._context.timers.set((ScheduledAction.SEND_PING, connection), now + self._context.limits.ping_interval)
         feeds, connection.waiting_for_pong = list(connection.waiting_for_pong), {}
         return feeds
 
     def on_pong_timeout(self, connection: ConnectionState) -> list[Feed]:
-        """No pong arrived in time. Returns the feeds that waited for it."""
-        connection.ping_sent_at = None
+        """No pong arrived in time. Returns the feeds that waited for it. The pong may still come."""
         feeds, connection.waiting_for_pong = list(connection.waiting_for_pong), {}
         return feeds

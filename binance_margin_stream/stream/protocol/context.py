@@ -60,6 +60,9 @@ class LifecycleListener(Protocol):
     def fail(self, failure: Failure) -> None:
         """A failure occurred that cannot be retried."""
 
+    def lose_feed(self, feed: Feed, failure: Failure, now: float) -> None:
+        """A failure occurred that is final for the account of a feed, and for no other."""
+
     def on_connection_open(self, connection: ConnectionState, now: float) -> None:
         """A connection is open."""
 
@@ -106,8 +109,15 @@ class Context:
         self.actions: list[Action] = []
         self.counters = Counters()
         self.paused_until = float("-inf")
+        self.limited_until = float("-inf")
         self.retired_sources: dict[str, Failure] = {}
         self.is_stopped = False
+        self._last_subscription_number = 0
+
+    def next_subscription_number(self) -> int:
+        """The number of a new subscription."""
+        self._last_subscription_number += 1
+        return self._last_subscription_number
 
     def emit(self, action: Action) -> None:
         """Add an action for the driver. Once stopped, nothing more is sent or opened."""
@@ -127,6 +137,8 @@ class Context:
     def pause_sending(self, failure: Failure, now: float) -> None:
         """Send nothing for as long as a rate limit, a ban or a firewall requires."""
         wait = failure.retry_after if failure.retry_after is not None else self._default_pause(failure.kind)
+        if failure.kind is not FailureKind.FIREWALL_BLOCKED:
+            self.limited_until = max(self.limited_until, now + wait)
         until = now + wait + self.jitter(0.0, self.settings.backoff_initial)
         if until > self.paused_until:
             self.paused_until = until

@@ -17,6 +17,7 @@ from binance_margin_stream.stream.protocol.context import Context
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import StreamEvent
 from binance_margin_stream.stream.protocol.failover import Failover
+from binance_margin_stream.stream.protocol.membership import Membership
 from binance_margin_stream.stream.protocol.records import (
     ConnectionState,
     DuplicateFilter,
@@ -38,7 +39,7 @@ _REJECTIONS_BEFORE_FULL = 3
 class Coordinator(Generic[E]):
     """The feeds and their managers, and the reactions to what the managers report."""
 
-    def __init__(self, context: Context, buffer: EventBuffer[E]) -> None:
+    def __init__(self, context: Context, buffer: EventBuffer[E], *, partial: bool, enter_timeout: float | None) -> None:
         self.context = context
         self.feeds: list[Feed] = []
         self.credentials = CredentialManager(context, self)
@@ -51,8 +52,17 @@ class Coordinator(Generic[E]):
             subscriptions=self.subscriptions,
             connections=self.connections,
         )
+        self.membership: Membership[E] = Membership(
+            context,
+            self.failover,
+            self.connections,
+            self.feeds,
+            fail=self.fail,
+            partial=partial,
+            enter_timeout=enter_timeout,
+        )
 
-    def add_feed(self, account: Account, sources: tuple[Source, ...]) -> None:
+    def add_feed(self, account: Account, sources: tuple[Source, ...]) -> Feed:
         """Follow an account through the first of the sources that supports it. Raises `ValueError` if none does."""
         supported = tuple(source for source in sources if source.supports(account))
         if not supported:
@@ -63,12 +73,31 @@ class Coordinator(Generic[E]):
             feed.duplicate_filter = other_feed.duplicate_filter = DuplicateFilter()
             feed.duplicate_sign = -1
         self.feeds.append(feed)
+        return feed
 
     def start(self, now: float) -> None:
         """Subscribe all feeds."""
         keyed = [feed for feed in self.feeds if feed.source.renewal_mode is RenewalMode.KEEP_ALIVE]
         self.credentials.listen_key_count = len(keyed)
+        self.membership.start(now)
         self.failover.start(self.feeds, now)
+
+    def join(self, account: Account, sources: tuple[Source, ...], now: float) -> None:
+        """Follow one more account. Raises `ValueError` if no source supports it."""
+        feed = self.add_feed(account, sources)
+        feed.source = self._next_source(feed) or feed.source
+        self.membership.add(feed, now)
+        self.failover.ensure_subscribed(feed, now)
+
+    def lose_feed(self, feed: Feed, failure: Failure, now: float) -> None:
+        """End the feed of an account that the exchange refuses for good; the other feeds go on."""
+        active, since = feed.active, feed.joined_at
+        if active is not None:
+            last_event_at = active.last_event_at - self.context.settings.latency_allowance
+            since = self.failover.gap_start(active, max(last_event_at, active.confirmed_at))
+            if active.credential is not None:
+                since = max(since, active.credential.confirmed_at)
+        self.membership.lose(feed, since, failure, now)
 
     def on_credential(self, feed: Feed, now: float) -> None:
         """Subscribe with a new credential, and renew the active subscription with it."""
@@ -113,14 +142,15 @@ class Coordinator(Generic[E]):
     def on_source_retired(self, source: Source, failure: Failure, now: float) -> None:
         """Switch every account that uses the source to its next source."""
         self.context.retired_sources.setdefault(source.name, failure)
-        for feed in self.feeds:
-            if feed.source is not source:
-                continue
+        if not any(map(self._next_source, self.feeds)):
+            self.fail(failure)
+            return
+        for feed in [each for each in self.feeds if each.source is source]:
             next_source = self._next_source(feed)
-            if next_source is None:
-                self.fail(failure)
-                return
-            self._switch_source(feed, next_source, now)
+            if next_source is not None:
+                self._switch_source(feed, next_source, now)
+            elif not self.context.is_stopped:
+                self.lose_feed(feed, failure, now)
         for connection in self.connections.list_all():
             if connection.source is source:
                 self.replace_connection(connection, "its source is retired", now)
@@ -173,6 +203,7 @@ class Coordinator(Generic[E]):
         if self._handle_final_failure(subscription, failure, now):
             return
         feed, connection = subscription.feed, subscription.connection
+        feed.last_failure = failure
         if failure.kind is FailureKind.UNKNOWN_CREDENTIAL and feed.credential is subscription.credential:
             feed.credential = None
         self.failover.abandon(subscription)
@@ -205,11 +236,13 @@ class Coordinator(Generic[E]):
     def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:
         if failure.kind.is_fatal:
             self.fail(failure)
+        elif failure.kind.is_final_for_account:
+            self.lose_feed(subscription.feed, failure, now)
         elif failure.kind is FailureKind.RETIRED:
             self.on_source_retired(subscription.connection.source, failure, now)
         elif failure.kind.requires_backoff:
             self.context.pause_sending(failure, now)
-        return failure.kind.is_fatal or failure.kind is FailureKind.RETIRED
+        return failure.kind.is_fatal or failure.kind.is_final_for_account or failure.kind is FailureKind.RETIRED
 
     def _replace_before_expiry(self, subscription: Subscription, now: float) -> None:
         credential = subscription.credential
@@ -236,6 +269,7 @@ class Coordinator(Generic[E]):
         """Deliver an event that arrived at `at`, before its subscription was known."""
         subscription.last_event_at = at
         event = cast(E, event).with_account(subscription.feed.account)
+        subscription.stamp(event)
         self.failover.deduplicator.on_event(subscription, at, event)
 
     def on_terminated(self, subscription: Subscription, since: float, reason: GapReason, now: float) -> None:

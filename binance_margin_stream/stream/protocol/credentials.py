@@ -166,8 +166,11 @@ class CredentialManager:
         self.drain_queue(now)
 
     def _handle_failure(self, call: _PendingCall, failure: Failure, now: float) -> None:
+        call.feed.last_failure = failure
         if failure.kind.is_fatal:
             self._listener.fail(failure)
+        elif failure.kind.is_final_for_account:
+            self._listener.lose_feed(call.feed, failure, now)
         elif failure.kind is FailureKind.RETIRED or self._is_retired(call.source, failure, now):
             self._listener.on_source_retired(call.source, failure, now)
         elif failure.kind is FailureKind.UNKNOWN_CREDENTIAL and call.credential is not None:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Hashable
 from typing import Generic, Protocol, Self, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.base import StreamGap
+from binance_margin_stream.stream.events.base import AccountLost, StreamGap
+from binance_margin_stream.stream.failures import Failure
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.context import Context
-from binance_margin_stream.stream.protocol.records import RISK_EVENT_TYPES, Feed, Subscription
+from binance_margin_stream.stream.protocol.records import RISK_EVENT_TYPES, Feed, OpenGap, Subscription
 from binance_margin_stream.stream.state import GapReason, Severity, StatusChangeKind
 
 __all__ = ["Deduplicator", "StreamEvent"]
@@ -133,7 +134,7 @@ class Deduplicator(Generic[E]):
     def _emit_open_gap(self, feed: Feed, live_at: float) -> None:
         open_gap, feed.open_gap = feed.open_gap, None
         if open_gap is not None and open_gap.since < live_at:
-            self._buffer.put(live_at, self._make_gap(feed, open_gap.since, live_at, open_gap.reason))
+            self._buffer.put(live_at, self._make_gap(feed, open_gap, live_at))
 
     def end_overlap(self, feed: Feed) -> None:
         """Duplicates can no longer arrive."""
@@ -144,7 +145,7 @@ class Deduplicator(Generic[E]):
     def report_gap(self, subscription: Subscription, since: float, now: float, reason: GapReason) -> None:
         """Report that events of a subscription may be missing between two moments."""
         feed = subscription.feed
-        gap = self._make_gap(feed, since, now, reason)
+        gap = self._make_gap(feed, OpenGap(since, reason, subscription.connection.source.name), now)
         if subscription is feed.active:
             self._buffer.put(now, gap)
         elif subscription is feed.successor:
@@ -154,13 +155,38 @@ class Deduplicator(Generic[E]):
         if subscription.live_at is not None or subscription.requested_at is not None:
             self._hold_item(subscription, now, gap)
 
-    def _make_gap(self, feed: Feed, since: float, until: float, reason: GapReason) -> StreamGap:
+    def stop_pairing(self, feed: Feed) -> None:
+        """No other feed of the account delivers events any more."""
+        feed.duplicate_filter = None
+        if feed.active is not None and feed.successor is None and feed.seen_counts is None:
+            feed.active.steady = True
+
+    def end_open_gap(self, feed: Feed, now: float) -> None:
+        """Report the open gap of a feed that will not be live again."""
+        open_gap, feed.open_gap = feed.open_gap, None
+        if open_gap is not None:
+            self._buffer.put(now, self._make_gap(feed, open_gap, now))
+
+    def report_account_lost(self, feed: Feed, since: float, failure: Failure, now: float) -> None:
+        """Report that the stream no longer follows a feed."""
+        lost = AccountLost(
+            account=feed.account,
+            source=feed.source.name,
+            since=self._context.to_epoch_ms(since),
+            reason=failure.kind.value,
+            error=failure.detail,
+            code=failure.code,
+        )
+        self._buffer.put(now, lost)
+
+    def _make_gap(self, feed: Feed, gap: OpenGap, until: float) -> StreamGap:
         self._context.counters.gaps += 1
-        self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, f"{reason}, {until - since:.1f} s")
+        detail = f"{gap.source}: {gap.reason}, {until - gap.since:.1f} s"
+        self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, detail)
         to_epoch_ms = self._context.to_epoch_ms
-        first = to_epoch_ms(since)
+        first = to_epoch_ms(gap.since)
         last = max(first, to_epoch_ms(until))
-        return StreamGap(account=feed.account, since=first, until=last, reason=reason.value)
+        return StreamGap(account=feed.account, since=first, until=last, reason=gap.reason.value, source=gap.source)
 
 
 def _may_have_duplicates(subscription: Subscription) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from binance_margin_stream.stream.protocol.buffer import EventBuffer
 from binance_margin_stream.stream.protocol.connection_manager import ConnectionManager
 from binance_margin_stream.stream.protocol.context import Context
+from binance_margin_stream.stream.protocol.coverage import CoverageLog
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import Deduplicator, StreamEvent
 from binance_margin_stream.stream.protocol.records import (
@@ -24,6 +25,9 @@ from binance_margin_stream.stream.state import GapReason, ScheduledAction, Sever
 __all__ = ["Failover"]
 
 E = TypeVar("E", bound=StreamEvent)
+
+_FEED_TIMERS = (ScheduledAction.SUBSCRIBE, ScheduledAction.MOVE_ACCOUNT, ScheduledAction.END_OVERLAP)
+"""The timers of a feed besides those of its credential."""
 
 _STATE_CHANGES = {
     State.LIVE: StatusChangeKind.LIVE,
@@ -52,6 +56,9 @@ class Failover(Generic[E]):
         self._unserved_feeds = 0
         self._state = State.CONNECTING
         self.deduplicator: Deduplicator[E] = Deduplicator(context, buffer, self.on_overflow)
+        self.coverage = CoverageLog(context, connections)
+        self.on_joined: Callable[[Feed, float], None] = lambda feed, now: None
+        """Called when a feed is live for the first time."""
 
     @property
     def state(self) -> State:
@@ -62,7 +69,29 @@ class Failover(Generic[E]):
         """Subscribe all feeds for the first time."""
         self._unserved_feeds = len(feeds)
         for feed in feeds:
+            feed.joined_at = now
             self.ensure_subscribed(feed, now)
+
+    def stop_feed(self, feed: Feed, now: float) -> None:
+        """End the subscriptions and the calls of a feed that is no longer followed."""
+        was_active = feed.active is not None
+        if feed.successor is not None:
+            self._unsubscribe(feed.successor, now)
+            self.abandon(feed.successor)
+        if feed.active is not None:
+            active, feed.active = feed.active, None
+            self._unsubscribe(active, now)
+            self._release(active, now)
+        self._credentials.discard(feed)
+        for action in _FEED_TIMERS:
+            self._context.timers.cancel((action, feed))
+        if feed.counts_for_state and not was_active:
+            self._unserved_feeds -= 1
+        self._update_state()
+
+    def _unsubscribe(self, subscription: Subscription, now: float) -> None:
+        if subscription.id is not None and subscription.connection.phase is ConnectionPhase.OPEN:
+            self._subscriptions.unsubscribe(subscription.connection, subscription.id, now)
 
     def ensure_subscribed(self, feed: Feed, now: float) -> None:
         """Make a subscription for a feed that has none, or a successor if its connection is being replaced."""
@@ -79,7 +108,7 @@ class Failover(Generic[E]):
             timers.set((ScheduledAction.MOVE_ACCOUNT, feed), now + self._context.limits.overlap_window)
             return
         connection = self._connections.allocate(feed.source, now)
-        feed.successor = subscription = Subscription(feed, connection)
+        feed.successor = subscription = Subscription(self._context.next_subscription_number(), feed, connection)
         connection.subscriptions[subscription] = None
         self.try_subscribe(subscription, now)
 
@@ -118,9 +147,9 @@ class Failover(Generic[E]):
             end = now + self._context.limits.overlap_window
             self._context.timers.set((ScheduledAction.END_OVERLAP, feed), end)
         if old is None:
-            self._on_recovered(feed)
+            self._on_recovered(feed, now)
         else:
-            self._release(old)
+            self._release(old, now)
         self._renew_after_switch(feed, now)
         self.ensure_subscribed(feed, now)
 
@@ -179,9 +208,9 @@ class Failover(Generic[E]):
         feed, new = subscription.feed, subscription.feed.successor
         feed.last_event_at = max(feed.last_event_at, subscription.last_event_at)
         if feed.open_gap is None:
-            feed.open_gap = OpenGap(since, reason)
+            feed.open_gap = OpenGap(since, reason, subscription.connection.source.name)
         feed.active = None
-        self._release(subscription)
+        self._release(subscription, now)
         self._unserved_feeds += 1
         if new is None:
             feed.seen_counts = None
@@ -208,23 +237,28 @@ class Failover(Generic[E]):
         feed = subscription.feed
         feed.successor = None
         self.deduplicator.cancel_overlap(feed)
-        self._release(subscription)
+        self._release(subscription, None)
         if feed.active is not None:
             feed.active.connection.waiting_for_pong.pop(feed, None)
 
-    def _release(self, subscription: Subscription) -> None:
+    def _release(self, subscription: Subscription, active_until: float | None) -> None:
         """Remove a subscription, and close its connection if it was the last one on a draining connection."""
+        if active_until is not None:
+            self.coverage.on_closed(subscription, active_until)
         subscription.steady = False
         self._subscriptions.remove(subscription)
         subscription.connection.waiting_for_pong.pop(subscription.feed, None)
         self._connections.close_if_unused(subscription.connection)
 
-    def _on_recovered(self, feed: Feed) -> None:
-        self._unserved_feeds -= 1
-        kind = StatusChangeKind.RECOVERED if feed.was_live else StatusChangeKind.SUBSCRIBED
+    def _on_recovered(self, feed: Feed, now: float) -> None:
+        is_first, feed.was_live, feed.last_failure = not feed.was_live, True, None
+        self._unserved_feeds -= feed.counts_for_state
+        feed.counts_for_state = True
+        kind = StatusChangeKind.SUBSCRIBED if is_first else StatusChangeKind.RECOVERED
         self._context.notify(kind, Severity.INFO, feed.account, feed.source.name)
-        feed.was_live = True
         self._update_state()
+        if is_first:
+            self.on_joined(feed, now)
 
     def _update_state(self) -> None:
         if self._unserved_feeds == 0:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.coverage import SubscriptionCoverage
+from binance_margin_stream.stream.events.base import set_subscription
 from binance_margin_stream.stream.events.responses import ResponseFrame
 from binance_margin_stream.stream.failures import Failure
 from binance_margin_stream.stream.health import Health
@@ -53,12 +55,16 @@ class Lifecycle(Generic[E]):
         settings: StreamSettings,
         jitter: Jitter,
         to_epoch_ms: Callable[[float], int],
+        partial: bool = False,
+        enter_timeout: float | None = None,
     ) -> None:
         self.context = Context(settings, jitter, to_epoch_ms)
         """Settings, timers and counters. Public, like the parts below, so that a driver's tests can inspect them."""
         self.buffer: EventBuffer[E] = EventBuffer(settings.buffer_size, to_epoch_ms, settings.latency_allowance)
         """The items that wait for the consumer."""
-        self.coordinator: Coordinator[E] = Coordinator(self.context, self.buffer)
+        self.coordinator: Coordinator[E] = Coordinator(
+            self.context, self.buffer, partial=partial, enter_timeout=enter_timeout
+        )
         """The feeds and their managers."""
         self.connections = self.coordinator.connections
         """All connections, with their subscriptions and requests."""
@@ -137,6 +143,10 @@ class Lifecycle(Generic[E]):
             self._on_unrouted_event(connection, subscription_id, event, now)
             return
         subscription.last_event_at = now
+        set_subscription(event, subscription.number)
+        event_time = getattr(event, "event_time", None)  # not every event says when it was made
+        if event_time is not None and event_time > subscription.largest_event_time:
+            subscription.largest_event_time = event_time
         if subscription.steady:
             self._put(now, event)
         else:
@@ -150,6 +160,7 @@ class Lifecycle(Generic[E]):
         if subscription is not None:
             subscription.last_event_at = now
             event = event.with_account(subscription.feed.account)
+            subscription.stamp(event)
             self._failover.deduplicator.on_event(subscription, now, event)
         elif subscription_id is None or not self._subscriptions.buffer_unrouted(
             connection, subscription_id, now, event
@@ -227,6 +238,35 @@ class Lifecycle(Generic[E]):
         """Subscribe all accounts."""
         self.coordinator.start(now)
 
+    @property
+    def is_entered(self) -> bool:
+        """Whether entering is over: every account is live, or as many as the user accepts."""
+        return self.coordinator.membership.is_entered
+
+    def add(self, account: Account, sources: tuple[Source, ...], now: float) -> None:
+        """Follow one more account. `membership` says when it is live. Raises `ValueError` if no source supports it."""
+        self.coordinator.join(account, sources, now)
+
+    def remove(self, account: Account, now: float) -> None:
+        """Follow an account no longer. What is buffered of it can still be taken."""
+        self.coordinator.membership.remove(account, now)
+
+    def coverage(self, now: float) -> tuple[SubscriptionCoverage, ...]:
+        """What each subscription has received: the active ones, and those that ended within ten minutes."""
+        return self._failover.coverage.list_all(self.coordinator.feeds, now)
+
+    def covered_until(self, now: float, taken_until: float | None = None) -> dict[Account, int]:
+        """For each account, up to when everything was taken by the consumer, or lies in a gap that was taken.
+
+        `taken_until` is when the first item arrived that was popped from the buffer and is not taken by the consumer.
+        """
+        at = self.buffer.first_arrival if taken_until is None else taken_until
+        covered = self._failover.coverage.covered_until(self.coordinator.feeds, at, now)
+        for account, until in covered.items():
+            gap_start = self.buffer.earliest_gap(account)
+            covered[account] = until if gap_start is None else min(until, gap_start)
+        return covered
+
     def on_timer(self, now: float) -> None:
         """Run the timers that are due."""
         timers = self.context.timers
@@ -260,6 +300,7 @@ class Lifecycle(Generic[E]):
                 connection, "it has reached its maximum age", now
             ),
             ScheduledAction.SUBSCRIBE: failover.ensure_subscribed,
+            ScheduledAction.JOIN_TIMEOUT: lambda _, now: coordinator.membership.on_join_timeout(now),
             ScheduledAction.MOVE_ACCOUNT: failover.ensure_subscribed,
             ScheduledAction.END_OVERLAP: lambda feed, now: failover.deduplicator.end_overlap(feed),
             ScheduledAction.SEND_REQUEST: requests.drain_queue,
@@ -279,6 +320,7 @@ class Lifecycle(Generic[E]):
             state=self.state,
             accounts={feed.account: feed.account not in down for feed in feeds},
             sources={feed.account: feed.source.name for feed in reversed(feeds)},
+            lost_accounts=dict(self.coordinator.membership.lost_accounts),
             connections=len(connections),
             connection_age=max((now - connection.opened_at for connection in connections), default=None),
             frame_age=_seconds_since(now, (connection.last_frame_at for connection in connections)),

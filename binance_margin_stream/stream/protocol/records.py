@@ -9,6 +9,8 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.events.base import set_subscription
+from binance_margin_stream.stream.failures import Failure
 from binance_margin_stream.stream.protocol.timing import Backoff, RateLimiter
 from binance_margin_stream.stream.sources import Credential, Source
 from binance_margin_stream.stream.state import GapReason
@@ -49,6 +51,7 @@ class OpenGap:
 
     since: float
     reason: GapReason
+    source: str
 
 
 class DuplicateFilter:
@@ -84,11 +87,14 @@ class Feed:
         "account",
         "active",
         "backoff",
+        "counts_for_state",
         "credential",
         "duplicate_filter",
         "duplicate_sign",
         "has_pending_call",
+        "joined_at",
         "last_event_at",
+        "last_failure",
         "open_gap",
         "seen_counts",
         "source",
@@ -110,6 +116,9 @@ class Feed:
         self.was_live = False
         self.last_event_at = float("-inf")
         self.has_pending_call = False
+        self.joined_at = float("-inf")
+        self.last_failure: Failure | None = None
+        self.counts_for_state = True
         self.duplicate_filter: DuplicateFilter | None = None
         self.duplicate_sign = 1
 
@@ -127,16 +136,19 @@ class Subscription:
         "feed",
         "held_events",
         "id",
+        "largest_event_time",
         "last_event_at",
         "live_at",
         "marked_uncertain_at",
+        "number",
         "possibly_ended_since",
         "requested_at",
         "steady",
         "unrouted_event_since",
     )
 
-    def __init__(self, feed: Feed, connection: ConnectionState) -> None:
+    def __init__(self, number: int, feed: Feed, connection: ConnectionState) -> None:
+        self.number = number
         self.feed = feed
         self.connection = connection
         self.credential: Credential | None = None
@@ -150,6 +162,12 @@ class Subscription:
         self.steady = False
         self.held_events: list[tuple[float, Any]] = []
         self.last_event_at = float("-inf")
+        self.largest_event_time = 0
+
+    def stamp(self, event: Any) -> None:
+        """Note that an event came by this subscription. `Lifecycle.on_event` does the same, without a call."""
+        set_subscription(event, self.number)
+        self.largest_event_time = max(self.largest_event_time, getattr(event, "event_time", None) or 0)
 
     def uses(self, credential: Credential) -> bool:
         """Whether it was made, or will be made, with this credential."""
@@ -242,6 +260,7 @@ class ConnectionState:
         "phase",
         "ping_sent_at",
         "pong_confirmed_until",
+        "probed_at",
         "queued_requests",
         "rate_limiter",
         "rejections",
@@ -270,6 +289,7 @@ class ConnectionState:
         self.last_ping_at: float | None = None
         self.ping_sent_at: float | None = None
         self.pong_confirmed_until = float("-inf")
+        self.probed_at = float("-inf")
         self.subscriptions_by_id: dict[SubscriptionId, Subscription | None] = {}
         self.accounts_by_id: dict[SubscriptionId | None, Account] = {}
         self.subscriptions: dict[Subscription, None] = {}

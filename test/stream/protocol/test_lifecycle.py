@@ -479,7 +479,7 @@ class TestSources:
         exchange = FakeExchange([CROSS, BTC], AUTO_SOURCES)
         exchange.options.rest_failure = lambda _: RETIRED
         exchange.start().run(60)
-        assert exchange.failure == RETIRED
+        assert exchange.failure == RETIRED.of_account(BTC)  # which no other source has
         assert exchange.lifecycle.state is State.FAILED
 
     def test_a_stray_404_retires_nothing(self):
@@ -652,7 +652,7 @@ class TestHealth:
         assert health.ping_age < 21
         assert health.events["FakeEvent"] >= 138
         assert (health.gaps, health.reconnects, health.dropped) == (0, 0, 0)
-        assert health.next_action == "check that a connection is alive"
+        assert health.next_action == "send a ping"
         assert exchange.lifecycle.timer_handlers.keys() == set(ScheduledAction)
         assert health.next_action_in > 0
 
