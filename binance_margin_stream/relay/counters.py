@@ -31,3 +31,5 @@ class RelayCounters:
     largest_clock_error_ms: int = 0
     """The largest error of the estimate of the exchange's clock, as far as it can be seen."""
     stream_restarts: int = 0
+    accounts_lost: int = 0
+    """Accounts that the exchange no longer serves."""

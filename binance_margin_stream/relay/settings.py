@@ -22,6 +22,8 @@ class RelaySettings:
     """The estimate of the exchange's clock is at most this wrong, differences between its servers included."""
     hole_wait: float = 60.0
     """Seconds before a hole that nobody filled becomes a gap: above ping interval + pong timeout + publish retries."""
+    ping_interval: float = 10.0
+    """Seconds between two pings of a connection: how old a claim about an account without events is at least."""
     claim_interval: float = 1.0
     """Seconds between two changes of an account's entry while events come."""
     clock_interval: float = 60.0

@@ -86,6 +86,10 @@ class FollowedStream(Protocol):
         """Up to when everything was taken, or lies in a gap that was taken, by account; epoch milliseconds."""
         ...
 
+    def send_pings(self) -> None:
+        """Ask every connection for a proof that everything has arrived: its pong."""
+        ...
+
     async def close(self) -> None:
         """Stop, within seconds."""
         ...

@@ -79,6 +79,9 @@ class FakeStream:
         self.views[-1].ping_sent_at = now_ms()
         self._covered[self.account] = now_ms()
 
+    def send_pings(self) -> None:
+        """Nothing: the test decides about pongs."""
+
     def deposit(self, amount: str, at: int | None = None) -> BalanceUpdate:
         """An event arrives; its time is now unless it is given, by the exchange's clock."""
         time_ms = self.exchange_now() if at is None else at

@@ -18,7 +18,7 @@ from binance_margin_stream.relay.service.frontier_keeper import FrontierKeeper
 from binance_margin_stream.relay.stored_item import encode_event
 from binance_margin_stream.relay.stream_view import FollowedStream, TakenItem
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.models import Event, StreamGap
+from binance_margin_stream.stream.events.models import AccountLost, Event, StreamGap
 from binance_margin_stream.stream.state import GapReason
 
 __all__ = ["KeyWorker", "StreamFactory"]
@@ -40,6 +40,7 @@ _SUBSCRIPTION_ENDED = frozenset(
         GapReason.CREDENTIAL_EXPIRED,
         GapReason.CREDENTIAL_GONE,
         GapReason.SUBSCRIPTION_TERMINATED,
+        GapReason.ACCOUNT_LOST,
     }
 )
 """Reasons of a gap that lies between two subscriptions. After any other one, coverage begins anew."""
@@ -151,14 +152,17 @@ class KeyWorker:
 
     async def _follow(self, stream: FollowedStream) -> None:
         loop = asyncio.get_running_loop()
-        observed_at = 0.0
+        observed_at = pinged_at = 0.0
         while True:
             taken = await stream.take(_OBSERVE_INTERVAL)
             if taken is not None:
                 self._take(taken, stream)
-            if stream.is_drained and loop.time() - observed_at >= _OBSERVE_INTERVAL:
+            if loop.time() - observed_at >= _OBSERVE_INTERVAL and stream.is_drained:
                 observed_at = loop.time()
                 self._observe(stream)
+            if loop.time() - pinged_at >= self._context.settings.ping_interval:
+                pinged_at = loop.time()
+                stream.send_pings()
 
     def _observe(self, stream: FollowedStream) -> None:
         clock, publisher = self._context.clock, self._context.publisher
@@ -192,7 +196,10 @@ class KeyWorker:
 
     def _take(self, taken: TakenItem, stream: FollowedStream) -> None:
         item = taken.item
-        if isinstance(item, StreamGap):
+        if isinstance(item, AccountLost):
+            self._context.counters.accounts_lost += 1
+            log.error("%s: %s is lost: %s %s", self.name, item.account, item.reason, item.error)
+        elif isinstance(item, StreamGap):
             if item.reason not in _SUBSCRIPTION_ENDED:
                 self._break(item.account)
         elif isinstance(item, Event):

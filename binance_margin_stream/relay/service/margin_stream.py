@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self
 
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.endpoints import Endpoints
@@ -23,7 +23,7 @@ class RelayedMarginStream:
     """The stream of one key, with what a relay asks of it."""
 
     def __init__(self, stream: AsyncMarginStream) -> None:
-        self._stream = cast(Any, stream)
+        self._stream = stream
 
     async def __aenter__(self) -> Self:
         """Subscribe. Raises `StreamError` if that fails for good."""
@@ -46,7 +46,7 @@ class RelayedMarginStream:
     @property
     def is_drained(self) -> bool:
         """Whether everything that was handed over is taken."""
-        return bool(self._stream.health.buffered == 0)
+        return self._stream.health.buffered == 0
 
     @property
     def is_live(self) -> bool:
@@ -56,18 +56,20 @@ class RelayedMarginStream:
     @property
     def reconnects(self) -> int:
         """How often a connection was replaced after a failure."""
-        return int(self._stream.health.reconnects)
+        return self._stream.health.reconnects
 
     def coverage(self) -> Sequence[SubscriptionView]:
         """The subscriptions, those that ended within ten minutes included."""
-        views: Sequence[SubscriptionView] = self._stream.coverage()
-        return views
+        return self._stream.coverage()
 
     @property
     def covered_until(self) -> Mapping[Account, int]:
         """Up to when everything was taken, or lies in a gap that was taken, by account; epoch milliseconds."""
-        covered_until: Mapping[Account, int] = self._stream.covered_until
-        return covered_until
+        return self._stream.covered_until
+
+    def send_pings(self) -> None:
+        """Ask every connection for a proof that everything has arrived."""
+        self._stream.send_pings()
 
     async def close(self) -> None:
         """Stop, within seconds."""
@@ -77,7 +79,16 @@ class RelayedMarginStream:
 def make_margin_stream(
     job: Job, auth: ApiKeyAuth, endpoints: Endpoints, settings: StreamSettings = _DEFAULT_SETTINGS
 ) -> RelayedMarginStream:
-    """The stream of a job. It is not entered yet."""
+    """The stream of a job, not entered yet. It enters for as long as it takes, and goes on without a lost account."""
     return RelayedMarginStream(
-        AsyncMarginStream(auth, job.accounts, endpoints=endpoints, source=job.source, risk=job.risk, settings=settings)
+        AsyncMarginStream(
+            auth,
+            job.accounts,
+            endpoints=endpoints,
+            source=job.source,
+            risk=job.risk,
+            settings=settings,
+            partial=True,
+            enter_timeout=None,
+        )
     )

@@ -27,6 +27,7 @@ _COUNTERS = (
     ("frontier_conflicts", "Changes of an entry that another relay was faster with"),
     ("event_times_compared", "Copies of an event whose event time was compared"),
     ("event_times_differ", "Copies of an event whose event time differs"),
+    ("accounts_lost", "Accounts that the exchange no longer serves"),
     ("stream_restarts", "Streams that failed and were made again"),
 )
 
