@@ -163,5 +163,5 @@ SCENARIOS: Mapping[str, LabScenario] = {
     ),
 }
 
-SHORT = ("SIGKILL of one relay, then of the other", "connections cut, both relays", "broker killed and restarted")
+SHORT = ("SIGKILL of one relay, then of the other", "broker killed and restarted")
 """What `make test` runs."""
