@@ -141,7 +141,7 @@ def relay(connection: ConnectionOptions, options: RelayCommandOptions, verbose: 
     Each event is stored once, whichever relay receives it. A time that no relay covered is stored as one gap.
 
     It serves /health and /metrics, and logs JSON lines to standard error. SIGTERM ends it when everything that it
-    received is stored, within ten seconds; what cannot be stored waits in the directory of --spool.
+    received is stored, within 25 seconds; what cannot be stored waits in the directory of --spool.
     """
     from binance_margin_stream.cli.relay.command import run_relay
 

@@ -68,7 +68,7 @@ class RelayChild:
             self._process.kill()
             self._process.wait(10)
 
-    def stop(self, timeout: float = 20) -> int:
+    def stop(self, timeout: float = 40) -> int:
         """SIGTERM; the exit code."""
         if self._process is None:
             return 0
