@@ -27,6 +27,7 @@ PROPERTIES = {
     5: "every table stays within its bounds",
     6: "a fatal error is raised within a minute and stops all requests; no other error does",
     7: "no input makes the state machine raise",
+    8: "an account is lost only when the exchange refuses it for good, by name, and within a day",
 }
 
 

@@ -96,9 +96,9 @@ class SimulatedClient(ApiClient):
         _request_timeout: Any = None,
     ) -> Any:
         """Pass a request to the exchange. Raises an error for any response but 2xx, as the product does."""
-        path, _, query = url.removeprefix(_REST_HOST).partition("?")
-        form = self._sign(path, "&".join(filter(None, (query, _encode_form(tuple(post_params))))))
-        request = Request(method, path, tuple(header_params.items()), form.encode())
+        path = url.removeprefix(_REST_HOST)
+        query = self._sign(path, _encode_query(post_params.parameters))
+        request = Request(method, f"{path}?{query}", tuple(header_params.items()))
         response = self._network.call_rest(request, self._fault)
         self._seconds = self._network.sample_delay() + response.delay_ms / 1000
         if response.delivery == "never" or self._seconds > DEFAULT_TIMEOUT.read:
@@ -111,15 +111,15 @@ class SimulatedClient(ApiClient):
             raise map_error(http_response, datetime.fromtimestamp(self._clock.epoch_ms / 1000, UTC))
         return _CompleteResponse(http_response)
 
-    def _sign(self, path: str, form: str) -> str:
+    def _sign(self, path: str, query: str) -> str:
         if not (self._listen_tokens_are_signed and path == "/sapi/v1/userListenToken"):
-            return form
-        stamped = "&".join(filter(None, (form, f"timestamp={self._clock.epoch_ms}")))
+            return query
+        stamped = "&".join(filter(None, (query, f"timestamp={self._clock.epoch_ms}")))
         return f"{stamped}&signature={self._signer.sign(stamped)}"
 
 
 @lru_cache(64)
-def _encode_form(parameters: tuple[tuple[str, str], ...]) -> str:
+def _encode_query(parameters: tuple[tuple[str, str], ...]) -> str:
     return urlencode(parameters)
 
 

@@ -63,7 +63,6 @@ REST_FAULTS: Mapping[str, FaultFactory] = {
     "hang": lambda rng: faults.NoResponse(),
     "delay": lambda rng: faults.DelayedResponse(rng.choice((0.5, 2.0, 6.0))),
     "blocked country": lambda rng: faults.StaticResponse(451, b"Unavailable for legal reasons"),
-    "no such symbol": lambda rng: faults.StaticResponse(400, b'{"code":-1121,"msg":"Invalid symbol."}'),
 }
 """Faults of REST calls."""
 
@@ -131,5 +130,5 @@ LOSSY_FAULTS = (
 FAULT_NAMES = LOSSY_FAULTS + LOSSLESS_FAULTS
 """The faults of all months. A source is retired only in months with a source to switch to."""
 
-FATAL_FAULTS = ("revoke API key", "revoke API key", "blocked country", "no such symbol")
+FATAL_FAULTS = ("revoke API key", "revoke API key", "blocked country")
 """Faults that must end the stream with an error."""

@@ -9,6 +9,7 @@ from functools import partial
 
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.sandbox.faults import DeferredFault, RefuseHandshake, SilentConnection, StaticResponse
+from binance_margin_stream.stream.accounts import Account
 from simulation.checks import ExpectedGaps
 from simulation.fault_catalog import (
     CREDENTIAL_SELECTIONS,
@@ -28,7 +29,7 @@ _CONNECT_ERRORS = {
     "wrong certificate": "TLS failed: certificate verify failed",
 }
 _LIMIT_STATUSES = frozenset({403, 418, 429})
-_FATAL_RESPONSES = frozenset({"blocked country", "no such symbol"})
+_FATAL_RESPONSES = frozenset({"blocked country"})
 _RESPONSE_DEADLINE = 20.0
 _TRIGGER_TIMEOUT = 14_400.0
 
@@ -150,6 +151,8 @@ class SimulatedFaultInjector:
         active_faults: ActiveFaults,
         expected_gaps: ExpectedGaps,
     ) -> None:
+        self.ended_accounts: dict[Account, float] = {}
+        """The accounts that the exchange refuses for good, each with the time of its end."""
         self.duplicates_left = 0
         """How many of the next events are sent twice."""
         self.stalled_until = float("-inf")
@@ -170,6 +173,7 @@ class SimulatedFaultInjector:
             "delete listen key": self._delete_listen_key,
             "retire listen token": self._retire_listen_token,
             "slow consumer": self._slow_consumer,
+            "end of an account": self._end_account,
             "revoke API key": self._revoke_api_key,
         } | dict.fromkeys(IMMEDIATE_FAULTS, self._inject_immediate)
 
@@ -247,6 +251,19 @@ class SimulatedFaultInjector:
 
     def _retire_listen_token(self, planned: PlannedFault) -> None:
         self._network.exchange.retire_endpoint("/sapi/v1/userListenToken")
+
+    def _end_account(self, planned: PlannedFault) -> None:
+        """Disable an account, or delist its symbol, while the stream follows it. At least one account is left."""
+        accounts = self._plan.accounts
+        account = accounts[planned.seed % len(accounts)]
+        if account in self.ended_accounts or len(self.ended_accounts) + 1 == len(accounts):
+            return
+        self._expected_gaps.mark_account(account)
+        self.ended_accounts[account] = self._clock.now
+        if account.symbol is not None and planned.seed % 2:
+            self._network.exchange.delist_symbol(account.symbol)
+        else:
+            self._network.exchange.disable_account(self._network.user.uid, account.symbol or "cross")
 
     def _slow_consumer(self, planned: PlannedFault) -> None:
         self.stalled_until = self._clock.now + planned.duration

@@ -78,6 +78,8 @@ class ScenarioPlan:
     exchange_rules: ExchangeRules
     clock_skew: float
     exchange_pings: bool
+    ping_interval: float | None
+    """How often the exchange pings, None for never."""
     is_fatal: bool
     faults: tuple[PlannedFault, ...]
     events: tuple[PlannedEvent, ...]
@@ -95,14 +97,18 @@ class ScenarioPlan:
 
 def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
     """The plan of a seed."""
-    rng = random.Random(seed)
+    rng, readings = random.Random(seed), random.Random(f"readings {seed}")
     source_name, chains = rng.choice(_SOURCE_CHOICES)
     accounts = _choose_accounts(rng, source_name)
     feeds = tuple((account, _filter_sources(account, chain)) for account in accounts for chain in chains)
     feeds = tuple((account, chain) for account, chain in feeds if chain)
-    exchange_rules = _make_exchange_rules(rng, source_name)
+    exchange_rules = _add_readings(readings, _make_exchange_rules(rng, source_name))
     kind = rng.choices(("mixed", "lossless", "heavy", "fatal"), (60, 12, 16, 12))[0]
     faults = _plan_faults(rng, kind, duration, can_retire=source_name == "auto" and accounts == (CROSS,))
+    if len(accounts) > 1 and readings.random() < 0.25:
+        at = readings.choice((readings.uniform(_FIRST_FAULT_AFTER, duration), faults[0].at + readings.uniform(0, 60)))
+        end = _plan_fault(readings, min(at, duration - 2 * HOUR), "end of an account")
+        faults = tuple(sorted((*faults, replace(end, trigger="")), key=lambda fault: fault.at))
     notices = any(source.has_risk_events for _, chain in feeds for source in chain[:1])
     return ScenarioPlan(
         seed=seed,
@@ -112,6 +118,7 @@ def make_plan(seed: int, duration: float = MONTH) -> ScenarioPlan:
         exchange_rules=exchange_rules,
         clock_skew=rng.choice((0.0, 0.0, rng.uniform(-3, 3))),
         exchange_pings=rng.random() < 0.01,
+        ping_interval=readings.choice((20.0, 20.0, 180.0, None)),
         is_fatal=kind == "fatal",
         faults=faults,
         events=_plan_events(rng, accounts, faults, duration, notices=notices),
@@ -146,6 +153,14 @@ def _make_exchange_rules(rng: random.Random, source_name: str) -> ExchangeRules:
         margin_event_name_style=rng.choice(("upper", "camel")),
         active_subscription_limit=rng.choice((2, 1000, 1000)),
         max_log_entries=1,
+    )
+
+
+def _add_readings(rng: random.Random, rules: ExchangeRules) -> ExchangeRules:
+    """Further readings: a renewal may leave two subscriptions that deliver, and responses may be bare."""
+    renewal = "both_deliver" if rng.random() < 0.25 else rules.resubscribe_response
+    return replace(
+        rules, resubscribe_response=renewal, subscribe_response=rng.choice(("enveloped", "enveloped", "bare"))
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
+from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.models import Event
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.state import State
@@ -36,6 +37,7 @@ class RecoveryChecker:
         active_faults: ActiveFaults,
         delivery_checker: DeliveryChecker,
         send_event: Callable[[PlannedEvent], int],
+        ended_accounts: Container[Account],
     ) -> None:
         self.longest_recovery = 0.0
         """The longest time from the last fault until every account was live, in seconds."""
@@ -47,6 +49,7 @@ class RecoveryChecker:
         self._active_faults = active_faults
         self._delivery_checker = delivery_checker
         self._send_event = send_event
+        self._ended_accounts = ended_accounts
         self._down_since: float | None = 0.0
 
     @property
@@ -96,6 +99,8 @@ class RecoveryChecker:
         if self._lifecycle.state is not State.LIVE:
             raise Violation(4, f"{self._lifecycle.state.value} {since}")
         for account, sources in self._plan.feeds:
+            if account in self._ended_accounts:
+                continue
             kind = "notice" if sources[0].name == "risk" else "order"
             self._send_probe(PlannedEvent(self._clock.now, account, kind))
 
@@ -104,6 +109,8 @@ class RecoveryChecker:
         self._clock.call_later(_PROBE_DEADLINE, lambda: self._check_probe(event, serial, sent_at))
 
     def _check_probe(self, event: PlannedEvent, serial: int, sent_at: float) -> None:
+        if event.account in self._ended_accounts:
+            return
         if self._active_faults.fault_window_end >= sent_at or self._active_faults.has_pending:
             return
         if self._delivery_checker.is_outstanding(event.account, event.kind, serial):

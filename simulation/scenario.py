@@ -10,7 +10,8 @@ from functools import partial
 from itertools import count
 
 from binance_margin_stream.sandbox import faults
-from binance_margin_stream.stream.events.base import StreamGap
+from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.events.base import AccountLost, StreamGap
 from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import get_limits
@@ -31,6 +32,8 @@ _FAULT_LEAD_SECONDS = 2220.0
 """How long before a planned fault the stream's own health check interval applies again."""
 _IDLE_CHECK_INTERVAL = 1800.0
 _PING_INTERVAL = 20.0
+_LOSS_DEADLINE = 86_400.0
+"""A token of 24 hours is renewed after half of its lifetime."""
 
 
 class SimulatedMonth:
@@ -43,7 +46,8 @@ class SimulatedMonth:
         self._is_tracing = trace
         self._trace: list[str] = []
         rules = plan.exchange_rules
-        exchange_rules = replace(rules, ping_interval_ms=rules.ping_interval_ms if plan.exchange_pings else 10**12)
+        interval_ms = None if plan.ping_interval is None else round(plan.ping_interval * 1000)
+        exchange_rules = replace(rules, ping_interval_ms=interval_ms if plan.exchange_pings else None)
         self._clock = VirtualClock()
         self._network = Network(exchange_rules, random.Random(plan.seed + 2), self._clock)
         self._active_faults = ActiveFaults(self._rng, self._clock)
@@ -76,8 +80,9 @@ class SimulatedMonth:
         )
         self._recovery_checker = RecoveryChecker(
             plan, self._lifecycle, self._driver, self._network, self._clock, self._active_faults,
-            self._delivery_checker, self._send_event,
+            self._delivery_checker, self._send_event, self._fault_injector.ended_accounts,
         )  # fmt: skip
+        self._lost_accounts: set[tuple[Account, str]] = set()
         self._remaining_faults = list(plan.faults)
         self._idle_speedup = IdleSpeedup(
             self._lifecycle, self._network, self._clock, self._recovery_checker, plan, self._next_fault_at
@@ -161,10 +166,24 @@ class SimulatedMonth:
                 self._delivery_checker.record_received(item.account, "notice", int(item.principal))
             elif isinstance(item, StreamGap):
                 self._on_gap(item)
+            elif isinstance(item, AccountLost):
+                self._on_account_lost(item)
+
+    def _on_account_lost(self, lost: AccountLost) -> None:
+        self._add_to_trace(f"lost {lost.account} {lost.source} {lost.code}")
+        if lost.account not in self._fault_injector.ended_accounts or lost.code not in (-1121, -11001, -3003):
+            raise Violation(8, f"{lost!r}")
+        self._lost_accounts.add((lost.account, lost.source))
+
+    def _check_lost_accounts(self) -> None:
+        for account, ended_at in self._fault_injector.ended_accounts.items():
+            is_overdue = self._clock.now - ended_at > _LOSS_DEADLINE
+            if is_overdue and any(feed.account == account for feed in self._lifecycle.coordinator.feeds):
+                raise Violation(8, f"{account} is followed although it ended at {ended_at:.0f} s")
 
     def _on_gap(self, gap: StreamGap) -> None:
         self._add_to_trace(f"gap {gap.account} {gap.since - EPOCH_MS} to {gap.until - EPOCH_MS} ms: {gap.reason}")
-        if gap.reason == GapReason.SLOW_CONSUMER:
+        if gap.reason == GapReason.SLOW_CONSUMER or gap.account in self._fault_injector.ended_accounts:
             self._delivery_checker.mark_possible_loss(gap.account, gap.until)
         self._delivery_checker.record_gap(gap)
 
@@ -182,7 +201,8 @@ class SimulatedMonth:
             self._fault_injector.duplicates_left -= 1
             copies = 2
             exchange.inject_fault(faults.DuplicateEvent(), now)
-        required = self._lifecycle.state is not State.CONNECTING
+        is_followed = planned.account in {feed.account for feed in self._lifecycle.coordinator.feeds}
+        required = self._lifecycle.state is not State.CONNECTING and is_followed
         sent = SentEvent(serial, self._to_epoch_ms(self._clock.now), copies, required)
         self._delivery_checker.record_sent(planned.account, planned.kind, sent)
         exchange.send_event(event, self._network.user.uid, planned.account.symbol or "cross", now)
@@ -212,6 +232,7 @@ class SimulatedMonth:
         if self._driver.failure is not None:
             return
         self._delivery_checker.check_outstanding()
+        self._check_lost_accounts()
         self._lifecycle.close(self._clock.now)
         self._driver.run_actions()
         if self._network.connections:
@@ -243,6 +264,7 @@ class IdleSpeedup:
         self._recovery_checker = recovery_checker
         self._settings = plan.settings
         self._next_fault_at = next_fault_at
+        self._ping_interval = plan.ping_interval
         # The pings of the exchange are simulated one by one in all cases if the sandbox sends them.
         self._is_pinging = plan.exchange_pings
         self._check_rarely()
@@ -266,11 +288,12 @@ class IdleSpeedup:
     def _send_pings(self) -> None:
         self._is_pinging = self._recovery_checker.faults_possible
         until = self._clock.now if self._is_pinging else self._idle_until()
-        for connection in list(self._network.connections.values()):
+        is_silent = self._is_pinging and self._ping_interval is None
+        for connection in [] if is_silent else list(self._network.connections.values()):
             if connection.handshake_done and not connection.dead and not self._is_frozen(connection):
                 self._lifecycle.on_ping(connection.number, until)
         if self._is_pinging:
-            self._clock.call_later(_PING_INTERVAL, self._send_pings)
+            self._clock.call_later(self._ping_interval or _PING_INTERVAL, self._send_pings)
         elif self._next_fault_at() > self._clock.now + _FAULT_LEAD_SECONDS:
             self._check_rarely()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from binance_margin_stream.error_codes import parse_code
 from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.field_types import JsonValue
 
@@ -53,8 +54,13 @@ class ResponseFrame:
 
 
 def is_response(frame: Mapping[str, JsonValue]) -> bool:
-    """Whether this is an answer: it has an id, or it is an error that belongs to no request."""
-    return "id" in frame or "error" in frame or ("code" in frame and "msg" in frame)
+    """Whether this is an answer: it has an id, is an error that belongs to no request, or is a result without both."""
+    return "id" in frame or "error" in frame or ("code" in frame and "msg" in frame) or _is_bare(frame)
+
+
+def _is_bare(frame: Mapping[str, JsonValue]) -> bool:
+    """Whether this is the result of a subscribe without `id` and `status`, as the exchange's margin page prints it."""
+    return "id" not in frame and "result" not in frame and ("subscriptionId" in frame or "expirationTime" in frame)
 
 
 def parse_response(frame: Mapping[str, JsonValue]) -> ResponseFrame:
@@ -71,8 +77,8 @@ def parse_response(frame: Mapping[str, JsonValue]) -> ResponseFrame:
     return ResponseFrame(
         id=response_id,
         status=_as_integer(status),
-        result=frame.get("result"),
-        error_code=_as_integer(error.get("code")),
+        result=dict(frame) if _is_bare(frame) else frame.get("result"),
+        error_code=parse_code(error.get("code")),
         error_message=message if isinstance(message, str) else None,
         retry_after=_as_integer(_as_object(error.get("data")).get("retryAfter")),
     )

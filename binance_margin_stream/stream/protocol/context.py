@@ -78,6 +78,13 @@ class LifecycleListener(Protocol):
     def on_subscribe_failed(self, subscription: Subscription, failure: Failure, now: float) -> None:
         """A subscribe request failed."""
 
+    def on_renewing(self, subscription: Subscription) -> None:
+        """A renewal is sent: events may arrive by a second id from now on."""
+
+    def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription:
+        """A renewal, sent at `at`, brought another id. Returns the subscription to use it for."""
+        ...
+
     def on_renewed(self, subscription: Subscription, now: float) -> None:
         """A subscription was renewed."""
 

@@ -90,13 +90,14 @@ class Coordinator(Generic[E]):
         self.failover.ensure_subscribed(feed, now)
 
     def lose_feed(self, feed: Feed, failure: Failure, now: float) -> None:
-        """End the feed of an account that the exchange refuses for good; the other feeds go on."""
-        active, since = feed.active, feed.joined_at
-        if active is not None:
-            last_event_at = active.last_event_at - self.context.settings.latency_allowance
-            since = self.failover.gap_start(active, max(last_event_at, active.confirmed_at))
-            if active.credential is not None:
-                since = max(since, active.credential.confirmed_at)
+        """End the feed of an account that the exchange refuses for good; the other feeds go on.
+
+        The exchange does not say when it ended the account: events may be missing since it last served it.
+        """
+        confirmed_at, last_event_at = feed.last_confirmed_at, feed.last_event_at
+        if feed.active is not None:
+            confirmed_at, last_event_at = feed.active.last_confirmed_at, feed.active.last_event_at
+        since = max(feed.joined_at, confirmed_at, last_event_at - self.context.settings.latency_allowance)
         self.membership.lose(feed, since, failure, now)
 
     def on_credential(self, feed: Feed, now: float) -> None:
@@ -109,7 +110,7 @@ class Coordinator(Generic[E]):
         if active is None or feed.credential is None or active.connection.source is not feed.source:
             return
         if feed.source.renewal_mode is RenewalMode.REPLACE:
-            self.subscriptions.renew(active, now)
+            self.failover.renew(feed, now)
         elif active.credential is not None and active.credential.secret != feed.credential.secret:
             self.failover.on_lost(active, active.credential.confirmed_at, GapReason.CREDENTIAL_GONE, now)
         else:
@@ -213,8 +214,19 @@ class Coordinator(Generic[E]):
         self.context.notify(StatusChangeKind.SUBSCRIBE_FAILED, Severity.WARNING, feed.account, failure.detail)
         self.failover.retry_later(feed, now)
 
+    def on_renewing(self, subscription: Subscription) -> None:
+        """A renewal is sent: events may arrive by a second id from now on."""
+        self.failover.deduplicator.start_renewal(subscription.feed)
+
+    def on_second_id(self, subscription: Subscription, at: float, now: float) -> Subscription:
+        """A renewal brought another id, and the old one may go on: move to it, as in a rotation."""
+        renewed = self.failover.make_renewed(subscription, at, now)
+        self.on_renewed(subscription, now)
+        return renewed
+
     def on_renewed(self, subscription: Subscription, now: float) -> None:
         """A subscription was renewed with the new credential."""
+        self.failover.deduplicator.end_renewal(subscription.feed)
         self.context.counters.renewals += 1
         self.context.notify(StatusChangeKind.RENEWED, Severity.DEBUG, subscription.feed.account)
         subscription.feed.backoff.reset()
@@ -223,14 +235,17 @@ class Coordinator(Generic[E]):
     def on_renewal_failed(self, subscription: Subscription, failure: Failure, now: float) -> None:
         """Renew again later. If the exchange does not renew, replace the connection before the expiry."""
         feed = subscription.feed
+        self.failover.deduplicator.end_renewal(feed)
         if failure.kind is FailureKind.ALREADY_SUBSCRIBED:
             self._replace_before_expiry(subscription, now)
             return
         if self._handle_final_failure(subscription, failure, now):
             return
-        if failure.kind is FailureKind.CONNECTION_FULL:
-            self.replace_connection(subscription.connection, "its subscription limit is reached", now)
         self.context.notify(StatusChangeKind.RENEWAL_FAILED, Severity.WARNING, feed.account, failure.detail)
+        if failure.kind is FailureKind.CONNECTION_FULL:
+            # There is no room for a second id. The new connection subscribes with the new credential.
+            self.replace_connection(subscription.connection, "its subscription limit is reached", now)
+            return
         self.context.timers.set_earlier((ScheduledAction.RENEW, feed), now + feed.backoff.next_delay())
 
     def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:
@@ -277,7 +292,9 @@ class Coordinator(Generic[E]):
         feed = subscription.feed
         if feed.credential is subscription.credential:
             feed.credential = None
-        if subscription is feed.active:
+        if self.failover.is_replaced_in_place(subscription):
+            self.failover.switch_to_successor(feed, now)
+        elif subscription is feed.active:
             self.failover.on_lost(subscription, since, reason, now)
         elif subscription is feed.successor:
             self.failover.abandon(subscription)

@@ -65,9 +65,24 @@ class Deduplicator(Generic[E]):
 
     def cancel_overlap(self, feed: Feed) -> None:
         """The successor was abandoned: continue with the active subscription as before."""
+        if feed.is_renewing:
+            return  # a second id may deliver the same
         feed.seen_counts = None
         if feed.active is not None:
             feed.active.steady = not _may_have_duplicates(feed.active)
+
+    def start_renewal(self, feed: Feed) -> None:
+        """A second id may deliver events from now on: count what the active subscription delivers."""
+        feed.is_renewing = True
+        if feed.seen_counts is None:
+            self.start_overlap(feed)
+
+    def end_renewal(self, feed: Feed) -> None:
+        """The result of a renewal is known."""
+        if feed.is_renewing:
+            feed.is_renewing = False
+            if feed.successor is None:
+                self.cancel_overlap(feed)
 
     def on_event(self, subscription: Subscription, at: float, event: E) -> None:
         """An event of a subscription that is not steady arrived."""
@@ -80,7 +95,7 @@ class Deduplicator(Generic[E]):
     def _on_active_event(self, feed: Feed, at: float, event: E) -> None:
         if feed.seen_counts is None:
             self._put_filtered(feed, at, event)
-        elif feed.successor is not None:
+        elif feed.successor is not None or feed.is_renewing:
             feed.seen_counts[event.identity] = feed.seen_counts.get(event.identity, 0) + 1
             self._put_filtered(feed, at, event)
         else:
@@ -138,7 +153,7 @@ class Deduplicator(Generic[E]):
 
     def end_overlap(self, feed: Feed) -> None:
         """Duplicates can no longer arrive."""
-        if feed.successor is None and feed.active is not None:
+        if feed.successor is None and feed.active is not None and not feed.is_renewing:
             feed.seen_counts = None
             feed.active.steady = not _may_have_duplicates(feed.active)
 

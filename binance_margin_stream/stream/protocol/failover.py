@@ -135,11 +135,33 @@ class Failover(Generic[E]):
         subscription.live_at = now
         feed = subscription.feed
         if feed.active is None:
-            self._switch_to_successor(feed, now)
+            self.switch_to_successor(feed, now)
         else:
             self._connections.request_ping(feed.active.connection, feed, now)
 
-    def _switch_to_successor(self, feed: Feed, now: float) -> None:
+    def is_replaced_in_place(self, subscription: Subscription) -> bool:
+        """Whether an active subscription was renewed with another id on its connection, so that its end is no loss."""
+        new = subscription.feed.successor
+        is_live = new is not None and new.live_at is not None and new.connection is subscription.connection
+        return subscription.feed.active is subscription and is_live
+
+    def make_renewed(self, old: Subscription, at: float, now: float) -> Subscription:
+        """A successor for the second id of a subscription, in place of one on another connection."""
+        feed = old.feed
+        counts = feed.seen_counts
+        if feed.successor is not None:
+            self._unsubscribe(feed.successor, now)
+            self.abandon(feed.successor)
+        new = Subscription(self._context.next_subscription_number(), feed, old.connection)
+        new.credential, new.requested_at = feed.credential, at
+        feed.successor, feed.seen_counts = new, counts if counts is not None else {}
+        old.steady = False
+        old.unrouted_event_since = None
+        old.connection.subscriptions[new] = None
+        return new
+
+    def switch_to_successor(self, feed: Feed, now: float) -> None:
+        """Make a successor that is live the active subscription, and release the old one."""
         old = feed.active
         if feed.successor is None or feed.successor.live_at is None:
             return
@@ -149,17 +171,24 @@ class Failover(Generic[E]):
         if old is None:
             self._on_recovered(feed, now)
         else:
+            if feed.active is not None and feed.active.connection is old.connection:
+                self._unsubscribe(old, now)
             self._release(old, now)
-        self._renew_after_switch(feed, now)
+        self.renew(feed, now)
         self.ensure_subscribed(feed, now)
 
-    def _renew_after_switch(self, feed: Feed, now: float) -> None:
-        """Renew a new subscription at once if the credential was replaced while it was being made."""
+    def renew(self, feed: Feed, now: float) -> None:
+        """Renew the active subscription with the newest credential. While duplicates may arrive, this waits."""
         active = feed.active
         if active is None or feed.credential is None or active.credential is feed.credential:
             return
         if active.connection.source is feed.source and feed.source.renewal_mode is RenewalMode.REPLACE:
             self._subscriptions.renew(active, now)
+
+    def end_overlap(self, feed: Feed, now: float) -> None:
+        """Duplicates of a switch can no longer arrive."""
+        self.deduplicator.end_overlap(feed)
+        self.renew(feed, now)
 
     def on_pong(self, feeds: Sequence[Feed], now: float) -> None:
         """The old connection of these feeds has delivered everything that was sent before the last ping."""
@@ -171,7 +200,7 @@ class Failover(Generic[E]):
             if delivered_until >= new.live_at and old.uncertain_since is not None:
                 self.on_lost(old, self.gap_start(old, delivered_until), GapReason.SUBSCRIPTION_TERMINATED, now)
             elif delivered_until >= new.live_at:
-                self._switch_to_successor(feed, now)
+                self.switch_to_successor(feed, now)
             else:
                 self._connections.request_ping(old.connection, feed, now)
 
@@ -207,15 +236,17 @@ class Failover(Generic[E]):
         """An active subscription ended: switch to its successor, or make a new one. Opens a gap at `since`."""
         feed, new = subscription.feed, subscription.feed.successor
         feed.last_event_at = max(feed.last_event_at, subscription.last_event_at)
+        feed.last_confirmed_at = max(feed.last_confirmed_at, subscription.last_confirmed_at)
         if feed.open_gap is None:
             feed.open_gap = OpenGap(since, reason, subscription.connection.source.name)
         feed.active = None
         self._release(subscription, now)
         self._unserved_feeds += 1
+        feed.is_renewing = False
         if new is None:
             feed.seen_counts = None
         if new is not None and new.live_at is not None:
-            self._switch_to_successor(feed, now)
+            self.switch_to_successor(feed, now)
         else:
             detail = f"{subscription.connection.source.name}: {reason}"
             self._context.notify(StatusChangeKind.SUBSCRIPTION_LOST, Severity.WARNING, feed.account, detail)

@@ -306,7 +306,7 @@ class Lifecycle(Generic[E]):
             ScheduledAction.SUBSCRIBE: failover.ensure_subscribed,
             ScheduledAction.JOIN_TIMEOUT: lambda _, now: coordinator.membership.on_join_timeout(now),
             ScheduledAction.MOVE_ACCOUNT: failover.ensure_subscribed,
-            ScheduledAction.END_OVERLAP: lambda feed, now: failover.deduplicator.end_overlap(feed),
+            ScheduledAction.END_OVERLAP: failover.end_overlap,
             ScheduledAction.SEND_REQUEST: requests.drain_queue,
             ScheduledAction.REQUEST_TIMEOUT: requests.on_timeout,
             ScheduledAction.SEND_CALL: lambda _, now: credentials.drain_queue(now),

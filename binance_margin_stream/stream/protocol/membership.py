@@ -136,7 +136,7 @@ class Membership(Generic[E]):
         if feed.active is not None:
             feed.open_gap = OpenGap(since, GapReason.ACCOUNT_LOST, feed.active.connection.source.name)
         if feed.open_gap is not None:
-            since = feed.open_gap.since
+            since = feed.open_gap.since = min(since, feed.open_gap.since)
         self._failover.deduplicator.end_open_gap(feed, now)
         self._failover.deduplicator.report_account_lost(feed, since, failure, now)
         self.lost_accounts[feed.account] = failure.detail or failure.kind.value

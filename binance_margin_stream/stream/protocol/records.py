@@ -92,7 +92,9 @@ class Feed:
         "duplicate_filter",
         "duplicate_sign",
         "has_pending_call",
+        "is_renewing",
         "joined_at",
+        "last_confirmed_at",
         "last_event_at",
         "last_failure",
         "open_gap",
@@ -114,8 +116,9 @@ class Feed:
         self.open_gap: OpenGap | None = None
         self.seen_counts: dict[Any, int] | None = None
         self.was_live = False
-        self.last_event_at = float("-inf")
+        self.last_confirmed_at = self.last_event_at = float("-inf")
         self.has_pending_call = False
+        self.is_renewing = False
         self.joined_at = float("-inf")
         self.last_failure: Failure | None = None
         self.counts_for_state = True
@@ -172,6 +175,11 @@ class Subscription:
     def uses(self, credential: Credential) -> bool:
         """Whether it was made, or will be made, with this credential."""
         return self.credential is None or self.credential.secret == credential.secret
+
+    @property
+    def last_confirmed_at(self) -> float:
+        """When it was last known to be served: by a response to a request, or to a call for its credential."""
+        return self.confirmed_at if self.credential is None else max(self.confirmed_at, self.credential.confirmed_at)
 
     def assign_id(self, subscription_id: SubscriptionId) -> None:
         """Set the id. Events with this id belong to the subscription from now on."""

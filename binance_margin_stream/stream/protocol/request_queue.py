@@ -16,6 +16,7 @@ from binance_margin_stream.stream.protocol.records import (
     QueuedRequest,
     RequestKind,
     Subscription,
+    SubscriptionId,
 )
 from binance_margin_stream.stream.protocol.timing import RateLimiter
 from binance_margin_stream.stream.sources import Source
@@ -103,7 +104,8 @@ class RequestQueue:
             return False
         feed = subscription.feed
         if request.kind is RequestKind.RENEW:
-            return feed.active is subscription
+            is_overlapping = feed.seen_counts is not None and feed.successor is None and not feed.is_renewing
+            return feed.active is subscription and not is_overlapping
         was_sent = subscription.requested_at is not None and not request.is_retry
         return feed.successor is subscription and subscription.live_at is None and not was_sent
 
@@ -127,6 +129,8 @@ class RequestQueue:
 
     def mark_sent(self, subscription: Subscription, kind: RequestKind, now: float) -> None:
         """Note that a subscription was requested: its events may arrive from now on."""
+        if kind is RequestKind.RENEW:
+            self._listener.on_renewing(subscription)
         if kind is not RequestKind.SUBSCRIBE or subscription.requested_at is not None:
             return
         credential = subscription.feed.credential
@@ -153,6 +157,36 @@ class RequestQueue:
     def _set_timeout(self, connection: ConnectionState, request: PendingRequest) -> None:
         deadline = request.sent_at + self._context.settings.request_timeout
         self._context.timers.set_earlier((ScheduledAction.REQUEST_TIMEOUT, connection), deadline)
+
+    def take_only_subscribe(
+        self, connection: ConnectionState, subscription_id: SubscriptionId | None
+    ) -> PendingRequest | None:
+        """Remove the request that a response without an id belongs to, if only one can be meant.
+
+        Requests to the source are sent one at a time from now on. If several can be meant, the exchange is asked for
+        the ids.
+        """
+        self._sources_without_ids.add(connection.source.name)
+        pending = {each: request for each, request in connection.pending_requests.items() if request.subscriptions}
+        if len(pending) == 1:
+            ((request_id, request),) = pending.items()
+            ((subscription, _),) = request.subscriptions
+            known = connection.subscriptions_by_id
+            if subscription_id in known and known[subscription_id] is not subscription:
+                return None  # a repeated response to an earlier request
+            return None if request.timed_out else self.take_pending(connection, request_id)
+        for request in pending.values():
+            if not request.timed_out:
+                self._give_up(connection, request)
+        if pending:
+            del connection.pending_requests[next(iter(pending))]  # one of them was answered
+        return None
+
+    def _give_up(self, connection: ConnectionState, request: PendingRequest) -> None:
+        """Find out from a list what became of a request whose response is not known."""
+        request.timed_out = True
+        connection.in_flight -= 1
+        self.add_unidentified(connection, [subscription for subscription, _ in request.subscriptions])
 
     def take_pending(self, connection: ConnectionState, request_id: int | str | None) -> PendingRequest | None:
         """Remove the request that a response belongs to. Returns None if it belongs to none."""

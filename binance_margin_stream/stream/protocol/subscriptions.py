@@ -57,9 +57,13 @@ class SubscriptionManager:
 
     def on_response(self, connection: ConnectionState, response: ResponseFrame, now: float) -> None:
         """A response arrived."""
-        request = self.request_queue.take_pending(connection, response.id)
+        if response.id is None and response.ok and connection.source.protocol.assigns_ids:
+            request = self.request_queue.take_only_subscribe(connection, response.subscription_id)
+        else:
+            request = self.request_queue.take_pending(connection, response.id)
         if request is None:
             self._on_unsolicited_response(response, now)
+            self.request_queue.drain_queue(connection, now)
             return
         if request.kind is RequestKind.LIST:
             self._on_subscription_list(connection, request, response, now)
@@ -201,6 +205,8 @@ class SubscriptionManager:
         unknown_ids = [each for each in ids if each not in connection.subscriptions_by_id]
         unidentified = self.request_queue.take_unidentified(connection)
         without_id = [each for each in unidentified if each.live_at is None or each.id not in ids]
+        if not without_id and len(unidentified) == 1:
+            without_id = unidentified.copy()  # its old id goes on, beside the one of its renewal
         total = len(connection.subscriptions_by_id) + len(unknown_ids)
         if len(without_id) == 1 and len(unknown_ids) == 1:
             self._assign_id(connection, without_id[0], unknown_ids[0], at, now)
@@ -221,11 +227,24 @@ class SubscriptionManager:
         at: float,
         now: float,
     ) -> None:
+        known = connection.subscriptions_by_id
         if self._is_current(subscription):
+            if subscription.live_at is not None and subscription.id is not None and subscription_id not in known:
+                self._move_to_second_id(subscription, subscription_id, at, now)
+                return
             subscription.assign_id(subscription_id)
             self._confirm_subscription(subscription, at, now)
         else:
             self._adopt_late_subscription(connection, subscription, subscription_id, at, now)
+
+    def _move_to_second_id(
+        self, subscription: Subscription, subscription_id: SubscriptionId, at: float, now: float
+    ) -> None:
+        """A renewal brought another id. Whether the old one still delivers is not documented: either is right."""
+        self.request_queue.remove_unidentified(subscription.connection, subscription)
+        renewed = self._listener.on_second_id(subscription, at, now)
+        renewed.assign_id(subscription_id)
+        self._confirm_subscription(renewed, at, now)
 
     def _resolve_ambiguous(
         self, connection: ConnectionState, subscription: Subscription, ids: set[int], at: float, now: float
