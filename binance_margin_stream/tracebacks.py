@@ -21,15 +21,15 @@ R = TypeVar("R")
 def hide_frames(function: Callable[P, R]) -> Callable[P, R]:
     """Make errors of this package leave `function` without the frames inside it, and without its arguments.
 
-    Likewise for an interrupt of the program. An explicit ``__cause__`` is kept. Any other exception is a bug, and keeps
-    its frames.
+    Likewise for an interrupt of the program, and for a warning that the program makes an error. An explicit
+    ``__cause__`` is kept. Any other exception is a bug, and keeps its frames.
     """
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except (OpenApiException, KeyboardInterrupt, SystemExit) as error:
+        except (OpenApiException, Warning, KeyboardInterrupt, SystemExit) as error:
             failure = error.with_traceback(None)
         del args, kwargs
         failure.__context__ = None

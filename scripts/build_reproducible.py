@@ -1,8 +1,9 @@
 """Build wheel and sdist reproducibly, and check it by building twice.
 
-Only files known to git are built, in a copy whose modes and times do not depend on this machine. Every timestamp in the
-archives is that of the last commit, or `SOURCE_DATE_EPOCH`. The second build uses another folder and time zone. Exits
-with 1 if the two differ.
+Only files known to git are built, in a copy whose modes and times do not depend on this machine. With ``--tag``, they
+are the files of that tag, from ``git archive``, whatever the work tree contains. Every timestamp in the archives is
+that of the last commit, or of the tag, or `SOURCE_DATE_EPOCH`. The second build uses another folder and time zone.
+Exits with 1 if the two differ.
 """
 
 from __future__ import annotations
@@ -25,9 +26,24 @@ def git(*arguments: str, root: Path) -> str:
     return subprocess.run(("git", *arguments), cwd=root, capture_output=True, text=True, check=True).stdout
 
 
-def choose_epoch(root: Path) -> int:
+def choose_epoch(root: Path, commit: str) -> int:
     """Return the timestamp of all files, in seconds since 1970."""
-    return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--pretty=%ct", root=root))
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--pretty=%ct", commit, root=root))
+
+
+def extract_tag(root: Path, tag: str, tree: Path, epoch: int) -> None:
+    """Extract the files of a tag into `tree`."""
+    archive = tree.with_suffix(".tar")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    git("archive", "--format=tar", f"--output={archive}", f"refs/tags/{tag}", root=root)
+    with tarfile.open(archive) as files:
+        files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 or newer
+        files.extractall(tree)  # noqa: S202 - git made it a moment ago
+    archive.unlink()
+    for path in tree.rglob("*"):
+        if path.is_file():
+            path.chmod(0o755 if os.access(path, os.X_OK) else 0o644)
+        os.utime(path, (epoch, epoch))
 
 
 def copy_tree(root: Path, tree: Path, epoch: int) -> None:
@@ -85,13 +101,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--outdir", type=Path, default=ROOT / "dist", help="the output folder (default: dist)")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to build (default: this one)")
+    parser.add_argument("--tag", help="build the files of this tag instead of the work tree")
     arguments = parser.parse_args()
-    epoch = choose_epoch(arguments.root)
+    epoch = choose_epoch(arguments.root, "HEAD" if arguments.tag is None else f"refs/tags/{arguments.tag}")
     with tempfile.TemporaryDirectory() as folder:
         results = []
         for name, zone in (("first", "UTC"), ("second", "Asia/Kolkata")):
-            copy_tree(arguments.root, Path(folder, name, "tree"), epoch)
-            build(Path(folder, name, "tree"), Path(folder, name, "dist"), epoch, zone)
+            tree = Path(folder, name, "tree")
+            if arguments.tag is None:
+                copy_tree(arguments.root, tree, epoch)
+            else:
+                extract_tag(arguments.root, arguments.tag, tree, epoch)
+            build(tree, Path(folder, name, "dist"), epoch, zone)
             results.append(compute_digests(Path(folder, name, "dist")))
         if different := find_differences(*results):
             print(f"dist: two builds differ in {', '.join(different)}", file=sys.stderr)

@@ -2,14 +2,19 @@
 
 Without a tag, for every commit: the version is a semantic version, the citation has the same, and the changelog starts
 with *Unreleased* or with that version. With a tag such as `v1.2.0`, for a release: the tag matches the version, and the
-changelog starts with the version and its date. Prints every difference and exits with 1, or prints nothing.
+changelog starts with the version and its date. With ``--branch`` as well, the tag is on that branch, it is the commit
+that is checked out, and the work tree has no other changes or files. In a workflow, the package names the repository
+that releases it. Prints every difference and exits with 1, or prints nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import subprocess
 import sys
+import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -62,13 +67,47 @@ def _check_tag(tag: str, version: str, first: str, today: date) -> list[str]:
     return [f"CHANGELOG.md: {day} is in the future"] if day > today else []
 
 
+def find_git_problems(root: Path, tag: str, branch: str) -> list[str]:
+    """Return why the tag cannot be released from the work tree at `root`."""
+    commit = _git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
+    if commit is None:
+        return [f"there is no tag {tag}"]
+    found = []
+    if _git(root, "rev-parse", "HEAD") != commit:
+        found.append(f"{tag} is not checked out")
+    if changes := _git(root, "status", "--porcelain", "--untracked-files=all"):
+        found.append(f"the work tree is not clean: {', '.join(line[3:] for line in changes.splitlines())}")
+    if _git(root, "merge-base", "--is-ancestor", commit, branch) is None:
+        found.append(f"{tag} is not on {branch}: merge first, then tag the commit on {branch}")
+    return found
+
+
+def find_url_problems(root: Path, repository: str) -> list[str]:
+    """Return what is missing in the package's metadata for a release from the repository with this URL."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    if project.get("urls", {}).get("Repository") == repository:
+        return []
+    return [f'pyproject.toml: [project.urls] must contain Repository = "{repository}"']
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return the output of git, None if it fails."""
+    run = subprocess.run(("git", *arguments), cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    return None if run.returncode else run.stdout.strip("\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("tag", nargs="?", help="the tag of the release, such as v1.2.0")
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to check (default: this one)")
+    parser.add_argument("--branch", help="the branch that the tag must be on, such as origin/main")
     parser.add_argument("--notes", action="store_true", help="print the changelog section of this release")
     arguments = parser.parse_args()
     found = find_problems(arguments.root, arguments.tag, datetime.now(UTC).date())
+    if arguments.tag and arguments.branch:
+        found += find_git_problems(arguments.root, arguments.tag, arguments.branch)
+        if repository := os.environ.get("GITHUB_REPOSITORY"):
+            found += find_url_problems(arguments.root, f"{os.environ['GITHUB_SERVER_URL']}/{repository}")
     for problem in found:
         print(problem, file=sys.stderr)
     if arguments.notes and not found:

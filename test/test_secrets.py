@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import inspect
 import io
 import json
 import logging
+import pkgutil
 import signal
 import socket
 import threading
 import traceback
+import warnings
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +31,7 @@ from raw_server import make_html_page, make_response, never_respond, reset_conne
 import binance_margin_stream as sdk
 import binance_margin_stream.models
 from binance_margin_stream.redaction import redact, truncate
+from binance_margin_stream.sandbox import Sandbox
 
 SPEC = Path(__file__).parent.parent / "openapi" / "margin-stream.yaml"
 
@@ -123,6 +129,46 @@ def test_an_interrupt_leaves_a_call_without_the_frames_inside_it(start_server, m
     with pytest.raises(KeyboardInterrupt) as caught:
         API_METHODS[1].bind(client)()
     assert find_client_frames(caught.value) == []
+
+
+def test_a_warning_that_is_an_error_leaves_a_call_without_the_frames_inside_it(start_server, make_client):
+    client = make_client(start_server(make_response(200, "{}")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DeprecationWarning) as caught:
+            sdk.MarginStreamApi(client).sapi_v1_user_data_stream_put(listen_key=CALLER_LISTEN_KEY)
+    assert find_leaks("".join(variables for _, variables in show_frame_locals(caught.value))) == []
+
+
+def find_classes_with_a_repr() -> list[type]:
+    """Return the classes whose objects are shown by a method of this package.
+
+    Without dataclasses and tuples: their constructors set all fields before they can fail.
+    """
+    found = []
+    for module in pkgutil.walk_packages(sdk.__path__, f"{sdk.__name__}."):
+        if module.name.endswith("__main__"):
+            continue
+        for value in vars(importlib.import_module(module.name)).values():
+            if not inspect.isclass(value) or dataclasses.is_dataclass(value) or issubclass(value, tuple):
+                continue
+            if value.__module__ == module.name:
+                methods = (getattr(value, name, None) for name in ("__repr__", "__repr_args__"))
+                sources = [getattr(getattr(method, "__code__", None), "co_filename", "") for method in methods]
+                found += [value] if any(str(Path(*sdk.__path__)) in source for source in sources) else []
+    return found
+
+
+REPR_CLASSES = find_classes_with_a_repr()
+
+
+def test_classes_with_a_repr_are_found():
+    assert {sdk.ApiKeyAuth, sdk.AsyncMarginStream, sdk.MarginStream, sdk.BalanceUpdate, Sandbox} <= {*REPR_CLASSES}
+
+
+@pytest.mark.parametrize("kind", REPR_CLASSES, ids=lambda kind: kind.__name__)
+def test_an_object_that_its_constructor_has_not_completed_has_a_repr(kind):
+    assert kind.__name__.lstrip("_") in repr(kind.__new__(kind))
 
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)

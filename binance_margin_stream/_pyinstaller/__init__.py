@@ -1,4 +1,7 @@
-"""Hooks for PyInstaller, which finds this folder through the entry point ``pyinstaller40``."""
+"""Hooks for PyInstaller, which finds this folder through the entry point ``pyinstaller40``.
+
+May import the standard library and PyInstaller; never `stream`, `http` or `sandbox`.
+"""
 
 from __future__ import annotations
 

@@ -11,12 +11,15 @@ from binance_margin_stream.cli.credential_commands import key_commands, token_co
 from binance_margin_stream.cli.examples import format_examples
 from binance_margin_stream.cli.options import ConnectionOptions, Json, Verbose, with_connection_options, with_options
 from binance_margin_stream.cli.relay.options import RelayCommandOptions
-from binance_margin_stream.cli.runner import ExitCode, require_extra
+from binance_margin_stream.cli.runner import ExitCode
+from binance_margin_stream.terminal.help_pages import Command, Group
+from binance_margin_stream.terminal.program import require_extra, show_help
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=Group,
+    invoke_without_command=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -33,30 +36,37 @@ def _print_version(enabled: bool) -> None:
 
 @app.callback(epilog=format_examples(""))
 def root(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Follow the events of Binance margin accounts, and check an API key and its connection.
 
     API keys are read from the environment or from files, never from the command line.
     """
+    show_help(context)
 
 
 _EXIT_CODE_TABLE = "\n".join(f"  {code.value:>2}  {code.meaning:<59}{code.restart}" for code in ExitCode)
 
 
-@app.command(epilog=f"{format_examples('listen')}\n\n[bold]Exit codes[/bold], and when to restart\n{_EXIT_CODE_TABLE}")
+@app.command(
+    cls=Command,
+    epilog=f"{format_examples('listen')}\n\n[bold]Exit codes[/bold], and when to restart\n{_EXIT_CODE_TABLE}",
+)
 @with_connection_options
 def listen(
     connection: ConnectionOptions,
-    cross: Annotated[bool, typer.Option("--cross/--no-cross", metavar="", help="Follow the cross account.")] = True,
+    cross: Annotated[
+        bool, typer.Option("--cross/--no-cross", show_default=False, help="Follow the cross account. Default: yes.")
+    ] = True,
     isolated: Annotated[
         list[str] | None,
         typer.Option("--isolated", "-i", metavar="SYMBOL", help="Also follow this isolated account. Repeatable."),
     ] = None,
     risk: Annotated[
-        bool, typer.Option("--risk", metavar="", help="Margin calls and liability changes of the cross account.")
+        bool, typer.Option("--risk", help="Margin calls and liability changes of the cross account.")
     ] = False,
     source: Annotated[
         str,
@@ -69,7 +79,6 @@ def listen(
         bool,
         typer.Option(
             "--exit-on-gap",
-            metavar="",
             help="Exit with code 80 after printing the first gap. Events since its 'since' may be missing: "
             "compare with a snapshot, then restart.",
         ),
@@ -103,7 +112,7 @@ def listen(
     return run_listen(listen_options, auth, target)
 
 
-@app.command(epilog=format_examples("doctor"))
+@app.command(cls=Command, epilog=format_examples("doctor"))
 @with_connection_options
 def doctor(
     connection: ConnectionOptions,
@@ -125,15 +134,17 @@ def doctor(
     return run_doctor(connection, timeout=timeout, json=json)
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    cls=Command, add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
 def sandbox(context: typer.Context) -> int:
     """Run a sandbox exchange on this machine until Ctrl-C. It prints how to connect."""
-    with require_extra("sandbox"):
+    with require_extra("cli,sandbox"):
         from binance_margin_stream.sandbox.cli import main
     return main(context.args, context.command_path)
 
 
-@app.command(epilog=format_examples("relay"))
+@app.command(cls=Command, epilog=format_examples("relay"))
 @with_options(ConnectionOptions, RelayCommandOptions)
 def relay(connection: ConnectionOptions, options: RelayCommandOptions, verbose: Verbose = False) -> int:
     """Store the events of accounts in NATS JetStream, with other relays of the same accounts, until SIGTERM.
@@ -148,7 +159,7 @@ def relay(connection: ConnectionOptions, options: RelayCommandOptions, verbose: 
     return run_relay(connection, options, verbose=verbose)
 
 
-@app.command(epilog=format_examples("demo"))
+@app.command(cls=Command, epilog=format_examples("demo"))
 def demo(verbose: Verbose = False) -> int:
     """Show everything in half a minute, against a sandbox inside this program."""
     from binance_margin_stream.demo import main

@@ -16,15 +16,19 @@ import typer
 from binance_margin_stream.cli.credentials import load_listen_key
 from binance_margin_stream.cli.examples import format_examples
 from binance_margin_stream.cli.options import ConnectionOptions, Json, Verbose, with_connection_options
-from binance_margin_stream.cli.output import show_spinner
 from binance_margin_stream.cli.runner import CommandError, ExitCode
+from binance_margin_stream.cli.spinner import show_spinner
+from binance_margin_stream.terminal.help_pages import Command, Group
+from binance_margin_stream.terminal.program import show_help
 
 __all__ = ["key_commands", "token_commands"]
 
 KeyKindChoice = Literal["v2", "uta", "risk", "cross", "isolated"]
 
-key_commands = typer.Typer(no_args_is_help=True, help="Create, keep alive and close a listen key.")
-token_commands = typer.Typer(no_args_is_help=True, help="Create a listen token.")
+key_commands = typer.Typer(
+    cls=Group, callback=show_help, invoke_without_command=True, help="Create, keep alive and close a listen key."
+)
+token_commands = typer.Typer(cls=Group, callback=show_help, invoke_without_command=True, help="Create a listen token.")
 
 _API_METHODS: dict[KeyKindChoice, tuple[str, str]] = {
     "v2": ("MarginListenKeyApi", "sapi_v2_margin_listen_key"),
@@ -52,9 +56,7 @@ TokenSymbolOption = Annotated[
     str | None,
     typer.Option("--isolated", "-i", metavar="SYMBOL", help="For this isolated account instead of the cross account."),
 ]
-ShowOption = Annotated[
-    bool, typer.Option("--show", metavar="", help="Print it in full, and nothing else on standard output.")
-]
+ShowOption = Annotated[bool, typer.Option("--show", help="Print it in full, and nothing else on standard output.")]
 ListenKeyFileOption = Annotated[
     Path | None,
     typer.Option(
@@ -65,7 +67,7 @@ ListenKeyFileOption = Annotated[
 ]
 
 
-@key_commands.command(epilog=format_examples("key create"))
+@key_commands.command(cls=Command, epilog=format_examples("key create"))
 @with_connection_options
 def create(
     connection: ConnectionOptions,
@@ -83,7 +85,7 @@ def create(
     _print_secret({"listenKey": response.listen_key}, show, json)
 
 
-@key_commands.command(epilog=format_examples("key keepalive"))
+@key_commands.command(cls=Command, epilog=format_examples("key keepalive"))
 @with_connection_options
 def keepalive(
     connection: ConnectionOptions,
@@ -98,7 +100,7 @@ def keepalive(
     typer.echo("valid for 60 minutes from now")
 
 
-@key_commands.command(epilog=format_examples("key close"))
+@key_commands.command(cls=Command, epilog=format_examples("key close"))
 @with_connection_options
 def close(
     connection: ConnectionOptions,
@@ -117,7 +119,7 @@ def close(
     typer.echo("closed for all clients of the account")
 
 
-@token_commands.command("create", epilog=format_examples("token create"))
+@token_commands.command("create", cls=Command, epilog=format_examples("token create"))
 @with_connection_options
 def create_token(
     connection: ConnectionOptions,
@@ -168,15 +170,22 @@ def _open_api(connection: ConnectionOptions, name: str) -> Iterator[Any]:
     with show_spinner(f"Requesting {target.name}"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", DeprecationWarning)
         from binance_margin_stream import api
-        from binance_margin_stream.exceptions import EndpointRetiredError
+        from binance_margin_stream.cli.proxies import check_proxies, describe_proxies
+        from binance_margin_stream.exceptions import EndpointRetiredError, TransportError
         from binance_margin_stream.http.client import ApiClient
 
+        proxies = check_proxies(target.endpoints)
         with ApiClient(auth=auth, endpoints=target.endpoints) as client:
             try:
                 yield getattr(api, name)(client)
             except EndpointRetiredError as error:
                 message = f"{error.call}: the exchange has retired this call; {_REPLACEMENT_HINT} (HTTP {error.status})"
                 raise CommandError(message, ExitCode.RETIRED) from error
+            except TransportError as error:
+                if error.kind != "proxy" or not proxies:
+                    raise
+                message = f"{error}; it is the proxy {describe_proxies(proxies)}: see doctor"
+                raise CommandError(message, ExitCode.UNREACHABLE) from error
     for warning in warned:
         _print_note(f"{warning.message} Production has retired it: {_REPLACEMENT_HINT}")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["EXAMPLES", "format_examples"]
+from binance_margin_stream.terminal import help_pages
 
-_PROGRAM = "binance-margin-stream"
+__all__ = ["EXAMPLES", "format_examples"]
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "": (
@@ -55,9 +55,4 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 def format_examples(command: str) -> str:
     """Return the examples of a command for its help page."""
-    lines = ["[bold]Examples[/bold]"]
-    for purpose, line in EXAMPLES[command]:
-        whole = line if _PROGRAM in line else f"{_PROGRAM} {line}"
-        lines.append(f"  [dim]# {purpose}[/dim]")
-        lines.append(f"  {whole}")
-    return "\n".join(lines)
+    return help_pages.format_examples(EXAMPLES[command])

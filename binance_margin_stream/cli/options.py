@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,10 +32,19 @@ def _enable_verbose(context: typer.Context, enabled: bool) -> None:
         return
     context.find_root().obj.verbose = True
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_create_formatter())
     logger = logging.getLogger("binance_margin_stream")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
+
+
+def _create_formatter() -> logging.Formatter:
+    """The times are those of `print_status`, in UTC."""
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter.converter = time.gmtime
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_msec_format = "%s.%03dZ"
+    return formatter
 
 
 Verbose = Annotated[
@@ -42,18 +52,15 @@ Verbose = Annotated[
     typer.Option(
         "--verbose",
         "-v",
-        metavar="",
         callback=_enable_verbose,
         is_eager=True,
         help="Log to standard error, and print the traceback of an error.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for other programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 Production = Annotated[
     bool,
-    typer.Option(
-        "--production", metavar="", rich_help_panel=_EXCHANGE_PANEL, help="The real exchange, with the real account."
-    ),
+    typer.Option("--production", rich_help_panel=_EXCHANGE_PANEL, help="The real exchange, with the real account."),
 ]
 SandboxUrl = Annotated[
     str | None,
@@ -89,7 +96,8 @@ ApiSecretFile = Annotated[
         "--api-secret-file",
         metavar="FILE",
         rich_help_panel=_API_KEY_PANEL,
-        help="A file that contains only the secret, for signed calls. Default: BINANCE_API_SECRET, or …_FILE.",
+        help="A file that contains only the secret, for signed calls. Default: BINANCE_API_SECRET, or "
+        "BINANCE_API_SECRET_FILE.",
     ),
 ]
 

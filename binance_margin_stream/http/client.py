@@ -243,7 +243,7 @@ class _ApiResponse(ApiResponse[Any]):
         return "ApiResponse"
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [("status_code", self.status_code), ("data", self.data)]
+        return [(name, getattr(self, name, None)) for name in ("status_code", "data")]
 
 
 def _deserialize(response: HttpResponse, expected_type: str | None) -> object:
@@ -282,6 +282,8 @@ def _describe_redirect(response: HttpResponse) -> str:
 
 
 def _encode_value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_encode_value, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from binance_margin_stream.auth import ApiKeyAuth
@@ -35,14 +34,12 @@ def get_signing_policy(schemes: Iterable[str]) -> SigningPolicy:
     return next((policy for policy in SigningPolicy if policy.value in schemes), SigningPolicy.NEVER)
 
 
-class Query(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Query:
     """The query parameters of a call, in the order in which they are sent."""
 
-    parameters: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     policy: SigningPolicy = SigningPolicy.NEVER
-
-    def __repr__(self) -> str:
-        return f"Query({', '.join(name for name, _ in self.parameters)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import time
 import weakref
@@ -58,7 +59,8 @@ class MarginStream(BaseStream):
         self._worker: _Worker | None = None
 
     def __enter__(self) -> Self:
-        """Wait until every account is subscribed. Raises `StreamError` if that fails for good."""
+        """Wait until every account is subscribed. Raises `StreamError` if that fails for good, or under gevent."""
+        _require_real_threads()
         with self._lock:
             if self._worker is not None or self._closed:
                 raise StreamError("a stream can be entered only once: create a new one")
@@ -158,6 +160,20 @@ class MarginStream(BaseStream):
         if self._worker is None:
             raise StreamError("health is available after the stream is entered")
         return self._worker.health()
+
+
+_PATCHED_BY_GEVENT = ("threading", "select", "socket")
+
+
+def _require_real_threads() -> None:
+    """Raise `StreamError` if gevent has replaced what an event loop in a thread of its own needs."""
+    gevent = sys.modules.get("gevent.monkey")
+    patched = [name for name in _PATCHED_BY_GEVENT if gevent is not None and gevent.is_module_patched(name)]
+    if patched:
+        raise StreamError(
+            f"gevent has replaced {', '.join(patched)}, which a stream needs: run the stream in a process without "
+            "monkey.patch_all(), or pass thread=False, select=False, socket=False to it"
+        )
 
 
 class _Worker:

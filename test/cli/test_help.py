@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from binance_margin_stream.cli import main
 from binance_margin_stream.cli.app import app
 from binance_margin_stream.cli.examples import EXAMPLES
 from binance_margin_stream.cli.runner import PROGRAM_NAME, ExitCode
-from binance_margin_stream.sandbox import cli as command_of_sandbox
+from binance_margin_stream.sandbox.cli import app as sandbox_app
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 COMMANDS = [*EXAMPLES, "key", "token"]
@@ -33,12 +34,14 @@ def split_arguments(line: str) -> list[str]:
 def parse_command(arguments: list[str]) -> str:
     """Return the command that these arguments select. Raises what the parser raises."""
     if arguments[0] == "sandbox":  # which has a parser of its own
-        command_of_sandbox._create_parser(f"{PROGRAM_NAME} sandbox").parse_args(arguments[1:])
-        return f"{PROGRAM_NAME} sandbox"
-    command, context, path = get_command(app), None, PROGRAM_NAME
+        start = (get_command(sandbox_app), f"{PROGRAM_NAME} sandbox", arguments[1:])
+    else:
+        start = (get_command(app), PROGRAM_NAME, arguments)
+    command, path, arguments = start
+    context = None
     while True:
         context = command.make_context(path, list(arguments), parent=context)
-        if not hasattr(command, "commands"):
+        if not hasattr(command, "commands") or not [*context._protected_args, *context.args]:
             return context.command_path
         path, command, arguments = command.resolve_command(context, [*context._protected_args, *context.args])
 
@@ -58,6 +61,15 @@ def test_every_command_line_of_the_documentation_can_be_parsed():
     assert len(lines) > 5
     for line in lines:
         parse_command(split_arguments(line.removesuffix(" &").partition(" | ")[0].partition("  #")[0]))
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_filter_of_the_documentation_keeps_every_digit_of_an_id():
+    line = '{"kind":"ExecutionReport","order_id":1234567890123456789}\n'
+    (script,) = re.findall(r"listen .* \| jq -Rr '(.*)'$", PAGE.read_text(), re.MULTILINE)
+    lines = line + line.replace("ExecutionReport", "BalanceUpdate")
+    done = subprocess.run(["jq", "-Rr", script], input=lines, capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == line
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -80,7 +92,7 @@ def test_the_exit_codes_are_explained_in_help_and_documentation():
 def test_the_sandbox_help_has_the_name_that_was_typed():
     page = run_cli("sandbox", "--help")
     assert (page.returncode, page.stderr) == (0, "")
-    assert page.stdout.startswith(f"usage: {PROGRAM_NAME} sandbox ")
+    assert f" Usage: {PROGRAM_NAME} sandbox [OPTIONS] COMMAND" in page.stdout
     wrong = run_cli("sandbox", "--port", "70000")
     assert (wrong.returncode, "--port" in wrong.stderr) == (ExitCode.USAGE, True)
 

@@ -82,6 +82,22 @@ def test_a_read_call_is_signed_where_the_spec_requires_it(start_server, make_cli
     assert signature == AUTH.sign(payload)
 
 
+def test_a_list_is_sent_as_one_parameter(start_server, make_client):
+    peer = start_server(make_response(200, "{}"))
+    client = make_client(peer, auth=AUTH)
+    query = {**ORDER_QUERY, "query_params": [("symbols", ["BTCUSDT", "ETHUSDT"])]}
+    client.call_api(*client.param_serialize(**query))
+    assert parse_target(peer.requests[0])[1].startswith("symbols=BTCUSDT%2CETHUSDT&timestamp=")
+
+
+def test_the_receive_window_of_the_caller_is_signed(start_server, make_client):
+    peer = start_server(make_response(200, TOKEN.valid_body))
+    TOKEN.bind(make_client(peer, auth=AUTH))(recv_window=2500)
+    payload, _, signature = parse_target(peer.requests[0])[1].rpartition("&signature=")
+    assert payload.startswith("recvWindow=2500&timestamp=")
+    assert signature == AUTH.sign(payload)
+
+
 @pytest.mark.parametrize("auth", [sdk.ApiKeyAuth(API_KEY), None], ids=["key alone", "key in the configuration"])
 def test_a_call_that_must_be_signed_is_not_sent_without_a_secret(start_server, make_client, auth):
     peer = start_server(make_response(200, "{}"))

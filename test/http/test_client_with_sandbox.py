@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from api_methods import API_METHODS, ApiMethod
+from key_pairs import create_key_pair
 
 import binance_margin_stream as sdk
 from binance_margin_stream.sandbox import ExchangeRules, Sandbox
@@ -118,6 +119,15 @@ def test_a_token_lives_as_long_as_asked_for(validity):
 def test_a_signed_token_call_is_taken(signing):
     with Sandbox(rules=ExchangeRules(signature_policy=signing)) as exchange:
         auth = sdk.ApiKeyAuth(exchange.api_key, exchange.api_secret)
+        with make_client(exchange, auth=auth) as client:
+            assert TOKEN.bind(client)(is_isolated=True, symbol="BTCUSDT").token
+
+
+@pytest.mark.parametrize("kind", ["Ed25519", "RSA"])
+def test_a_token_call_that_a_private_key_signs_is_taken(kind):
+    pair = create_key_pair(kind)
+    with Sandbox(rules=ExchangeRules(signature_policy="required")) as exchange:
+        auth = sdk.ApiKeyAuth(exchange.add_key(pair.public_pem), private_key=pair.private_pem)
         with make_client(exchange, auth=auth) as client:
             assert TOKEN.bind(client)(is_isolated=True, symbol="BTCUSDT").token
 

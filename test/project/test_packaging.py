@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import email
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,37 @@ def test_the_sdist_can_be_built_from(distributions, tmp_path):
     ]
     subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"PATH": "/nowhere"})
     assert list((tmp_path / "again").glob("*.whl"))
+
+
+def test_every_dependency_has_a_floor_and_a_cap():
+    command = [sys.executable, str(ROOT / "scripts" / "dependencies.py"), "floors"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    floors = dict(line.split("==") for line in done.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"aiohttp", "pydantic", "rich", "typer", "urllib3", "websockets"} <= floors.keys()
+    # Older versions have known vulnerabilities.
+    assert (floors["aiohttp"], floors["urllib3"]) == ("3.13.3", "2.7")
+
+
+def test_a_dependency_without_a_cap_is_refused(tmp_path):
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8").replace("websockets>=15,<18", "websockets>=15")
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    command = [sys.executable, str(ROOT / "scripts" / "dependencies.py"), "floors", "--root", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert "'websockets>=15' must have a floor and a cap" in done.stderr
+
+
+def test_the_cap_of_websockets_is_right_above_the_version_that_is_tested():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (cap,) = re.findall(r'"websockets>=\d+,<(\d+)"', text)
+    assert int(cap) == int(version("websockets").partition(".")[0]) + 1
+
+
+def test_the_metadata_has_urls_and_the_extras(distributions):
+    with zipfile.ZipFile(next(distributions.glob("*.whl"))) as wheel:
+        metadata = email.message_from_bytes(wheel.read(f"binance_margin_stream-{sdk.__version__}.dist-info/METADATA"))
+    assert all(" https://" in url for url in metadata.get_all("Project-URL"))
+    assert {"cli", "sandbox", "socks"} <= set(metadata.get_all("Provides-Extra"))
+    needed = metadata.get_all("Requires-Dist")
+    assert [line for line in needed if line.startswith("typer") and 'extra == "sandbox"' in line]

@@ -18,6 +18,8 @@ import binance_margin_stream as sdk
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TAG = f"v{sdk.__version__}"
 NEXT = f"## {sdk.__version__} - 2026-01-02\n\n### Added\n\n- Something.\n"
 
 
@@ -104,6 +106,154 @@ def test_a_tag_of_another_version_stops_a_release(tree):
     assert "tag v" in run_script("check_release", "v9.9.9", "--root", tree).stderr
 
 
+@pytest.fixture
+def repository(tmp_path):
+    """A repository whose main branch has a tag that could be released."""
+    root = tmp_path / "repository"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), str(root)], check=True)
+    for name in ("scripts/check_release.py", "scripts/build_reproducible.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, root / name)
+    replace_in_file(root / "CHANGELOG.md", r"## Unreleased\n", NEXT)
+    run_git(root, "checkout", "--quiet", "-B", "main")
+    commit(root, "release")
+    run_git(root, "tag", TAG)
+    return root
+
+
+def run_git(root: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=someone", "-c", "user.email=someone@example.invalid"]
+    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True, timeout=60)
+
+
+def commit(root: Path, message: str) -> None:
+    run_git(root, "add", "--all")
+    run_git(root, "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def check_repository(root: Path, **environment: str) -> list[str]:
+    run = run_script("check_release", TAG, "--branch", "main", "--root", root, GITHUB_REPOSITORY="", **environment)
+    assert run.returncode == bool(run.stderr)
+    return run.stderr.splitlines()
+
+
+def test_a_tag_on_main_with_a_clean_tree_can_be_released(repository):
+    assert check_repository(repository) == []
+
+
+def test_a_dirty_tree_stops_a_release(repository):
+    (repository / "setup.py").write_text("changed")
+    (repository / "binance_margin_stream" / "planted.py").write_text("")
+    (problem,) = check_repository(repository)
+    assert problem == "the work tree is not clean: setup.py, binance_margin_stream/planted.py"
+
+
+def test_a_tag_that_is_not_on_main_stops_a_release(repository):
+    run_git(repository, "checkout", "--quiet", "-b", "other")
+    commit(repository, "elsewhere")
+    run_git(repository, "tag", "--force", TAG)
+    assert check_repository(repository) == [f"{TAG} is not on main: merge first, then tag the commit on main"]
+
+
+def test_a_tag_that_is_not_checked_out_or_not_there_stops_a_release(repository):
+    commit(repository, "later")
+    assert check_repository(repository) == [f"{TAG} is not checked out"]
+    run_git(repository, "tag", "--delete", TAG)
+    assert check_repository(repository) == [f"there is no tag {TAG}"]
+
+
+def test_a_release_names_the_repository_that_it_comes_from(repository):
+    workflow = {"GITHUB_SERVER_URL": "https://code.example", "GITHUB_REPOSITORY": "owner/name"}
+    run = run_script("check_release", TAG, "--branch", "main", "--root", repository, **workflow)
+    assert run.stderr == 'pyproject.toml: [project.urls] must contain Repository = "https://code.example/owner/name"\n'
+    replace_in_file(
+        repository / "pyproject.toml",
+        r"\[project.urls\]\n",
+        '[project.urls]\nRepository = "https://code.example/owner/name"\n',
+    )
+    commit(repository, "name the repository")
+    run_git(repository, "tag", "--force", TAG)
+    assert run_script("check_release", TAG, "--branch", "main", "--root", repository, **workflow).returncode == 0
+
+
+def test_a_tag_is_built_from_its_own_files(repository, tmp_path):
+    (repository / "binance_margin_stream" / "planted.py").write_text("")
+    run_git(repository, "add", "--all")
+    run = run_script("build_reproducible", "--tag", TAG, "--root", repository, "--outdir", tmp_path / "dist")
+    assert run.returncode == 0, run.stderr
+    with zipfile.ZipFile(next((tmp_path / "dist").glob("*.whl"))) as wheel:
+        names = wheel.namelist()
+    assert "binance_margin_stream/auth.py" in names
+    assert "binance_margin_stream/planted.py" not in names
+
+
+def get_jobs(workflow: str) -> dict[str, dict[str, object]]:
+    text = (ROOT / ".github" / "workflows" / f"{workflow}.yml").read_text(encoding="utf-8")
+    jobs: dict[str, dict[str, object]] = yaml.safe_load(text)["jobs"]
+    return jobs
+
+
+def test_the_job_that_generates_may_only_read_and_the_job_that_writes_runs_git_only():
+    jobs = get_jobs("regenerate")
+    assert jobs["generate"]["permissions"] == {"contents": "read"}
+    assert jobs["propose"]["permissions"] == {"contents": "write", "pull-requests": "write"}
+    commands = "\n".join(step.get("run", "") for step in jobs["propose"]["steps"])
+    assert not re.search(r"\b(python|pip|make|npm|java)\b", commands)
+
+
+@pytest.mark.parametrize(
+    ("path", "refused"),
+    [
+        ("binance_margin_stream/api/risk_stream_api.py", False),
+        ("docs/RiskStreamApi.md", False),
+        (".github/workflows/ci.yml", True),
+        ("Makefile", True),
+        ("binance_margin_stream/sandbox/server/page.html", True),
+    ],
+)
+def test_a_patch_of_anything_but_generated_code_is_refused(path, refused, tmp_path):
+    """Runs the command of the workflow itself."""
+    steps = get_jobs("regenerate")["propose"]["steps"]
+    (script,) = [step["run"] for step in steps if step.get("name") == "Apply the patch"]
+    run_git(tmp_path, "init", "--quiet")
+    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / path).write_text("old\n")
+    commit(tmp_path, "before")
+    (tmp_path / path).write_text("new\n")
+    patch = subprocess.run(["git", "diff", "--binary"], cwd=tmp_path, capture_output=True, check=True).stdout
+    run_git(tmp_path, "checkout", ".")
+    temporary = tmp_path / ".git" / "temporary"
+    temporary.mkdir()
+    (temporary / "generated.patch").write_bytes(patch)
+    run = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"RUNNER_TEMP": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert run.returncode == refused, run.stderr
+    assert (tmp_path / path).read_text() == ("old\n" if refused else "new\n")
+
+
+@pytest.mark.parametrize("lock", ["generate", "release"])
+def test_the_workflows_install_tools_by_hash_in_the_versions_of_the_developers(lock):
+    text = (ROOT / ".github" / "requirements" / f"{lock}.txt").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    locked = dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==(\S+)", "\n".join(lines), re.MULTILINE))
+    assert locked
+    assert all("--hash=sha256:" in line for line in lines)
+    developers = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    pinned = dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;]+)", developers, re.MULTILINE))
+    shared = locked.keys() & pinned.keys()
+    assert {name: locked[name] for name in shared} == {name: pinned[name] for name in shared}
+    tools = re.search(rf"^{'GENERATOR' if lock == 'generate' else 'RELEASE'}_TOOLS := (.+)$", MAKEFILE, re.MULTILINE)
+    assert {name.partition("[")[0] for name in tools[1].split()} <= shared
+    workflow = (ROOT / ".github" / "workflows" / f"{lock.replace('generate', 'regenerate')}.yml").read_text("utf-8")
+    assert f"--require-hashes --only-binary :all: --requirement .github/requirements/{lock}.txt" in workflow
+
+
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_every_action_is_pinned_by_its_commit_and_says_its_version(file):
     uses = re.findall(r"uses: (.+)", file.read_text(encoding="utf-8"))
@@ -122,7 +272,8 @@ def test_what_builds_a_release_cannot_publish_and_what_publishes_builds_nothing(
     workflow = yaml.safe_load(text)
     jobs = workflow["jobs"]
     assert workflow["permissions"] == {}
-    assert jobs["build"]["permissions"] == {"contents": "read"}
+    assert jobs["verify"]["permissions"] == jobs["build"]["permissions"] == {"contents": "read"}
+    assert not [step for step in jobs["build"]["steps"] if re.search(r"\.ci/run|pytest|make ", step.get("run", ""))]
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert not [step for step in jobs["publish"]["steps"] if "run" in step]
     assert "secrets." not in text

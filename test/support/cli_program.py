@@ -32,6 +32,7 @@ _CLEARED_VARIABLES = (
     "FORCE_COLOR",
     "NO_COLOR",
 )
+_NEW_PICTURE = re.compile(r"\x1b\[(H|\?1049[hl])")
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 CompletedProgram = subprocess.CompletedProcess[str]
@@ -94,7 +95,7 @@ class Terminal:
 
     def __init__(self, *arguments: str, exchange: Sandbox | None = None, columns: int = 80, **more: str) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+        self.resize(columns)
         self.raw = ""
         self.process = subprocess.Popen(
             [*PROGRAM, *arguments],
@@ -125,7 +126,17 @@ class Terminal:
             if not data:
                 break
             self.raw += data.decode()
-        return _ESCAPE.sub("", self.raw)
+        return _ESCAPE.sub("", _NEW_PICTURE.sub("\n", self.raw))
+
+    def resize(self, columns: int) -> None:
+        """Change the width."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+
+    def clear(self) -> None:
+        """Forget the output so far, and that of the half second in which the program may not know its size."""
+        time.sleep(0.5)
+        assert self.text
+        self.raw = ""
 
     def wait_for(self, text: str) -> None:
         """Wait until the output contains `text`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,12 +12,17 @@ from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.doctor.report import Finding, all_ok, diagnose
 from binance_margin_stream.cli.doctor.results import KeyCheck
 from binance_margin_stream.cli.options import ConnectionOptions
-from binance_margin_stream.cli.output import show_spinner
 from binance_margin_stream.cli.runner import CommandError, ExitCode
+from binance_margin_stream.cli.spinner import show_spinner
 from binance_margin_stream.cli.target import Target
+from binance_margin_stream.exceptions import ApiValueError
 
 __all__ = ["run_doctor"]
 
+_KEY_FORM = re.compile("[A-Za-z0-9]{64}")
+_SECRET_NAME = re.compile("BINANCE_API_SECRET|BINANCE_PRIVATE_KEY|--api-secret-file|the secret file|the private key")
+_MIN_KEY_LENGTH = 16
+"""Nothing is sent with a shorter key: it cannot be one."""
 _LEVEL_STYLES = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("problem", "bold red")}
 
 
@@ -39,9 +45,14 @@ def run_doctor(connection: ConnectionOptions, *, timeout: float, json: bool) -> 
 def _load_key(connection: ConnectionOptions) -> tuple[ApiKeyAuth | None, KeyCheck]:
     try:
         auth = connection.load_api_key()
-    except CommandError as error:
-        return None, KeyCheck(problem=str(error))
-    return auth, KeyCheck(length=len(auth.get_api_key()), can_sign=auth.can_sign)
+        key = auth.get_api_key()
+    except (CommandError, ApiValueError) as error:
+        problem, _, _ = str(error).partition(";")
+        problem, _, _ = problem.partition(": set ")
+        return None, KeyCheck(problem=problem, is_secret_problem=_SECRET_NAME.search(problem) is not None)
+    has_usual_form = _KEY_FORM.fullmatch(key) is not None
+    check = KeyCheck(length=len(key), can_sign=auth.can_sign, has_usual_form=has_usual_form)
+    return (auth if len(key) >= _MIN_KEY_LENGTH else None), check
 
 
 def _print_report(target: Target, findings: Sequence[Finding]) -> None:

@@ -8,25 +8,45 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from binance_margin_stream.cli.doctor.results import HostCheck, ProbeStatus
-from binance_margin_stream.endpoints import Endpoints, is_loopback
+from binance_margin_stream.cli.proxies import ProxySetting, find_proxies, find_proxy
+from binance_margin_stream.endpoints import Endpoints
+from binance_margin_stream.redaction import truncate
 
 __all__ = ["probe_hosts"]
 
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _EXTRA_SECONDS = 0.2
+_MAX_STATUS_LINE = 200
 _TLS_SCHEMES = ("https", "wss")
+
+
+class _Target(NamedTuple):
+    """A host to connect to, or the proxy in front of it."""
+
+    host: str
+    port: int
+    secure: bool
+    proxy: ProxySetting | None = None
+    behind: str = ""
+    """The host and port that the proxy must connect to, empty if it only forwards requests."""
 
 
 def probe_hosts(endpoints: Endpoints, timeout: float) -> tuple[HostCheck, ...]:
     """Check every host of the endpoints, the REST host first. A proxy replaces the hosts behind it."""
     addresses = [endpoints.rest, endpoints.websocket_api, endpoints.margin_stream]
     addresses += [] if endpoints.listen_key_v2 is None else [endpoints.listen_key_v2]
-    targets = dict.fromkeys(map(_parse_address, addresses))
-    found: dict[tuple[str, int, bool, bool], HostCheck] = {}
+    for proxy in find_proxies(endpoints):
+        if problem := proxy.find_problem():
+            return (HostCheck(proxy.host, ProbeStatus.PROXY_INVALID, problem, None, proxy.variable),)
+    by_address: dict[tuple[str, int], _Target] = {}
+    for target in map(_parse_address, addresses):
+        by_address.setdefault((target.host, target.port), target)
+    targets = by_address.values()
+    found: dict[_Target, HostCheck] = {}
     threads = [threading.Thread(target=_probe_host, args=(target, timeout, found), daemon=True) for target in targets]
     deadline = time.monotonic() + 2 * timeout + _EXTRA_SECONDS
     for thread in threads:
@@ -35,45 +55,55 @@ def probe_hosts(endpoints: Endpoints, timeout: float) -> tuple[HostCheck, ...]:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = "the host name was not resolved"
     return tuple(
-        found.get(target, HostCheck(_format_address(target), ProbeStatus.TIMED_OUT, late, None, target[3]))
-        for target in targets
+        found.get(target, replace(_make_check(target), status=ProbeStatus.TIMED_OUT, detail=late)) for target in targets
     )
 
 
-def _parse_address(address: str) -> tuple[str, int, bool, bool]:
-    """Return host, port, whether TLS is used, and whether it is a proxy."""
+def _parse_address(address: str) -> _Target:
     parts = urlsplit(address)
-    proxy = None if is_loopback(address) else _find_proxy(parts)
-    if proxy is not None:
-        return proxy.hostname or "", proxy.port or _DEFAULT_PORTS.get(proxy.scheme, 80), False, True
-    return parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 80), parts.scheme in _TLS_SCHEMES, False
+    secure = parts.scheme in _TLS_SCHEMES
+    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 80)
+    proxy = find_proxy(address)
+    if proxy is None:
+        return _Target(host, port, secure)
+    return _Target(proxy.host, proxy.port, False, proxy, _join(host, port) if secure else "")
 
 
-def _find_proxy(parts: SplitResult) -> SplitResult | None:
-    proxies = getproxies()
-    proxy = proxies.get("https" if parts.scheme in _TLS_SCHEMES else "http") or proxies.get("all")
-    if not proxy or proxy_bypass(parts.hostname or ""):
-        return None
-    return urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-
-
-def _format_address(target: tuple[str, int, bool, bool]) -> str:
-    host, port, *_ = target
+def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _probe_host(
-    target: tuple[str, int, bool, bool], timeout: float, found: dict[tuple[str, int, bool, bool], HostCheck]
-) -> None:
-    host, port, secure, is_proxy = target
-    reachable = HostCheck(_format_address(target), is_proxy=is_proxy)
+def _make_check(target: _Target) -> HostCheck:
+    return HostCheck(
+        _join(target.host, target.port), proxy_variable="" if target.proxy is None else target.proxy.variable
+    )
+
+
+def _probe_host(target: _Target, timeout: float, found: dict[_Target, HostCheck]) -> None:
+    reachable = _make_check(target)
     try:
-        with socket.create_connection((host, port), timeout) as connection:
-            days = _get_certificate_days(connection, host) if secure else None
-        found[target] = replace(reachable, certificate_days=days)
+        with socket.create_connection((target.host, target.port), timeout) as connection:
+            days = _get_certificate_days(connection, target.host) if target.secure else None
+            refusal = "" if target.proxy is None else _find_refusal(connection, target.proxy, target.behind)
+        status = ProbeStatus.PROXY_REFUSED if refusal else ProbeStatus.OK
+        found[target] = replace(reachable, certificate_days=days, status=status, detail=refusal)
     except (OSError, UnicodeError) as error:
         status, detail = _classify_error(error)
         found[target] = replace(reachable, status=status, detail=detail)
+
+
+def _find_refusal(connection: socket.socket, proxy: ProxySetting, behind: str) -> str:
+    """Ask an HTTP proxy to connect to the host behind it. Returns why it refuses, or an empty text."""
+    if not behind or proxy.scheme != "http":
+        return ""
+    connection.sendall(f"CONNECT {behind} HTTP/1.1\r\nHost: {behind}\r\n{proxy.authorization}\r\n".encode())
+    status_line = connection.makefile("rb").readline(_MAX_STATUS_LINE).decode("latin-1")
+    _, _, answer = status_line.strip().partition(" ")
+    if answer.startswith("407"):
+        return "it demands a user name and a password"
+    if answer.startswith("2"):
+        return ""
+    return f"HTTP {truncate(answer, 80)}" if status_line.startswith("HTTP/") else "it is not an HTTP proxy"
 
 
 def _get_certificate_days(connection: socket.socket, host: str) -> int:

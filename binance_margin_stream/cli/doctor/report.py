@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from binance_margin_stream.cli.doctor.results import HostCheck, ProbeReport, ProbeResult, ProbeStatus
@@ -32,8 +32,9 @@ class Finding:
 
 def diagnose(report: ProbeReport) -> tuple[Finding, ...]:
     """Return the findings, in the order of the checks. Each cause is reported once, whatever follows from it."""
+    report, key_findings = _remove_key_errors(report), _check_key(report)
     return (
-        *_check_key(report),
+        *key_findings,
         *_check_hosts(report),
         *_check_clock(report),
         *_check_rest(report),
@@ -49,6 +50,7 @@ def all_ok(findings: Iterable[Finding]) -> bool:
 
 _DNS_HINT = "check the spelling of the address, and the DNS settings of this machine"
 _NETWORK_HINT = "check the network and the firewall of this machine, and the exchange's status page"
+_PROXY_HINT = "check address and password of the proxy in {}; list hosts without a proxy in NO_PROXY"
 _HINTS = {
     ProbeStatus.DNS_FAILED: _DNS_HINT,
     ProbeStatus.CONNECTION_REFUSED: "check address and port; for a sandbox, check that the sandbox runs",
@@ -57,8 +59,9 @@ _HINTS = {
     "certificate",
     ProbeStatus.TIMED_OUT: f"{_NETWORK_HINT}; use a longer --timeout for a slow network",
     ProbeStatus.DISCONNECTED: "run it again; if it happens again, check the proxy and firewall in between",
-    ProbeStatus.PROXY_FAILED: "check address and password of the proxy in HTTPS_PROXY; list hosts without a proxy in "
-    "NO_PROXY",
+    ProbeStatus.PROXY_FAILED: _PROXY_HINT.format("HTTPS_PROXY"),
+    ProbeStatus.PROXY_INVALID: "correct the variable, or unset it to connect without a proxy",
+    ProbeStatus.PROXY_REFUSED: "ask the operator of the proxy to allow the exchange's hosts, or list them in NO_PROXY",
     ProbeStatus.INVALID_RESPONSE: "something responds instead of the exchange, such as a login page or a proxy: check "
     "the address, and try another network",
     ProbeStatus.NO_RESPONSE: "run it again; if it happens again, a proxy or firewall blocks WebSocket frames",
@@ -79,38 +82,73 @@ _HINTS = {
 }
 
 
+_NO_KEY_HINT = "set BINANCE_API_KEY to the key, or BINANCE_API_KEY_FILE to a file that contains it"
+_SIGNING_HINT = "correct it, or unset it: only signed calls need a secret or a private key"
+_KEY_FORM = "the exchange's keys have 64 letters and digits"
+
+
 def _check_key(report: ProbeReport) -> Iterator[Finding]:
-    if report.key.problem:
-        yield Finding(
-            "key",
-            "problem",
-            report.key.problem,
-            "set BINANCE_API_KEY, or BINANCE_API_KEY_FILE to a file that contains the key",
-        )
+    key = report.key
+    if key.problem:
+        yield Finding("key", "problem", key.problem, _SIGNING_HINT if key.is_secret_problem else _NO_KEY_HINT)
         return
-    signs = "with a secret" if report.key.can_sign else "without a secret (only signed calls need one)"
-    yield Finding("key", "ok", f"an API key of {report.key.length} characters, {signs}")
+    characters = f"{key.length} character{'s' * (key.length != 1)}"
+    signs = "with a secret" if key.can_sign else "without a secret (only signed calls need one)"
+    if key.has_usual_form or _is_accepted(report):
+        yield Finding("key", "ok", f"an API key of {characters}, {signs}")
+    else:
+        yield Finding(
+            "key", "problem", f"this is no API key: it has {characters}; {_KEY_FORM}", _HINTS[ProbeStatus.KEY_MALFORMED]
+        )
+
+
+def _is_accepted(report: ProbeReport) -> bool:
+    return any(result.status is ProbeStatus.OK for result in report.rest_results)
+
+
+def _remove_key_errors(report: ProbeReport) -> ProbeReport:
+    """Remove what follows from a key that is none: its form was reported already."""
+    if report.key.has_usual_form or _is_accepted(report):
+        return report
+    key_errors = (ProbeStatus.KEY_MALFORMED, ProbeStatus.KEY_REJECTED)
+    rest_results = tuple(result for result in report.rest_results if result.status not in key_errors)
+    return replace(report, rest_results=rest_results)
 
 
 def _check_hosts(report: ProbeReport) -> Iterator[Finding]:
     for host in report.hosts:
         check = "proxy" if host.is_proxy else "network"
-        if host.status is not ProbeStatus.OK:
+        if host.status is ProbeStatus.PROXY_INVALID:
+            yield Finding(check, "problem", host.detail, _HINTS[host.status])
+        elif host.status is not ProbeStatus.OK:
             yield Finding(
-                check, "problem", _describe_status(host.address, host.status, host.detail), _get_host_hint(host)
+                check, "problem", _describe_status(_name_host(host), host.status, host.detail), _get_host_hint(host)
             )
         elif host.certificate_days is not None and host.certificate_days < _CERTIFICATE_NOTE_DAYS:
             message = f"{host.address}: the certificate expires in {host.certificate_days} days"
             yield Finding(check, "note", message, "the operator of that host must renew it")
         elif host.is_proxy:
-            yield Finding(check, "note", f"connections use the proxy {host.address} from the environment")
+            yield Finding(check, "note", f"connections use the proxy {_name_host(host)}")
         else:
             tls = "" if host.certificate_days is None else f", certificate valid for {host.certificate_days} days"
             yield Finding(check, "ok", f"{host.address} is reachable{tls}")
 
 
+def _name_host(host: HostCheck) -> str:
+    return f"{host.address} from {host.proxy_variable}" if host.is_proxy else host.address
+
+
 def _get_host_hint(host: HostCheck) -> str:
-    return _HINTS[ProbeStatus.PROXY_FAILED] if host.is_proxy else _HINTS[host.status]
+    if not host.is_proxy or host.status is ProbeStatus.PROXY_REFUSED:
+        return _HINTS[host.status]
+    return _PROXY_HINT.format(host.proxy_variable)
+
+
+def _get_hint(status: ProbeStatus, report: ProbeReport) -> str:
+    variables = dict.fromkeys(host.proxy_variable for host in report.hosts if host.is_proxy)
+    if status is ProbeStatus.PROXY_FAILED and variables:
+        return _PROXY_HINT.format(" and ".join(variables))
+    return _HINTS[status]
 
 
 def _check_clock(report: ProbeReport) -> Iterator[Finding]:
@@ -131,7 +169,11 @@ def _check_clock(report: ProbeReport) -> Iterator[Finding]:
 
 def _check_rest(report: ProbeReport) -> Iterator[Finding]:
     if not report.rest_results:
-        if not report.key.problem and all(host.status is ProbeStatus.OK for host in report.hosts):
+        if (
+            not report.key.problem
+            and report.key.has_usual_form
+            and all(host.status is ProbeStatus.OK for host in report.hosts)
+        ):
             yield Finding("sources", "problem", "no call was made", "report it")
         return
     missing = [result for result in report.rest_results if result.status is ProbeStatus.NOT_FOUND]
@@ -145,7 +187,8 @@ def _check_rest(report: ProbeReport) -> Iterator[Finding]:
     )
     yield from _report_key_rejected(report.rest_results)
     others = (ProbeStatus.OK, ProbeStatus.RETIRED, ProbeStatus.NOT_FOUND, ProbeStatus.KEY_REJECTED)
-    yield from _report_failures([result for result in report.rest_results if result.status not in others], "sources")
+    failures = [result for result in report.rest_results if result.status not in others]
+    yield from _report_failures(failures, "sources", report)
 
 
 def _report_working(results: Sequence[ProbeResult], check: str, note: str) -> Iterator[Finding]:
@@ -192,15 +235,15 @@ def _report_key_rejected(results: Sequence[ProbeResult]) -> Iterator[Finding]:
 def _check_websockets(report: ProbeReport) -> Iterator[Finding]:
     yield from _report_working(report.websocket_results, "streams", "subscribed")
     yield from _report_failures(
-        [result for result in report.websocket_results if result.status is not ProbeStatus.OK], "streams"
+        [result for result in report.websocket_results if result.status is not ProbeStatus.OK], "streams", report
     )
 
 
-def _report_failures(results: Sequence[ProbeResult], check: str) -> Iterator[Finding]:
+def _report_failures(results: Sequence[ProbeResult], check: str, report: ProbeReport) -> Iterator[Finding]:
     """Return one finding for each cause."""
     for status in dict.fromkeys(result.status for result in results):
         affected = [result for result in results if result.status is status]
-        yield Finding(check, "problem", _describe_results(affected), _HINTS[status])
+        yield Finding(check, "problem", _describe_results(affected), _get_hint(status, report))
 
 
 def _check_limits(report: ProbeReport) -> Iterator[Finding]:

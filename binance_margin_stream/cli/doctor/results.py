@@ -22,6 +22,8 @@ class ProbeStatus(Enum):
     TIMED_OUT = "no response in time"
     DISCONNECTED = "disconnected"
     PROXY_FAILED = "proxy failed"
+    PROXY_INVALID = "the proxy cannot be used"
+    PROXY_REFUSED = "the proxy refuses the connection"
     INVALID_RESPONSE = "unexpected response"
     NO_RESPONSE = "connected, but no response"
     RETIRED = "retired"
@@ -66,6 +68,10 @@ class KeyCheck:
     can_sign: bool = False
     problem: str = ""
     """Why there is no key, or why it is invalid."""
+    is_secret_problem: bool = False
+    """Whether the problem is one of the secret, not of the key."""
+    has_usual_form: bool = True
+    """Whether the key has the form of the exchange's keys: 64 letters and digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,13 @@ class HostCheck:
     detail: str = ""
     certificate_days: int | None = None
     """For how many days its certificate is still valid, None without TLS."""
-    is_proxy: bool = False
+    proxy_variable: str = ""
+    """If this is a proxy: the environment variable that sets it."""
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether this is a proxy."""
+        return bool(self.proxy_variable)
 
 
 @dataclass(frozen=True, slots=True)

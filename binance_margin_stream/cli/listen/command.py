@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.listen.liveness import LivenessTimeout
 from binance_margin_stream.cli.listen.worker import Interrupted, StreamWorker, handle_signals
-from binance_margin_stream.cli.output import print_line
+from binance_margin_stream.cli.proxies import check_proxies, describe_proxies
 from binance_margin_stream.cli.runner import CommandError, ExitCode
 from binance_margin_stream.cli.target import Target
 from binance_margin_stream.exceptions import StreamError
@@ -20,11 +21,15 @@ from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import CROSS, isolated
 from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import StreamGap, StreamItem
-from binance_margin_stream.stream.state import Severity, StatusChange
+from binance_margin_stream.stream.state import Severity, StatusChange, StatusChangeKind
 from binance_margin_stream.stream.sync_stream import MarginStream
+from binance_margin_stream.terminal.streams import print_line, print_status
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.live import Live
+
+    from binance_margin_stream.cli.listen.dashboard import Dashboard
 
 __all__ = ["ListenOptions", "run_listen"]
 
@@ -46,7 +51,10 @@ class ListenOptions:
 
 
 class Output(Protocol):
-    """Shows a stream. `on_item` and `on_change` are called in the stream's threads, `refresh` in the main thread."""
+    """Shows a stream. The stream's threads call `on_item` and `on_change`, the main thread the others."""
+
+    def on_note(self, text: str) -> None:
+        """Show a note about how the stream connects."""
 
     def on_item(self, item: StreamItem) -> None:
         """Show an item."""
@@ -62,8 +70,26 @@ def run_listen(options: ListenOptions, auth: ApiKeyAuth, target: Target) -> Exit
     """Follow the accounts until interrupted. Raises what a stream raises, `OSError` and `CommandError`."""
     if options.json or not sys.stdout.isatty():
         return _run_stream(options, auth, target, _JsonLines())
-    with _create_live() as live:
-        return _run_stream(options, auth, target, _LiveTable(target.name, live))
+    from rich.console import Console
+
+    console = Console()
+    if console.is_dumb_terminal:
+        return _run_stream(options, auth, target, _TextLines())
+    return _run_in_table(options, auth, target, console)
+
+
+def _run_in_table(options: ListenOptions, auth: ApiKeyAuth, target: Target, console: Console) -> ExitCode:
+    from rich.live import Live
+
+    from binance_margin_stream.cli.listen.dashboard import Dashboard
+
+    dashboard = Dashboard(risk=options.risk)
+    try:
+        with Live(console=console, auto_refresh=False, screen=True) as live:
+            return _run_stream(options, auth, target, _LiveTable(target.name, live, dashboard))
+    finally:
+        events, gaps = dashboard.get_total()
+        print(f"{target.name}: {events} events, {gaps} gaps")
 
 
 def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output: Output) -> ExitCode:
@@ -82,6 +108,8 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
     stream = MarginStream(
         auth, accounts, endpoints=target.endpoints, source=options.source, risk=options.risk, on_change=on_change
     )
+    if proxies := check_proxies(target.endpoints):
+        output.on_note(f"connections use the proxy {describe_proxies(proxies)}")
     worker = StreamWorker(stream, on_item)
     with handle_signals():
         try:
@@ -96,51 +124,88 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
     return ExitCode.SUCCESS
 
 
+_REPORTED_AS_ERROR = (StatusChangeKind.FAILED, StatusChangeKind.STOPPED)
+"""The changes that repeat what the error of the stream says."""
+
+
+def _is_shown(change: StatusChange) -> bool:
+    return change.severity >= Severity.INFO and change.kind not in _REPORTED_AS_ERROR
+
+
 class _JsonLines:
     """One JSON object per line on standard output, changes of the stream on standard error."""
+
+    def on_note(self, text: str) -> None:
+        print_status(text)
 
     def on_item(self, item: StreamItem) -> None:
         print_line(item.to_json())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity >= Severity.INFO:
+        if _is_shown(change):
             account = f" {change.account}" if change.account is not None else ""
             detail = f" ({change.detail})" if change.detail else ""
-            print(truncate(f"{change.kind}{account}{detail}"), file=sys.stderr, flush=True)
+            print_status(truncate(f"{change.kind}{account}{detail}"))
 
     def refresh(self, stream: MarginStream) -> None:
         """Do nothing: lines do not change."""
 
 
+class _TextLines:
+    """Lines for a terminal without cursor control, such as ``TERM=dumb``."""
+
+    def __init__(self) -> None:
+        from binance_margin_stream.cli.listen.dashboard import Dashboard
+
+        self._dashboard = Dashboard()
+        self._lock = threading.Lock()
+
+    def on_note(self, text: str) -> None:
+        self._dashboard.add_note(text, time.time())
+        self._print_last()
+
+    def on_item(self, item: StreamItem) -> None:
+        with self._lock:
+            self._dashboard.add_item(item, time.monotonic(), time.time())
+            self._print_last()
+
+    def on_change(self, change: StatusChange) -> None:
+        if _is_shown(change) and change.kind is not StatusChangeKind.GAP:
+            with self._lock:
+                self._dashboard.add_change(change, time.time())
+                self._print_last()
+
+    def refresh(self, stream: MarginStream) -> None:
+        """Do nothing: lines do not change."""
+
+    def _print_last(self) -> None:
+        (entry,) = self._dashboard.get_recent(1)
+        print(entry.format(), flush=True)
+
+
 class _LiveTable:
     """The live table."""
 
-    def __init__(self, target_name: str, live: Live) -> None:
-        from binance_margin_stream.cli.listen.dashboard import Dashboard
-
+    def __init__(self, target_name: str, live: Live, dashboard: Dashboard) -> None:
         self._target_name = target_name
         self._live = live
-        self._dashboard = Dashboard()
+        self._dashboard = dashboard
+
+    def on_note(self, text: str) -> None:
+        self._dashboard.add_note(text, time.time())
 
     def on_item(self, item: StreamItem) -> None:
         self._dashboard.add_item(item, time.monotonic(), time.time())
 
     def on_change(self, change: StatusChange) -> None:
-        if change.severity >= Severity.INFO:
+        if _is_shown(change):
             self._dashboard.add_change(change, time.time())
 
     def refresh(self, stream: MarginStream) -> None:
         from binance_margin_stream.cli.listen.live_table import render
 
+        health = None
         with suppress(StreamError):  # not entered yet, or closed a moment ago
-            health, console = stream.health, self._live.console
-            self._live.update(
-                render(self._target_name, health, self._dashboard, time.monotonic(), console), refresh=True
-            )
-
-
-def _create_live() -> Live:
-    from rich.console import Console
-    from rich.live import Live
-
-    return Live(console=Console(), auto_refresh=False)
+            health = stream.health
+        table = render(self._target_name, health, self._dashboard, time.monotonic(), self._live.console)
+        self._live.update(table, refresh=True)

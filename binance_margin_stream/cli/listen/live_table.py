@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from binance_margin_stream.cli.listen.dashboard import AccountStats, Dashboard, LogEntry
-from binance_margin_stream.stream.accounts import Account
+from binance_margin_stream.stream.accounts import CROSS
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.state import State
 
@@ -24,62 +24,88 @@ _STATE_STYLES = {
     State.FAILED: "bold red",
 }
 _ENTRY_STYLES = {"event": "", "gap": "bold yellow", "stream": "dim"}
-_RESERVED_LINES = 10
-_MAX_LOG_LINES = 12
-_MIN_LOG_LINES = 3
+_MAX_LOG_LINES = 50
+_MIN_TEXT_WIDTH = 12
+_COLUMN_GAP = 3
+_TABLE_EDGES = 2
 
 
-def render(target_name: str, health: Health, dashboard: Dashboard, now: float, console: Console) -> RenderableType:
-    """Render the current state for the height of the terminal; `now` is on the monotonic clock of the dashboard."""
-    free_lines = console.height - _RESERVED_LINES - len(health.accounts)
-    recent = dashboard.get_recent(max(_MIN_LOG_LINES, min(_MAX_LOG_LINES, free_lines)))
-    return Group(
-        _render_title(target_name, health),
-        _render_accounts(health, dashboard, now),
-        *map(_render_log_entry, recent),
-        Text(),
-        *_render_footer(health),
-    )
+def render(
+    target_name: str, health: Health | None, dashboard: Dashboard, now: float, console: Console
+) -> RenderableType:
+    """Render the current state for the size of the terminal; `now` is on the monotonic clock of the dashboard.
+
+    `health` is None before the stream has one.
+    """
+    top: list[RenderableType] = [_render_title(target_name, health)]
+    bottom: list[RenderableType] = [Text()]
+    if health is not None:
+        top.append(_render_accounts(health, dashboard, now, console.width))
+        bottom += _render_footer(health)
+    bottom.append(Text("Press Ctrl-C to end", "dim"))
+    used = sum(len(console.render_lines(part, pad=False)) for part in (*top, *bottom))
+    recent = dashboard.get_recent(min(_MAX_LOG_LINES, console.height - used))
+    return Group(*top, *map(_render_log_entry, recent), *bottom)
 
 
-def _render_title(target_name: str, health: Health) -> Text:
+def _render_title(target_name: str, health: Health | None) -> Text:
+    state = State.CONNECTING if health is None else health.state
     title = Text.assemble(
-        ("Binance margin stream", "bold"), "  ", target_name, "  ", (health.state.value, _STATE_STYLES[health.state])
+        ("Binance margin stream", "bold"), "  ", target_name, "  ", (state.value, _STATE_STYLES[state])
     )
     title.truncate(200)
     return title
 
 
-def _render_accounts(health: Health, dashboard: Dashboard, now: float) -> Table:
+def _render_accounts(health: Health, dashboard: Dashboard, now: float, width: int) -> Table:
+    rows = [
+        _make_row(str(account), health.sources[account], live, dashboard.get_stats(account), now)
+        for account, live in health.accounts.items()
+    ]
+    if dashboard.risk:
+        rows.append(_make_row("cross (risk)", "risk", health.accounts[CROSS], dashboard.get_risk_stats(), now))
     table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, header_style="bold")
-    table.add_column("account", no_wrap=True)
-    table.add_column("source", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("events", justify="right", no_wrap=True)
-    table.add_column("gaps", justify="right", no_wrap=True)
-    table.add_column("last event", ratio=1, no_wrap=True, overflow="ellipsis")
-    table.add_column("age", justify="right", no_wrap=True)
-    for account, live in health.accounts.items():
-        table.add_row(*_render_row(account, live, health.sources[account], dashboard.get_stats(account), now))
+    for name in _select_columns(rows, width):
+        if name == "last event":
+            table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
+        elif name == "account":
+            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        else:
+            longest = max(map(len, (name, *(row[name].plain for row in rows))))
+            right = "right" if name in ("events", "gaps", "age") else "left"
+            table.add_column(name, justify=right, no_wrap=True, min_width=longest)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(row[str(column.header)] for column in table.columns))
     return table
 
 
-def _render_row(account: Account, live: bool, source: str, stats: AccountStats, now: float) -> list[Text]:
-    return [
-        Text(str(account)),
-        Text(source),
-        Text("live", "green") if live else Text("not live", "yellow"),
-        Text(str(stats.events)),
-        Text(str(stats.gaps), "bold yellow" if stats.gaps else ""),
-        Text(stats.last_event),
-        Text("" if stats.last_event_at is None else format_duration(now - stats.last_event_at)),
-    ]
+def _make_row(account: str, source: str, live: bool, stats: AccountStats, now: float) -> dict[str, Text]:
+    return {
+        "account": Text(account),
+        "source": Text(source),
+        "state": Text("live", "green") if live else Text("not live", "yellow"),
+        "events": Text(str(stats.events)),
+        "gaps": Text(str(stats.gaps), "bold yellow" if stats.gaps else ""),
+        "last event": Text(stats.last_event),
+        "age": Text("" if stats.last_event_at is None else format_duration(now - stats.last_event_at)),
+    }
+
+
+def _select_columns(rows: Sequence[Mapping[str, Text]], width: int) -> list[str]:
+    """Return the columns that fit with all their text; the last event may be cut, but not to next to nothing."""
+    names = list(rows[0])
+    widths = {name: max(map(len, (name, *(row[name].plain for row in rows)))) for name in names}
+    widths["last event"] = _MIN_TEXT_WIDTH
+    for omitted in (None, "source", "last event", "gaps"):
+        names = [name for name in names if name != omitted]
+        gaps = _COLUMN_GAP * (len(names) - 1) + _TABLE_EDGES
+        if sum(widths[name] for name in names) + gaps <= width:
+            break
+    return names
 
 
 def _render_log_entry(entry: LogEntry) -> Text:
-    moment = datetime.fromtimestamp(entry.timestamp).astimezone().strftime("%H:%M:%S")
-    parts = (f"{moment}  ", f"{entry.kind:<6}  ", f"{entry.account}: " if entry.account else "", entry.text)
-    return Text("".join(parts), _ENTRY_STYLES[entry.kind], no_wrap=True, overflow="ellipsis")
+    return Text(entry.format(), _ENTRY_STYLES[entry.kind], no_wrap=True, overflow="ellipsis")
 
 
 def _render_footer(health: Health) -> list[Text]:
@@ -96,7 +122,7 @@ def _render_footer(health: Health) -> list[Text]:
     ]
     if health.next_action is not None and health.next_action_in is not None:
         lines.append(f"next: {health.next_action} in {format_duration(health.next_action_in)}")
-    return [Text(line, "dim", no_wrap=True, overflow="ellipsis") for line in (*lines, "Press Ctrl-C to end")]
+    return [Text(line, "dim") for line in lines]
 
 
 def _format_age(age: float | None) -> str:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from binance_margin_stream.cli.options import ConnectionOptions
 from binance_margin_stream.cli.relay.options import LogFormat, RelayCommandOptions
-from binance_margin_stream.cli.runner import CommandError, ExitCode, require_extra
+from binance_margin_stream.cli.runner import ExitCode
+from binance_margin_stream.terminal.program import CommandError, require_extra
 
-with require_extra("relay"):
+with require_extra("cli,relay"):
     from binance_margin_stream.auth import ApiKeyAuth
     from binance_margin_stream.relay.broker.connection import BrokerOptions
     from binance_margin_stream.relay.broker.directory_lock import lock_directory

@@ -75,7 +75,6 @@ class RelayCommandOptions:
         bool,
         typer.Option(
             "--risk",
-            metavar="",
             rich_help_panel=_KEY_PANEL,
             help="Margin calls and liability changes of the cross account.",
         ),
@@ -98,7 +97,7 @@ class RelayCommandOptions:
     ] = None
     from_queue: Annotated[
         bool,
-        typer.Option("--from-queue", metavar="", rich_help_panel=_JOBS_PANEL, help="Take jobs that are in the queue."),
+        typer.Option("--from-queue", rich_help_panel=_JOBS_PANEL, help="Take jobs that are in the queue."),
     ] = False
     host_id: Annotated[
         str | None,

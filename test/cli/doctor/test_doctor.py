@@ -209,7 +209,11 @@ def test_a_secret_of_another_key_is_found():
     ("variables", "check", "said"),
     [
         ({"BINANCE_API_KEY": "w" * 64}, "permissions", "code -2015"),
-        ({"BINANCE_API_KEY": "too-short"}, "sources", "key malformed (HTTP 401, code -2014"),
+        ({"BINANCE_API_KEY": "too-short"}, "key", "this is no API key: it has 9 characters"),
+        ({"BINANCE_API_KEY": "x"}, "key", "this is no API key: it has 1 character;"),
+        ({"BINANCE_API_KEY": "-" * 64}, "key", "64 letters and digits"),
+        ({"BINANCE_API_KEY": ""}, "key", "BINANCE_API_KEY is empty"),
+        ({"BINANCE_API_SECRET": ""}, "key", "BINANCE_API_SECRET is empty"),
         ({"BINANCE_API_KEY": "two words"}, "key", "contains a space"),
         ({"BINANCE_API_KEY_FILE": "/no/such"}, "key", "unset one"),
     ],
@@ -284,8 +288,36 @@ def test_an_unreachable_proxy_is_reported_without_its_password():
         proxy = f"http://someone:hidden@127.0.0.1:{nobody.getsockname()[1]}"
         (problem,) = find_problems_at("http://exchange.invalid:80", HTTP_PROXY=proxy)
     assert (problem["check"], "connection refused" in problem["message"]) == ("proxy", True)
-    assert "HTTPS_PROXY" in problem["hint"]
+    assert "HTTP_PROXY" in problem["hint"]
     assert "hidden" not in json.dumps(problem)
+
+
+@pytest.mark.parametrize(
+    ("variables", "hint"),
+    [
+        ({"BINANCE_API_SECRET": ""}, "correct it, or unset it: only signed calls need a secret"),
+        ({"BINANCE_PRIVATE_KEY": "x"}, "correct it, or unset it: only signed calls need a secret"),
+        ({"BINANCE_API_KEY": ""}, "set BINANCE_API_KEY to the key"),
+    ],
+)
+def test_the_hint_for_a_key_is_about_what_is_wrong_and_repeats_nothing(variables, hint):
+    with Sandbox() as exchange:
+        (problem,) = select_problems(run_doctor(exchange, **variables))
+    assert hint in problem["hint"]
+    assert "copy it again" not in problem["message"]
+
+
+def test_without_a_key_the_message_and_the_hint_say_different_things():
+    done = run_cli("doctor", "--json", "--sandbox", "http://127.0.0.1:1")
+    (key, _) = select_problems(json.loads(done.stdout)["findings"])
+    assert key["message"] == "no API key"
+    assert key["hint"].startswith("set BINANCE_API_KEY to the key, or BINANCE_API_KEY_FILE")
+
+
+def test_a_key_of_another_form_is_fine_if_the_exchange_takes_it():
+    with RawServer(make_response(200, b'{"token":"t","listenKey":"l","expirationTime":9999999999999}')) as peer:
+        findings = json.loads(run_cli("doctor", "--json", "--sandbox", peer.url, BINANCE_API_KEY="k" * 20).stdout)
+    assert "an API key of 20 characters" in findings["findings"][0]["message"]
 
 
 def test_a_person_gets_a_report_that_fits_the_terminal():
@@ -307,6 +339,7 @@ def test_a_pipe_gets_the_same_report_in_plain_text():
 
 FAULT_CAUSES = {
     "418": "banned",
+    "api-error": "refused",
     "429": "too many requests",
     "silent-connection": "connected, but no response",
     "truncated-response": "disconnected",
@@ -349,13 +382,20 @@ HARMLESS = {
 """Faults that affect only open streams or TLS, not the doctor."""
 
 
+NOTED = {"not-found": "token is retired"}
+"""Faults that doctor reports as a note: the other sources are available."""
+
+
 @pytest.mark.parametrize("name", NAMED_FAULTS)
 def test_every_named_fault_of_the_sandbox_is_reported_or_harmless(name):
     with Sandbox() as exchange:
         exchange.inject_fault(name)
-        problems = select_problems(run_doctor(exchange, timeout=choose_timeout(FAULT_CAUSES.get(name, ""))))
-    messages = [problem["message"] for problem in problems]
-    if name in HARMLESS:
+        findings = run_doctor(exchange, timeout=choose_timeout(FAULT_CAUSES.get(name, "")))
+    messages = [problem["message"] for problem in select_problems(findings)]
+    if name in NOTED:
+        assert messages == []
+        assert [each for each in findings if each["level"] == "note" and NOTED[name] in each["message"]]
+    elif name in HARMLESS:
         assert messages == []
     else:
         assert len(messages) == 1
@@ -363,4 +403,4 @@ def test_every_named_fault_of_the_sandbox_is_reported_or_harmless(name):
 
 
 def test_the_faults_by_name_are_all_expected():
-    assert FAULT_CAUSES.keys() | HARMLESS == NAMED_FAULTS.keys()
+    assert FAULT_CAUSES.keys() | NOTED.keys() | HARMLESS == NAMED_FAULTS.keys()

@@ -80,10 +80,10 @@ def test_a_proxy_and_a_slow_answer_are_notes():
     slow = (ProbeResult("token", ProbeStatus.OK, elapsed=2.5),)
     notes = [
         finding.message
-        for finding in diagnose(make_report(hosts=(HostCheck("p:1", is_proxy=True),), rest_results=slow))
+        for finding in diagnose(make_report(hosts=(HostCheck("p:1", proxy_variable="HTTPS_PROXY"),), rest_results=slow))
         if finding.level == "note"
     ]
-    assert notes == ["connections use the proxy p:1 from the environment", "token: slow, up to 2.5 s"]
+    assert notes == ["connections use the proxy p:1 from HTTPS_PROXY", "token: slow, up to 2.5 s"]
 
 
 def test_calls_that_were_not_made_for_no_reason_are_a_problem():

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 
 import pytest
 from cli_program import Terminal, count_subscribers, run_cli, start_cli, wait_until
@@ -44,7 +45,10 @@ def test_each_event_is_a_line_of_json_that_can_be_read_back():
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert {"live", "subscribed isolated:ETHUSDT (token)", "subscribed cross (token)"} <= set(errors.splitlines())
+    times, changes = zip(*(line.split(" ", 1) for line in errors.splitlines()), strict=True)
+    assert {"live", "subscribed isolated:ETHUSDT (token)", "subscribed cross (token)"} <= set(changes)
+    assert all(datetime.fromisoformat(moment).tzinfo is UTC for moment in times)
+    assert list(times) == sorted(times)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -205,7 +209,7 @@ def test_without_a_timeout_it_never_ends():
 def test_the_risk_events_come_too():
     with Sandbox() as exchange, start_cli("listen", "--risk", exchange=exchange) as process:
         said = ""
-        while "live" not in said.splitlines():
+        while not said.endswith(" live\n"):
             said += process.stderr.readline()
         exchange.send_margin_call("1.11")
         assert skip_probes(process).to_dict()["margin_level"] == "1.11"
@@ -218,6 +222,10 @@ def test_another_url_can_be_given_for_each_source():
             wait_for_subscription(exchange)
             exchange.change_balance("USDT", "1")
             assert isinstance(skip_probes(process), BalanceUpdate)
+
+
+ENTER_ALTERNATE_SCREEN = "\x1b[?1049h"
+LEAVE_ALTERNATE_SCREEN = "\x1b[?1049l"
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -243,8 +251,49 @@ def test_a_terminal_shows_the_end_of_a_stream_in_one_line():
         exchange.revoke_api_key()
         exchange.inject_fault(faults.ExpireCredentials())
         assert terminal.wait_for_exit() == ExitCode.KEY_REJECTED
-        assert "error: " in terminal.text
+        _, left, after = terminal.raw.partition(LEAVE_ALTERNATE_SCREEN)
+        assert left
+        assert len(re.findall("error: .*code -2015", after)) == 1
         assert "Traceback" not in terminal.text
+
+
+def test_a_rejected_key_is_reported_once():
+    with Sandbox() as exchange:
+        exchange.revoke_api_key()
+        done = run_cli("listen", "--json", exchange=exchange)
+    assert (done.returncode, done.stdout) == (ExitCode.KEY_REJECTED, "")
+    assert done.stderr.count("rejected") == 1
+    assert done.stderr.count("-2015") == 1
+
+
+def test_the_table_uses_the_alternate_screen_and_follows_the_size_of_the_terminal():
+    with Sandbox() as exchange, Terminal("listen", "--risk", exchange=exchange, columns=120) as terminal:
+        terminal.wait_for("next: ")
+        assert ENTER_ALTERNATE_SCREEN in terminal.raw
+        terminal.resize(60)
+        terminal.clear()
+        exchange.send_margin_call("1.18")
+        terminal.wait_for("MARGIN_CALL")
+        wait_until(
+            lambda: re.search(r"cross \(risk\) +live +1 +0 +margin .*… +\d+ s", terminal.text) is not None,
+            "the risk row",
+        )
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.wait_for_exit() == 0
+        assert max(map(len, terminal.text.splitlines())) <= 60
+        assert LEAVE_ALTERNATE_SCREEN in terminal.raw
+        assert re.search(r"sandbox http://127.0.0.1:\d+: 1 events?, 0 gaps", terminal.raw.rpartition("\x1b")[2])
+
+
+def test_a_terminal_without_cursor_control_gets_lines():
+    with Sandbox() as exchange, Terminal("listen", "--risk", exchange=exchange, TERM="dumb") as terminal:
+        terminal.wait_for("live")
+        exchange.send_margin_call("1.18")
+        terminal.wait_for("MARGIN_CALL")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.wait_for_exit() == 0
+        assert "\x1b" not in terminal.raw
+        assert re.search(r"^\d\d:\d\d:\d\d  event   cross: margin level 1.18: MARGIN_CALL\r?$", terminal.raw, re.M)
 
 
 def test_text_of_the_exchange_cannot_control_the_terminal():
