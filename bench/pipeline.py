@@ -146,7 +146,8 @@ async def measure_latency(server: StubServer, *, renewing: bool) -> tuple[float,
         )
         for _ in range(rate * seconds):
             event = await anext(stream)
-            latencies.append((time.monotonic_ns() - int(event.client_order_id)) / 1e6)
+            assert isinstance(event, ExecutionReport)
+            latencies.append((time.monotonic_ns() - int(event.client_order_id or 0)) / 1e6)
         await sender
     await server.call("/validity?ms=86400000")
     return (

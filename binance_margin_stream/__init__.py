@@ -53,12 +53,24 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.accounts import isolated as isolated
     from binance_margin_stream.stream.async_stream import AsyncMarginStream as AsyncMarginStream
     from binance_margin_stream.stream.coverage import SubscriptionCoverage as SubscriptionCoverage
+    from binance_margin_stream.stream.events.enumerations import ExecutionType as ExecutionType
+    from binance_margin_stream.stream.events.enumerations import ExpiryReason as ExpiryReason
+    from binance_margin_stream.stream.events.enumerations import MarginLevelStatus as MarginLevelStatus
+    from binance_margin_stream.stream.events.enumerations import OrderStatus as OrderStatus
+    from binance_margin_stream.stream.events.enumerations import OrderType as OrderType
+    from binance_margin_stream.stream.events.enumerations import RejectReason as RejectReason
+    from binance_margin_stream.stream.events.enumerations import SelfTradePreventionMode as SelfTradePreventionMode
+    from binance_margin_stream.stream.events.enumerations import Side as Side
+    from binance_margin_stream.stream.events.enumerations import TimeInForce as TimeInForce
     from binance_margin_stream.stream.events.errors import MalformedFrameError as MalformedFrameError
     from binance_margin_stream.stream.events.models import AccountLost as AccountLost
+    from binance_margin_stream.stream.events.models import AnyEvent as AnyEvent
+    from binance_margin_stream.stream.events.models import AnyItem as AnyItem
     from binance_margin_stream.stream.events.models import BalanceUpdate as BalanceUpdate
     from binance_margin_stream.stream.events.models import Event as Event
     from binance_margin_stream.stream.events.models import ExecutionReport as ExecutionReport
     from binance_margin_stream.stream.events.models import ExternalLockUpdate as ExternalLockUpdate
+    from binance_margin_stream.stream.events.models import Fill as Fill
     from binance_margin_stream.stream.events.models import ListStatus as ListStatus
     from binance_margin_stream.stream.events.models import MarginLevelStatusChange as MarginLevelStatusChange
     from binance_margin_stream.stream.events.models import OutboundAccountPosition as OutboundAccountPosition
@@ -124,12 +136,26 @@ _NAMES_BY_MODULE = {
         "StatusChangeKind",
     ),
     "stream.coverage": ("SubscriptionCoverage",),
+    "stream.events.enumerations": (
+        "ExecutionType",
+        "ExpiryReason",
+        "MarginLevelStatus",
+        "OrderStatus",
+        "OrderType",
+        "RejectReason",
+        "SelfTradePreventionMode",
+        "Side",
+        "TimeInForce",
+    ),
     "stream.events.models": (
         "AccountLost",
+        "AnyEvent",
+        "AnyItem",
         "BalanceUpdate",
         "Event",
         "ExecutionReport",
         "ExternalLockUpdate",
+        "Fill",
         "ListStatus",
         "MarginLevelStatusChange",
         "OutboundAccountPosition",

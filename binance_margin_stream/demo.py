@@ -26,7 +26,6 @@ from binance_margin_stream import (
     StreamSettings,
     isolated,
 )
-from binance_margin_stream.stream.events.formatting import describe
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox import Sandbox
@@ -173,7 +172,7 @@ def _show_rotation(exchange: Sandbox, stream: MarginStream) -> None:
         for item in stream:
             if isinstance(item, StreamGap):
                 raise DemoError(f"a planned rotation caused a gap: {item}")
-            deltas += [item.delta] if isinstance(item, BalanceUpdate) else []
+            deltas += [item.delta] if isinstance(item, BalanceUpdate) and item.delta is not None else []
             if deltas[-1:] == [Decimal(5)]:
                 break
     sender.join()
@@ -215,7 +214,7 @@ def _print_until(stream: MarginStream, kind: type[T]) -> T:
     """Print items until one of a kind arrives."""
     with _close_after_timeout(stream):
         for item in stream:
-            _print_step("gap" if isinstance(item, StreamGap) else "event", f"{item.account}: {describe(item)}")
+            _print_step("gap" if isinstance(item, StreamGap) else "event", str(item))
             if isinstance(item, kind):
                 return item
     raise DemoError(f"no {kind.__name__} in 10 seconds")

@@ -11,7 +11,7 @@ import corpus
 from checks import check, check_no_secret
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.events.models import AccountEvent
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.io.dispatcher import Dispatcher
 from binance_margin_stream.stream.io.rest_calls import CredentialGranted, RestResult
@@ -54,7 +54,7 @@ class FuzzedStream:
         self.open_connections: list[int] = []
         self.sent_requests: list[tuple[int, dict[str, Any]]] = []
         self.next_subscription_id = 0
-        self.lifecycle: Lifecycle[Event] = Lifecycle(
+        self.lifecycle: Lifecycle[AccountEvent] = Lifecycle(
             FEEDS,
             settings=SETTINGS,
             jitter=random.Random(1).uniform,

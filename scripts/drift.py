@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 
@@ -163,21 +163,21 @@ def read_openapi(spec: Mapping[str, Any]) -> Facts:
 
 def read_own() -> Facts:
     """Read this package: its spec, and its event models."""
-    from binance_margin_stream.stream.events import models
-    from binance_margin_stream.stream.events.base import FrozenModel
+    from msgspec import Struct
 
-    def list_fields(prefix: str, model: type[FrozenModel]) -> Iterator[str]:
-        for field in model.model_fields.values():
-            yield f"{prefix}{field.validation_alias}"
-            for item in get_args(field.annotation):
-                if isinstance(item, type) and issubclass(item, FrozenModel):
-                    yield from list_fields(f"{prefix}{field.validation_alias}.", item)
+    from binance_margin_stream.stream.events.exact_reader import event_classes
+    from binance_margin_stream.stream.events.record_fields import fields_by_name
+
+    def list_fields(prefix: str, model: type[Struct]) -> Iterator[str]:
+        for field in fields_by_name(model).values():
+            if field.wire_name is not None:
+                yield f"{prefix}{field.wire_name}"
+                if field.row_type is not None:
+                    yield from list_fields(f"{prefix}{field.wire_name}.", field.row_type)
 
     facts = read_openapi(yaml.safe_load(SPEC.read_text(encoding="utf-8")))
-    for model in vars(models).values():
-        known = isinstance(model, type) and issubclass(model, models.Event) and model.model_fields.get("event_type")
-        for event in get_args(known.annotation) if known else ():
-            facts |= dict.fromkeys([f"event {event}", *list_fields(f"event {event}: field ", model)], "")
+    for event, model in event_classes().items():
+        facts |= dict.fromkeys([f"event {event}", *list_fields(f"event {event}: field ", model)], "")
     return facts
 
 

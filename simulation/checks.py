@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from binance_margin_stream.sandbox.messages import Text
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
-from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.events.models import AccountEvent
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from simulation.network import SimulatedConnection, VirtualClock
 
@@ -176,7 +176,7 @@ class ExpectedGaps:
 
     def __init__(
         self,
-        lifecycle: Lifecycle[Event],
+        lifecycle: Lifecycle[AccountEvent],
         clock: VirtualClock,
         delivery_checker: DeliveryChecker,
         to_epoch_ms: Callable[[float], int],

@@ -18,7 +18,7 @@ from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.sandbox.api.handshakes import margin_stream_prefix
 from binance_margin_stream.sandbox.faults import DeferredFault
 from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Frame, Ping, Request, Response, Text
-from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.events.models import AccountEvent
 from binance_margin_stream.stream.failures import Failure, FailureKind, classify_error, classify_status
 from binance_margin_stream.stream.io.dispatcher import Dispatcher
 from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestResult, parse_credential
@@ -128,7 +128,7 @@ class Driver:
 
     def __init__(
         self,
-        lifecycle: Lifecycle[Event],
+        lifecycle: Lifecycle[AccountEvent],
         network: Network,
         clock: VirtualClock,
         *,

@@ -7,7 +7,7 @@ from collections import Counter, deque
 from typing import NoReturn
 
 from binance_margin_stream.sandbox import ExchangeRules
-from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.events.models import AccountEvent
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import StreamSettings, get_limits
@@ -94,7 +94,7 @@ class LimitChecker:
         raise Violation(3, f"a frame is sent on connection {number}, which is closed")
 
 
-def check_memory(lifecycle: Lifecycle[Event], feeds: int) -> None:
+def check_memory(lifecycle: Lifecycle[AccountEvent], feeds: int) -> None:
     """Raise a violation if a table of the state machine exceeds its bound."""
     context, connections = lifecycle.context, lifecycle.connections.list_all()
     timers = 6 * feeds + 8 * len(connections) + 8

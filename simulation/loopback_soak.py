@@ -163,7 +163,7 @@ class SoakRun:
             with self._lock, self._collect_violations():
                 if isinstance(item, StreamGap):
                     self._delivery_checker.record_gap(item)
-                elif isinstance(item, BalanceUpdate):
+                elif isinstance(item, BalanceUpdate) and item.delta is not None:
                     self._received.add(int(item.delta))
                     self._delivery_checker.record_received(item.account, "order", int(item.delta))
 

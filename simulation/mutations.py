@@ -75,7 +75,7 @@ def _skip_backoff(self: Backoff) -> float:
     return 0.0
 
 
-def _ignore_fatal_failure(self: Coordinator[Event], failure: Failure) -> None:
+def _ignore_fatal_failure(self: Coordinator[Event], failure: Failure, now: float) -> None:
     self.context.counters.failures += 1
 
 

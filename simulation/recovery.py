@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.models import Event
+from binance_margin_stream.stream.events.models import AccountEvent
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.state import State
 from simulation.checks import DeliveryChecker, Violation
@@ -30,7 +30,7 @@ class RecoveryChecker:
     def __init__(
         self,
         plan: ScenarioPlan,
-        lifecycle: Lifecycle[Event],
+        lifecycle: Lifecycle[AccountEvent],
         driver: Driver,
         network: Network,
         clock: VirtualClock,

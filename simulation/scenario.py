@@ -12,7 +12,7 @@ from itertools import count
 from binance_margin_stream.sandbox import faults
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import AccountLost, StreamGap
-from binance_margin_stream.stream.events.models import BalanceUpdate, Event, UserLiabilityChange
+from binance_margin_stream.stream.events.models import AccountEvent, BalanceUpdate, UserLiabilityChange
 from binance_margin_stream.stream.protocol.lifecycle import Lifecycle
 from binance_margin_stream.stream.settings import get_limits
 from binance_margin_stream.stream.state import GapReason, State, StatusChange
@@ -56,7 +56,7 @@ class SimulatedMonth:
             frozenset({"notice"}) if plan.source_name == "V2 and risk" else frozenset(),
             tolerance_ms=round(plan.settings.latency_allowance * 1000),
         )
-        self._lifecycle: Lifecycle[Event] = Lifecycle(
+        self._lifecycle: Lifecycle[AccountEvent] = Lifecycle(
             plan.feeds,
             settings=plan.settings,
             jitter=random.Random(plan.seed + 3).uniform,
@@ -160,9 +160,9 @@ class SimulatedMonth:
 
     def _consume(self) -> None:
         while (item := self._lifecycle.next_item()) is not None:
-            if isinstance(item, BalanceUpdate):
+            if isinstance(item, BalanceUpdate) and item.delta is not None:
                 self._delivery_checker.record_received(item.account, "order", int(item.delta))
-            elif isinstance(item, UserLiabilityChange):
+            elif isinstance(item, UserLiabilityChange) and item.principal is not None:
                 self._delivery_checker.record_received(item.account, "notice", int(item.principal))
             elif isinstance(item, StreamGap):
                 self._on_gap(item)
@@ -251,7 +251,7 @@ class IdleSpeedup:
 
     def __init__(
         self,
-        lifecycle: Lifecycle[Event],
+        lifecycle: Lifecycle[AccountEvent],
         network: Network,
         clock: VirtualClock,
         recovery_checker: RecoveryChecker,

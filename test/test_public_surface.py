@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from api_methods import API_METHODS
@@ -15,6 +16,8 @@ PUBLIC = (
     "Account",
     "AccountLost",
     "AccountUnavailableError",
+    "AnyEvent",
+    "AnyItem",
     "ApiClient",
     "ApiException",
     "ApiKeyAuth",
@@ -35,7 +38,10 @@ PUBLIC = (
     "ErrorResponse",
     "Event",
     "ExecutionReport",
+    "ExecutionType",
+    "ExpiryReason",
     "ExternalLockUpdate",
+    "Fill",
     "GapReason",
     "Health",
     "IsolatedMarginStreamApi",
@@ -46,18 +52,24 @@ PUBLIC = (
     "ListenTokenApi",
     "ListenTokenInvalidError",
     "MalformedFrameError",
+    "MarginLevelStatus",
     "MarginLevelStatusChange",
     "MarginListenKeyApi",
     "MarginStream",
     "MarginStreamApi",
     "NO_RETRIES",
     "OpenApiException",
+    "OrderStatus",
+    "OrderType",
     "OutboundAccountPosition",
     "RateLimitError",
+    "RejectReason",
     "ResponseError",
     "RetryPolicy",
     "RiskStreamApi",
+    "SelfTradePreventionMode",
     "ServerError",
+    "Side",
     "State",
     "StatusChange",
     "StatusChangeKind",
@@ -66,6 +78,7 @@ PUBLIC = (
     "StreamItem",
     "StreamSettings",
     "SubscriptionCoverage",
+    "TimeInForce",
     "Timeout",
     "TimestampError",
     "TransportError",
@@ -113,6 +126,19 @@ def run_in_fresh_interpreter(code: str) -> str:
 )
 def test_nothing_is_imported_before_it_is_used(code, absent):
     assert run_in_fresh_interpreter(f"import sys; {code}; print([m for m in {absent} if m in sys.modules])") == "[]"
+
+
+def test_creating_a_stream_loads_neither_pydantic_nor_the_generated_half():
+    code = """
+        import sys
+        from binance_margin_stream import CROSS, ApiKeyAuth, AsyncMarginStream, MarginStream, isolated
+        for kind in (MarginStream, AsyncMarginStream):
+            kind(ApiKeyAuth("key"), [CROSS, isolated("BTCUSDT")], risk=True)
+        generated = ("api.", "models", "api_client", "api_response", "configuration", "rest", "http.client")
+        heavy = ("pydantic", "dateutil", *(f"binance_margin_stream.{name}" for name in generated))
+        print([name for name in sys.modules if name.startswith(heavy)])
+    """
+    assert run_in_fresh_interpreter(textwrap.dedent(code)) == "[]"
 
 
 def test_the_sixteen_calls_are_all_of_them():

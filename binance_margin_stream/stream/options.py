@@ -6,9 +6,9 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
 from binance_margin_stream.http.transport import Timeout, create_ssl_context
@@ -18,6 +18,9 @@ from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCall
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
 from binance_margin_stream.stream.state import State, StatusChange
+
+if TYPE_CHECKING:
+    from binance_margin_stream.configuration import Configuration
 
 __all__ = ["DEFAULT_ENTER_TIMEOUT", "BaseStream", "StreamOptions", "build_config", "check_account"]
 

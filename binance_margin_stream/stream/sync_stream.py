@@ -296,6 +296,8 @@ class _Worker:
 
     async def _close(self) -> None:
         await self.engine.close()
+        while (item := self.engine.next_item_nowait()) is not None:
+            self.batch.append(item)  # what was received before the end can still be taken
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0)

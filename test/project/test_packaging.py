@@ -44,16 +44,20 @@ def test_the_wheel_holds_the_package_its_types_and_no_tests(distributions):
     assert "binance_margin_stream/py.typed" in names
     assert "binance_margin_stream/sandbox/server/app.py" in names
     assert "binance_margin_stream/sandbox/server/page.html" in names
-    assert [name for name in names if "test" in name.lower()] == ["binance_margin_stream/pytest_plugin.py"]
+    assert {name for name in names if "test" in name.lower()} == {
+        "binance_margin_stream/pytest_plugin.py",
+        "binance_margin_stream/testing.py",
+    }
     assert metadata["Version"] == sdk.__version__
     assert metadata["Requires-Python"] == ">=3.11"
 
 
-def test_four_packages_are_needed_at_run_time(distributions):
+def test_five_packages_are_needed_at_run_time(distributions):
     with zipfile.ZipFile(next(distributions.glob("*.whl"))) as wheel:
         metadata = email.message_from_bytes(wheel.read(f"binance_margin_stream-{sdk.__version__}.dist-info/METADATA"))
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra" not in line]
     assert sorted(line.split(">")[0].split("<")[0] for line in needed) == [
+        "msgspec",
         "pydantic",
         "python-dateutil",
         "urllib3",

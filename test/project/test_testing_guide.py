@@ -30,12 +30,19 @@ def run(folder, *arguments):
 
 
 def test_every_block_is_a_file():
-    assert list(FILES) == ["bot.py", "test_bot.py", "test_own_stream.py", "test_bot_unittest.py", "conftest.py"]
+    assert list(FILES) == [
+        "bot.py",
+        "test_bot_units.py",
+        "test_bot.py",
+        "test_own_stream.py",
+        "test_bot_unittest.py",
+        "conftest.py",
+    ]
 
 
 @pytest.mark.parametrize("options", [["-n", "2"], ["-p", "no:randomly", "-p", "no:xdist"]], ids=["xdist", "in order"])
 def test_the_guides_tests_pass_under_pytest(project, options):
-    assert "12 passed" in run(project, "pytest", "-q", "-W", "error", "--strict-markers", *options)
+    assert "14 passed" in run(project, "pytest", "-q", "-W", "error", "--strict-markers", *options)
 
 
 def test_the_guides_unittest_passes_without_pytest(project):

@@ -13,8 +13,11 @@ import json
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.base import StreamGap
@@ -37,8 +40,7 @@ from binance_margin_stream.stream.state import State, StatusChange, StatusChange
 DROPPED = Failure(FailureKind.TRANSPORT_ERROR, "dropped")
 
 
-@dataclass(frozen=True)
-class FakeEvent:
+class FakeEvent(Struct, frozen=True):
     serial: int
     true_account: Account
     identity: object

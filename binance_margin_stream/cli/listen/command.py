@@ -19,7 +19,6 @@ from binance_margin_stream.cli.target import Target
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import CROSS, isolated
-from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import StreamGap, StreamItem
 from binance_margin_stream.stream.state import Severity, StatusChange, StatusChangeKind
 from binance_margin_stream.stream.sync_stream import MarginStream
@@ -102,7 +101,7 @@ def _run_stream(options: ListenOptions, auth: ApiKeyAuth, target: Target, output
     def on_item(item: StreamItem) -> None:
         output.on_item(item)
         if options.exit_on_gap and isinstance(item, StreamGap):
-            raise CommandError(f"{item.account}: {describe(item)}", ExitCode.GAP)
+            raise CommandError(str(item), ExitCode.GAP)
 
     accounts = [*([CROSS] if options.cross else []), *map(isolated, options.symbols)]
     stream = MarginStream(

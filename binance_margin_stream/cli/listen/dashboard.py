@@ -9,7 +9,6 @@ from datetime import datetime
 
 from binance_margin_stream.redaction import truncate
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.formatting import describe
 from binance_margin_stream.stream.events.models import (
     MarginLevelStatusChange,
     StreamGap,
@@ -67,7 +66,7 @@ class Dashboard:
 
     def add_item(self, item: StreamItem, now: float, timestamp: float) -> None:
         """Record an item. `now` is in seconds of a monotonic clock, `timestamp` in seconds since 1970."""
-        text = truncate(describe(item))
+        text = truncate(item.summary)
         with self._lock:
             is_risk_event = self.risk and isinstance(item, _RISK_EVENTS)
             stats = self._risk_stats if is_risk_event else self._stats.setdefault(item.account, AccountStats())

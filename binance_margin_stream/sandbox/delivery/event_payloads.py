@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from binance_margin_stream.sandbox.model.ledger import Balance
-from binance_margin_stream.sandbox.model.orders import Fill, Order
+from binance_margin_stream.sandbox.model.orders import Order, OrderFill
 
 __all__ = [
     "build_account_position",
@@ -22,7 +22,7 @@ _ZERO_TEXT = "0.00000000"
 
 
 def build_execution_report(
-    order: Order, execution: str, execution_id: int, now: int, fill: Fill | None = None
+    order: Order, execution: str, execution_id: int, now: int, fill: OrderFill | None = None
 ) -> dict[str, object]:
     """An ``executionReport`` with all mandatory fields, in the exchange's order."""
     cancelled = execution == "CANCELED"

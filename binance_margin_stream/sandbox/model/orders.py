@@ -12,7 +12,7 @@ from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.ledger import Ledger
 from binance_margin_stream.sandbox.model.users import CROSS
 
-__all__ = ["Fill", "FinalStatus", "Order", "OrderRequest", "Orders"]
+__all__ = ["FinalStatus", "Order", "OrderFill", "OrderRequest", "Orders"]
 
 OrderStatus = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "REJECTED", "EXPIRED"]
 FinalStatus = Literal["CANCELED", "EXPIRED"]
@@ -120,7 +120,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class OrderFill:
     """One execution of an order."""
 
     trade_id: int
@@ -183,7 +183,7 @@ class Orders:
         """Record that the market reached an order's stop price."""
         return self._store(replace(order, triggered_at=now))
 
-    def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, Fill]:
+    def fill(self, order: Order, quantity: Decimal, price: Decimal, maker: bool) -> tuple[Order, OrderFill]:
         """Fill an order, fully or partially, and move the balances.
 
         Raises:
@@ -206,7 +206,7 @@ class Orders:
             filled_quote=order.filled_quote + quantity * price,
             status="FILLED" if quantity == order.remaining else "PARTIALLY_FILLED",
         )
-        return self._store(filled), Fill(self._last_trade_id, quantity, price, commission, received_asset, maker)
+        return self._store(filled), OrderFill(self._last_trade_id, quantity, price, commission, received_asset, maker)
 
     def close(self, order: Order, status: FinalStatus) -> Order:
         """Close an open order, and unlock its remaining funds.

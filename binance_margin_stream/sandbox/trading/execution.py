@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from binance_margin_stream.sandbox.delivery.event_payloads import build_account_position, build_execution_report
 from binance_margin_stream.sandbox.delivery.publishing import publish
-from binance_margin_stream.sandbox.model.orders import Fill, FinalStatus, Order
+from binance_margin_stream.sandbox.model.orders import FinalStatus, Order, OrderFill
 from binance_margin_stream.sandbox.model.state import ExchangeState
 
 __all__ = ["close_order", "fill_order", "on_price", "place_order", "reject_order", "send_position"]
@@ -104,7 +104,7 @@ def _find_reject_reason(state: ExchangeState, draft: Order, market_price: Decima
     return None
 
 
-def _send_report(state: ExchangeState, order: Order, execution: str, now: int, fill: Fill | None = None) -> None:
+def _send_report(state: ExchangeState, order: Order, execution: str, now: int, fill: OrderFill | None = None) -> None:
     report = build_execution_report(order, execution, state.orders.next_execution_id(), now, fill)
     if order.is_on_book:
         since = order.working_since

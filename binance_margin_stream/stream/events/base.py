@@ -1,4 +1,4 @@
-"""What a stream hands over: events and gaps, and what all of them can do.
+"""The items that a stream delivers, and what all of them can do.
 
 A field has its wire name, such as ``E``, only while a frame is decoded; everywhere else it has its full name. For
 each time ``some_time``, an integer in milliseconds, there is ``some_datetime``, an aware `datetime` in UTC.
@@ -6,27 +6,35 @@ each time ``some_time``, an integer in milliseconds, there is ``some_datetime``,
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from msgspec import field
+from msgspec.structs import force_setattr, replace
 
-from binance_margin_stream.redaction import redact
+from binance_margin_stream.exceptions import ApiTypeError
+from binance_margin_stream.redaction import redact, truncate
 from binance_margin_stream.stream.accounts import NO_ACCOUNT, Account
-from binance_margin_stream.stream.events.errors import MalformedFrameError, reason_of
-from binance_margin_stream.stream.events.field_types import AccountField, Integer, JsonValue, Text, Time, to_datetime
-from binance_margin_stream.stream.events.json_codec import from_jsonable, to_jsonable
+from binance_margin_stream.stream.events.errors import MalformedFrameError
+from binance_margin_stream.stream.events.field_types import (
+    Integer,
+    JsonValue,
+    Sent,
+    Time,
+    to_datetime,
+    to_key,
+    to_optional_datetime,
+)
+from binance_margin_stream.stream.events.json_codec import ExtraFields, from_jsonable
+from binance_margin_stream.stream.events.record import NO_EXTRA, Record
+from binance_margin_stream.stream.events.record_fields import fields_by_name, local_field
 
 __all__ = [
     "AccountLost",
     "Event",
-    "FrozenModel",
-    "GapReason",
     "Identity",
     "StreamGap",
     "StreamItem",
@@ -37,64 +45,46 @@ __all__ = [
 Identity: TypeAlias = tuple[str | int, ...]
 """Strings and integers, equal in every process that saw the same event: a key for sets, files and databases."""
 
-
-_NOT_IN_IDENTITY = ("account", "event_type")  # in the identity by itself; spelled in two ways for some events
+_MAX_LINE = 1000
+_Record = TypeVar("_Record", bound=Record)
 _Item = TypeVar("_Item", bound="StreamItem")
 
 
-class FrozenModel(BaseModel, frozen=True):
-    """A frozen group of named fields that keeps those that it does not know, too."""
+class StreamItem(Record, frozen=True, kw_only=True):
+    """Anything that a stream delivers: an `Event`, or a `StreamGap` where events may be missing.
 
-    model_config = ConfigDict(
-        extra="allow",
-        defer_build=True,
-        # Wire names count only for the decoder, which asks for them: a new wire field may be called like ours.
-        validate_by_alias=False,
-        validate_by_name=True,
-    )
+    ``str(item)`` is one line for a person, of at most 1000 characters; ``repr(item)`` is complete.
+    """
 
-    @property
-    def extra(self) -> Mapping[str, JsonValue]:
-        """The fields that the exchange sent and this version does not know, by their wire names."""
-        return MappingProxyType(getattr(self, "__pydantic_extra__", None) or {})
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both are of one class and hold the same."""
-        if type(other) is not type(self):
-            return NotImplemented
-        mine, theirs = dict(self._fields()), dict(other._fields())
-        return mine == theirs and self.extra == other.extra
-
-    def __repr_args__(self) -> Iterator[tuple[str, object]]:
-        """The fields that are set, without anything that may be a listen key or a token."""
-        yield from self._fields()
-        if self.extra:
-            yield "extra", _Shown(redact(repr(dict(self.extra))))
-
-    def _fields(self) -> Iterator[tuple[str, object]]:
-        for name in type(self).model_fields:
-            value = getattr(self, name, None)  # not set yet in a traceback out of the constructor
-            if value is not None:
-                yield name, value
-
-    def _to_jsonable(self) -> dict[str, JsonValue]:
-        fields = {name: _field_to_jsonable(value) for name, value in self._fields()}
-        if self.extra:
-            fields["extra"] = to_jsonable(dict(self.extra))
-        return fields
-
-
-class StreamItem(FrozenModel, frozen=True):
-    """Anything that a stream hands over: an `Event`, or a `StreamGap` where events may be missing."""
-
-    account: AccountField = Field(default=NO_ACCOUNT, validation_alias=" account")  # never on the wire
+    account: Account = local_field("account", NO_ACCOUNT)
     """The account that this is about. `NO_ACCOUNT` where it is about the connection as a whole."""
 
-    subscription: ClassVar[int | None] = None
+    subscription: Integer | None = local_field("subscription", None)
     """The number of the subscription by which it came, unique within its stream; None for what the stream made itself.
 
-    It is not part of what the item says: it does not count when items are compared, and is not stored.
+    It is not part of what the item says: it does not count when items are compared, and is neither stored nor shown.
     """
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one class and say the same."""
+        if type(other) is not type(self):
+            return NotImplemented
+        names = (name for name in self.__struct_fields__ if name != "subscription")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.account))
+
+    def _fields(self) -> Iterator[tuple[str, object]]:
+        return ((name, value) for name, value in Record._fields(self) if name != "subscription")
+
+    def __str__(self) -> str:
+        return truncate(f"{self.account} {self.summary}", _MAX_LINE)
+
+    @property
+    def summary(self) -> str:
+        """One line for a person, without the account."""
+        return type(self).__name__
 
     def to_dict(self) -> dict[str, JsonValue]:
         """All of it under full names, as JSON can hold it; `from_dict` reads it back, digit for digit.
@@ -119,7 +109,13 @@ class StreamItem(FrozenModel, frozen=True):
         kind = _find_class(cls, fields.pop("kind", None))
         if kind is None:
             raise MalformedFrameError(f"not the stored form of {cls.__name__}: no such kind")
-        return _validate(kind, fields)
+        try:
+            return _restore(kind, fields, fields.get("problems", ()))
+        except (ValueError, ApiTypeError) as error:
+            reason = redact(str(error))
+        except (ArithmeticError, AttributeError, TypeError, RecursionError):
+            reason = f"{kind.__name__}: what stands under 'extra' is not what to_dict writes"
+        raise MalformedFrameError(reason)  # out here, so that it carries no other error, which may hold the content
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -130,60 +126,59 @@ class StreamItem(FrozenModel, frozen=True):
         return cls.from_dict(data)
 
 
-class Event(StreamItem, frozen=True):
+class Event(StreamItem, frozen=True, kw_only=True):
     """Something that happened on an account, or to the stream itself.
 
     Two events are equal when all that they hold is equal, the account included.
     """
 
-    event_type: str = Field(validation_alias="e")
+    extra: ExtraFields = local_field("extra", NO_EXTRA)
+    """Fields by their wire names, as they came: those that this version does not know, and those of `problems`."""
+    problems: tuple[str, ...] = local_field("problems", ())
+    """Fields that were not what the exchange documents. Each is None, or was read from another spelling."""
+    event_type: str = local_field("event_type", "")
     """The exchange's name for this kind of event, as it came."""
+
+    is_repeatable: ClassVar[bool] = False
+    """Whether events with equal identities may be several: else they are one, delivered more than once."""
 
     @property
     def identity(self) -> Identity:
-        """Equal for the same event on every connection and in every process, to merge two readers of an account.
+        """Equal for the same event on every connection and in every process.
 
-        An execution is known by its ids. The exchange gives no id to any other event, so its identity is all its
-        content, the event time included, as a digest. When one connection delivers two events with one identity,
-        such as two equal deposits in the same millisecond, both happened: pair the first with the first of the
-        other reader and the second with the second, and do not drop the second.
+        It is made of the class and its key fields: the account, what happened to what, ids, and the moment. Equal
+        amounts count as equal however many zeros they end in; `extra` and `problems` do not count.
         """
-        content = {name: value for name, value in self._to_jsonable().items() if name not in _NOT_IN_IDENTITY}
-        return type(self).__name__, str(self.account), _digest(content)
+        return type(self).__name__, str(self.account), *map(to_key, self._key())
+
+    def _key(self) -> tuple[Decimal | int | str | None, ...]:
+        """The key fields of this class, without the account."""
+        return (self.event_type,)
 
     def with_account(self, account: Account) -> Self:
         """The same event as one of this account."""
-        return self.model_copy(update={"account": account})
+        return replace(self, account=account)
 
     def __hash__(self) -> int:
         return hash((type(self), self.account, self.event_type))
 
 
-class TimedEvent(Event, frozen=True):
+class TimedEvent(Event, frozen=True, kw_only=True):
     """An event that says when the exchange made it."""
 
-    event_time: Time = Field(validation_alias="E")
+    event_time: Sent[Time] = field(name="E")
     """When the exchange made this event: milliseconds since 1970-01-01 UTC."""
 
     @property
-    def event_datetime(self) -> datetime:
+    def event_datetime(self) -> datetime | None:
         """`event_time`, in UTC."""
-        return to_datetime(self.event_time)
+        return to_optional_datetime(self.event_time)
 
     def __hash__(self) -> int:
         return hash((type(self), self.account, self.event_time))
 
 
-GapReason: TypeAlias = (
-    Literal[
-        "disconnected", "frozen", "expired", "terminated", "shutdown", "retired", "malformed frame", "slow consumer"
-    ]
-    | str
-)
-"""Why events may be missing; an open set."""
-
-
-class StreamGap(StreamItem, frozen=True):
+class StreamGap(StreamItem, frozen=True, kw_only=True):
     """Between these two moments, events of the account may be missing: compare with a fresh snapshot.
 
     It stands in the stream at the place where the missing events would have been.
@@ -195,12 +190,14 @@ class StreamGap(StreamItem, frozen=True):
     until: Time
     """The first moment from which nothing is missing again; milliseconds since 1970-01-01 UTC."""
 
-    reason: Annotated[GapReason, Text]
-    """Why, such as ``disconnected`` or ``slow consumer``."""
+    reason: str
+    """Why, such as ``disconnected`` or ``slow consumer``; an open set."""
 
     dropped: Integer = 0
     """How many events are known to be missing; 0 where nobody can know."""
 
+    frame: str | None = None
+    """The first 500 characters of a frame that could not be read, with secrets masked; None for other reasons."""
     source: str | None = None
     """The source whose events may be missing, such as ``risk``; None if it may be any source of the account."""
 
@@ -214,11 +211,16 @@ class StreamGap(StreamItem, frozen=True):
         """`until`, in UTC."""
         return to_datetime(self.until)
 
+    @property
+    def summary(self) -> str:
+        """How long events may be missing, and why."""
+        return f"events of {self.until - self.since} ms may be missing ({self.reason}): reconcile"
+
     def __hash__(self) -> int:
         return hash((self.account, self.since, self.until, self.reason, self.dropped))
 
 
-class AccountLost(StreamItem, frozen=True):
+class AccountLost(StreamItem, frozen=True, kw_only=True):
     """An account that this stream no longer follows, for a reason that no retry can change. Other accounts go on.
 
     A `StreamGap` from `since` precedes it if the account was live before.
@@ -230,10 +232,10 @@ class AccountLost(StreamItem, frozen=True):
     since: Time
     """The last moment at which nothing was missing; milliseconds since 1970-01-01 UTC."""
 
-    reason: Annotated[str, Text]
+    reason: str
     """Why, such as ``account unavailable`` or ``retired``; an open set."""
 
-    error: Annotated[str, Text] = ""
+    error: str = ""
     """The refusal of the exchange, on one line."""
 
     code: Integer | None = None
@@ -244,35 +246,18 @@ class AccountLost(StreamItem, frozen=True):
         """`since`, in UTC."""
         return to_datetime(self.since)
 
+    @property
+    def summary(self) -> str:
+        """Which source is lost, and why."""
+        return f"no longer followed through {self.source}: {self.error or self.reason}"
+
     def __hash__(self) -> int:
         return hash((self.account, self.source, self.since, self.reason))
 
 
-def set_subscription(item: object, number: int) -> None:
+def set_subscription(item: Any, number: int) -> None:
     """Set `StreamItem.subscription` of an item that no other code has yet."""
-    item.__dict__["subscription"] = number
-
-
-class _Shown(str):
-    """Text that stands in a repr without quotes."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
-
-
-def _field_to_jsonable(value: object) -> JsonValue:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, Account):
-        return str(value)
-    if isinstance(value, tuple):
-        return [record._to_jsonable() for record in cast(tuple[FrozenModel, ...], value)]
-    return cast(JsonValue, value)
-
-
-def _digest(content: Mapping[str, JsonValue]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    force_setattr(item, "subscription", number)
 
 
 def _find_class(cls: type[_Item], name: object) -> type[_Item] | None:
@@ -282,28 +267,20 @@ def _find_class(cls: type[_Item], name: object) -> type[_Item] | None:
     return next(filter(None, found), None)
 
 
-def _validate(kind: type[_Item], fields: dict[str, Any]) -> _Item:
-    try:
-        item = kind.model_validate(fields, by_alias=False, by_name=True)
-        _restore_extra(item)
-        return item
-    except ValidationError as error:
-        reason = reason_of(kind.__name__, error)
-    except (ValueError, ArithmeticError, RecursionError):
-        reason = f"{kind.__name__}: what stands under 'extra' is not what to_dict writes"
-    raise MalformedFrameError(reason)  # out here, so that it carries no other error, which would hold the content
-
-
-def _restore_extra(record: FrozenModel) -> None:
-    """Unwraps the unknown fields of a record that was just read and that nobody else has seen yet."""
-    extra = cast(dict[str, JsonValue], record.__pydantic_extra__)
-    wrapped = extra.pop("extra", {})
-    if extra or not isinstance(wrapped, dict):
-        raise ValueError("holds a field that to_dict does not write")
-    extra.update({key: from_jsonable(value) for key, value in wrapped.items()})
-    for value in record.__dict__.values():
-        for inner in value if isinstance(value, tuple) else ():
-            _restore_extra(inner)
+def _restore(cls: type[_Record], stored: Mapping[str, Any], unreadable: Collection[str]) -> _Record:
+    """The record that was stored. A field that is absent was None: it could not be read, or null is a value of it."""
+    values: dict[str, Any] = dict(stored)
+    for name, known in fields_by_name(cls).items():
+        if name not in stored:
+            if known.is_required and (known.allows_null or name in unreadable):
+                values[name] = None
+        elif name == "extra":
+            values[name] = {wire_name: from_jsonable(value) for wire_name, value in stored[name].items()}
+        elif known.row_type is not None and issubclass(known.row_type, Record):
+            prefix = f"{name}."
+            unreadable_below = {each.removeprefix(prefix) for each in unreadable if each.startswith(prefix)}
+            values[name] = [_restore(known.row_type, row, unreadable_below) for row in stored[name]]
+    return cls(**values)
 
 
 def _parse_json(text: str | bytes) -> object:

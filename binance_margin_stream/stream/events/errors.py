@@ -1,12 +1,10 @@
-"""The one error of reading what came over the wire, or what was stored of it."""
+"""The error of reading what came over the wire, or what was stored of it."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from binance_margin_stream.exceptions import OpenApiException
 
-__all__ = ["MalformedFrameError", "reason_of"]
+__all__ = ["MalformedFrameError"]
 
 
 class MalformedFrameError(OpenApiException, ValueError):
@@ -14,10 +12,3 @@ class MalformedFrameError(OpenApiException, ValueError):
 
     The message says what is wrong with it and never repeats its content, since a listen key may be in there.
     """
-
-
-def reason_of(kind: str, error: ValidationError) -> str:
-    """What is wrong with an event of this kind, without its values."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return f"{kind}: field {field!r} is {'missing' if first['type'] == 'missing' else 'ill-typed'}"

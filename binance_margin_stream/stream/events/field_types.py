@@ -1,124 +1,154 @@
-"""The types of an event's fields: exact, strict about what the exchange promises, open where it is.
+"""The types of an event's fields, and how a value is read as one of them.
 
-Every type has two readings with one meaning. The JSON reading takes only the usual spelling and never leaves
-pydantic's core, which makes it fast. The Python reading takes every spelling that is allowed: money as a string or
-a number, integers as integers or strings. A frame that the first refuses is given to the second.
+A type says what the exchange documents, so the decoder takes nothing else. `read_…` functions take every spelling
+whose meaning is certain: an integer as text, money as a number, microseconds. They raise `ValueError` for the rest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Context, Decimal, Inexact, InvalidOperation
-from typing import Annotated, Any, TypeAlias
+from decimal import (
+    Clamped,
+    Context,
+    Decimal,
+    FloatOperation,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Rounded,
+    Subnormal,
+)
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
 
-from pydantic_core import CoreSchema, core_schema
-
-from binance_margin_stream.stream.accounts import Account
+from msgspec import Meta
 
 __all__ = [
-    "AccountField",
-    "Flag",
+    "SENT",
     "Integer",
+    "IntegerOrText",
     "JsonValue",
     "Money",
     "OptionalTime",
-    "Schema",
-    "Text",
+    "Sent",
+    "TextOrNull",
     "Time",
+    "TimeOrText",
+    "format_value",
+    "read_flag",
+    "read_integer",
+    "read_money",
+    "read_text",
+    "read_time",
     "to_datetime",
+    "to_key",
     "to_optional_datetime",
 ]
 
 JsonValue: TypeAlias = "bool | int | str | Decimal | float | list[JsonValue] | dict[str, JsonValue] | None"
 """A value of a field that this version does not know. Fractional numbers are `Decimal`, with all their digits."""
 
-_LONGEST_MONEY = 64
-_LARGEST_EXPONENT = 200
-_MONEY = r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$"
-_money = re.compile(_MONEY, re.ASCII)
-_integer = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_LARGEST_INTEGER = 2**63 - 1
-_LAST_MILLISECOND = 253_402_300_799_999  # of the year 9999, where datetime ends
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Schema:
-    """Tells pydantic, inside `Annotated`, to validate with this schema and not with one that it derives."""
-
-    def __init__(self, schema: CoreSchema) -> None:
-        self._schema = schema
-
-    def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
-        """The schema."""
-        return self._schema
-
-
-def _decimal(value: object) -> Decimal:
-    """Money from a string or a number; floats are refused, since their digits are already lost."""
-    if isinstance(value, str):
-        value = Decimal(value) if len(value) <= 3 * _LARGEST_EXPONENT and _money.fullmatch(value) else None
-    elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_MONEY:
-        value = Decimal(value)
-    if isinstance(value, Decimal) and _is_sane(value):
-        return value
-    raise ValueError("is not a decimal number")
-
-
-def _is_sane(value: Decimal) -> bool:
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and exponent > -_LARGEST_EXPONENT and value.adjusted() < _LARGEST_EXPONENT
-
-
-def _integer_between(least: int, largest: int) -> Schema:
-    def read(value: object) -> int:
-        if isinstance(value, str) and _integer.fullmatch(value):
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= largest:
-            return value
-        raise ValueError("is not an integer of the expected size")
-
-    return _two_readings(core_schema.int_schema(strict=True, ge=least, le=largest), read)
-
-
-def _account(value: object) -> Account:
-    return value if isinstance(value, Account) else Account.parse(str(value))
-
-
-def _two_readings(from_json: CoreSchema, from_python: Callable[[Any], object]) -> Schema:
-    return Schema(
-        core_schema.json_or_python_schema(from_json, core_schema.no_info_plain_validator_function(from_python))
-    )
-
-
-# A context's method reads a string in three quarters of the time of Decimal's constructor, and both in less than
-# pydantic's decimal schema. It never rounds: it has a digit for each character that the pattern lets through.
-_exactly = Context(prec=_LONGEST_MONEY, traps=[InvalidOperation, Inexact]).create_decimal
-_MONEY_FROM_JSON = core_schema.no_info_after_validator_function(
-    _exactly, core_schema.str_schema(strict=True, max_length=_LONGEST_MONEY, pattern=_MONEY)
+_EXACT: Final = Context(
+    prec=64,
+    Emin=-100,
+    Emax=100,
+    traps=[Clamped, FloatOperation, Inexact, InvalidOperation, Overflow, Rounded, Subnormal],
 )
+"""Makes a Decimal with all its digits or raises. A larger exponent would make ``format(amount, "f")`` fill memory."""
 
-Money: TypeAlias = Annotated[Decimal, _two_readings(_MONEY_FROM_JSON, _decimal)]
-"""An amount, a price or a quantity: a decimal string on the wire. Never a float, never NaN or infinite."""
+T = TypeVar("T")
+SENT: Final = "None where what came cannot be read"
 
-Integer: TypeAlias = Annotated[int, _integer_between(-_LARGEST_INTEGER - 1, _LARGEST_INTEGER)]
+if TYPE_CHECKING:
+    Money: TypeAlias = Decimal
+    """An amount, a price or a quantity. Never a float, never NaN or infinite."""
+
+    Sent: TypeAlias = T | None
+    """What the exchange always sends: the decoder takes nothing else, and a field is None where it cannot be read."""
+else:
+
+    class _MoneyType(type):
+        __call__ = _EXACT.create_decimal
+        __instancecheck__ = _EXACT.is_finite
+
+    class Money(metaclass=_MoneyType):
+        """A finite Decimal: ``Money("1.50")`` makes one or raises, and ``isinstance(amount, Money)`` tells one."""
+
+    Sent = Annotated[T, SENT]
+
+
+_INT64_MAX: Final = 2**63 - 1
+_LAST_MILLISECOND: Final = 253_402_300_799_999  # of the year 9999, where datetime ends
+_FIRST_MICROSECOND: Final = 10**15  # the year 2001 in microseconds; milliseconds never get there
+_LAST_MICROSECOND: Final = _LAST_MILLISECOND * 1000 + 999
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_integer_text: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+
+Integer: TypeAlias = Annotated[int, Meta(ge=-_INT64_MAX - 1, le=_INT64_MAX)]
 """An id or a count of up to 64 bits; -1 where the exchange means none."""
 
-Time: TypeAlias = Annotated[int, _integer_between(0, _LAST_MILLISECOND)]
+IntegerOrText: TypeAlias = Annotated[int, Meta(ge=-_INT64_MAX - 1, le=_INT64_MAX), "or text"]
+"""The same, where the exchange's own SDK showed text in its versions before 8.6.1."""
+
+Time: TypeAlias = Annotated[int, Meta(ge=0, le=_LAST_MILLISECOND)]
 """Milliseconds since 1970-01-01 UTC."""
 
-OptionalTime: TypeAlias = Annotated[int, _integer_between(-1, _LAST_MILLISECOND)] | None
-"""Milliseconds since 1970-01-01 UTC, None where absent, -1 where the exchange means none."""
+TimeOrText: TypeAlias = Annotated[int, Meta(ge=0, le=_LAST_MILLISECOND), "or text"]
+"""The same, where the exchange documents text."""
 
-Flag: TypeAlias = Annotated[bool, Schema(core_schema.bool_schema(strict=True))]
-"""True or false, nothing that resembles them."""
+OptionalTime: TypeAlias = Annotated[int, Meta(ge=-1, le=_LAST_MILLISECOND)]
+"""Milliseconds since 1970-01-01 UTC; -1 where the exchange means none."""
 
-Text = Schema(core_schema.str_schema(strict=True))
-"""For `Annotated`: any string. Enumerations are open, so their known values are for the reader alone."""
+TextOrNull: TypeAlias = Annotated[str, "or null"]
+"""Text where the exchange documents null, too."""
 
-AccountField: TypeAlias = Annotated[Account, Schema(core_schema.no_info_plain_validator_function(_account))]
-"""An account, or its text."""
+
+def read_money(value: object) -> Decimal:
+    """An amount from text or a number. Floats are refused: their digits are already lost."""
+    if isinstance(value, str) and not value.isascii():
+        raise ValueError("is not a decimal number in ASCII digits")
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise ValueError("is not a decimal number, as text or Decimal")
+    try:
+        amount = _EXACT.create_decimal(value)
+    except ArithmeticError:
+        raise ValueError("is not a decimal number of at most 64 digits") from None
+    if not amount.is_finite():
+        raise ValueError("is not a finite number")
+    return amount
+
+
+def read_integer(value: object, least: int = -_INT64_MAX - 1, largest: int = _INT64_MAX) -> int:
+    """An integer of up to 64 bits, also as text."""
+    if isinstance(value, str) and _integer_text.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= largest:
+        raise ValueError(f"is not an integer from {least} to {largest}")
+    return value
+
+
+def read_time(value: object, least: int = 0) -> int:
+    """A time in milliseconds. Microseconds are known by their size, and rounded down."""
+    time = read_integer(value, least, _LAST_MICROSECOND)
+    if time >= _FIRST_MICROSECOND:
+        return time // 1000
+    if time > _LAST_MILLISECOND:
+        raise ValueError("is not a time in milliseconds")
+    return time
+
+
+def read_flag(value: object) -> bool:
+    """True or false, nothing that resembles them."""
+    if not isinstance(value, bool):
+        raise ValueError("is not true or false")
+    return value
+
+
+def read_text(value: object) -> str:
+    """Any text. Of a member of an enumeration, its value."""
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    return str(value)
 
 
 def to_datetime(milliseconds: int) -> datetime:
@@ -129,3 +159,18 @@ def to_datetime(milliseconds: int) -> datetime:
 def to_optional_datetime(milliseconds: int | None) -> datetime | None:
     """The moment, in UTC, or None where the time is absent or -1."""
     return None if milliseconds is None or milliseconds < 0 else to_datetime(milliseconds)
+
+
+def format_value(value: Decimal | int | str | None) -> str:
+    """A value for a person: amounts without an exponent and without zeros at the end, and ``?`` for None."""
+    if not isinstance(value, Decimal):
+        return "?" if value is None else str(value)
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def to_key(value: Decimal | int | str | None) -> int | str:
+    """A value as part of an identity: equal amounts give equal text, and None gives empty text."""
+    if isinstance(value, Decimal):
+        return format_value(abs(value) if value == 0 else value)
+    return "" if value is None else value

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from binance_margin_stream.stream.events.field_types import JsonValue
 
-__all__ = ["from_jsonable", "to_jsonable"]
+__all__ = ["ExtraFields", "from_jsonable", "to_jsonable"]
 
 _NUMBER_KEY = "$number"
+
+
+class ExtraFields(Mapping[str, JsonValue]):
+    """Fields of an event by their wire names: those that this version does not know or could not read."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, JsonValue] | None = None) -> None:
+        self._fields: Mapping[str, JsonValue] = dict(fields) if fields else {}
+
+    def __getitem__(self, wire_name: str) -> JsonValue:
+        """The value as it came."""
+        return self._fields[wire_name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The wire names."""
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        """How many fields these are."""
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return repr(self._fields)
 
 
 def to_jsonable(value: JsonValue) -> JsonValue:

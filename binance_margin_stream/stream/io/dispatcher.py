@@ -6,14 +6,18 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 
+from binance_margin_stream.redaction import redact
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.events.decoder import EventFrame, ResponseFrame, Route, decode
+from binance_margin_stream.stream.events.errors import MalformedFrameError
 from binance_margin_stream.stream.events.models import (
+    AccountEvent,
+    AnyEvent,
     Event,
     EventStreamTerminated,
     ListenKeyExpired,
-    MalformedFrameError,
     ServerShutdown,
+    UnknownEvent,
 )
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.io.rest_calls import RestResult
@@ -26,17 +30,19 @@ __all__ = ["Dispatcher", "log", "make_notifier"]
 
 log = logging.getLogger("binance_margin_stream.stream")
 
-_CONTROL_EVENTS = frozenset({ServerShutdown, EventStreamTerminated, ListenKeyExpired})
+_CONTROL_EVENTS: frozenset[type[Event]] = frozenset({ServerShutdown, EventStreamTerminated, ListenKeyExpired})
+_MAX_FRAME_EXCERPT = 500
 _SUBSCRIPTION_ID = re.compile(rb'\{"subscriptionId":\s*(\d{1,9}),')
 
 
 class Dispatcher:
     """Decodes network input and passes it to one state machine. `now` is in seconds of the state machine's clock."""
 
-    __slots__ = ("_lifecycle",)
+    __slots__ = ("_lifecycle", "_reported_problems")
 
-    def __init__(self, lifecycle: Lifecycle[Event]) -> None:
+    def __init__(self, lifecycle: Lifecycle[AccountEvent]) -> None:
         self._lifecycle = lifecycle
+        self._reported_problems: set[tuple[str, str]] = set()
 
     def on_text(self, connection_id: int, data: bytes, accounts: Mapping[Route, Account], now: float) -> bool:
         """A text message arrived. Returns True for an account event, False for anything about the stream itself."""
@@ -45,15 +51,19 @@ class Dispatcher:
         except MalformedFrameError as error:
             self._on_malformed_frame(connection_id, data, str(error), now)
             return False
-        if type(frame) is not EventFrame:
-            if isinstance(frame, ResponseFrame):
-                self._lifecycle.on_response(connection_id, frame, now)
+        if isinstance(frame, ResponseFrame):
+            self._lifecycle.on_response(connection_id, frame, now)
             return False
-        event, subscription_id = frame
+        event = frame.event
+        if event.problems:
+            self._on_problems(event)
         if type(event) in _CONTROL_EVENTS:
-            self._on_control_event(connection_id, event, subscription_id, now)
+            self._on_control_event(connection_id, event, frame.route, now)
             return False
-        self._lifecycle.on_event(connection_id, subscription_id, event, now)
+        self._lifecycle.on_event(connection_id, frame.route, event, now)  # type: ignore[arg-type]  # no control event
+        if event.problems and isinstance(event, UnknownEvent):
+            self._on_unreadable_event(connection_id, frame, now)
+            return False
         return True
 
     def on_binary(self, connection_id: int, now: float) -> None:
@@ -72,7 +82,7 @@ class Dispatcher:
             failure = Failure(FailureKind.SERVER_ERROR, "the response contains no credential")
             self._lifecycle.on_request_failed(request.id, failure, now)
 
-    def _on_control_event(self, connection_id: int, event: Event, subscription_id: Route, now: float) -> None:
+    def _on_control_event(self, connection_id: int, event: AnyEvent, subscription_id: Route, now: float) -> None:
         if isinstance(event, ServerShutdown):
             self._lifecycle.on_server_shutdown(connection_id, now)
         elif isinstance(event, ListenKeyExpired):
@@ -82,10 +92,23 @@ class Dispatcher:
         else:
             self._lifecycle.on_subscription_terminated(connection_id, subscription_id, now)
 
+    def _on_problems(self, event: AnyEvent) -> None:
+        """Warn once of each field that is not what the exchange documents."""
+        for name in event.problems:
+            if (event.event_type, name) not in self._reported_problems:
+                self._reported_problems.add((event.event_type, name))
+                log.warning("%s: %s is not as documented, see event.problems and event.extra", event.event_type, name)
+
+    def _on_unreadable_event(self, connection_id: int, frame: EventFrame, now: float) -> None:
+        """An event was delivered as an `UnknownEvent`, since what it is about cannot be read."""
+        subscription_id = frame.route if isinstance(frame.route, int) else None
+        self._lifecycle.on_malformed_frame(connection_id, now, subscription_id)
+
     def _on_malformed_frame(self, connection_id: int, data: bytes, reason: str, now: float) -> None:
         log.warning("malformed frame on connection %d: %s", connection_id, reason)
         match = _SUBSCRIPTION_ID.match(data)
-        self._lifecycle.on_malformed_frame(connection_id, now, int(match[1]) if match else None)
+        excerpt = redact(data.decode(errors="replace"))[:_MAX_FRAME_EXCERPT]
+        self._lifecycle.on_malformed_frame(connection_id, now, int(match[1]) if match else None, frame=excerpt or None)
 
 
 def make_notifier(on_change: Callable[[StatusChange], None] | None) -> Callable[[StatusChange], None]:

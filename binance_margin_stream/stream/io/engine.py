@@ -17,7 +17,7 @@ from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.coverage import SubscriptionCoverage
 from binance_margin_stream.stream.events.decoder import Route
-from binance_margin_stream.stream.events.models import AccountLost, Event, StreamGap
+from binance_margin_stream.stream.events.models import AccountEvent, AnyItem
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.health import Health
 from binance_margin_stream.stream.io.dispatcher import Dispatcher, log, make_notifier
@@ -39,7 +39,7 @@ from binance_margin_stream.stream.state import State, StatusChange
 
 __all__ = ["Engine", "EngineConfig", "Item"]
 
-Item: TypeAlias = Event | StreamGap | AccountLost
+Item: TypeAlias = AnyItem
 """An item of a stream."""
 
 P = ParamSpec("P")
@@ -86,7 +86,7 @@ class Engine:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._rest = config.make_rest_caller()
-        self._lifecycle: Lifecycle[Event] = Lifecycle(
+        self._lifecycle: Lifecycle[AccountEvent] = Lifecycle(
             config.feeds,
             settings=config.settings,
             jitter=random.SystemRandom().uniform,
@@ -116,7 +116,7 @@ class Engine:
         return self._loop
 
     @property
-    def lifecycle(self) -> Lifecycle[Event]:
+    def lifecycle(self) -> Lifecycle[AccountEvent]:
         """The state machine, for inspection."""
         return self._lifecycle
 
@@ -371,7 +371,7 @@ class Engine:
         name = type(error).__name__
         log.error("internal error (%s): the stream is closed", name)
         self._failure = Failure(FailureKind.INTERNAL_ERROR, f"internal error ({name}), please report it", cause=error)
-        self._lifecycle.fail(self._failure)
+        self._lifecycle.fail(self._failure, monotonic())
         for action in self._lifecycle.pop_actions():
             with contextlib.suppress(Exception):
                 self._execute(action)

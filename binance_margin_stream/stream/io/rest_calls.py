@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from binance_margin_stream.auth import ApiKeyAuth
-from binance_margin_stream.configuration import Configuration
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.http.client import ApiClient
 from binance_margin_stream.http.retry import NO_RETRIES
 from binance_margin_stream.http.transport import Timeout
 from binance_margin_stream.stream.failures import Failure, FailureKind, classify_error
 from binance_margin_stream.stream.protocol.actions import RestRequest
+
+if TYPE_CHECKING:
+    from binance_margin_stream.configuration import Configuration
+    from binance_margin_stream.http.client import ApiClient
 
 __all__ = [
     "DEFAULT_TIMEOUT",
@@ -66,13 +68,22 @@ _paused_until: dict[str, float] = {}
 
 
 class RestCaller:
-    """Makes REST calls. A result is passed to the given callback, in the thread of the call."""
+    """Makes REST calls. A result is passed to the given callback, in the thread of the call.
+
+    The first call loads the REST client with its generated models and pydantic: half of the time and a third of the
+    memory that a stream takes to start.
+    """
 
     def __init__(self, auth: ApiKeyAuth, configuration: Configuration | Endpoints, timeout: Timeout) -> None:
-        client_options: Any = (
-            {"endpoints": configuration} if isinstance(configuration, Endpoints) else {"configuration": configuration}
-        )
-        self._client = ApiClient(auth=auth, timeout=timeout, retry=NO_RETRIES, **client_options)
+        self._client_options: Any = {
+            "auth": auth,
+            "timeout": timeout,
+            "retry": NO_RETRIES,
+            "endpoints" if isinstance(configuration, Endpoints) else "configuration": configuration,
+        }
+        self._client: ApiClient | None = None
+        self._is_closed = False
+        self._client_lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
 
     def submit(self, request: RestRequest, on_result: Callable[[int, RestResult], None]) -> None:
@@ -88,22 +99,39 @@ class RestCaller:
             self._threads.discard(threading.current_thread())
 
     def _call(self, request: RestRequest) -> RestResult:
-        host = self._client.configuration.host
+        call = request.call
+        try:
+            client = self._load_client()
+        except Exception as error:  # every error must reach the stream, or it would wait for the result for ever
+            return classify_error(error)
+        host = client.configuration.host
         wait = _paused_until.get(host, 0.0) - monotonic()
         if wait > 0:
             return Failure(FailureKind.RATE_LIMITED, "this process must wait before it sends again", wait)
-        call = request.call
         try:
-            return parse_credential(getattr(call.make_api(self._client), call.operation)(**call.arguments))
-        except Exception as error:  # every error must reach the stream, or it would wait for the result for ever
+            return parse_credential(getattr(call.make_api(client), call.operation)(**call.arguments))
+        except Exception as error:
             failure = classify_error(error)
         if failure.kind.requires_backoff and failure.retry_after is not None:
             _paused_until[host] = max(_paused_until.get(host, 0.0), monotonic() + failure.retry_after)
         return failure
 
+    def _load_client(self) -> ApiClient:
+        with self._client_lock:
+            if self._client is None:
+                from binance_margin_stream.http.client import ApiClient
+
+                self._client = ApiClient(**self._client_options)
+                if self._is_closed:
+                    self._client.close()
+            return self._client
+
     def close(self) -> None:
         """Close all connections, including those of calls in flight."""
-        self._client.close()
+        self._is_closed = True
+        client = self._client
+        if client is not None:
+            client.close()
 
     @property
     def pending_count(self) -> int:

@@ -110,7 +110,7 @@ class ConnectionManager:
         if failure.kind.requires_backoff:
             self._context.pause_sending(failure, now)
         if failure.kind is FailureKind.COUNTRY_BLOCKED:
-            self._listener.fail(failure)
+            self._listener.fail(failure, now)
         elif failure.kind is FailureKind.RETIRED:
             self._listener.on_source_retired(connection.source, failure, now)
         if not self._context.is_stopped:

@@ -57,7 +57,7 @@ class LifecycleListener(Protocol):
     def on_source_retired(self, source: Source, failure: Failure, now: float) -> None:
         """The exchange no longer serves a source."""
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, now: float) -> None:
         """A failure occurred that cannot be retried."""
 
     def lose_feed(self, feed: Feed, failure: Failure, now: float) -> None:

@@ -144,7 +144,7 @@ class Coordinator(Generic[E]):
         """Switch every account that uses the source to its next source."""
         self.context.retired_sources.setdefault(source.name, failure)
         if not any(map(self._next_source, self.feeds)):
-            self.fail(failure)
+            self.fail(failure, now)
             return
         for feed in [each for each in self.feeds if each.source is source]:
             next_source = self._next_source(feed)
@@ -250,7 +250,7 @@ class Coordinator(Generic[E]):
 
     def _handle_final_failure(self, subscription: Subscription, failure: Failure, now: float) -> bool:
         if failure.kind.is_fatal:
-            self.fail(failure)
+            self.fail(failure, now)
         elif failure.kind.is_final_for_account:
             self.lose_feed(subscription.feed, failure, now)
         elif failure.kind is FailureKind.RETIRED:
@@ -301,7 +301,11 @@ class Coordinator(Generic[E]):
             self.failover.ensure_subscribed(feed, now)
 
     def on_malformed_frame(
-        self, connection: ConnectionState, subscription_id: SubscriptionId | None, now: float
+        self,
+        connection: ConnectionState,
+        subscription_id: SubscriptionId | None,
+        now: float,
+        frame: str | None = None,
     ) -> None:
         """Report a gap for a frame that cannot be read: it may have been an event, or the end of a subscription."""
         self.context.counters.malformed_frames += 1
@@ -309,7 +313,7 @@ class Coordinator(Generic[E]):
         known = connection.subscriptions_by_id.get(subscription_id) if subscription_id is not None else None
         for subscription in list(connection.subscriptions) if known is None else [known]:
             gap_start = self.failover.gap_start(subscription, since)
-            self.failover.deduplicator.report_gap(subscription, gap_start, now, GapReason.MALFORMED_FRAME)
+            self.failover.deduplicator.report_gap(subscription, gap_start, now, GapReason.MALFORMED_FRAME, frame)
             if connection.source.protocol.assigns_ids:
                 subscription.mark_uncertain(since, now)
         self.verify_subscriptions(connection, now)
@@ -333,15 +337,17 @@ class Coordinator(Generic[E]):
             at = now + self.context.settings.health_check_interval
             self.context.timers.set((ScheduledAction.CHECK_EXPIRY, feed), at)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, now: float) -> None:
         """End the stream with a failure that cannot be retried."""
         if self.failover.state in (State.FAILED, State.CLOSED):
             return
-        self.stop(State.FAILED, failure.detail)
+        self.stop(State.FAILED, now, failure.detail)
         self.context.emit(Terminate(failure))
 
-    def stop(self, state: State, detail: str = "") -> None:
-        """Enter one of the two final states."""
+    def stop(self, state: State, now: float, detail: str = "") -> None:
+        """Enter one of the two final states. What may be missing of an account that is down is reported first."""
+        for feed in self.feeds:
+            self.failover.deduplicator.end_open_gap(feed, now)
         self.context.is_stopped = True
         self.connections.close_all()
         self.failover.set_state(state)

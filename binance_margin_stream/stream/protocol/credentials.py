@@ -168,7 +168,7 @@ class CredentialManager:
     def _handle_failure(self, call: _PendingCall, failure: Failure, now: float) -> None:
         call.feed.last_failure = failure
         if failure.kind.is_fatal:
-            self._listener.fail(failure)
+            self._listener.fail(failure, now)
         elif failure.kind.is_final_for_account:
             self._listener.lose_feed(call.feed, failure, now)
         elif failure.kind is FailureKind.RETIRED or self._is_retired(call.source, failure, now):

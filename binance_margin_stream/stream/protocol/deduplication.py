@@ -157,10 +157,12 @@ class Deduplicator(Generic[E]):
             feed.seen_counts = None
             feed.active.steady = not _may_have_duplicates(feed.active)
 
-    def report_gap(self, subscription: Subscription, since: float, now: float, reason: GapReason) -> None:
+    def report_gap(
+        self, subscription: Subscription, since: float, now: float, reason: GapReason, frame: str | None = None
+    ) -> None:
         """Report that events of a subscription may be missing between two moments."""
         feed = subscription.feed
-        gap = self._make_gap(feed, OpenGap(since, reason, subscription.connection.source.name), now)
+        gap = self._make_gap(feed, OpenGap(since, reason, subscription.connection.source.name), now, frame)
         if subscription is feed.active:
             self._buffer.put(now, gap)
         elif subscription is feed.successor:
@@ -194,14 +196,16 @@ class Deduplicator(Generic[E]):
         )
         self._buffer.put(now, lost)
 
-    def _make_gap(self, feed: Feed, gap: OpenGap, until: float) -> StreamGap:
+    def _make_gap(self, feed: Feed, gap: OpenGap, until: float, frame: str | None = None) -> StreamGap:
         self._context.counters.gaps += 1
         detail = f"{gap.source}: {gap.reason}, {until - gap.since:.1f} s"
         self._context.notify(StatusChangeKind.GAP, Severity.WARNING, feed.account, detail)
         to_epoch_ms = self._context.to_epoch_ms
         first = to_epoch_ms(gap.since)
         last = max(first, to_epoch_ms(until))
-        return StreamGap(account=feed.account, since=first, until=last, reason=gap.reason.value, source=gap.source)
+        return StreamGap(
+            account=feed.account, since=first, until=last, reason=gap.reason.value, source=gap.source, frame=frame
+        )
 
 
 def _may_have_duplicates(subscription: Subscription) -> bool:

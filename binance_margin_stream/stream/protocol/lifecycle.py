@@ -177,11 +177,21 @@ class Lifecycle(Generic[E]):
         if connection is not None:
             self._subscriptions.on_response(connection, response, now)
 
-    def on_malformed_frame(self, connection_id: int, now: float, subscription_id: SubscriptionId | None = None) -> None:
-        """A frame arrived that cannot be decoded; `subscription_id` is set if at least that could be read."""
+    def on_malformed_frame(
+        self,
+        connection_id: int,
+        now: float,
+        subscription_id: SubscriptionId | None = None,
+        *,
+        frame: str | None = None,
+    ) -> None:
+        """A frame arrived that cannot be decoded; `subscription_id` is set if at least that could be read.
+
+        `frame` is an excerpt without secrets, for the gap.
+        """
         connection = self._touch(connection_id, now)
         if connection is not None:
-            self.coordinator.on_malformed_frame(connection, subscription_id, now)
+            self.coordinator.on_malformed_frame(connection, subscription_id, now, frame)
 
     def on_server_shutdown(self, connection_id: int, now: float) -> None:
         """The exchange announced that it will close the connection."""
@@ -278,15 +288,15 @@ class Lifecycle(Generic[E]):
             action, subject = due
             self.timer_handlers[action](subject, now)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, now: float) -> None:
         """End the stream with a failure of the driver."""
-        self.coordinator.fail(failure)
+        self.coordinator.fail(failure, now)
 
     def close(self, now: float, *, close_listen_keys: bool = False) -> None:
         """End the stream. `close_listen_keys` deletes its listen keys, for every client of the account."""
         if self.state in (State.CLOSED, State.FAILED):
             return
-        self.coordinator.stop(State.CLOSED)
+        self.coordinator.stop(State.CLOSED, now)
         if close_listen_keys:
             self.context.actions.extend(self.coordinator.credentials.build_delete_requests(self.coordinator.feeds))
 

@@ -35,7 +35,7 @@ class Membership(Generic[E]):
         connections: ConnectionManager,
         feeds: list[Feed],
         *,
-        fail: Callable[[Failure], None],
+        fail: Callable[[Failure, float], None],
         partial: bool,
         enter_timeout: float | None,
     ) -> None:
@@ -102,7 +102,7 @@ class Membership(Generic[E]):
             self._joining.clear()
             self._check_entered()
         else:
-            self._fail(self._describe_timeout(list(self._joining)))
+            self._fail(self._describe_timeout(list(self._joining)), now)
 
     def _describe_timeout(self, missing: list[Feed]) -> Failure:
         """Who is missing, and why as far as it is known."""
@@ -119,7 +119,7 @@ class Membership(Generic[E]):
             return
         named = failure.of_account(feed.account)
         if not self.is_entered and not self._is_partial:
-            self._fail(named)
+            self._fail(named, now)
             return
         if self.is_entered and feed in self._joining:
             self._join_failures[feed.account] = named
@@ -127,7 +127,7 @@ class Membership(Generic[E]):
             return
         self._report_loss(feed, since, failure, now)
         if len(self._feeds) == 1:
-            self._fail(named)
+            self._fail(named, now)
         else:
             self._remove(feed, now)
             self._check_entered()

@@ -182,6 +182,13 @@ class RequestQueue:
             del connection.pending_requests[next(iter(pending))]  # one of them was answered
         return None
 
+    def forget_unanswered(self, connection: ConnectionState, before: float) -> None:
+        """A list was sent after these requests and answered. A late response without an id must not be awaited."""
+        if connection.source.name in self._sources_without_ids:
+            for request_id, request in list(connection.pending_requests.items()):
+                if request.timed_out and request.sent_at < before:
+                    del connection.pending_requests[request_id]
+
     def _give_up(self, connection: ConnectionState, request: PendingRequest) -> None:
         """Find out from a list what became of a request whose response is not known."""
         request.timed_out = True

@@ -38,6 +38,9 @@ class SubscriptionManager:
 
     def renew(self, subscription: Subscription, now: float) -> None:
         """Request a subscription again with the new credential, which renews it."""
+        queued = subscription.connection.queued_requests
+        if any(each.subscription is subscription and each.kind is RequestKind.RENEW for each in queued):
+            return  # it will be sent with the newest credential
         self.request_queue.enqueue(subscription.connection, QueuedRequest(RequestKind.RENEW, subscription), now)
 
     def unsubscribe(self, connection: ConnectionState, subscription_id: SubscriptionId, now: float) -> None:
@@ -79,7 +82,7 @@ class SubscriptionManager:
         """An error that belongs to no request, such as for a revoked key."""
         failure = classify_response(response, self._context.to_epoch_ms(now))
         if not response.ok and failure.kind is FailureKind.KEY_REJECTED:
-            self._listener.fail(failure)
+            self._listener.fail(failure, now)
 
     def _on_success(
         self, connection: ConnectionState, request: PendingRequest, response: ResponseFrame, now: float
@@ -180,6 +183,7 @@ class SubscriptionManager:
         if ids is None:
             self.request_queue.on_unusable_list(connection, now)
             return
+        self.request_queue.forget_unanswered(connection, request.sent_at)
         lost = self._confirm_listed(connection, ids, request.sent_at)
         self._assign_unknown_ids(connection, ids, request.sent_at, now)
         for subscription in lost:

@@ -234,7 +234,7 @@ def test_a_terminal_shows_a_table_that_fits(columns):
         terminal.wait_for("live")
         order = exchange.place_order(symbol="BTCUSDT", quantity="0.5", price="60000")
         exchange.fill_order(order.order_id)
-        terminal.wait_for("FILLED, 0.5 filled")
+        terminal.wait_for("FILLED 0.5/0.5")
         exchange.inject_fault(faults.DropConnections("reset"))
         terminal.wait_for("may be missing (disconnected)")
         wait_until(lambda: re.search(r"cross +token +live +\d+ +1 ", terminal.text) is not None, "the gap's count")

@@ -234,7 +234,6 @@ MALFORMED = {
     "a number": b"1",
     "null": b"null",
     "no name": b'{"E":1}',
-    "a name that is no string": b'{"e":1}',
     "an empty object": b"{}",
     "an event that is null": b'{"subscriptionId":1,"event":null}',
     "an event that is a list": b'{"stream":"x","data":[]}',
@@ -245,23 +244,10 @@ MALFORMED = {
     "a lone surrogate": b'{"e":"x","y":"\\ud800"}',
     "NaN": b'{"e":"x","y":NaN}',
     "Infinity": b'{"e":"x","y":-Infinity}',
-    "NaN in text": encode(DEPOSIT | {"d": "NaN"}).encode(),
-    "Infinity in text": encode(DEPOSIT | {"d": "Infinity"}).encode(),
     "an exponent without end": b'{"e":"x","y":1e999999999999999999999}',
-    "money with an absurd exponent": encode(DEPOSIT).replace('"1.50"', "1e5000").encode(),
     "an integer without end": b'{"e":"x","y":' + b"1" * 10_000 + b"}",
     "depth without end": b'{"e":"x","y":' + b"[" * 100_000,
     "a depth that is closed": b'{"e":"x","y":' + b"[" * 5000 + b"]" * 5000 + b"}",
-    "a missing field": encode({**DEPOSIT, "a": None}).encode(),
-    "a time of the year 10000": encode(DEPOSIT | {"E": 253_402_300_800_000}).encode(),
-    "a time before 1970": encode(DEPOSIT | {"E": -2}).encode(),
-    "a time with a fraction": encode(DEPOSIT | {"E": 1.0}).encode(),
-    "a time that is true": encode(DEPOSIT | {"E": True}).encode(),
-    "an id of more than 64 bits": encode(FILL | {"i": 2**63}).encode(),
-    "a flag that is a number": encode(FILL | {"m": 1}).encode(),
-    "money that is true": encode(DEPOSIT | {"d": True}).encode(),
-    "money that is empty": encode(DEPOSIT | {"d": ""}).encode(),
-    "a list that is an object": b'{"e":"outboundAccountPosition","E":1,"u":2,"B":{}}',
     "a name twice": encode(FILL).replace('"q":"1.0"', '"q":"1.0","q":"9.0"').encode(),
     "a name twice, spaced": encode(DEPOSIT).replace('"a":"BTC"', '"a" :"BTC","a":"ETH"').encode(),
     "a name twice, escaped": encode(DEPOSIT).replace('"a":"BTC"', '"a":"BTC","\\u0061":"ETH"').encode(),
@@ -286,15 +272,17 @@ def test_a_malformed_frame_is_refused_with_one_error(frame: bytes) -> None:
     [
         DEPOSIT,
         FILL,
-        FILL | {"d": 1, "new": "x"},
+        FILL | {"d": 1, "eR": "x", "gp": "1.5"},
+        FILL | {"N": "BNB"},
+        {name: value for name, value in FILL.items() if name != "W"},
         {"e": "outboundAccountPosition", "E": 1, "u": 2, "B": [{"a": "BTC", "f": "1", "l": "0"}]},
     ],
 )
 @pytest.mark.parametrize("envelope", ["{}", '{"subscriptionId":1,"event":{}}', '{"stream":"x","data":{}}'])
-def test_usual_frames_take_the_fast_way(
+def test_usual_frames_are_decoded_in_one_pass(
     payload: dict[str, Any], envelope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder, "_thoroughly", lambda raw: pytest.fail("took the thorough way"))
+    monkeypatch.setattr(decoder, "_decode_exactly", lambda *_: pytest.fail("was read exactly"))
 
     assert decode_event(envelope.replace("{}", encode(payload)))
 
@@ -304,19 +292,12 @@ def test_text_with_a_lone_surrogate_is_refused() -> None:
         decode('{"e":"x","y":"\ud800"}')
 
 
-@pytest.mark.parametrize("missing", [name for name in FILL if name not in ("e", "N", "I", "M", "W")])
-def test_a_report_without_a_promised_field_is_refused_by_its_name(missing: str) -> None:
-    with pytest.raises(MalformedFrameError, match=f"'{missing}' is missing"):
-        decode(encode({name: value for name, value in FILL.items() if name != missing}))
-
-
 @pytest.mark.parametrize(
     "frame",
     [
-        {"e": "listenKeyExpired", "E": "x", "listenKey": KEY},
-        {"e": "listenKeyExpired", "E": 1, "listenKey": [KEY]},
-        {"e": "balanceUpdate", "E": KEY, "a": KEY, "d": KEY, "T": KEY},
         {"stream": KEY, "data": KEY},
+        {"id": [KEY], "status": 200},
+        {"subscriptionId": KEY, "event": DEPOSIT},
         {KEY: KEY},
     ],
 )

@@ -40,22 +40,40 @@ def compute_identity(payload: dict[str, Any], account: Any = CROSS) -> Identity:
     return decode_event(payload, account).identity
 
 
-def test_an_execution_is_its_account_symbol_and_execution_id() -> None:
-    assert compute_identity(FILL) == ("ExecutionReport", "cross", "BTCUSDT", 5)
-    assert compute_identity(FILL | {"E": 10, "c": "other"}) == compute_identity(FILL)
+NEW = FILL | {"x": "NEW", "X": "NEW", "t": -1, "l": "0", "L": "0"}
+
+
+def test_a_trade_is_its_account_symbol_trade_id_and_order_id() -> None:
+    assert compute_identity(FILL) == ("Fill", "cross", "BTCUSDT", 4, 3)
+    told_otherwise = {"E": 10, "c": "other", "I": 99, "T": 11, "L": "2.00", "X": "CANCELED", "new": 1, "V": 3}
+    assert compute_identity(FILL | told_otherwise) == compute_identity(FILL)
+
+
+@pytest.mark.parametrize("change", [{"s": "ETHUSDT"}, {"t": 5}, {"i": 4}])
+def test_another_trade_has_another_identity(change: dict[str, Any]) -> None:
+    assert compute_identity(FILL | change) != compute_identity(FILL)
+
+
+def test_a_trade_with_an_order_of_the_same_account_is_two_fills() -> None:
+    assert compute_identity(FILL | {"i": 8, "S": "SELL"}) != compute_identity(FILL)
+
+
+def test_another_execution_is_its_account_symbol_and_execution_id() -> None:
+    assert compute_identity(NEW) == ("ExecutionReport", "cross", "BTCUSDT", 5)
+    assert compute_identity(NEW | {"E": 10, "c": "other"}) == compute_identity(NEW)
 
 
 @pytest.mark.parametrize("doubtful", [None, 0, -1])
 def test_without_an_execution_id_it_is_the_step_of_the_order(doubtful: int | None) -> None:
-    payload = FILL | {"I": doubtful}
+    payload = NEW | {"I": doubtful}
 
-    assert compute_identity(payload) == ("ExecutionReport", "cross", "BTCUSDT", 3, "TRADE", 4, 8)
-    assert compute_identity({name: value for name, value in FILL.items() if name != "I"}) == compute_identity(payload)
+    assert compute_identity(payload) == ("ExecutionReport", "cross", "BTCUSDT", 3, "NEW", -1, 8)
+    assert compute_identity({name: value for name, value in NEW.items() if name != "I"}) == compute_identity(payload)
 
 
 @pytest.mark.parametrize("change", [{"s": "ETHUSDT"}, {"I": 6}, {"I": None}])
 def test_another_execution_has_another_identity(change: dict[str, Any]) -> None:
-    assert compute_identity(FILL | change) != compute_identity(FILL)
+    assert compute_identity(NEW | change) != compute_identity(NEW)
 
 
 @pytest.mark.parametrize("payload", [FILL, *OTHERS])
@@ -64,11 +82,66 @@ def test_another_account_makes_another_identity(payload: dict[str, Any]) -> None
     assert compute_identity(payload, isolated("BTCUSDT")) != compute_identity(payload, CROSS)
 
 
-@pytest.mark.parametrize("payload", OTHERS)
-def test_all_content_counts_where_the_exchange_gives_no_id(payload: dict[str, Any]) -> None:
-    changed = [payload | {"E": 6}, payload | {"new": 1}]
+@pytest.mark.parametrize("payload", [FILL, NEW, *OTHERS])
+def test_a_new_field_does_not_count(payload: dict[str, Any]) -> None:
+    assert compute_identity(payload | {"new": {"b": 1.5}}) == compute_identity(payload)
 
-    assert len({compute_identity(payload), *map(compute_identity, changed)}) == 3
+
+@pytest.mark.parametrize("payload", OTHERS)
+def test_zeros_at_the_end_of_an_amount_do_not_count(payload: dict[str, Any]) -> None:
+    text = json.dumps(payload).replace('"1.50"', '"1.5000"').replace('"1.0"', '"1"').replace('"1.1"', '"1.10"')
+
+    assert compute_identity(json.loads(text)) == compute_identity(payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"e": "balanceUpdate", "E": 5, "a": "BTC", "d": "1.50", "T": 4},
+        {"e": "externalLockUpdate", "E": 5, "a": "BTC", "d": "1.50", "T": 4},
+        {"e": "outboundAccountPosition", "E": 5, "u": 4, "B": [{"a": "BTC", "f": "1.0", "l": "0.5"}]},
+        {"e": "listStatus", "E": 5, "s": "BTCUSDT", "g": 2, "l": "ALL_DONE", "L": "ALL_DONE", "T": 4},
+    ],
+)
+def test_the_event_time_counts_only_where_there_is_no_other(payload: dict[str, Any]) -> None:
+    without = {name: value for name, value in payload.items() if name not in ("T", "u")}
+
+    assert compute_identity(payload | {"E": 6}) == compute_identity(payload)
+    assert compute_identity(without | {"E": 6}) != compute_identity(without)
+
+
+@pytest.mark.parametrize(
+    ("payload", "changes"),
+    [
+        (OTHERS[0], [{"a": "ETH"}, {"d": "-1.50"}, {"T": 5}]),
+        (OTHERS[1], [{"a": "ETH"}, {"d": "-1.50"}, {"T": 5}]),
+        (OTHERS[2], [{"u": 3}, {"B": []}, {"B": [{"a": "BTC", "f": "1.0", "l": "0.6"}]}]),
+        (OTHERS[3], [{"listenKey": "abd"}]),
+        (OTHERS[4], [{"E": 2}]),
+        (OTHERS[5], [{"E": 2}]),
+        (OTHERS[6], [{"E": 2}, {"l": "1.2"}, {"s": "NORMAL"}]),
+        (OTHERS[7], [{"E": 2}, {"a": "ETH"}, {"t": "REPAY"}, {"p": "2"}, {"i": "1"}]),
+        (OTHERS[8], [{"E": 2}, {"e": "brandNewer"}]),
+    ],
+)
+def test_every_key_field_counts(payload: dict[str, Any], changes: list[dict[str, Any]]) -> None:
+    identities = {compute_identity(payload | change) for change in [{}, *changes]}
+
+    assert len(identities) == 1 + len(changes)
+
+
+def test_the_order_of_balances_does_not_count() -> None:
+    rows = [{"a": "BTC", "f": "1.0", "l": "0.5"}, {"a": "ETH", "f": "2.0", "l": "0"}]
+    position = {"e": "outboundAccountPosition", "E": 1, "u": 2}
+
+    assert compute_identity(position | {"B": rows}) == compute_identity(position | {"B": rows[::-1]})
+
+
+def test_a_class_says_whether_equal_identities_may_be_several_events() -> None:
+    repeatable = {"balanceUpdate", "externalLockUpdate", "userLiabilityChange", "brandNew"}
+
+    for payload in [FILL, NEW, *OTHERS]:
+        assert decode_event(payload).is_repeatable is (payload["e"] in repeatable)
 
 
 def test_the_order_of_the_fields_does_not_count() -> None:

@@ -134,7 +134,7 @@ class TestEnd:
 
     def test_closing_after_a_failure_changes_nothing(self):
         exchange = FakeExchange([CROSS], (LISTEN_KEY,)).start().run_until_live()
-        exchange.lifecycle.fail(Failure(FailureKind.INTERNAL_ERROR, "a mistake"))
+        exchange.lifecycle.fail(Failure(FailureKind.INTERNAL_ERROR, "a mistake"), exchange.now)
         exchange.lifecycle.pop_actions()
         exchange.lifecycle.close(exchange.now, close_listen_keys=True)
         assert exchange.lifecycle.pop_actions() == []
