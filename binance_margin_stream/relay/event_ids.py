@@ -7,12 +7,11 @@ import json
 
 from binance_margin_stream.relay.frontier import Interval
 from binance_margin_stream.stream.accounts import Account
-from binance_margin_stream.stream.events.models import BalanceUpdate, Event, ExternalLockUpdate, UserLiabilityChange
+from binance_margin_stream.stream.events.models import Event
 
 __all__ = ["make_event_id", "make_gap_id"]
 
 _ID_LENGTH = 32
-_REPEATABLE = (BalanceUpdate, ExternalLockUpdate, UserLiabilityChange)
 
 
 def make_event_id(event: Event, occurrence: int) -> str:
@@ -21,7 +20,7 @@ def make_event_id(event: Event, occurrence: int) -> str:
     `occurrence` counts the equal identities that this event's subscription brought before and with it. It tells equal
     deposits of one millisecond apart; where equal identities are one event, it is ignored.
     """
-    return _hash(*event.identity, *([occurrence] if isinstance(event, _REPEATABLE) else []))
+    return _hash(*event.identity, *([occurrence] if event.is_repeatable else []))
 
 
 def make_gap_id(account: Account, content: str, gap: Interval) -> str:
