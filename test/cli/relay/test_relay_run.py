@@ -53,7 +53,12 @@ def start_relay(exchange: Sandbox, log: Path, *arguments: str) -> Iterator[Runni
         try:
             yield RunningRelay(process, log, start)
         finally:
-            process.kill()
+            process.terminate()  # so that the embedded server ends, too
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def read_deltas(url: str, durable: str) -> list[str]:
