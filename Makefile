@@ -87,6 +87,7 @@ PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
 
 bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this package and other clients, and write the figures into docs/
 	@$(BIN)/python bench/compare.py
+	@$(BIN)/python bench/trading.py
 
 .venv-interop/installed: interop/requirements.txt | $(BIN)/python
 	@echo "setting up the third-party clients"
@@ -94,8 +95,15 @@ bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this
 	@.venv-interop/bin/python -m pip --disable-pip-version-check install -qq --requirement interop/requirements.txt
 	@touch $@
 
-interop: $(VENV)/installed .venv-interop/installed  ## Run third-party clients against the sandbox
-	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
+.venv-interop-connector/installed: interop/requirements-connector.txt | $(BIN)/python
+	@echo "setting up binance-connector"
+	@$(PYTHON) -m venv .venv-interop-connector
+	@.venv-interop-connector/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
+	@touch $@
+
+interop: $(VENV)/installed .venv-interop/installed .venv-interop-connector/installed  ## Run third-party clients against the sandbox
+	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python --connector .venv-interop-connector/bin/python
+	@$(BIN)/python interop/grid.py --peers .venv-interop/bin/python
 
 soak: $(VENV)/installed-dev  ## Simulate a thousand months with faults, in memory
 	@$(BIN)/python -m simulation soak

@@ -67,6 +67,7 @@ class AsyncMarginStream(BaseStream):
             if self._closed:
                 raise StopAsyncIteration
             raise StreamError("enter the stream first: async with AsyncMarginStream(...) as stream")
+        self._engine.check_loop()
         item: Item | None = self._engine.next_item_nowait()
         if item is None and (item := await self._engine.next_item()) is None:
             raise StopAsyncIteration
@@ -79,6 +80,7 @@ class AsyncMarginStream(BaseStream):
         item.
         """
         engine = self._require_engine()
+        engine.check_loop()
         item: Item | None = engine.next_item_nowait()
         if item is None:
             async with asyncio.timeout(timeout):
@@ -94,12 +96,15 @@ class AsyncMarginStream(BaseStream):
         stream then goes on without it.
         """
         engine = self._require_engine()
+        engine.check_loop()
         check_account(account, self._config.sources)
         await engine.add(account)
 
     async def remove(self, account: Account) -> None:
         """Follow an account no longer. What is buffered of it still comes. Raises `StreamError` for the last one."""
-        self._require_engine().remove(account)
+        engine = self._require_engine()
+        engine.check_loop()
+        engine.remove(account)
 
     def send_pings(self) -> None:
         """Ping every connection now. `coverage` shows the sending time once the pong has arrived.

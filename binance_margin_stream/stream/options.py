@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.endpoints import Endpoints
@@ -126,10 +128,17 @@ def build_config(options: StreamOptions) -> EngineConfig:
     _check_type("auth", options.auth, ApiKeyAuth)
     _check_type("endpoints", options.endpoints, Endpoints)
     _check_type("settings", options.settings, StreamSettings)
+    _check_type("tls", options.tls, ssl.SSLContext)
+    _check_type("timeout", options.timeout, Timeout)
+    for name in ("risk", "close_listen_keys", "partial"):
+        _check_type(name, getattr(options, name), bool)
+    _check_callback(options.on_change)
+    _check_enter_timeout(options.enter_timeout)
     configuration = options.configuration
     if configuration is not None and options.endpoints is None:
         raise ApiValueError("configuration sets the REST host only: pass endpoints as well, for the WebSocket")
     endpoints = Endpoints.production() if options.endpoints is None else options.endpoints
+    _check_addresses(endpoints)
     sources = _resolve_sources(options.source)
     return EngineConfig(
         feeds=_build_feeds(options, sources),
@@ -149,6 +158,39 @@ def build_config(options: StreamOptions) -> EngineConfig:
 def _check_type(name: str, value: object, expected: type) -> None:
     if value is not None and not isinstance(value, expected):
         raise ApiTypeError(f"{name} must be of type {expected.__name__}, not {type(value).__name__}")
+
+
+def _check_addresses(endpoints: Endpoints) -> None:
+    """Raise `ApiValueError` for a WebSocket address that could never be connected to."""
+    for name in ("websocket_api", "stream", "margin_stream", "listen_key_v2", "listen_key_uta"):
+        address = getattr(endpoints, name)
+        if address is None:
+            continue
+        try:
+            parts = urlsplit(address)
+            is_valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # such as a port above 65535
+            is_valid = False
+        if not is_valid:
+            raise ApiValueError(
+                f"endpoints.{name} is no WebSocket address: expected wss:// with a host, not {address!r}"
+            )
+
+
+def _check_callback(callback: object) -> None:
+    if callback is not None and not callable(callback):
+        raise ApiTypeError(f"on_change must be a function, not {type(callback).__name__}")
+    if inspect.iscoroutinefunction(callback):
+        raise ApiTypeError("on_change must be a plain function: it is called and not awaited")
+
+
+def _check_enter_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool):
+        raise ApiTypeError(f"enter_timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    if not 0 < timeout < float("inf"):
+        raise ApiValueError("enter_timeout must be a positive number of seconds, or None for no end")
 
 
 def _build_feeds(options: StreamOptions, sources: tuple[Source, ...]) -> tuple[tuple[Account, tuple[Source, ...]], ...]:

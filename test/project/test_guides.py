@@ -137,7 +137,10 @@ def test_an_example_runs(name):
 
 
 def test_every_example_is_run():
-    assert {file.stem for file in (ROOT / "examples").glob("*.py")} == set(EXPECTED_OUTPUT)
+    others = {file.stem for file in (ROOT / "examples").glob("*.py")} - set(EXPECTED_OUTPUT)
+    # It needs ccxt; `make interop` runs it.
+    assert others == {"grid_bot"}
+    assert "grid_bot.py" in (ROOT / "interop" / "grid.py").read_text(encoding="utf-8")
 
 
 def test_every_page_is_looked_at():

@@ -105,7 +105,7 @@ class ExecutionReport(Fill, TimedEvent, frozen=True, kw_only=True, tag_field="e"
         prevented_execution_quote_quantity, match_type, allocation_id, working_floor, used_smart_order_routing,
         peg_price_type, peg_offset_type, peg_offset_value, pegged_price, expiry_reason
     Of every event
-        account, event_type, extra (fields that this version does not know), problems (fields that were not what
+        account, subscription, event_type, extra (fields that this version does not know), problems (fields that were not what
         the exchange documents), and ignored, which the exchange says to ignore
     """
 

@@ -185,6 +185,11 @@ class Engine:
         """The accounts that the stream follows."""
         return tuple(dict.fromkeys(feed.account for feed in self._lifecycle.coordinator.feeds))
 
+    def check_loop(self) -> None:
+        """Raise `StreamError` in another event loop than the one that the stream was entered in."""
+        if self._loop is not asyncio.get_running_loop():
+            raise StreamError("the stream belongs to another event loop: enter and use it in the same one")
+
     def _require_running(self) -> None:
         self.raise_if_failed()
         if self._loop is None or self.is_over:

@@ -90,7 +90,12 @@ class RestCaller:
         """Start a call."""
         thread = threading.Thread(target=self._run, args=(request, on_result), name="margin stream call", daemon=True)
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError, OSError) as error:  # the process may start no further thread
+            self._threads.discard(thread)
+            detail = f"no thread could be started for a call ({type(error).__name__})"
+            on_result(request.id, Failure(FailureKind.TRANSPORT_ERROR, detail, cause=error))
 
     def _run(self, request: RestRequest, on_result: Callable[[int, RestResult], None]) -> None:
         try:

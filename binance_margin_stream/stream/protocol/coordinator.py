@@ -290,11 +290,12 @@ class Coordinator(Generic[E]):
     def on_terminated(self, subscription: Subscription, since: float, reason: GapReason, now: float) -> None:
         """The exchange ended a subscription. Its credential has ended with it, unless there is a newer one."""
         feed = subscription.feed
-        if feed.credential is subscription.credential:
-            feed.credential = None
         if self.failover.is_replaced_in_place(subscription):
             self.failover.switch_to_successor(feed, now)
-        elif subscription is feed.active:
+            return
+        if feed.credential is subscription.credential:
+            feed.credential = None
+        if subscription is feed.active:
             self.failover.on_lost(subscription, since, reason, now)
         elif subscription is feed.successor:
             self.failover.abandon(subscription)

@@ -19,6 +19,7 @@ from binance_margin_stream.stream.events.models import (
     CROSS,
     NO_ACCOUNT,
     Account,
+    AccountLost,
     AccountPositionBalance,
     AnyEvent,
     AnyItem,
@@ -253,7 +254,7 @@ def test_every_item_can_be_matched_by_its_class() -> None:
 
     assert len(set(classes)) == len(classes)
     assert {*classes, "ListenKeyExpired", "EventStreamTerminated", "ServerShutdown"} == {
-        kind.__name__ for kind in [*get_args(AnyEvent), StreamGap]
+        kind.__name__ for kind in [*get_args(AnyEvent), StreamGap, AccountLost]
     }
 
 
