@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
-.PHONY: help demo test test-floors test-newest coverage lint format generate check-generated generate-check-languages drift soak-recovery bench \
-	interop soak soak-mutations soak-sockets soak-sockets-long fuzz leak-check docs dist lock sbom audit clean
+.PHONY: help demo test test-floors test-newest coverage lint format generate check-generated generate-check-languages drift bench \
+	interop soak soak-recovery soak-mutations soak-sockets soak-sockets-long fuzz leak-check relay-lab relay-soak demo-relay docs dist lock sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -21,7 +21,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@echo "setting up $(VENV)"
-	@$(PIP) --editable '.[cli,keys,sandbox]'
+	@$(PIP) --editable '.[cli,keys,relay,sandbox]'
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
@@ -119,6 +119,18 @@ soak-sockets: $(VENV)/installed-dev  ## Inject the same faults over real sockets
 
 soak-sockets-long: $(VENV)/installed-dev  ## Like soak-sockets, for half an hour
 	@$(BIN)/python -m simulation.loopback_soak --minutes 30
+
+RELAY_LAB_ROUNDS ?= 1
+
+relay-lab: $(VENV)/installed-dev  ## Run relays as processes with faults, RELAY_LAB_ROUNDS (1) times
+	@$(BIN)/python -m simulation.relay_lab --rounds $(RELAY_LAB_ROUNDS)
+
+relay-soak: $(VENV)/installed-dev  ## Explore the rule of several relays in memory, and check that each mutation is detected
+	@$(BIN)/python -m simulation.frontier explore
+	@$(BIN)/python -m simulation.frontier mutations
+
+demo-relay: $(VENV)/installed  ## Show two relays on a sandbox, of which one is killed
+	@$(BIN)/python -m binance_margin_stream.relay_demo
 
 FUZZ_MINUTES ?= 10
 

@@ -126,6 +126,14 @@ class AsyncMarginStream(BaseStream):
         engine.check_loop()
         engine.remove(account)
 
+    def send_pings(self) -> None:
+        """Ping every connection now. `coverage` shows the sending time once the pong has arrived.
+
+        The exchange pings by itself, but only a pong proves that everything before has arrived. An account without
+        events needs one now and then to be known to be complete. A connection that awaits a pong is not pinged again.
+        """
+        self._require_engine().send_pings()
+
     def coverage(self) -> tuple[SubscriptionCoverage, ...]:
         """What each subscription has received: those that are active, and those that ended within ten minutes."""
         return self._engine.coverage() if self._engine is not None else ()

@@ -212,6 +212,12 @@ class Engine:
         if self._loop is None or self.is_over:
             raise StreamError("the stream is not running: enter it first, and use it before it is closed")
 
+    @_fail_on_error
+    def send_pings(self) -> None:
+        """Ping every open connection."""
+        self._lifecycle.send_pings(monotonic())
+        self._run_actions()
+
     def coverage(self) -> tuple[SubscriptionCoverage, ...]:
         """What each subscription has received."""
         return self._lifecycle.coverage(monotonic())

@@ -128,6 +128,10 @@ class Lifecycle(Generic[E]):
             connection.last_ping_at = connection.last_activity_at = max(now, connection.last_activity_at)
             self._failover.on_pong(self.connections.on_pong(connection, now), now)
 
+    def send_pings(self, now: float) -> None:
+        """Ping every open connection, for a proof that all events before now have arrived."""
+        self.connections.ping_all(now)
+
     def on_event(self, connection_id: int, subscription_id: SubscriptionId | None, event: E, now: float) -> None:
         """An event arrived, with the subscription id that its frame stated."""
         connection = self.connections.get(connection_id)
