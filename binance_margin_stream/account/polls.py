@@ -173,6 +173,7 @@ class Polls:
     def _on_balances(
         self, accounts: tuple[Account, ...], result: tuple[Outcome, ...] | ReadFailure, now: float
     ) -> None:
+        group = _group_of(accounts[0])
         if isinstance(result, ReadFailure):
             self.on_failed(result)
         elif isinstance(response := result[0], ReadResponse):
@@ -185,7 +186,7 @@ class Polls:
             for account in accounts:
                 self._submit_balances((account,), now)
         delay = self._balances_delay(accounts, is_failed=isinstance(result, ReadFailure))
-        self._timers.set_earlier((_Poll.BALANCES, _group_of(accounts[0])), now + delay)
+        self._timers.set_earlier((_Poll.BALANCES, group), now + delay)
 
     def _balances_delay(self, accounts: tuple[Account, ...], *, is_failed: bool) -> float:
         if is_failed:

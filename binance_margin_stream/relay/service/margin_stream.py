@@ -81,7 +81,10 @@ class RelayedMarginStream:
 def make_margin_stream(
     job: Job, auth: ApiKeyAuth, endpoints: Endpoints, settings: StreamSettings = _DEFAULT_SETTINGS
 ) -> RelayedMarginStream:
-    """The stream of a job, not entered yet. It enters for as long as it takes, and goes on without a lost account. Gaps are not recovered."""
+    """The stream of a job, not entered yet.
+
+    It enters for as long as it takes, goes on without a lost account, and does not recover gaps.
+    """
     return RelayedMarginStream(
         AsyncMarginStream(
             auth,
