@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 PATHS := binance_margin_stream bench examples fuzz interop scripts simulation test
 
 .PHONY: help demo test test-floors test-newest coverage lint format generate check-generated generate-check-languages drift bench \
-	interop soak soak-mutations soak-sockets soak-sockets-long fuzz leak-check docs dist lock sbom audit clean
+	interop soak soak-recovery soak-mutations soak-sockets soak-sockets-long fuzz leak-check relay-lab relay-soak demo-relay docs dist lock sbom audit clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -21,7 +21,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml setup.py | $(BIN)/python
 	@echo "setting up $(VENV)"
-	@$(PIP) --editable '.[cli,keys,sandbox]'
+	@$(PIP) --editable '.[cli,keys,relay,sandbox]'
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
@@ -87,6 +87,7 @@ PEERS := exchange_sdk python_binance ccxt_pro unicorn connector
 
 bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this package and other clients, and write the figures into docs/
 	@$(BIN)/python bench/compare.py
+	@$(BIN)/python bench/trading.py
 
 .venv-interop/installed: interop/requirements.txt | $(BIN)/python
 	@echo "setting up the third-party clients"
@@ -94,11 +95,21 @@ bench: $(VENV)/installed-dev $(PEERS:%=.venv-peers/%/installed)  ## Measure this
 	@.venv-interop/bin/python -m pip --disable-pip-version-check install -qq --requirement interop/requirements.txt
 	@touch $@
 
-interop: $(VENV)/installed .venv-interop/installed  ## Run third-party clients against the sandbox
-	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python
+.venv-interop-connector/installed: interop/requirements-connector.txt | $(BIN)/python
+	@echo "setting up binance-connector"
+	@$(PYTHON) -m venv .venv-interop-connector
+	@.venv-interop-connector/bin/python -m pip --disable-pip-version-check install -qq --requirement $<
+	@touch $@
+
+interop: $(VENV)/installed .venv-interop/installed .venv-interop-connector/installed  ## Run third-party clients against the sandbox
+	@$(BIN)/python interop/run.py --peers .venv-interop/bin/python --connector .venv-interop-connector/bin/python
+	@$(BIN)/python interop/grid.py --peers .venv-interop/bin/python
 
 soak: $(VENV)/installed-dev  ## Simulate a thousand months with faults, in memory
 	@$(BIN)/python -m simulation soak
+
+soak-recovery: $(VENV)/installed-dev  ## Simulate gaps of trading accounts and their recovery, in memory
+	@$(BIN)/python test/support/account_soak.py
 
 soak-mutations: $(VENV)/installed-dev  ## Mutate rules of the state machine, and check that each is detected
 	@$(BIN)/python -m simulation mutations
@@ -108,6 +119,18 @@ soak-sockets: $(VENV)/installed-dev  ## Inject the same faults over real sockets
 
 soak-sockets-long: $(VENV)/installed-dev  ## Like soak-sockets, for half an hour
 	@$(BIN)/python -m simulation.loopback_soak --minutes 30
+
+RELAY_LAB_ROUNDS ?= 1
+
+relay-lab: $(VENV)/installed-dev  ## Run relays as processes with faults, RELAY_LAB_ROUNDS (1) times
+	@$(BIN)/python -m simulation.relay_lab --rounds $(RELAY_LAB_ROUNDS)
+
+relay-soak: $(VENV)/installed-dev  ## Explore the rule of several relays in memory, and check that each mutation is detected
+	@$(BIN)/python -m simulation.frontier explore
+	@$(BIN)/python -m simulation.frontier mutations
+
+demo-relay: $(VENV)/installed  ## Show two relays on a sandbox, of which one is killed
+	@$(BIN)/python -m binance_margin_stream.relay_demo
 
 FUZZ_MINUTES ?= 10
 

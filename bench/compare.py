@@ -112,7 +112,7 @@ class Comparison:
         values = self._values("decode", measure_decoding)
         self._add_row("an event from bytes to user code's object: time against `json.loads`", "{:.2f} ×", values)
         own = values[0].number or 0.0
-        self.report.targets.append(BenchTarget("decoding, of `json.loads`", f"{own:.2f}", "at most 1.6", own <= 1.6))
+        self.report.targets.append(BenchTarget("decoding, of `json.loads`", f"{own:.2f}", "at most 0.80", own <= 0.80))
         theirs = [value.number for value, client in zip(values, CLIENTS, strict=True) if "SDK" in client.name]
         if theirs[0] is not None:
             times = theirs[0] / own

@@ -10,11 +10,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from binance_margin_stream._version import __version__ as __version__
+    from binance_margin_stream.account.items import AccountChanged as AccountChanged
+    from binance_margin_stream.account.settings import Recovery as Recovery
+    from binance_margin_stream.account.state.snapshot import AccountSnapshot as AccountSnapshot
+    from binance_margin_stream.account.state.snapshot import AccountTrade as AccountTrade
+    from binance_margin_stream.account.state.snapshot import AssetBalance as AssetBalance
+    from binance_margin_stream.account.state.snapshot import InexactReason as InexactReason
+    from binance_margin_stream.account.state.snapshot import Interval as Interval
+    from binance_margin_stream.account.state.snapshot import OpenOrder as OpenOrder
     from binance_margin_stream.api import IsolatedMarginStreamApi as IsolatedMarginStreamApi
     from binance_margin_stream.api import ListenTokenApi as ListenTokenApi
+    from binance_margin_stream.api import MarginAccountApi as MarginAccountApi
     from binance_margin_stream.api import MarginListenKeyApi as MarginListenKeyApi
+    from binance_margin_stream.api import MarginOrdersApi as MarginOrdersApi
+    from binance_margin_stream.api import MarginRecordsApi as MarginRecordsApi
     from binance_margin_stream.api import MarginStreamApi as MarginStreamApi
     from binance_margin_stream.api import RiskStreamApi as RiskStreamApi
+    from binance_margin_stream.api import ServerTimeApi as ServerTimeApi
     from binance_margin_stream.api import UtaListenKeyApi as UtaListenKeyApi
     from binance_margin_stream.api_response import ApiResponse as ApiResponse
     from binance_margin_stream.auth import ApiKeyAuth as ApiKeyAuth
@@ -28,6 +40,7 @@ if TYPE_CHECKING:
     from binance_margin_stream.exceptions import BadRequestException as BadRequestException
     from binance_margin_stream.exceptions import BannedError as BannedError
     from binance_margin_stream.exceptions import BlockedError as BlockedError
+    from binance_margin_stream.exceptions import CheckpointError as CheckpointError
     from binance_margin_stream.exceptions import EndpointRetiredError as EndpointRetiredError
     from binance_margin_stream.exceptions import KeyRejectedError as KeyRejectedError
     from binance_margin_stream.exceptions import ListenKeyUnknownError as ListenKeyUnknownError
@@ -46,8 +59,17 @@ if TYPE_CHECKING:
     from binance_margin_stream.models import (
         ApiV3UserDataStreamPost200Response as ApiV3UserDataStreamPost200Response,
     )
+    from binance_margin_stream.models import CapitalFlow as CapitalFlow
+    from binance_margin_stream.models import CrossMarginAccount as CrossMarginAccount
     from binance_margin_stream.models import ErrorResponse as ErrorResponse
+    from binance_margin_stream.models import IsolatedMarginAccount as IsolatedMarginAccount
+    from binance_margin_stream.models import IsolatedMarginAccounts as IsolatedMarginAccounts
+    from binance_margin_stream.models import IsolatedMarginBalance as IsolatedMarginBalance
     from binance_margin_stream.models import ListenToken as ListenToken
+    from binance_margin_stream.models import MarginBalance as MarginBalance
+    from binance_margin_stream.models import MarginOrder as MarginOrder
+    from binance_margin_stream.models import MarginTrade as MarginTrade
+    from binance_margin_stream.models import ServerTime as ServerTime
     from binance_margin_stream.stream.accounts import CROSS as CROSS
     from binance_margin_stream.stream.accounts import Account as Account
     from binance_margin_stream.stream.accounts import isolated as isolated
@@ -78,6 +100,11 @@ if TYPE_CHECKING:
     from binance_margin_stream.stream.events.models import StreamItem as StreamItem
     from binance_margin_stream.stream.events.models import UnknownEvent as UnknownEvent
     from binance_margin_stream.stream.events.models import UserLiabilityChange as UserLiabilityChange
+    from binance_margin_stream.stream.events.recovered import GapClosed as GapClosed
+    from binance_margin_stream.stream.events.recovered import RecoveredOrder as RecoveredOrder
+    from binance_margin_stream.stream.events.recovered import RecoveredTrade as RecoveredTrade
+    from binance_margin_stream.stream.events.recovered import Unproven as Unproven
+    from binance_margin_stream.stream.events.recovered import UnprovenKind as UnprovenKind
     from binance_margin_stream.stream.health import Health as Health
     from binance_margin_stream.stream.settings import StreamSettings as StreamSettings
     from binance_margin_stream.stream.state import GapReason as GapReason
@@ -92,11 +119,28 @@ _NAMES_BY_MODULE = {
         "IsolatedMarginStreamApi",
         "ListenTokenApi",
         "MarginListenKeyApi",
+        "MarginAccountApi",
+        "MarginOrdersApi",
+        "MarginRecordsApi",
         "MarginStreamApi",
         "RiskStreamApi",
+        "ServerTimeApi",
         "UtaListenKeyApi",
     ),
-    "models": ("ApiV3UserDataStreamPost200Response", "ErrorResponse", "ListenToken"),
+    "models": (
+        "ApiV3UserDataStreamPost200Response",
+        "CapitalFlow",
+        "CrossMarginAccount",
+        "ErrorResponse",
+        "IsolatedMarginAccount",
+        "IsolatedMarginAccounts",
+        "IsolatedMarginBalance",
+        "ListenToken",
+        "MarginBalance",
+        "MarginOrder",
+        "MarginTrade",
+        "ServerTime",
+    ),
     "api_response": ("ApiResponse",),
     "auth": ("ApiKeyAuth",),
     "http.client": ("ApiClient",),
@@ -111,6 +155,7 @@ _NAMES_BY_MODULE = {
         "BadRequestException",
         "BannedError",
         "BlockedError",
+        "CheckpointError",
         "EndpointRetiredError",
         "KeyRejectedError",
         "ListenKeyUnknownError",
@@ -163,6 +208,23 @@ _NAMES_BY_MODULE = {
         "StreamItem",
         "UnknownEvent",
         "UserLiabilityChange",
+    ),
+    "account.settings": ("Recovery",),
+    "account.items": ("AccountChanged",),
+    "stream.events.recovered": (
+        "GapClosed",
+        "RecoveredOrder",
+        "RecoveredTrade",
+        "Unproven",
+        "UnprovenKind",
+    ),
+    "account.state.snapshot": (
+        "AccountSnapshot",
+        "AssetBalance",
+        "InexactReason",
+        "Interval",
+        "OpenOrder",
+        "AccountTrade",
     ),
     "stream.health": ("Health",),
     "stream.events.errors": ("MalformedFrameError",),

@@ -7,6 +7,7 @@
     ├── TransportError                  no complete response: refused, DNS, TLS, timeout, disconnected
     ├── ResponseError                   the response is not what the exchange documents
     ├── StreamError                     the stream cannot continue
+    ├── CheckpointError                 a checkpoint file is damaged, or belongs to another stream
     └── ApiException                    the exchange, or a server in front of it, refused the call or failed
         ├── BadRequestException         the request is wrong
         │   ├── BadParameterError       a parameter is missing, malformed or unknown
@@ -43,6 +44,7 @@ __all__ = [
     "BadRequestException",
     "BannedError",
     "BlockedError",
+    "CheckpointError",
     "EndpointRetiredError",
     "KeyRejectedError",
     "ListenKeyUnknownError",
@@ -77,6 +79,10 @@ class ApiValueError(OpenApiException, ValueError):
 
 class StreamError(OpenApiException):
     """The stream cannot continue. ``__cause__`` says why."""
+
+
+class CheckpointError(OpenApiException):
+    """A checkpoint cannot be used: it is damaged, written by a newer version, or belongs to another stream."""
 
 
 class TransportError(OpenApiException):

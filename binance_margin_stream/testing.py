@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from binance_margin_stream.stream.accounts import CROSS
+from binance_margin_stream.stream.events.base import AccountLost
 from binance_margin_stream.stream.events.enumerations import ExecutionType, OrderStatus
 from binance_margin_stream.stream.events.models import (
     AccountPositionBalance,
@@ -32,6 +33,7 @@ from binance_margin_stream.stream.events.models import (
 from binance_margin_stream.stream.state import GapReason
 
 __all__ = [
+    "account_lost",
     "account_position",
     "balance_update",
     "execution_report",
@@ -149,6 +151,19 @@ def gap(**fields: object) -> StreamGap:
     """A gap: by default of one second, because the connection was lost."""
     span = {"account": CROSS, "since": _NOW, "until": _NOW + 1000, "reason": GapReason.DISCONNECTED.value}
     return StreamGap(**_combine(span, fields))
+
+
+def account_lost(**fields: object) -> AccountLost:
+    """An account that the stream no longer follows: by default since its symbol was delisted."""
+    lost = {
+        "account": CROSS,
+        "source": "token",
+        "since": _NOW,
+        "reason": "account unavailable",
+        "error": "Invalid symbol.",
+        "code": -1121,
+    }
+    return AccountLost(**_combine(lost, fields))
 
 
 def _combine(*groups: Mapping[str, object]) -> dict[str, Any]:

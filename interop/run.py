@@ -1,6 +1,6 @@
 """Run third-party clients against the sandbox, unmodified except for their base addresses, and print what works.
 
-    python interop/run.py --peers .venv-interop/bin/python
+    python interop/run.py --peers .venv-interop/bin/python --connector .venv-interop-connector/bin/python
 
 Each client runs in a process of its own, in an environment without this package. The exit code is 1 if a step fails
 that should succeed, or if a step succeeds that is listed here as a known limitation.
@@ -61,6 +61,16 @@ NEEDS_BODY = KnownLimitation(
 )
 
 
+RETIRED_LOAN = KnownLimitation(
+    "The sandbox does not serve POST /sapi/v1/margin/loan",
+    "it calls a path that the exchange has removed; its method margin_borrow_repay() works",
+)
+NEEDS_SYMBOL = KnownLimitation(
+    "symbol is mandatory",
+    "it requires a symbol also for the cross account, where the exchange refuses or ignores it",
+)
+
+
 @dataclass(frozen=True)
 class ClientRun:
     """One client with one set of exchange rules, and its known limitations by step."""
@@ -70,6 +80,8 @@ class ClientRun:
     rules: ExchangeRules
     description: str
     limitations: dict[str, KnownLimitation]
+    environment: str = "peers"
+    """The environment with the client: two of them cannot be installed together."""
 
 
 SDK_LIMITATIONS = {
@@ -107,14 +119,45 @@ RUNS = (
             **SDK_LIMITATIONS,
         },
     ),
+    ClientRun(
+        "ccxt",
+        "trading_ccxt.py",
+        ExchangeRules(),
+        "trading, cross and isolated",
+        {},
+    ),
+    ClientRun(
+        "python-binance",
+        "trading_python_binance.py",
+        ExchangeRules(),
+        "trading, cross and isolated",
+        {"borrow with create_margin_loan()": RETIRED_LOAN},
+    ),
+    ClientRun(
+        "binance-sdk-margin-trading",
+        "trading_sdk.py",
+        ExchangeRules(),
+        "trading, cross and isolated",
+        {},
+    ),
+    ClientRun(
+        "binance-connector",
+        "trading_connector.py",
+        ExchangeRules(),
+        "trading, cross and isolated",
+        {"borrow on cross without a symbol": NEEDS_SYMBOL, "query order lists on cross": NEEDS_SYMBOL},
+        "connector",
+    ),
 )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", required=True, help="the Python of the environment with the clients")
-    peers = str(parser.parse_args().peers)
-    unexpected = [result for run in RUNS for result in run_and_print(run, peers)]
+    parser.add_argument("--connector", required=True, help="the Python of the environment with binance-connector")
+    options = parser.parse_args()
+    environments = {"peers": options.peers, "connector": options.connector}
+    unexpected = [result for run in RUNS for result in run_and_print(run, environments[run.environment])]
     for result in unexpected:
         print(f"NOT AS EXPECTED  {result}")
     print(f"{'failed' if unexpected else 'all as expected'}")

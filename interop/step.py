@@ -35,6 +35,16 @@ async def run_step(name: str, action: Callable[[], Awaitable[str]]) -> None:
     print(json.dumps({"name": name, "ok": ok, "detail": _SECRET.sub("***", " ".join(detail.split()))}), flush=True)
 
 
+async def run_call(name: str, call: Callable[[], object]) -> None:
+    """Run a call of a synchronous client as a step."""
+
+    async def act() -> str:
+        await asyncio.to_thread(call)
+        return "works"
+
+    await run_step(name, act)
+
+
 async def call_operation(operation: str, **arguments: object) -> dict[str, object]:
     """Call a control operation of the sandbox, such as ``call_operation("fill-order", order_id=1)``."""
 

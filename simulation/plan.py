@@ -153,6 +153,7 @@ def _make_exchange_rules(rng: random.Random, source_name: str) -> ExchangeRules:
         margin_event_name_style=rng.choice(("upper", "camel")),
         active_subscription_limit=rng.choice((2, 1000, 1000)),
         max_log_entries=1,
+        max_history_entries=1,
     )
 
 

@@ -8,12 +8,14 @@ import sys
 import textwrap
 
 import pytest
-from api_methods import API_METHODS
+from api_methods import API_METHODS, READ_METHODS
 
 import binance_margin_stream as sdk
 
 PUBLIC = (
     "Account",
+    "AccountChanged",
+    "AccountSnapshot",
     "AccountLost",
     "AccountUnavailableError",
     "AnyEvent",
@@ -25,6 +27,7 @@ PUBLIC = (
     "ApiTypeError",
     "ApiV3UserDataStreamPost200Response",
     "ApiValueError",
+    "AssetBalance",
     "AsyncMarginStream",
     "BadParameterError",
     "BadRequestException",
@@ -32,7 +35,10 @@ PUBLIC = (
     "BannedError",
     "BlockedError",
     "CROSS",
+    "CapitalFlow",
+    "CheckpointError",
     "Configuration",
+    "CrossMarginAccount",
     "EndpointRetiredError",
     "Endpoints",
     "ErrorResponse",
@@ -42,8 +48,14 @@ PUBLIC = (
     "ExpiryReason",
     "ExternalLockUpdate",
     "Fill",
+    "GapClosed",
     "GapReason",
     "Health",
+    "InexactReason",
+    "Interval",
+    "IsolatedMarginAccount",
+    "IsolatedMarginAccounts",
+    "IsolatedMarginBalance",
     "IsolatedMarginStreamApi",
     "KeyRejectedError",
     "ListStatus",
@@ -52,23 +64,35 @@ PUBLIC = (
     "ListenTokenApi",
     "ListenTokenInvalidError",
     "MalformedFrameError",
+    "MarginAccountApi",
+    "MarginBalance",
     "MarginLevelStatus",
     "MarginLevelStatusChange",
     "MarginListenKeyApi",
+    "MarginOrder",
+    "MarginOrdersApi",
+    "MarginRecordsApi",
     "MarginStream",
     "MarginStreamApi",
+    "MarginTrade",
     "NO_RETRIES",
     "OpenApiException",
+    "OpenOrder",
     "OrderStatus",
     "OrderType",
     "OutboundAccountPosition",
     "RateLimitError",
+    "RecoveredOrder",
+    "RecoveredTrade",
+    "Recovery",
     "RejectReason",
     "ResponseError",
     "RetryPolicy",
     "RiskStreamApi",
     "SelfTradePreventionMode",
     "ServerError",
+    "ServerTime",
+    "ServerTimeApi",
     "Side",
     "State",
     "StatusChange",
@@ -81,8 +105,11 @@ PUBLIC = (
     "TimeInForce",
     "Timeout",
     "TimestampError",
+    "AccountTrade",
     "TransportError",
     "UnknownEvent",
+    "Unproven",
+    "UnprovenKind",
     "UserLiabilityChange",
     "UtaListenKeyApi",
     "__version__",
@@ -107,7 +134,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_error_is_under_one_root():
     errors = [value for name in PUBLIC if inspect.isclass(value := getattr(sdk, name)) and issubclass(value, Exception)]
-    assert len(errors) == 20
+    assert len(errors) == 21
     assert all(issubclass(error, sdk.OpenApiException) for error in errors)
 
 
@@ -141,12 +168,12 @@ def test_creating_a_stream_loads_neither_pydantic_nor_the_generated_half():
     assert run_in_fresh_interpreter(textwrap.dedent(code)) == "[]"
 
 
-def test_the_sixteen_calls_are_all_of_them():
+def test_these_calls_are_all_of_them():
     found = {
         f"{name}.{method}"
         for name in PUBLIC
         if name.endswith("Api")
         for method in vars(getattr(sdk, name))
-        if method.startswith("sapi") and not method.endswith(("_with_http_info", "_without_preload_content"))
+        if method.startswith(("api_", "sapi")) and not method.endswith(("_with_http_info", "_without_preload_content"))
     }
-    assert found == {f"{call.api_class}.{call.name}" for call in API_METHODS}
+    assert found == {f"{call.api_class}.{call.name}" for call in [*API_METHODS, *READ_METHODS]}

@@ -205,6 +205,9 @@ def test_a_model_hides_the_fields_that_the_spec_marks_and_no_other():
     masked = set()
     for name, schema in yaml.safe_load(SPEC.read_text())["components"]["schemas"].items():
         fields = schema.get("properties", {})
+        if not all("example" in field for field in fields.values()):
+            assert not any(field.get("x-secret") for field in fields.values())
+            continue
         if not fields:
             continue
         shown = repr(getattr(sdk.models, name).from_dict({field: fields[field]["example"] for field in fields}))

@@ -9,7 +9,8 @@ import typer
 from binance_margin_stream._version import __version__
 from binance_margin_stream.cli.credential_commands import key_commands, token_commands
 from binance_margin_stream.cli.examples import format_examples
-from binance_margin_stream.cli.options import ConnectionOptions, Json, Verbose, with_connection_options
+from binance_margin_stream.cli.options import ConnectionOptions, Json, Verbose, with_connection_options, with_options
+from binance_margin_stream.cli.relay.options import RelayCommandOptions
 from binance_margin_stream.cli.runner import ExitCode
 from binance_margin_stream.terminal.help_pages import Command, Group
 from binance_margin_stream.terminal.program import require_extra, show_help
@@ -141,6 +142,21 @@ def sandbox(context: typer.Context) -> int:
     with require_extra("cli,sandbox"):
         from binance_margin_stream.sandbox.cli import main
     return main(context.args, context.command_path)
+
+
+@app.command(cls=Command, epilog=format_examples("relay"))
+@with_options(ConnectionOptions, RelayCommandOptions)
+def relay(connection: ConnectionOptions, options: RelayCommandOptions, verbose: Verbose = False) -> int:
+    """Store the events of accounts in NATS JetStream, with other relays of the same accounts, until SIGTERM.
+
+    Each event is stored once, whichever relay receives it. A time that no relay covered is stored as one gap.
+
+    It serves /health and /metrics, and logs JSON lines to standard error. SIGTERM ends it when everything that it
+    received is stored, within 25 seconds; what cannot be stored waits in the directory of --spool.
+    """
+    from binance_margin_stream.cli.relay.command import run_relay
+
+    return run_relay(connection, options, verbose=verbose)
 
 
 @app.command(cls=Command, epilog=format_examples("demo"))

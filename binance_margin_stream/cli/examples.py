@@ -39,6 +39,15 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("for monitoring", "doctor --production --json"),
         ("against a sandbox", "doctor --sandbox http://127.0.0.1:8650"),
     ),
+    "relay": (
+        ("one key on one machine", "relay --production --name desk --embedded /var/lib/relay"),
+        ("a reader of two, with NATS elsewhere", "relay --production --name desk --nats nats://nats1"),
+        (
+            "many keys: submit the jobs, and take some",
+            "relay --production --nats nats://nats1 --jobs keys.yml",
+        ),
+        ("another host for them", "relay --production --nats nats://nats1 --from-queue"),
+    ),
     "demo": (("against a sandbox inside the program", "demo"),),
 }
 """By command: the purpose and the command line, without the program name unless that occurs inside."""

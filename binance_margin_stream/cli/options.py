@@ -18,7 +18,7 @@ from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.cli.credentials import load_api_key
 from binance_margin_stream.cli.target import EXCHANGE_VARIABLE, Target, select_target
 
-__all__ = ["ConnectionOptions", "Json", "Verbose", "with_connection_options"]
+__all__ = ["ConnectionOptions", "Json", "Verbose", "with_connection_options", "with_options"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -121,24 +121,32 @@ class ConnectionOptions:
         return load_api_key(self.api_key_file, self.api_secret_file)
 
 
+def with_options(*groups: type) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Add the fields of these dataclasses to the options of a command, which receives one object for each of them."""
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        option = inspect.Parameter.KEYWORD_ONLY
+        shared = [
+            inspect.Parameter(field.name, option, default=field.default, annotation=hints[field.name])
+            for group in groups
+            if (hints := get_type_hints(group, include_extras=True))
+            for field in fields(group)
+        ]
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[len(groups) :]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> R:
+            objects = [group(**{field.name: values.pop(field.name) for field in fields(group)}) for group in groups]
+            return command(*objects, **values)
+
+        parameters = [*shared, *(parameter.replace(kind=option) for parameter in own)]
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapper
+
+    return decorate
+
+
 def with_connection_options(command: Callable[Concatenate[ConnectionOptions, P], R]) -> Callable[..., R]:
     """Add the fields of `ConnectionOptions` to the options of a command, which receives them as one object."""
-    names = [field.name for field in fields(ConnectionOptions)]
-    hints = get_type_hints(ConnectionOptions, include_extras=True)
-    option = inspect.Parameter.KEYWORD_ONLY
-    shared = [
-        inspect.Parameter(field.name, option, default=field.default, annotation=hints[field.name])
-        for field in fields(ConnectionOptions)
-    ]
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
-
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> R:
-        connection = ConnectionOptions(**{name: values.pop(name) for name in names})
-        call: Callable[..., R] = command
-        return call(connection, **values)
-
-    parameters = [*shared, *(parameter.replace(kind=option) for parameter in own)]
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return wrapper
+    return with_options(ConnectionOptions)(command)

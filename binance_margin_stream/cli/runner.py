@@ -56,6 +56,7 @@ class ExitCode(IntEnum):
     BLOCKED = 83, "a firewall or a country rule refuses", "no"
     RETIRED = 84, "the exchange has retired this call, or every stream source", "no"
     CREDENTIAL_EXPIRED = 85, "the listen key or token has expired", "no"
+    RELAY_REFUSED = 86, "NATS, a port or a directory refuses the relay", "no"
 
 
 _EXIT_CODE_BY_KIND = {

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ log = logging.getLogger("binance_margin_stream")
 log.addHandler(logging.NullHandler())  # the program decides what is logged, and where
 
 _TIME_PATH = "/api/v3/time"
+_LIST_TYPE = re.compile(r"List\[(\w+)\]")
+"""How the generated code names the type of a list."""
 
 
 class ApiClient(api_client.ApiClient):
@@ -247,7 +250,7 @@ class _ApiResponse(ApiResponse[Any]):
 
 
 def _deserialize(response: HttpResponse, expected_type: str | None) -> object:
-    """Return what the spec declares: None, a JSON object, or a model."""
+    """Return what the spec declares: None, a JSON object, a model, or a list of models."""
     if expected_type is None and not response.body.strip():
         return None
     try:
@@ -262,6 +265,11 @@ def _deserialize_json(response: HttpResponse, expected_type: str | None) -> obje
     error = find_error_in_success(response, value)
     if error is not None:
         raise error
+    row_type = _LIST_TYPE.fullmatch(expected_type or "")
+    if row_type is not None:
+        if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+            raise ValueError("the response is JSON, but not a list of objects")
+        return [getattr(models, row_type[1]).from_dict(row) for row in value]
     if not isinstance(value, dict):
         raise ValueError("the response is JSON, but not an object")
     if expected_type in (None, "object"):
@@ -299,7 +307,7 @@ def _merge_headers(headers: Mapping[str, str], overrides: Mapping[str, str]) -> 
 def _check_arguments(arguments: Mapping[str, Any]) -> None:
     """Check what depends on several arguments. The generated code checks each argument alone."""
     parameters = dict(arguments.get("query_params") or ())
-    if parameters.get("isIsolated") and not parameters.get("symbol"):
+    if str(parameters.get("isIsolated")).lower() == "true" and not parameters.get("symbol"):
         raise ApiValueError("an isolated margin account needs a symbol: pass symbol, such as BTCUSDT")
     auth = arguments.get("_request_auth")
     if auth and not ({"in", "type", "key", "value"} <= auth.keys() and auth["in"] == "header"):

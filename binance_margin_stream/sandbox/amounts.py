@@ -7,7 +7,19 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from typing import ParamSpec, TypeVar
 
-__all__ = ["ZERO", "Number", "exact", "parse_decimal", "parse_positive", "round_down", "round_up"]
+__all__ = [
+    "ZERO",
+    "Number",
+    "add_exact",
+    "exact",
+    "format_amount",
+    "parse_decimal",
+    "parse_positive",
+    "round_down",
+    "round_to_step",
+    "round_up",
+    "subtract_exact",
+]
 
 Number = Decimal | int | str
 """A quantity, price or amount; floats are not exact."""
@@ -73,6 +85,27 @@ def round_down(number: Decimal) -> Decimal:
 def round_up(number: Decimal) -> Decimal:
     """Round to the exchange's eight decimals, away from zero."""
     return number.quantize(_STEP, ROUND_UP)
+
+
+def round_to_step(number: Decimal, step: Decimal) -> Decimal:
+    """Round to a multiple of a step, towards zero."""
+    return number // step * step
+
+
+def format_amount(number: Decimal) -> str:
+    """Eight decimals and no exponent, as the exchange formats amounts."""
+    # Not `exact`: one response has dozens of amounts, and entering a context takes longer than this.
+    return format(number.quantize(_STEP, context=_CONTEXT), "f")
+
+
+def add_exact(first: Decimal, second: Decimal) -> Decimal:
+    """The sum, whatever the caller's decimal context is."""
+    return _CONTEXT.add(first, second)
+
+
+def subtract_exact(first: Decimal, second: Decimal) -> Decimal:
+    """The difference, whatever the caller's decimal context is."""
+    return _CONTEXT.subtract(first, second)
 
 
 @exact

@@ -87,6 +87,8 @@ def run_sandbox(
     faults: options.FaultNames = None,
     every: options.Every = 60.0,
     seed: options.Seed = None,
+    persist: options.Persist = None,
+    candles: options.Candles = None,
     log: options.Log = False,
     api_key_file: options.ApiKeyFile = None,
     allow_host: options.AllowHost = None,
@@ -102,6 +104,7 @@ def run_sandbox(
         return
     random_faults = RandomFaults(() if faults is None else options.parse_faults(faults), every, seed)
     options.check_positive(every)
+    candle_files = options.parse_candles(candles or ())
     start_ms = None if start is None else options.parse_start_time(start)
     printer = RequestPrinter(sys.stdout)
     try:
@@ -119,13 +122,23 @@ def run_sandbox(
             api_secret=api_secret,
             allowed_hosts=allow_host or [],
             on_request=printer.add if log else None,
+            persist=persist,
             i_understand_that_this_listens_beyond_loopback=beyond_loopback,
         ).start()
     except (OSError, ValueError) as error:
         raise CommandError(str(error), _FAILURE) from error
     with printer, sandbox:
+        _play_candles(sandbox, candle_files)
         banner = _format_banner(sandbox, context.command_path, api_key_file)
         _run_until_signal(sandbox, banner, random_faults, script)
+
+
+def _play_candles(sandbox: Sandbox, files: Sequence[tuple[str, str]]) -> None:
+    for symbol, path in files:
+        try:
+            sandbox.play_candles(path, symbol)
+        except (OSError, ValueError) as error:
+            raise CommandError(f"--candles {symbol}={path}: {error}", _FAILURE) from error
 
 
 def _check_arguments(host: str, beyond_loopback: bool, script: Path | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +13,7 @@ import typer
 from binance_margin_stream.sandbox.faults.random import RECOVERABLE_FAULTS
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
-__all__ = ["BEYOND_LOOPBACK", "check_positive", "parse_faults", "parse_start_time"]
+__all__ = ["BEYOND_LOOPBACK", "check_positive", "parse_candles", "parse_faults", "parse_start_time"]
 
 BEYOND_LOOPBACK = "--i-understand-that-this-listens-beyond-loopback"
 
@@ -47,6 +48,22 @@ Seed = Annotated[
     int | None, typer.Option("--seed", metavar="NUMBER", help="Makes keys, tokens and random faults reproducible.")
 ]
 Log = Annotated[bool, typer.Option("--log", help="Print every request, without parameters and credentials.")]
+Persist = Annotated[
+    Path | None,
+    typer.Option(
+        "--persist",
+        metavar="FILE",
+        help="Keep accounts, keys, orders and the exchange time over a restart.",
+    ),
+]
+Candles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--candles",
+        metavar="SYMBOL=FILE",
+        help="Play the prices of a CSV file: time in milliseconds, open, high, low, close; may be repeated.",
+    ),
+]
 ApiKeyFile = Annotated[
     Path | None,
     typer.Option(
@@ -110,3 +127,16 @@ def _parse_fault(text: str) -> tuple[str, float | None]:
         message = f"the probability of {name} takes a number above 0, up to 1"
         raise typer.BadParameter(message, param_hint="'--faults'")
     return name, value
+
+
+def parse_candles(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Symbols and files, each given as ``SYMBOL=FILE``.
+
+    Raises:
+        typer.BadParameter: a symbol or a file is missing.
+
+    """
+    pairs = [text.partition("=") for text in texts]
+    if not all(symbol and path for symbol, _, path in pairs):
+        raise typer.BadParameter("it takes a symbol and a file, such as BTCUSDT=candles.csv", param_hint="--candles")
+    return [(symbol, path) for symbol, _, path in pairs]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_SPEED", "MAX_TIME_MS", "Clock", "to_milliseconds"]
+from collections.abc import Callable
+
+__all__ = ["MAX_SPEED", "MAX_TIME_MS", "Clock", "SigningClock", "to_milliseconds"]
 
 MAX_TIME_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, after which dates cannot be written in a header."""
@@ -34,6 +36,15 @@ class Clock:
         elapsed_ms = (monotonic - self._started_at) * 1000 * self._speed
         return min(MAX_TIME_MS, self._start_ms + self._advanced_ms + int(elapsed_ms))
 
+    def get_signing_times(self, monotonic: float) -> tuple[int, int]:
+        """The earliest and the latest time (ms) that a correct client may believe it is.
+
+        A client's own clock runs at real speed: from the start, or from when it read the exchange's time.
+        """
+        real_ms = int((monotonic - self._started_at) * 1000)
+        earliest = self._start_ms + int(real_ms * min(1.0, self._speed))
+        return earliest, self._start_ms + self._advanced_ms + int(real_ms * max(1.0, self._speed))
+
     def advance(self, seconds: float) -> None:
         """Advance the clock.
 
@@ -49,6 +60,18 @@ class Clock:
         if left_ms <= 0:
             return 0.0
         return left_ms / 1000 / self._speed if self._speed and due_ms <= MAX_TIME_MS else None
+
+
+class SigningClock:
+    """The times against which the timestamps of signed requests are judged: by default, the exchange's time."""
+
+    def __init__(self) -> None:
+        self.read_times: Callable[[], tuple[int, int]] | None = None
+        """The earliest and the latest time that a correct client may believe it is, where they are not the same."""
+
+    def get_times(self, now: int) -> tuple[int, int]:
+        """The earliest and the latest time (ms) that a correct client may believe it is."""
+        return (now, now) if self.read_times is None else self.read_times()
 
 
 def to_milliseconds(seconds: float, name: str = "seconds") -> int:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from binance_margin_stream.sandbox.amounts import ZERO, parse_decimal
+from binance_margin_stream.sandbox.trading_rules import FieldPresence, TradingRules
 
 __all__ = [
     "DAY_MS",
@@ -43,7 +44,6 @@ RetiredEndpoints = Literal["gone", "served"]
 SignaturePolicy = Literal["optional", "required"]
 TimeUnit = Literal["us", "ms"]
 TimestampType = Literal["string", "integer"]
-FieldPresence = Literal["present", "missing"]
 ResubscribeResponse = Literal["same_id", "new_id", "both_deliver", "refused", "refused_but_extended"]
 SubscribeResponse = Literal["enveloped", "bare"]
 ErrorCodeType = Literal["integer", "string"]
@@ -57,7 +57,7 @@ _MAX_INTEGER = 10**15
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangeRules:
+class ExchangeRules(TradingRules):
     """Every rule of the sandbox exchange; times are integer milliseconds of exchange time.
 
     The defaults follow the exchange's documentation. Where the documentation is silent or contradicts itself,
@@ -176,35 +176,8 @@ class ExchangeRules:
     total_subscription_limit: int = 65_535
     """Subscriptions of a WebSocket API connection during its lifetime; documented."""
 
-    symbols: frozenset[str] | None = None
-    """Symbols that exist; by default every name that ends with one of `quote_assets`."""
-
-    quote_assets: tuple[str, ...] = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL")
-    """Quote assets; they determine how a symbol is split."""
-
-    opening_balance: Decimal = Decimal(1_000_000)
-    """Initial balance of every asset; set 0 for accounts with realistic margin levels."""
-
-    opening_price: Decimal = Decimal(100)
-    """Price of a symbol before one is set."""
-
-    commission_rate: Decimal = Decimal("0.001")
-    """Commission as a fraction of the received amount."""
-
-    hourly_interest_rate: Decimal = Decimal(0)
-    """Interest as a fraction of the borrowed amount, charged at every full hour; the exchange's rates change daily."""
-
-    margin_level_thresholds: tuple[Decimal, Decimal, Decimal, Decimal] = (
-        Decimal(2),
-        Decimal("1.3"),
-        Decimal("1.2"),
-        Decimal("1.1"),
-    )
-    """Levels above which the status is EXCESSIVE, NORMAL, MARGIN_CALL and PRE_LIQUIDATION; at or below the last one
-    the account is liquidated. The exchange's own depend on account and leverage."""
-
     max_log_entries: int = 10_000
-    """How many REST calls, and how many closed orders, are kept."""
+    """How many REST calls are kept."""
 
     def __post_init__(self) -> None:
         """Validate the fields, so that a misspelled value is not silently ignored.
@@ -223,8 +196,9 @@ class ExchangeRules:
                 _check_positive(field.name, value)
             if field.type == "Decimal":
                 _check_amount(field.name, value)
-        if not self.opening_price:
-            raise ValueError("ExchangeRules.opening_price takes a Decimal above 0")
+        for name in ("opening_price", "tick_size", "step_size", "max_leverage"):
+            if not getattr(self, name):
+                raise ValueError(f"ExchangeRules.{name} takes a Decimal above 0")
         if self.commission_rate >= 1:
             raise ValueError("ExchangeRules.commission_rate takes a Decimal below 1")
         if (
@@ -236,15 +210,6 @@ class ExchangeRules:
     def initial_retired_paths(self) -> frozenset[str]:
         """Every path and method that is retired at the start."""
         return self.retired_paths | (RETIRED_PATHS if self.retired_endpoints == "gone" else frozenset())
-
-    def split_symbol(self, symbol: str) -> tuple[str, str] | None:
-        """Base and quote asset of a symbol; None if the symbol does not exist."""
-        if self.symbols is not None and symbol not in self.symbols:
-            return None
-        for quote in self.quote_assets:
-            if symbol.endswith(quote) and len(symbol) > len(quote):
-                return symbol[: -len(quote)], quote
-        return None
 
 
 def scale_rules(rules: ExchangeRules, speed: float) -> ExchangeRules:

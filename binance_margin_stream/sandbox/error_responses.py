@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _JSON_TYPE = ("Content-Type", "application/json;charset=UTF-8")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _HTML_TYPE = ("Content-Type", "text/html")
 
 EMPTY_RESPONSE = Response(200)
@@ -30,25 +31,47 @@ EMPTY_RESPONSE = Response(200)
 
 ERROR_MESSAGES: dict[int, str] = {
     -1003: "Too many requests.",
+    -1015: "Too many new orders.",
     -1020: "This operation is not supported.",
     -1021: "Timestamp for this request is outside of the recvWindow.",
     -1022: "Signature for this request is not valid.",
     -1034: "Too many connections.",
+    -1111: "Precision is over the maximum defined for this asset.",
+    -1115: "Invalid timeInForce.",
+    -1116: "Invalid orderType.",
+    -1117: "Invalid side.",
+    -1120: "Invalid interval.",
+    -1127: "More than 24 hours between startTime and endTime.",
+    -1128: "Combination of optional parameters invalid.",
     -1125: "This listenKey does not exist.",
     -1121: "Invalid symbol.",
     -1135: "Invalid JSON Request",
     -1209: "This listenToken is invalid or has expired.",
+    -2011: "Unknown order sent.",
+    -2013: "Order does not exist.",
     -2014: "API-key format invalid.",
     -2015: "Invalid API-key, IP, or permissions for action.",
     -2035: "User Data Stream subscription already active.",
     -2036: "User Data Stream subscription not active.",
     -2042: "Maximum subscription ID reached for this connection.",
+    -2026: "Order was canceled or expired with no executed qty over 90 days ago and has been archived.",
     -3003: "Margin account does not exist.",
+    -3006: "Your borrow amount has exceed maximum borrow amount.",
+    -3015: "Repay amount exceeds borrow amount.",
+    -3020: "Transfer out amount exceeds max amount.",
+    -3021: "Margin account are not allowed to trade this trading pair.",
+    -3025: "Your input date is wrong.",
+    -3026: "Your input param is invalid.",
+    -3027: "Not a valid margin asset.",
+    -3028: "Not a valid margin pair.",
+    -3041: "Balance is not enough.",
+    -3042: "Price index not available for this margin pair.",
+    -4047: "Time interval must be within 0-7 days.",
     -11001: "Isolated margin account does not exist.",
 }
 """Messages of the codes whose message is always the same."""
 
-STATUS_BY_CODE: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429}
+STATUS_BY_CODE: dict[int, int] = {-2014: 401, -2015: 401, -1003: 429, -1015: 429}
 """HTTP status of an error code; every other code comes with 400."""
 
 
@@ -70,7 +93,7 @@ def make_refusal(code: int) -> RefusedError:
 
 def json_response(value: object, status: int = 200, headers: Headers = ()) -> Response:
     """A JSON response."""
-    body = json.dumps(value, separators=(",", ":")).encode()
+    body = _ENCODER.encode(value).encode()
     return Response(status, body, (_JSON_TYPE, *headers))
 
 

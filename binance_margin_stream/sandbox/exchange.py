@@ -8,6 +8,7 @@ same results.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -93,10 +94,11 @@ class Exchange:
             raise ValueError("the exchange's time ends with the year 9999")
         random_faults = self._faults.expected_random_faults(until - now)
         interest_charges = self.trading.expected_interest_charges(now, until)
-        if random_faults + interest_charges > _MAX_STEPS_PER_JUMP:
+        prices = self.trading.price_feeds.expected_steps(until - now)
+        if random_faults + interest_charges + prices > _MAX_STEPS_PER_JUMP:
             raise ValueError(
-                f"about {random_faults} random faults and {interest_charges} interest charges are due until then: "
-                f"advance in shorter steps, with at most {_MAX_STEPS_PER_JUMP} each"
+                f"about {random_faults} random faults, {prices} prices and {interest_charges} interest charges are due "
+                f"until then: advance in shorter steps, with at most {_MAX_STEPS_PER_JUMP} each"
             )
 
     def next_deadline(self) -> int | None:
@@ -125,6 +127,16 @@ class Exchange:
 
         """
         return self._state.users.add_key(user, parse_public_key(public_key)).value
+
+    def set_permissions(self, api_key: str, permissions: Sequence[str]) -> None:
+        """Set what an API key may do: some of reading, trading and loan_and_transfer.
+
+        Raises:
+            KeyError: there is no such key.
+            ValueError: an unknown permission.
+
+        """
+        self._state.users.set_permissions(api_key, permissions)
 
     def get_user(self, api_key: str) -> User:
         """The user of an API key, revoked or not.
@@ -169,7 +181,14 @@ class Exchange:
         return True
 
     def send_event(self, event: EventPayload, uid: int, account: str, now: int) -> int:
-        """Send an event unchanged to all subscribers of an account; returns the number of frames."""
+        """Send an event unchanged to all subscribers of an account; returns the number of frames.
+
+        Raises:
+            TypeError: the event has no JSON equivalent.
+
+        """
+        # Also where nobody is subscribed, for whom it would not be encoded.
+        json.dumps(event)
         self.advance(now)
         return publish(self._state, uid, account, event)
 
@@ -265,6 +284,18 @@ class Exchange:
     def set_request_listener(self, on_request: Callable[[LoggedRequest], None] | None) -> None:
         """Have a function called with every logged request; it must not raise, and must not block."""
         self._state.metrics.on_request = on_request
+
+    @property
+    def executed_calls(self) -> int:
+        """How many REST calls have run to their end; a refused call has no effect."""
+        return self._state.metrics.executed_calls
+
+    def set_signing_times(self, read_times: Callable[[], tuple[int, int]] | None) -> None:
+        """Judge the timestamps of signed requests by the earliest and latest time (ms) that this returns.
+
+        By default, both are the exchange's time.
+        """
+        self._state.signing_clock.read_times = read_times
 
     def snapshot(self, now: int) -> dict[str, object]:
         """The state as a JSON object, without secrets."""

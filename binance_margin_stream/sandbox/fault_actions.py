@@ -6,7 +6,9 @@ import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from binance_margin_stream.sandbox.amounts import exact
 from binance_margin_stream.sandbox.api import websocket_api
 from binance_margin_stream.sandbox.clock import MAX_TIME_MS, to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
@@ -14,6 +16,7 @@ from binance_margin_stream.sandbox.delivery.publishing import expire_key, expire
 from binance_margin_stream.sandbox.delivery.time_units import convert_event
 from binance_margin_stream.sandbox.faults.random import ScheduledFault, random_faults
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
+from binance_margin_stream.sandbox.faults.trading import TradingFault, UnexpectedTrade
 from binance_margin_stream.sandbox.faults.types import (
     BinaryFrame,
     ConnectionFault,
@@ -35,8 +38,12 @@ from binance_margin_stream.sandbox.faults.types import (
 )
 from binance_margin_stream.sandbox.messages import Abort, Binary, Close, Text
 from binance_margin_stream.sandbox.model.connections import ServerConnection
+from binance_margin_stream.sandbox.model.orders import Order
 from binance_margin_stream.sandbox.model.pending_faults import PendingFault
 from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.model.users import CROSS
+from binance_margin_stream.sandbox.trading.follow_up import check_account
+from binance_margin_stream.sandbox.trading.matching import place_order
 
 __all__ = ["FaultScheduler", "FaultScope", "delete_listen_keys", "revoke_api_key"]
 
@@ -155,7 +162,7 @@ class FaultScheduler:
 def _check_scope(fault: Fault, scope: FaultScope) -> None:
     if scope.duration_ms is not None and not isinstance(fault, DeferredFault):
         raise ValueError("this fault applies once, at once: it takes no duration")
-    if scope.account is not None and not isinstance(fault, RestFault | SubscribeFault | EventFault):
+    if scope.account is not None and not isinstance(fault, RestFault | SubscribeFault | EventFault | TradingFault):
         raise ValueError("only faults of REST calls, subscribes and events can be limited to an account")
 
 
@@ -198,9 +205,21 @@ def _apply_immediate(
             delete_listen_keys(state, kind)
         case RevokeApiKey(uid=uid):
             revoke_api_key(state, uid, now)
+        case UnexpectedTrade():
+            _trade_unexpectedly(state, fault, now)
         case _:
             for connection in connections:
                 _apply_to_connection(state, fault, connection, now)
+
+
+@exact
+def _trade_unexpectedly(state: ExchangeState, fault: UnexpectedTrade, now: int) -> None:
+    if state.rules.split_symbol(fault.symbol) is None:
+        return
+    price = state.prices.open_market(fault.symbol, now)
+    draft = Order(0, "", fault.uid, CROSS, fault.symbol, "BUY", "MARKET", Decimal(1), price, now)
+    place_order(state, draft, now)
+    check_account(state, fault.uid, CROSS, now)
 
 
 def _apply_to_connection(state: ExchangeState, fault: ConnectionFault, connection: ServerConnection, now: int) -> None:

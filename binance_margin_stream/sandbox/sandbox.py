@@ -7,21 +7,24 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.sandbox.clock import Clock
+from binance_margin_stream.sandbox.clock import MAX_TIME_MS, Clock
 from binance_margin_stream.sandbox.config import ExchangeRules, scale_rules
 from binance_margin_stream.sandbox.control.http import ControlInterface
 from binance_margin_stream.sandbox.control.operations import OperationTable, operation
 from binance_margin_stream.sandbox.control.script import Script, read_script, schedule_steps
 from binance_margin_stream.sandbox.exchange import Exchange
+from binance_margin_stream.sandbox.handle.ccxt_options import build_ccxt_options
 from binance_margin_stream.sandbox.handle.faults import FaultHandle
 from binance_margin_stream.sandbox.handle.trading import TradingHandle
 from binance_margin_stream.sandbox.handle.users import UserHandle
 from binance_margin_stream.sandbox.messages import LoggedRequest
 from binance_margin_stream.sandbox.server.address import ServerAddress, describe_start_failure
+from binance_margin_stream.sandbox.server.journal import Journal, JournalEntry
 from binance_margin_stream.sandbox.server.origin import parse_host_name
 from binance_margin_stream.sandbox.server.thread import ServerThread
 
@@ -60,6 +63,7 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
         api_secret: str | None = None,
         allowed_hosts: Collection[str] = (),
         on_request: Callable[[LoggedRequest], None] | None = None,
+        persist: str | Path | None = None,
         i_understand_that_this_listens_beyond_loopback: bool = False,
     ) -> None:
         """Create an exchange; `start` makes it listen.
@@ -73,14 +77,22 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
         as the name of its container. `on_request` is called with every request, in the sandbox's own thread: it must
         not block, and must not call the sandbox.
 
+        `persist` is a file, created where it is missing, that keeps accounts, keys, orders, trades, loans, prices and
+        the exchange time over a restart; faults and connections are not kept. Everything is in the file before its
+        response is sent, so a killed process loses nothing. A restart repeats what has happened, with the same rules.
+
         Raises:
             ValueError: the host is not loopback and this was not allowed, or an invalid port, speed, API key or name.
 
         """
         self._address = ServerAddress.parse(host, port, tls, i_understand_that_this_listens_beyond_loopback)
         start = time.time_ns() // 1_000_000 if start_ms is None else start_ms
-        Clock(start, speed, 0.0)
         self._rules = scale_rules(rules, speed)
+        journal = None if persist is None else Journal(Path(persist))
+        if journal is not None:
+            seed = _read_seed(journal, self._rules, seed)
+            start = max(start, journal.get_last_time())
+        Clock(start, speed, 0.0)
         # Without a seed, nobody must be able to guess the keys.
         exchange = Exchange(self._rules, secrets.SystemRandom() if seed is None else random.Random(seed))
         user = exchange.add_user(api_key, api_secret)
@@ -90,8 +102,28 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
             OPERATIONS, lambda call: call.operation.run(self, call.arguments), self._rules.max_body_bytes
         )
         names = {self._address.host.lower(), *map(parse_host_name, allowed_hosts)}
-        server_thread = ServerThread(exchange, self._rules, start, speed, control, self._certificates, names)
+        server_thread = ServerThread(exchange, self._rules, start, speed, control, self._certificates, names, journal)
         super().__init__(exchange, server_thread, user)
+        if journal is not None:
+            self._replay(journal)
+
+    def _replay(self, journal: Journal) -> None:
+        """Repeat what is in a journal."""
+        # These requests were accepted, whatever a clock says now.
+        self._exchange.set_signing_times(lambda: (0, MAX_TIME_MS))
+        for entry in journal.read_entries():
+            with self._server_thread.replay_at(entry.time):
+                self._replay_entry(entry)
+        with self._server_thread.replay_at(journal.get_last_time()):
+            self._server_thread.call(lambda now: now)
+
+    def _replay_entry(self, entry: JournalEntry) -> None:
+        if entry.kind == "request":
+            request = entry.to_request()
+            self._server_thread.call(lambda now: self._exchange.handle_rest(request, now))
+        else:
+            positional, named = entry.to_call()
+            getattr(self, entry.name)(*positional, **named)
 
     def __repr__(self) -> str:
         if "_server_thread" not in vars(self):  # in a traceback out of the constructor
@@ -141,6 +173,17 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
         """All URLs; they share one port."""
         return self._address.endpoints(self._rules, self.ca_file)
 
+    def ccxt_options(self) -> dict[str, object]:
+        """The argument of ``ccxt.binance`` for a client of the first user that trades on margin here.
+
+        Every address of ccxt 4.5.90 is replaced, so that no order can reach the exchange. Calls on an account take
+        ``{"marginMode": "cross"}`` or ``{"marginMode": "isolated"}`` as `params`.
+        """
+        endpoints = self.endpoints
+        return build_ccxt_options(
+            endpoints.rest, endpoints.websocket_api, endpoints.stream, self.api_key, self.api_secret
+        )
+
     @property
     def ca_file(self) -> str | None:
         """Path of the CA certificate that clients have to trust, until `close`; None without TLS."""
@@ -184,6 +227,13 @@ class Sandbox(UserHandle, FaultHandle, TradingHandle):
 
 OPERATIONS = OperationTable(Sandbox)
 """The operations that are available over HTTP, in scripts and on the command line."""
+
+
+def _read_seed(journal: Journal, rules: ExchangeRules, seed: int | None) -> int:
+    """The seed of a journal, which has to be of an exchange with the same rules."""
+    if journal.get_setting("rules", repr(rules)) != repr(rules):
+        raise ValueError("the file to persist in is that of a sandbox with other rules, or another speed")
+    return int(journal.get_setting("seed", str(secrets.randbits(128) if seed is None else seed)))
 
 
 def _create_certificates(host: str) -> Certificates:

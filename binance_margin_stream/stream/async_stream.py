@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.coverage import SubscriptionCoverage
@@ -71,7 +72,26 @@ class AsyncMarginStream(BaseStream):
         item: Item | None = self._engine.next_item_nowait()
         if item is None and (item := await self._engine.next_item()) is None:
             raise StopAsyncIteration
+        recovery = self._engine.recovery
+        if recovery is not None and recovery.keeps_progress:
+            recovery.on_taken(item)
         return item
+
+    def account(self, account: Account) -> AccountSnapshot:
+        """The account as it is: balances, debts, open orders, last trades. Any thread may call this at any moment.
+
+        Raises `ApiValueError` for an account that the stream does not follow, and `StreamError` if it does not
+        recover, since only a stream that recovers reads accounts.
+        """
+        return self._require_recovery(self._engine).snapshot(self._find_account(account))
+
+    async def commit(self) -> None:
+        """State that all items that were taken are handled, and write the checkpoint file of `Recovery`.
+
+        What was taken later comes again after a restart. Returns when the file is on the disk. Raises
+        `CheckpointError` if it cannot be written.
+        """
+        await asyncio.to_thread(self._require_recovery(self._engine).commit)
 
     async def get(self, timeout: float | None = None) -> Item:
         """The next event or gap. Raises `TimeoutError` if none comes within `timeout` seconds.
@@ -105,6 +125,14 @@ class AsyncMarginStream(BaseStream):
         engine = self._require_engine()
         engine.check_loop()
         engine.remove(account)
+
+    def send_pings(self) -> None:
+        """Ping every connection now. `coverage` shows the sending time once the pong has arrived.
+
+        The exchange pings by itself, but only a pong proves that everything before has arrived. An account without
+        events needs one now and then to be known to be complete. A connection that awaits a pong is not pinged again.
+        """
+        self._require_engine().send_pings()
 
     def coverage(self) -> tuple[SubscriptionCoverage, ...]:
         """What each subscription has received: those that are active, and those that ended within ten minutes."""

@@ -10,13 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from binance_margin_stream.account.settings import Recovery
+from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.auth import ApiKeyAuth
 from binance_margin_stream.endpoints import Endpoints
-from binance_margin_stream.exceptions import ApiTypeError, ApiValueError
+from binance_margin_stream.exceptions import ApiTypeError, ApiValueError, StreamError
 from binance_margin_stream.http.transport import Timeout, create_ssl_context
 from binance_margin_stream.stream.accounts import CROSS, Account
-from binance_margin_stream.stream.io.engine import EngineConfig
-from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller
+from binance_margin_stream.stream.io.account_reads import AccountReader
+from binance_margin_stream.stream.io.engine import Engine, EngineConfig
+from binance_margin_stream.stream.io.recovery import RecoveryConfig, StreamRecovery
+from binance_margin_stream.stream.io.rest_calls import DEFAULT_TIMEOUT, RestCaller, monotonic
 from binance_margin_stream.stream.settings import StreamSettings
 from binance_margin_stream.stream.sources import RISK_LISTEN_KEY, Source, resolve_sources
 from binance_margin_stream.stream.state import State, StatusChange
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_ENTER_TIMEOUT", "BaseStream", "StreamOptions", "build_config", "check_account"]
 
+DEFAULT_RECOVERY = Recovery()
 _DEFAULT_SETTINGS = StreamSettings()
 DEFAULT_ENTER_TIMEOUT = 60.0
 
@@ -47,6 +52,8 @@ class StreamOptions:
     close_listen_keys: bool = False
     partial: bool = False
     enter_timeout: float | None = DEFAULT_ENTER_TIMEOUT
+    recover: Recovery | None = DEFAULT_RECOVERY
+    on_account: Callable[[AccountSnapshot], None] | None = None
 
 
 class BaseStream:
@@ -68,6 +75,8 @@ class BaseStream:
         close_listen_keys: bool = False,
         partial: bool = False,
         enter_timeout: float | None = DEFAULT_ENTER_TIMEOUT,
+        recover: Recovery | None = DEFAULT_RECOVERY,
+        on_account: Callable[[AccountSnapshot], None] | None = None,
     ) -> None:
         """Nothing is sent yet. Raises `ApiTypeError` or `ApiValueError` for an invalid argument.
 
@@ -75,7 +84,7 @@ class BaseStream:
         - `endpoints`: the addresses of the exchange, production by default.
         - `source`: the name of a stream source, or ``auto`` for the first one that the exchange has not retired.
         - `risk`: whether to add margin calls and liability changes of the cross account.
-        - `on_change`: called with every `StatusChange`. It must return soon.
+        - `on_change`, `on_account`: called with every `StatusChange`, and a changed account. They must return soon.
         - `settings`: deadlines, rates and sizes.
         - `timeout`: the timeout of each REST call.
         - `configuration`: a configuration for the REST client, such as a proxy. It replaces the REST address of
@@ -87,6 +96,7 @@ class BaseStream:
           the exchange refuses is then an `AccountLost` in the stream; the others keep trying.
         - `enter_timeout`: how many seconds entering may take after the last account was subscribed; None for no end.
           The time that a rate limit or a ban requires to wait does not count. `add` uses it, too.
+        - `recover`: how events of a gap are recovered, if `auth` can sign. None turns it off.
         """
         self._config = build_config(
             StreamOptions(
@@ -103,6 +113,8 @@ class BaseStream:
                 close_listen_keys=close_listen_keys,
                 partial=partial,
                 enter_timeout=enter_timeout,
+                recover=recover,
+                on_account=on_account,
             )
         )
         self._closed = False
@@ -115,6 +127,18 @@ class BaseStream:
     def state(self) -> State:
         """The state of the stream."""
         return State.CLOSED if self._closed else State.CONNECTING
+
+    def _require_recovery(self, engine: Engine | None) -> StreamRecovery:
+        if engine is None:
+            raise StreamError("enter the stream first")
+        if engine.recovery is None:
+            raise StreamError("the stream does not read accounts: pass recover=Recovery() and a key that can sign")
+        return engine.recovery
+
+    def _find_account(self, account: Account) -> Account:
+        if all(account != each for each, _ in self._config.feeds):
+            raise ApiValueError(f"{account!r} is not followed by this stream: add it to accounts")
+        return account
 
     def __repr__(self) -> str:
         if "_config" not in vars(self):  # in a traceback out of the constructor
@@ -140,8 +164,9 @@ def build_config(options: StreamOptions) -> EngineConfig:
     endpoints = Endpoints.production() if options.endpoints is None else options.endpoints
     _check_addresses(endpoints)
     sources = _resolve_sources(options.source)
+    feeds = _build_feeds(options, sources)
     return EngineConfig(
-        feeds=_build_feeds(options, sources),
+        feeds=feeds,
         endpoints=endpoints,
         settings=options.settings,
         tls=options.tls or create_ssl_context(endpoints.ca_file),
@@ -152,6 +177,24 @@ def build_config(options: StreamOptions) -> EngineConfig:
         sources=sources,
         partial=options.partial,
         enter_timeout=options.enter_timeout,
+        recovery=_build_recovery(options, configuration or endpoints, tuple(dict.fromkeys(each for each, _ in feeds))),
+    )
+
+
+def _build_recovery(
+    options: StreamOptions, configuration: Configuration | Endpoints, accounts: tuple[Account, ...]
+) -> RecoveryConfig | None:
+    _check_type("recover", options.recover, Recovery)
+    if options.recover is None or not options.auth.can_sign:
+        if options.on_account is not None or options.recover not in (None, DEFAULT_RECOVERY):
+            raise ApiValueError("the account cannot be read: pass a secret or a private key to ApiKeyAuth")
+        return None
+    return RecoveryConfig(
+        settings=options.recover,
+        accounts=accounts,
+        host=configuration.rest if isinstance(configuration, Endpoints) else configuration.host,
+        make_reader=partial(AccountReader, options.auth, configuration, options.timeout, monotonic),
+        on_account=options.on_account,
     )
 
 

@@ -45,6 +45,10 @@ class GapReason(StrEnum):
     """The exchange no longer serves the account. An `AccountLost` follows."""
     SLOW_CONSUMER = "slow consumer"
     """The buffer was full, and the oldest events were dropped."""
+    AUDIT = "audit"
+    """The account at the exchange is not what the events say, although the connection seems to work."""
+    RESTART = "restart"
+    """The stream was not running; it recovers what happened since a checkpoint or a given time."""
 
 
 class Severity(IntEnum):
@@ -89,6 +93,10 @@ class StatusChangeKind(StrEnum):
     """A request on a connection had no response in time."""
     SOURCE_RETIRED = "source retired"
     """The exchange no longer serves a source, and an account moves to the next one."""
+    SOURCE_CHANGED = "source changed"
+    """A source withheld events of an account repeatedly, and the account moves to the next one."""
+    RECOVERY_DISABLED = "recovery disabled"
+    """The API key may not read the account: nothing is recovered after a gap."""
     ACCOUNT_LOST = "account lost"
     """The stream no longer follows an account. An `AccountLost` is in the stream; other accounts go on."""
     ACCOUNT_REMOVED = "account removed"

@@ -17,6 +17,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from binance_margin_stream.account.state.snapshot import AccountSnapshot
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
 from binance_margin_stream.stream.coverage import SubscriptionCoverage
@@ -83,7 +84,7 @@ class MarginStream(BaseStream):
     def __iter__(self) -> Iterator[Item]:
         """Iterate over events and gaps. Ends when the stream is closed; raises `StreamError` when it failed."""
         worker = self._require_worker()
-        take = worker.batch.popleft
+        take = worker.take
         while worker.wait_for_items():
             with suppress(IndexError):  # the batch is empty: this thread or another one took its items
                 while True:
@@ -94,7 +95,7 @@ class MarginStream(BaseStream):
         worker = self._require_worker()
         while worker.wait_for_items():
             with suppress(IndexError):  # another thread took the items
-                return worker.batch.popleft()
+                return worker.take()
         raise StopIteration
 
     def get(self, timeout: float | None = None) -> Item:
@@ -107,7 +108,7 @@ class MarginStream(BaseStream):
         deadline = None if timeout is None else time.monotonic() + timeout
         while worker.wait_for_items(deadline):
             with suppress(IndexError):  # another thread took the items
-                return worker.batch.popleft()
+                return worker.take()
         raise StreamError("the stream is closed")
 
     def add(self, account: Account) -> None:
@@ -140,6 +141,23 @@ class MarginStream(BaseStream):
         if self._worker is None:
             raise StreamError("enter the stream first: with MarginStream(...) as stream")
         return self._worker
+
+    def account(self, account: Account) -> AccountSnapshot:
+        """The account as it is: balances, debts, open orders, last trades. Any thread may call this at any moment.
+
+        Raises `ApiValueError` for an account that the stream does not follow, and `StreamError` if it does not
+        recover, since only a stream that recovers reads accounts.
+        """
+        recovery = self._require_recovery(None if self._worker is None else self._worker.engine)
+        return recovery.snapshot(self._find_account(account))
+
+    def commit(self) -> None:
+        """State that all items that were taken are handled, and write the checkpoint file of `Recovery`.
+
+        What was taken later comes again after a restart. Returns when the file is on the disk. Raises
+        `CheckpointError` if it cannot be written.
+        """
+        self._require_recovery(None if self._worker is None else self._worker.engine).commit()
 
     def close(self) -> None:
         """End the iteration, and close connections and REST calls, within five seconds. May be called again."""
@@ -186,6 +204,9 @@ class _Worker:
         self._close_lock = threading.RLock()  # reentrant: a signal handler may interrupt a close and close, too
         self._close_task: asyncio.Task[None] | None = None
         self.batch: deque[Item] = deque()
+        recovery = self.engine.recovery
+        self.take = self.batch.popleft if recovery is None or not recovery.keeps_progress else self._take_and_note
+        """Removes and returns an item of `batch` for the consumer. Raises `IndexError` if it is empty."""
         self._batch_arrival: float | None = None
         self._thread = threading.Thread(target=self._run, name="margin stream", daemon=True)
         self._thread.start()
@@ -219,6 +240,12 @@ class _Worker:
             if self._thread.is_alive() or self.engine.state is not State.CLOSED:
                 raise
             return False
+
+    def _take_and_note(self) -> Item:
+        item = self.batch.popleft()
+        if self.engine.recovery is not None:
+            self.engine.recovery.on_taken(item)
+        return item
 
     async def _wait_for_items(self) -> bool:
         """Move items to `batch`, where they stay if the consumer is interrupted."""
@@ -296,6 +323,8 @@ class _Worker:
 
     async def _close(self) -> None:
         await self.engine.close()
+        if self.engine.recovery is not None:
+            self.batch.extend(self.engine.recovery.pop_recovered())
         while (item := self.engine.next_item_nowait()) is not None:
             self.batch.append(item)  # what was received before the end can still be taken
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

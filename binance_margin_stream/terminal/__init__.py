@@ -1,4 +1,4 @@
 """What the command lines share: output in any encoding, errors on one line, and exit codes.
 
-May be imported by `cli`, `sandbox` and `demo`; imports nothing of the package.
+May import nothing of the package. `cli`, `sandbox` and `demo` import it.
 """

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from api_methods import API_KEY, API_METHODS, PLANTED_SECRETS, ApiMethod
+from api_methods import API_KEY, API_METHODS, API_SECRET, PLANTED_SECRETS, READ_METHODS, ApiMethod
 from raw_server import make_response as answer
 
 import binance_margin_stream as sdk
@@ -350,3 +350,21 @@ def test_a_model_from_invalid_data_says_what_is_wrong(make, says):
         make()
     assert "PLANTED" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(("is_isolated", "is_sent"), [("FALSE", True), ("TRUE", False)])
+def test_open_orders_need_a_symbol_only_for_an_isolated_account(start_server, make_client, is_isolated, is_sent):
+    peer = start_server(answer(200, "[]"))
+    call = READ_METHODS[3].bind(make_client(peer, auth=sdk.ApiKeyAuth(API_KEY, API_SECRET)))
+    if is_sent:
+        assert call(is_isolated=is_isolated) == []
+        return
+    with pytest.raises(sdk.ApiValueError, match="needs a symbol"):
+        call(is_isolated=is_isolated)
+
+
+@pytest.mark.parametrize("body", ["{}", "[1]", '[{"id": 1}]'])
+def test_a_list_that_is_none_is_refused(start_server, make_client, body):
+    peer = start_server(answer(200, body))
+    with pytest.raises(sdk.ResponseError):
+        READ_METHODS[5].bind(make_client(peer, auth=sdk.ApiKeyAuth(API_KEY, API_SECRET)))()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from api_methods import API_KEY, API_METHODS, API_SECRET, ApiMethod
+from api_methods import API_KEY, API_METHODS, API_SECRET, READ_METHODS, ApiMethod
 
 import binance_margin_stream as sdk
 
@@ -31,6 +31,14 @@ def test_a_mock_server_made_from_the_spec_accepts_the_call(mock_url, call: ApiMe
     endpoints = sdk.Endpoints(rest=mock_url, websocket_api="", stream="", margin_stream="")
     auth = sdk.ApiKeyAuth(API_KEY, secret)
     with sdk.ApiClient(auth=auth, endpoints=endpoints, retry=sdk.NO_RETRIES) as client:
+        method = getattr(getattr(sdk, call.api_class)(client), f"{call.name}_with_http_info")
+        assert method(**call.arguments).status_code == 200
+
+
+@pytest.mark.parametrize("call", READ_METHODS, ids=str)
+def test_a_mock_server_made_from_the_spec_accepts_a_signed_call(mock_url, call: ApiMethod):
+    endpoints = sdk.Endpoints(rest=mock_url, websocket_api="", stream="", margin_stream="")
+    with sdk.ApiClient(auth=sdk.ApiKeyAuth(API_KEY, API_SECRET), endpoints=endpoints, retry=sdk.NO_RETRIES) as client:
         method = getattr(getattr(sdk, call.api_class)(client), f"{call.name}_with_http_info")
         assert method(**call.arguments).status_code == 200
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from api_methods import API_METHODS
+from api_methods import API_METHODS, READ_METHODS
 from doc_snippets import use_sandbox
 
 import binance_margin_stream as sdk
@@ -57,7 +57,7 @@ def test_a_program_that_follows_does_so_until_it_is_told_to_stop(program):
 
 
 def test_every_call_is_listed_with_its_page():
-    for call in API_METHODS:
+    for call in [*API_METHODS, *READ_METHODS]:
         assert (
             f"[**{call.name}**](docs/{call.api_class}.md#{call.name}) | **{call.http_method}** {call.path} |" in README
         )

@@ -388,7 +388,8 @@ class TestToken:
             hour = 3_600_000
             with Sandbox(rules=ExchangeRules(signature_policy="required"), start_ms=now_ms() + 3 * hour) as exchange:
                 auth = ApiKeyAuth(exchange.api_key, exchange.api_secret)
-                async with AsyncMarginStream(auth, endpoints=exchange.endpoints, settings=QUICK_SETTINGS) as stream:
+                settings = {"endpoints": exchange.endpoints, "settings": QUICK_SETTINGS, "recover": None}
+                async with AsyncMarginStream(auth, **settings) as stream:
                     await run_in_thread(Traffic(exchange).send_event)
                     assert isinstance(await anext(stream), BalanceUpdate)
                 assert [(call.path, call.status) for call in exchange.rest_log] == [

@@ -133,7 +133,7 @@ class TestRenewal:
     def test_a_failing_renewal_is_retried_and_reported(self):
         async def during(exchange, stream):
             exchange.inject_fault(faults.server_error(), path="/sapi/v1/userListenToken", times=4)
-            await asyncio.sleep(2.5)
+            await wait_until(lambda: stream.health.failures >= 4 and stream.health.renewals >= 1)
 
         rules = replace(with_limits(QUICK_SETTINGS, renewal_fraction=0.05), token_validity=30.0)
         checker, health = run_stream(ExchangeRules(), (CROSS,), during, settings=rules, every=0.02)

@@ -1,4 +1,4 @@
-"""All sixteen calls, for tests that apply to each of them."""
+"""All calls, for tests that apply to each of them."""
 
 from __future__ import annotations
 
@@ -83,3 +83,30 @@ API_METHODS = [
     ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_put", "/sapi/v1/margin/listen-key", KEY_ARGUMENTS),
     ApiMethod("RiskStreamApi", "sapi_v1_margin_listen_key_delete", "/sapi/v1/margin/listen-key"),
 ]
+"""The sixteen calls that create, extend and close credentials."""
+
+READ_METHODS = [
+    ApiMethod("MarginAccountApi", "sapi_v1_margin_account_get", "/sapi/v1/margin/account", {}, '{"userAssets": []}'),
+    ApiMethod(
+        "MarginAccountApi",
+        "sapi_v1_margin_isolated_account_get",
+        "/sapi/v1/margin/isolated/account",
+        {"symbols": "BTCUSDT"},
+        '{"assets": []}',
+    ),
+    ApiMethod(
+        "MarginOrdersApi",
+        "sapi_v1_margin_order_get",
+        "/sapi/v1/margin/order",
+        SYMBOL_ARGUMENTS | {"order_id": 42},
+        """{"clientOrderId": "a1", "cummulativeQuoteQty": "0", "executedQty": "0", "orderId": 42, "origQty": "1",
+            "price": "2", "side": "BUY", "status": "NEW", "symbol": "BTCUSDT", "time": 1, "timeInForce": "GTC",
+            "type": "LIMIT", "updateTime": 1}""",
+    ),
+    ApiMethod("MarginOrdersApi", "sapi_v1_margin_open_orders_get", "/sapi/v1/margin/openOrders", {}, "[]"),
+    ApiMethod("MarginOrdersApi", "sapi_v1_margin_all_orders_get", "/sapi/v1/margin/allOrders", SYMBOL_ARGUMENTS, "[]"),
+    ApiMethod("MarginOrdersApi", "sapi_v1_margin_my_trades_get", "/sapi/v1/margin/myTrades", SYMBOL_ARGUMENTS, "[]"),
+    ApiMethod("MarginRecordsApi", "sapi_v1_margin_capital_flow_get", "/sapi/v1/margin/capital-flow", {}, "[]"),
+    ApiMethod("ServerTimeApi", "api_v3_time_get", "/api/v3/time", {}, '{"serverTime": 1798761600000}'),
+]
+"""The calls that read an account, which must be signed, and the time of the exchange."""

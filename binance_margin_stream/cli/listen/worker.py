@@ -68,7 +68,8 @@ class StreamWorker:
         try:
             with self._stream:
                 for item in self._stream:
-                    self._on_item(item)
+                    if isinstance(item, StreamItem):
+                        self._on_item(item)
         except BaseException as error:  # the main thread raises it again
             self._error = error
         finally:

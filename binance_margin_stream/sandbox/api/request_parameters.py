@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from binance_margin_stream.sandbox.error_responses import RefusedError
+from binance_margin_stream.sandbox.error_responses import ERROR_MESSAGES, RefusedError
 
 __all__ = [
     "API_KEY_PATTERN",
@@ -18,8 +18,11 @@ __all__ = [
     "SYMBOL_PATTERN",
     "RequestParameter",
     "check_parameters",
+    "invalid_parameter",
+    "missing_parameter",
     "parse_parameters",
     "percent_decode",
+    "read_parameters",
 ]
 
 SYMBOL_PATTERN = re.compile(r"[^\Wa-z]{1,50}")
@@ -41,6 +44,8 @@ class RequestParameter:
     name: str
     pattern: re.Pattern[str]
     mandatory: bool = False
+    code: int = -1100
+    """The error code of a value that does not match."""
 
 
 def parse_parameters(known: Iterable[RequestParameter], query: str, body: str) -> dict[str, str]:
@@ -55,6 +60,14 @@ def parse_parameters(known: Iterable[RequestParameter], query: str, body: str) -
     _reject_unknown(sent, by_name)
     check_parameters(sent, by_name)
     return sent
+
+
+def read_parameters(query: str, body: str) -> dict[str, str]:
+    """The parameters as far as they can be read, unchecked; none if they are malformed."""
+    try:
+        return _parse_pairs(body) | _parse_pairs(query)
+    except RefusedError:
+        return {}
 
 
 def check_parameters(sent: Mapping[str, str], known: Mapping[str, RequestParameter]) -> None:
@@ -125,6 +138,9 @@ def _reject_unknown(sent: Mapping[str, str], known: Mapping[str, RequestParamete
 def _validate_value(parameter: RequestParameter, value: str) -> None:
     if not value:
         raise RefusedError(-1105, f"Parameter '{parameter.name}' was empty.")
-    if parameter.pattern.fullmatch(value) is None:
+    if parameter.pattern.fullmatch(value) is not None:
+        return
+    if parameter.code == -1100:
         legal = f"legal range is '^{parameter.pattern.pattern}$'."
         raise RefusedError(-1100, f"Illegal characters found in parameter '{parameter.name}'; {legal}")
+    raise RefusedError(parameter.code) if parameter.code in ERROR_MESSAGES else invalid_parameter(parameter.name)

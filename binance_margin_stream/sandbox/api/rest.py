@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
+from binance_margin_stream.sandbox.amounts import exact
+from binance_margin_stream.sandbox.api.endpoint import Call, Endpoint, Security
+from binance_margin_stream.sandbox.api.listen_keys import LISTEN_TOKEN_PATH
 from binance_margin_stream.sandbox.api.masking import mask_path
-from binance_margin_stream.sandbox.api.request_parameters import parse_parameters, percent_decode
-from binance_margin_stream.sandbox.api.rest_endpoints import (
-    ENDPOINTS,
-    LISTEN_TOKEN_PATH,
-    METHODS_BY_PATH,
-    PUBLIC_ENDPOINTS,
-    PublicEndpoint,
-    RestEndpoint,
-)
+from binance_margin_stream.sandbox.api.order_limits import check_order_limits, record_orders
+from binance_margin_stream.sandbox.api.read_faults import apply_read_faults, check_order_fault
+from binance_margin_stream.sandbox.api.request_parameters import parse_parameters, percent_decode, read_parameters
+from binance_margin_stream.sandbox.api.rest_endpoints import ENDPOINTS, METHODS_BY_PATH
 from binance_margin_stream.sandbox.api.signature import SIGNING_PARAMETERS, check_recv_window, check_signature
 from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ExchangeRules
@@ -26,22 +23,41 @@ from binance_margin_stream.sandbox.error_responses import (
     json_response,
     make_refusal,
 )
+from binance_margin_stream.sandbox.faults.trading import UnknownOutcome
 from binance_margin_stream.sandbox.faults.types import (
     ApiError,
     DelayedResponse,
     NoResponse,
     ResetConnection,
+    RestFault,
     StaticResponse,
     TruncatedResponse,
 )
 from binance_margin_stream.sandbox.messages import Headers, LoggedRequest, Request, Response
 from binance_margin_stream.sandbox.model.metrics import RestCall
 from binance_margin_stream.sandbox.model.state import ExchangeState
-from binance_margin_stream.sandbox.model.users import CROSS, ApiKey, is_well_formed
+from binance_margin_stream.sandbox.model.users import CROSS, ApiKey, Permission, User, is_well_formed
 
 __all__ = ["banned_response", "handle_request"]
 
-_REST_FAULTS = (ApiError, StaticResponse, ResetConnection, NoResponse, TruncatedResponse, DelayedResponse)
+_REST_FAULTS: tuple[type[RestFault], ...] = (
+    ApiError,
+    StaticResponse,
+    ResetConnection,
+    NoResponse,
+    TruncatedResponse,
+    DelayedResponse,
+    UnknownOutcome,
+)
+_SHARED_BUDGET_PREFIX = "/api/"
+_NOBODY = User(0, "", "")
+_PERMISSIONS: Mapping[Security, Permission] = {
+    "USER_DATA": "reading",
+    "TRADE": "trading",
+    "MARGIN": "loan_and_transfer",
+}
+"""What an API key has to be allowed for a signed call."""
+
 _NOT_SUPPORTED = -1020
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
@@ -66,7 +82,9 @@ def banned_response(rules: ExchangeRules, until: int, now: int) -> Response:
 
 def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tuple[str, Response]:
     path, query = _split_target(request.target)
-    fault = state.pending_faults.take_matching(_REST_FAULTS, path, _find_account(request, query))
+    fault: RestFault | None = None
+    if state.pending_faults.has_any():
+        fault = state.pending_faults.take_matching(_REST_FAULTS, path, _find_account(request, path, query))
     match fault:
         case ApiError(code=code, status=status):
             return path, error_response(make_refusal(code), state.rules, status)
@@ -79,6 +97,8 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
     match fault:
         case ResetConnection():
             return path, replace(response, delivery="reset")
+        case UnknownOutcome(status=status):
+            return path, gateway_error_response(status)
         case NoResponse():
             return path, replace(response, delivery="never")
         case TruncatedResponse():
@@ -89,15 +109,12 @@ def _handle_with_faults(state: ExchangeState, request: Request, now: int) -> tup
             return path, response
 
 
-def _find_account(request: Request, query: str) -> str:
+def _find_account(request: Request, path: str, query: str) -> str:
     """The account that a request is for, as far as its parameters can be read; faults may be limited to it."""
-    for encoded in (query, request.body.decode("utf-8", "surrogateescape")):
-        for pair in encoded.split("&"):
-            name, _, value = pair.partition("=")
-            if name == "symbol":
-                with contextlib.suppress(RefusedError):
-                    return percent_decode(value, plus_as_space=True)
-    return CROSS
+    parameters = read_parameters(query, request.body.decode("utf-8", "surrogateescape"))
+    isolated = path.endswith("/isolated") or parameters.get("isIsolated", "").lower() == "true"
+    account = parameters.get("symbol") if isolated else parameters.get("isolatedSymbol")
+    return CROSS if account is None else account
 
 
 def _split_target(target: str) -> tuple[str, str]:
@@ -116,9 +133,6 @@ def _route(state: ExchangeState, request: Request, path: str, query: str, now: i
         return _unserved_response(request, path)
     if path in state.retired_paths:
         return gateway_error_response(410)
-    public_endpoint = PUBLIC_ENDPOINTS.get((request.method, path))
-    if public_endpoint is not None:
-        return _handle_public(state, request, public_endpoint, query, now)
     endpoint = ENDPOINTS.get((request.method, path))
     if endpoint is None:
         return _unserved_response(request, path)
@@ -126,7 +140,7 @@ def _route(state: ExchangeState, request: Request, path: str, query: str, now: i
         return gateway_error_response(413)
     if request.body and not _is_form_encoded(request):
         return gateway_error_response(415)
-    return _handle_with_limits(state, request, endpoint, path, query, now)
+    return _handle_with_limits(state, request, endpoint, query, now)
 
 
 def _unserved_response(request: Request, path: str) -> Response:
@@ -147,52 +161,45 @@ def _is_form_encoded(request: Request) -> bool:
     return not types or types[0].partition(";")[0].strip().lower() in ("", _FORM_TYPE)
 
 
-def _handle_public(state: ExchangeState, request: Request, endpoint: PublicEndpoint, query: str, now: int) -> Response:
+def _handle_with_limits(state: ExchangeState, request: Request, endpoint: Endpoint, query: str, now: int) -> Response:
     until = state.rate_limits.banned_until(request.ip, now)
     if until is not None:
         return banned_response(state.rules, until, now)
-    limit, subject = state.rules.websocket_api_weight_limit, ("public", request.ip)
-    refusal, headers = _record_weight(state, request.ip, "X-MBX-USED-WEIGHT-1M", subject, endpoint.weight, limit, now)
-    if refusal is not None:
-        return refusal
-    try:
-        response = endpoint.handler(state, parse_parameters(endpoint.parameters, query, ""), now)
-    except RefusedError as error:
-        response = error_response(error, state.rules)
-    return replace(response, headers=response.headers + headers)
-
-
-def _handle_with_limits(
-    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, query: str, now: int
-) -> Response:
-    until = state.rate_limits.banned_until(request.ip, now)
-    if until is not None:
-        return banned_response(state.rules, until, now)
+    body = request.body.decode("utf-8", "surrogateescape")
+    weight, scope = endpoint.compute_cost(state.rules, query, body)
     headers: Headers = ()
-    if endpoint.scope == "IP":
-        refusal, headers = _record_endpoint_weight(state, request, endpoint, path, request.ip, now)
+    if scope == "IP":
+        refusal, headers = _record_endpoint_weight(state, request, endpoint, weight, None, now)
         if refusal is not None:
             return refusal
     try:
-        key = _authenticate(state, request)
-        if endpoint.scope == "UID":
-            refusal, headers = _record_endpoint_weight(state, request, endpoint, path, key.user.uid, now)
+        key = None if endpoint.security == "NONE" else _authenticate(state, request, endpoint)
+        if scope == "UID" and key is not None:
+            refusal, headers = _record_endpoint_weight(state, request, endpoint, weight, key.user, now)
             if refusal is not None:
                 return refusal
-        response = _execute(state, request, endpoint, path, key, query, now)
+        parameters = _parse_and_verify(state, endpoint, key, query, body, now)
+        user = _NOBODY if key is None else key.user
+        call = Call(state, user, parameters, now)
+        result = _execute(call, endpoint)
+        headers += _count_orders(call, endpoint)
     except RefusedError as error:
-        response = error_response(error, state.rules)
+        result = error_response(error, state.rules)
+    response = result if isinstance(result, Response) else json_response(result)
     return replace(response, headers=response.headers + headers)
 
 
 def _record_endpoint_weight(
-    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, ip_or_uid: str | int, now: int
+    state: ExchangeState, request: Request, endpoint: Endpoint, weight: int, user: User | None, now: int
 ) -> tuple[Response | None, Headers]:
-    limit = state.rules.ip_weight_limit if endpoint.scope == "IP" else state.rules.uid_weight_limit
-    subject = (endpoint.scope, ip_or_uid, request.method, path)
-    return _record_weight(
-        state, request.ip, f"X-SAPI-USED-{endpoint.scope}-WEIGHT-1M", subject, endpoint.weight, limit, now
-    )
+    if endpoint.path.startswith(_SHARED_BUDGET_PREFIX):
+        limit = state.rules.websocket_api_weight_limit
+        shared = ("public", request.ip)
+        return _record_weight(state, request.ip, "X-MBX-USED-WEIGHT-1M", shared, weight, limit, now)
+    scope, counted = ("IP", request.ip) if user is None else ("UID", user.uid)
+    limit = state.rules.ip_weight_limit if user is None else state.rules.uid_weight_limit
+    subject = (scope, counted, endpoint.method, endpoint.path)
+    return _record_weight(state, request.ip, f"X-SAPI-USED-{scope}-WEIGHT-1M", subject, weight, limit, now)
 
 
 def _record_weight(
@@ -216,26 +223,47 @@ def _to_retry_after(milliseconds: int) -> str:
     return str(max(1, -(-milliseconds // 1000)))
 
 
-def _authenticate(state: ExchangeState, request: Request) -> ApiKey:
+def _authenticate(state: ExchangeState, request: Request, endpoint: Endpoint) -> ApiKey:
     keys = request.get_header_values("X-MBX-APIKEY")
     if len(keys) != 1 or not is_well_formed(keys[0]):
         raise RefusedError(-2014)
     key = state.users.find_active(keys[0])
-    if key is None:
+    permission = _PERMISSIONS.get(endpoint.security)
+    if key is None or (permission is not None and not state.users.has_permission(key, permission)):
         raise RefusedError(-2015)
     return key
 
 
-def _execute(
-    state: ExchangeState, request: Request, endpoint: RestEndpoint, path: str, key: ApiKey, query: str, now: int
-) -> Response:
-    body = request.body.decode("utf-8", "surrogateescape")
+def _parse_and_verify(
+    state: ExchangeState, endpoint: Endpoint, key: ApiKey | None, query: str, body: str, now: int
+) -> Mapping[str, str]:
+    """The parameters of a call, whose signature is valid if it needs one or has one."""
+    if key is None:
+        return parse_parameters(endpoint.parameters, query, "")
     parameters = parse_parameters((*endpoint.parameters, *SIGNING_PARAMETERS), query, body)
     check_recv_window(parameters)
-    if "signature" in parameters or _requires_signature(state, path):
-        check_signature(parameters, query, body, key, now)
-    return endpoint.handler(state, key.user, parameters, now)
+    if "signature" in parameters or _requires_signature(state, endpoint):
+        check_signature(parameters, query, body, key, state.signing_clock.get_times(now))
+    return parameters
 
 
-def _requires_signature(state: ExchangeState, path: str) -> bool:
-    return path == LISTEN_TOKEN_PATH and state.rules.signature_policy == "required"
+def _requires_signature(state: ExchangeState, endpoint: Endpoint) -> bool:
+    if endpoint.path == LISTEN_TOKEN_PATH:
+        return state.rules.signature_policy == "required"
+    return endpoint.security in _PERMISSIONS
+
+
+@exact
+def _execute(call: Call, endpoint: Endpoint) -> object:
+    if endpoint.orders:
+        check_order_limits(call)
+    check_order_fault(call, endpoint)
+    result = endpoint.handler(call)
+    call.state.metrics.executed_calls += 1
+    return apply_read_faults(call, endpoint, result)
+
+
+def _count_orders(call: Call, endpoint: Endpoint) -> Headers:
+    if not endpoint.orders:
+        return ()
+    return record_orders(call, endpoint.orders)

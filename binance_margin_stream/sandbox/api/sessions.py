@@ -66,7 +66,7 @@ def authenticate(state: ExchangeState, connection: ServerConnection, params: Par
     """
     texts = _to_texts(params)
     if connection.api_key is not None and not texts.keys() & {"apiKey", "signature"}:
-        check_timestamp(texts, now)
+        check_timestamp(texts, state.signing_clock.get_times(now))
         return connection.api_key
     return _check_signed_request(state, texts, now)
 
@@ -81,7 +81,7 @@ def _check_signed_request(state: ExchangeState, texts: Mapping[str, str], now: i
     if key is None:
         raise RefusedError(-2015)
     payload = "&".join(f"{name}={texts[name]}" for name in sorted(texts) if name != "signature")
-    check_signed_payload(texts, payload.encode("utf-8", "surrogateescape"), key, now)
+    check_signed_payload(texts, payload.encode("utf-8", "surrogateescape"), key, state.signing_clock.get_times(now))
     return key
 
 

@@ -17,7 +17,18 @@ from binance_margin_stream.sandbox.api.request_parameters import (
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.model.users import ApiKey
 
-__all__ = ["SIGNING_PARAMETERS", "check_recv_window", "check_signature", "check_signed_payload", "check_timestamp"]
+__all__ = [
+    "SIGNING_PARAMETERS",
+    "Times",
+    "check_recv_window",
+    "check_signature",
+    "check_signed_payload",
+    "check_timestamp",
+]
+
+Times = tuple[int, int]
+"""The earliest and the latest time (ms) that a correct client may believe it is; both are the exchange's time, unless
+that runs faster or slower than a client's clock."""
 
 _RECV_WINDOW_PATTERN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,3})?")
 
@@ -49,17 +60,17 @@ def check_recv_window(parameters: Mapping[str, str]) -> int:
     return window
 
 
-def check_signature(parameters: Mapping[str, str], query: str, body: str, key: ApiKey, now: int) -> None:
+def check_signature(parameters: Mapping[str, str], query: str, body: str, key: ApiKey, times: Times) -> None:
     """Check the timestamp and signature of a signed REST call.
 
     Raises:
         RefusedError: -1102 missing timestamp or signature, -1130 window, -1021 timestamp, -1022 signature.
 
     """
-    check_signed_payload(parameters, _strip_signature(query) + _strip_signature(body), key, now)
+    check_signed_payload(parameters, _strip_signature(query) + _strip_signature(body), key, times)
 
 
-def check_signed_payload(parameters: Mapping[str, str], payload: bytes, key: ApiKey, now: int) -> None:
+def check_signed_payload(parameters: Mapping[str, str], payload: bytes, key: ApiKey, times: Times) -> None:
     """Check the timestamp and signature of a request whose signed part is `payload`.
 
     Raises:
@@ -68,7 +79,7 @@ def check_signed_payload(parameters: Mapping[str, str], payload: bytes, key: Api
     """
     if "signature" not in parameters:
         raise missing_parameter("signature")
-    check_timestamp(parameters, now)
+    check_timestamp(parameters, times)
     if not _is_valid(key, payload, parameters["signature"]):
         raise RefusedError(-1022)
 
@@ -80,7 +91,7 @@ def _is_valid(key: ApiKey, payload: bytes, signature: str) -> bool:
     return hmac.compare_digest(expected, signature.lower())
 
 
-def check_timestamp(parameters: Mapping[str, str], now: int) -> None:
+def check_timestamp(parameters: Mapping[str, str], times: Times) -> None:
     """Check the timestamp of a request, in milliseconds or microseconds, against its window.
 
     Raises:
@@ -91,9 +102,10 @@ def check_timestamp(parameters: Mapping[str, str], now: int) -> None:
         raise missing_parameter("timestamp")
     timestamp, window_us = int(parameters["timestamp"]), check_recv_window(parameters)
     sent_us = timestamp if timestamp >= _FIRST_MICROSECONDS else timestamp * 1000
-    if sent_us >= now * 1000 + _MAX_CLOCK_AHEAD_US:
+    earliest, latest = times
+    if sent_us >= latest * 1000 + _MAX_CLOCK_AHEAD_US:
         raise RefusedError(-1021, _CLOCK_AHEAD_MESSAGE)
-    if now * 1000 - sent_us > window_us:
+    if earliest * 1000 - sent_us > window_us:
         raise RefusedError(-1021)
 
 

@@ -9,11 +9,9 @@ from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.model.connections import AccountSubscription, ServerConnection
 from binance_margin_stream.sandbox.model.listen_keys import ListenToken
 from binance_margin_stream.sandbox.model.state import ExchangeState
+from binance_margin_stream.sandbox.model.users import SPOT
 
 __all__ = ["list_subscriptions", "select_subscriptions", "subscribe", "subscribe_spot", "unsubscribe"]
-
-SPOT = "spot"
-"""Name of the account of `userDataStream.subscribe.signature`."""
 
 
 def subscribe(state: ExchangeState, connection: ServerConnection, params: Params, now: int) -> object:

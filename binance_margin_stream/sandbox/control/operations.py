@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from binance_margin_stream.sandbox.control.operation_schema import (
     OperationParameter,
@@ -18,9 +19,22 @@ from binance_margin_stream.sandbox.control.operation_schema import (
 from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS, create_fault
 from binance_margin_stream.sandbox.messages import JSON
 
-__all__ = ["Operation", "OperationCall", "OperationTable", "OperationTarget", "operation"]
+__all__ = [
+    "CURRENT_OPERATION",
+    "Operation",
+    "OperationCall",
+    "OperationTable",
+    "OperationTarget",
+    "operation",
+    "recorded",
+]
 
 _Method = TypeVar("_Method", bound=Callable[..., object])
+
+CURRENT_OPERATION: ContextVar[tuple[str, tuple[object, ...], dict[str, object]] | None] = ContextVar(
+    "CURRENT_OPERATION", default=None
+)
+"""Name and arguments of the operation that the caller is running."""
 
 _OPERATION_MARK = "_is_sandbox_operation"
 
@@ -32,13 +46,15 @@ _DESCRIPTIONS = {
     "connection": "number of the connection to affect; all by default",
     "delta": "amount to add; negative to remove",
     "event": "JSON object, sent unchanged",
-    "every_seconds": "average time between two faults, in seconds of exchange time",
+    "every_seconds": "average time between two faults, or time between two prices, in seconds of exchange time",
     "for_seconds": "maximum duration in seconds of exchange time",
     "faults": "names of the faults to choose from",
     "kind": "kind of listen key; all kinds of the account by default",
     "level": "margin level, such as 1.1",
     "order_id": "as in the order's events; the newest open order by default",
     "path": "such as /sapi/v1/userListenToken",
+    "percent": "standard deviation of a step, in percent of the price",
+    "permissions": "some of reading, trading and loan_and_transfer",
     "price": "in the quote asset",
     "probability": "probability for each matching request or event, up to 1",
     "public_key": "public key of an Ed25519 or RSA key pair, in PEM format",
@@ -46,7 +62,7 @@ _DESCRIPTIONS = {
     "rate": "fraction of the borrowed amount, such as 0.0001",
     "reason": "reject reason in the execution report",
     "seconds": "seconds of exchange time",
-    "seed": "the same seed gives the same faults",
+    "seed": "the same seed gives the same faults, or prices",
     "side": "side of the order",
     "status": "such as MARGIN_CALL",
     "stop_price": "price that triggers a stop order",
@@ -157,8 +173,23 @@ class OperationTable:
 
 def operation(method: _Method) -> _Method:
     """Make a method of a handle an operation, which HTTP requests, scripts and the command line can run."""
-    setattr(method, _OPERATION_MARK, True)
-    return method
+    run = recorded(method)
+    setattr(run, _OPERATION_MARK, True)
+    return run
+
+
+def recorded(method: _Method) -> _Method:
+    """Let a journal know which method of a handle is running, and with which arguments."""
+
+    @functools.wraps(method)
+    def run(target: object, *positional: object, **named: object) -> object:
+        token = CURRENT_OPERATION.set((method.__name__, positional, named))
+        try:
+            return method(target, *positional, **named)
+        finally:
+            CURRENT_OPERATION.reset(token)
+
+    return cast(_Method, run)
 
 
 def _is_operation(member: object) -> bool:

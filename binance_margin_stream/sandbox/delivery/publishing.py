@@ -37,6 +37,7 @@ _RISK_EVENTS = frozenset(
 )
 _CONTROL_EVENTS = frozenset({"listenKeyExpired", "eventStreamTerminated", "serverShutdown"})
 _EVENT_FAULTS: tuple[type[EventFault], ...] = (DuplicateEvent, TruncateEvent, ReorderEvents)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _MAX_HOLD_MS = 1000
 _KEY_KINDS: tuple[ListenKeyKind, ...] = get_args(ListenKeyKind)
 
@@ -199,15 +200,11 @@ class _EncodedEvent:
 
     def __init__(self, event: EventPayload) -> None:
         self._event = event
-        self._texts: dict[TimeUnit, str] = {"ms": _to_json(event)}
+        self._texts: dict[TimeUnit, str] = {}
 
     def get_text(self, connection: ServerConnection) -> str:
         """The event in the unit of time of a connection."""
         unit = connection.time_unit
         if unit not in self._texts:
-            self._texts[unit] = _to_json(convert_event(self._event))
+            self._texts[unit] = _ENCODER.encode(convert_event(self._event) if unit == "us" else self._event)
         return self._texts[unit]
-
-
-def _to_json(event: EventPayload) -> str:
-    return json.dumps(event, separators=(",", ":"))

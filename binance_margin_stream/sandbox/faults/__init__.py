@@ -3,6 +3,15 @@
 May import the base modules of `sandbox` only.
 """
 
+from binance_margin_stream.sandbox.faults.trading import (
+    EmptyRows,
+    LateFill,
+    MissingRows,
+    NullCommission,
+    OrderNotFound,
+    UnexpectedTrade,
+    UnknownOutcome,
+)
 from binance_margin_stream.sandbox.faults.types import (
     ApiError,
     BinaryFrame,
@@ -38,9 +47,11 @@ from binance_margin_stream.sandbox.faults.types import (
     TruncatedResponse,
     TruncateEvent,
     WrongCertificate,
+    archived_order,
     forbidden,
     ip_banned,
     not_found,
+    order_limit,
     server_error,
     too_many_requests,
 )
@@ -58,15 +69,20 @@ __all__ = [
     "DropConnections",
     "DuplicateEvent",
     "DuplicateSubscribeResponse",
+    "EmptyRows",
     "EventFault",
     "ExpireCredentials",
     "Fault",
     "FreezeConnections",
     "HalfOpenConnections",
     "ImmediateFault",
+    "LateFill",
     "LostSubscribeResponse",
     "MalformedFrame",
+    "MissingRows",
     "NoResponse",
+    "NullCommission",
+    "OrderNotFound",
     "RefuseHandshake",
     "RefuseSubscribe",
     "ReorderEvents",
@@ -79,10 +95,14 @@ __all__ = [
     "StaticResponse",
     "TruncateEvent",
     "TruncatedResponse",
+    "UnexpectedTrade",
+    "UnknownOutcome",
     "WrongCertificate",
+    "archived_order",
     "forbidden",
     "ip_banned",
     "not_found",
+    "order_limit",
     "server_error",
     "too_many_requests",
 ]

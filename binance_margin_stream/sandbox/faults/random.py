@@ -11,7 +11,15 @@ from binance_margin_stream.sandbox.faults.registry import NAMED_FAULTS
 
 __all__ = ["RECOVERABLE_FAULTS", "ScheduledFault", "random_faults"]
 
-_EXCLUDED = ("revoke-api-key", "wrong-certificate", "api-error", "not-found")
+_EXCLUDED = (
+    "revoke-api-key",
+    "wrong-certificate",
+    "api-error",
+    "not-found",
+    "order-limit",
+    "archived-order",
+    "unexpected-trade",
+)
 
 RECOVERABLE_FAULTS = tuple(name for name in NAMED_FAULTS if name not in _EXCLUDED)
 """The faults that are injected at random by default: a client recovers from each of them by itself.

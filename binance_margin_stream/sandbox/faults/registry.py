@@ -10,6 +10,7 @@ from typing import Literal, get_args, get_origin
 
 from binance_margin_stream.sandbox.clock import MAX_TIME_MS
 from binance_margin_stream.sandbox.config import ListenKeyKind
+from binance_margin_stream.sandbox.faults import trading
 from binance_margin_stream.sandbox.faults import types as faults
 from binance_margin_stream.sandbox.faults.types import Fault
 
@@ -265,6 +266,51 @@ def _not_found() -> Fault:
     return faults.not_found()
 
 
+def _order_not_found() -> Fault:
+    """Respond -2013 to the next query of an order, or -2011 to its cancel, although it exists."""
+    return trading.OrderNotFound()
+
+
+def _empty_rows() -> Fault:
+    """Respond to the next query of orders, trades or records without rows."""
+    return trading.EmptyRows()
+
+
+def _missing_rows(share: float = 0.3) -> Fault:
+    """Leave out this share of the rows, at random, in the next query of orders, trades or records."""
+    return trading.MissingRows(share)
+
+
+def _null_commission() -> Fault:
+    """Respond to the next query of trades with null as commission."""
+    return trading.NullCommission()
+
+
+def _late_fill(seconds: float = 1.0) -> Fault:
+    """Fill the next cancelled order after its last report, this many seconds of exchange time later."""
+    return trading.LateFill(seconds)
+
+
+def _unknown_outcome(status: int = 503) -> Fault:
+    """Carry out the next REST call, and respond with the HTML page of a failing gateway."""
+    return trading.UnknownOutcome(_validate_error_status(status))
+
+
+def _order_limit() -> Fault:
+    """Respond to the next REST call with -1015, too many new orders."""
+    return faults.order_limit()
+
+
+def _archived_order() -> Fault:
+    """Respond to the next REST call with -2026, an archived order."""
+    return faults.archived_order()
+
+
+def _unexpected_trade(symbol: str = "ETHUSDT", uid: int = 1) -> Fault:
+    """Trade a symbol in a user's cross account, as another program would."""
+    return trading.UnexpectedTrade(symbol, uid)
+
+
 _FACTORIES: dict[str, Callable[..., Fault]] = {
     "drop": _drop_connections,
     "reset": _reset_connections,
@@ -299,6 +345,15 @@ _FACTORIES: dict[str, Callable[..., Fault]] = {
     "reset-request": _reset_request,
     "api-error": _api_error,
     "not-found": _not_found,
+    "order-not-found": _order_not_found,
+    "empty-rows": _empty_rows,
+    "missing-rows": _missing_rows,
+    "null-commission": _null_commission,
+    "late-fill": _late_fill,
+    "unknown-outcome": _unknown_outcome,
+    "order-limit": _order_limit,
+    "archived-order": _archived_order,
+    "unexpected-trade": _unexpected_trade,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.error_responses import gateway_error_response
+from binance_margin_stream.sandbox.faults.trading import TradingFault, UnexpectedTrade, UnknownOutcome
 from binance_margin_stream.sandbox.messages import AbortKind, Headers, Response
 
 __all__ = [
@@ -52,9 +53,11 @@ __all__ = [
     "TruncateEvent",
     "TruncatedResponse",
     "WrongCertificate",
+    "archived_order",
     "forbidden",
     "ip_banned",
     "not_found",
+    "order_limit",
     "server_error",
     "too_many_requests",
 ]
@@ -261,11 +264,13 @@ class RevokeApiKey:
     uid: int = 1
 
 
-RestFault = ApiError | StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse
+RestFault = (
+    ApiError | StaticResponse | ResetConnection | NoResponse | TruncatedResponse | DelayedResponse | UnknownOutcome
+)
 HandshakeFault = RefuseHandshake | SlowHandshake | SilentConnection
 SubscribeFault = LostSubscribeResponse | DelayedSubscribeResponse | DuplicateSubscribeResponse | RefuseSubscribe
 EventFault = DuplicateEvent | TruncateEvent | ReorderEvents
-DeferredFault = RestFault | HandshakeFault | SubscribeFault | EventFault | WrongCertificate
+DeferredFault = TradingFault | RestFault | HandshakeFault | SubscribeFault | EventFault | WrongCertificate
 ConnectionFault = (
     DropConnections
     | FreezeConnections
@@ -276,7 +281,7 @@ ConnectionFault = (
     | ShutdownNotice
 )
 CredentialFault = ExpireCredentials | DeleteListenKeys | RevokeApiKey
-ImmediateFault = ConnectionFault | CredentialFault
+ImmediateFault = ConnectionFault | CredentialFault | UnexpectedTrade
 Fault = DeferredFault | ImmediateFault
 
 
@@ -303,6 +308,16 @@ def too_many_requests(retry_after: int | None = 1) -> StaticResponse:
 def ip_banned(retry_after: int | None = 120) -> StaticResponse:
     """418, with or without ``Retry-After`` in seconds."""
     return _rate_limit_response(418, retry_after)
+
+
+def order_limit() -> ApiError:
+    """-1015, too many new orders; without ``Retry-After``."""
+    return ApiError(-1015, 429)
+
+
+def archived_order() -> ApiError:
+    """-2026, an order that ended without a fill more than 90 days ago."""
+    return ApiError(-2026)
 
 
 def _rate_limit_response(status: int, retry_after: int | None) -> StaticResponse:

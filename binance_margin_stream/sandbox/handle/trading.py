@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from binance_margin_stream.sandbox.amounts import Number
-from binance_margin_stream.sandbox.control.operations import operation
+from binance_margin_stream.sandbox.control.operations import operation, recorded
 from binance_margin_stream.sandbox.handle.base import ExchangeHandle
 from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order, OrderRequest
 from binance_margin_stream.sandbox.model.users import CROSS
+from binance_margin_stream.sandbox.trading.price_feeds import read_candles
 
 __all__ = ["TradingHandle"]
 
@@ -129,6 +131,42 @@ class TradingHandle(ExchangeHandle):
 
         """
         return self._server_thread.read(lambda: self._exchange.trading.price(symbol))
+
+    @operation
+    def start_price_walk(
+        self, symbol: str = "BTCUSDT", seed: int = 1, every_seconds: float = 1.0, percent: float = 0.05
+    ) -> None:
+        """Move a symbol's price at random until `stop_prices`; the same seed gives the same prices.
+
+        Each step changes the price by a normally distributed percentage; `every_seconds` is exchange time.
+
+        Raises:
+            ValueError: no such symbol, `every_seconds` below 0.01, or `percent` outside 0 to 20.
+
+        """
+        feeds = self._exchange.trading.price_feeds
+        self._server_thread.call(lambda now: feeds.start_walk(symbol, seed, every_seconds, percent, now))
+
+    @recorded
+    def play_candles(self, path: str | Path, symbol: str = "BTCUSDT") -> None:
+        """Set a symbol's prices from a CSV file from now on: time in milliseconds, open, high, low, close.
+
+        Only the distances between the times count. A rising candle reaches its low first, a falling one its high.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: no such symbol, or an invalid line; the message says which.
+
+        """
+        with Path(path).open(encoding="utf-8", newline="") as lines:
+            candles = read_candles(lines)
+        feeds = self._exchange.trading.price_feeds
+        self._server_thread.call(lambda now: feeds.play_candles(symbol, candles, now))
+
+    @operation
+    def stop_prices(self, symbol: str = "BTCUSDT") -> None:
+        """Let a symbol's price stay where it is; ends `start_price_walk` and `play_candles`."""
+        self._server_thread.read(lambda: self._exchange.trading.price_feeds.stop(symbol))
 
     @operation
     def borrow(self, asset: str, amount: Number, account: str = CROSS, api_key: str | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from binance_margin_stream.sandbox.config import ListenKeyKind
 from binance_margin_stream.sandbox.control.operations import operation
 from binance_margin_stream.sandbox.delivery.publishing import EventPayload
@@ -48,6 +50,20 @@ class UserHandle(ExchangeHandle):
         """
         user = self._user if api_key is None else self._exchange.get_user(api_key)
         return self._server_thread.read(lambda: self._exchange.add_key(user, public_key))
+
+    @operation
+    def set_permissions(self, permissions: Sequence[str], api_key: str | None = None) -> None:
+        """Set what an API key may do: some of reading, trading and loan_and_transfer.
+
+        A new key may do everything. A call that the key does not allow is refused with -2015.
+
+        Raises:
+            KeyError: no such key.
+            ValueError: an unknown permission.
+
+        """
+        key = self.api_key if api_key is None else api_key
+        self._server_thread.read(lambda: self._exchange.set_permissions(key, permissions))
 
     def find_api_key(self, uid: int) -> str:
         """API key of a user by its number.

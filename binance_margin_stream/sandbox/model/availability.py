@@ -20,6 +20,8 @@ class Availability:
     def __init__(self) -> None:
         self._disabled: set[tuple[int, str]] = set()
         self._delisted: set[str] = set()
+        self.last_disabled_at: dict[tuple[int, str], int] = {}
+        """When a user's own call has last disabled an isolated account, in milliseconds."""
 
     def disable(self, uid: int, account: str) -> None:
         """Refuse an account's calls and stop its events."""

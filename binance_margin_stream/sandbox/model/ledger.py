@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from binance_margin_stream.sandbox.amounts import ZERO, exact
+from binance_margin_stream.sandbox.amounts import ZERO, add_exact
 
-__all__ = ["Balance", "Ledger"]
+__all__ = ["Balance", "BnbBurn", "Ledger"]
 
 
 @dataclass(slots=True)
@@ -25,16 +25,22 @@ class Balance:
     """Charged and not yet repaid."""
 
     @property
-    @exact
     def total(self) -> Decimal:
         """Free and locked; debt is not subtracted."""
-        return self.free + self.locked
+        return add_exact(self.free, self.locked)
 
     @property
-    @exact
     def debt(self) -> Decimal:
         """Borrowed amount and interest."""
-        return self.borrowed + self.interest
+        return add_exact(self.borrowed, self.interest)
+
+
+@dataclass(frozen=True, slots=True)
+class BnbBurn:
+    """Whether a user pays commission and interest in BNB."""
+
+    commission: bool = False
+    interest: bool = False
 
 
 class Ledger:
@@ -44,11 +50,19 @@ class Ledger:
         self._opening_balance = opening_balance
         self._balances: dict[tuple[int, str], dict[str, Balance]] = {}
         self.margin_statuses: dict[tuple[int, str], str] = {}
+        self.interest_is_scheduled = False
+        self.bnb_burn: dict[int, BnbBurn] = {}
+        """What users have set with ``bnbBurn``."""
 
     def get_balance(self, uid: int, account: str, asset: str) -> Balance:
         """The balance of an asset; the opening balance if the account has not used it before."""
         balances = self._balances.setdefault((uid, account), {})
         return balances.setdefault(asset, Balance(self._opening_balance))
+
+    def peek_balance(self, uid: int, account: str, asset: str) -> Balance:
+        """A copy of the balance of an asset, whether the account has used it or not."""
+        balance = self.get_balances(uid, account).get(asset)
+        return Balance(self._opening_balance) if balance is None else replace(balance)
 
     def get_balances(self, uid: int, account: str) -> Mapping[str, Balance]:
         """The balances of the assets that an account has used."""

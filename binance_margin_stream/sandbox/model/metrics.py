@@ -92,6 +92,8 @@ class MetricsRecorder:
         self.closed_order_log: deque[SentEvent] = deque(maxlen=_EVENT_LOG_SIZE)
         """The last execution reports of orders that ended."""
         self._last_event_number = 0
+        self.executed_calls = 0
+        """Number of REST calls that ran to their end."""
         self.requests_logged = 0
         """Number of all requests, of which the log has the last ones."""
         self.request_log: deque[LoggedRequest] = deque(maxlen=_REQUEST_LOG_SIZE)

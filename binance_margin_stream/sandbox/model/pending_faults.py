@@ -61,6 +61,10 @@ class PendingFaults:
         self._remove_expired()
         return list(self._pending)
 
+    def has_any(self) -> bool:
+        """Whether a fault is pending."""
+        return bool(self._pending)
+
     def is_pending(self, fault: object) -> bool:
         """Whether an equal fault is pending."""
         return any(pending.fault == fault for pending in self._pending)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from binance_margin_stream.sandbox.config import MINUTE_MS, ExchangeRules
 
-__all__ = ["MessageRateLimiter", "RateLimits", "Usage"]
+__all__ = ["MessageRateLimiter", "OrderCounts", "RateLimits", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,23 @@ class RateLimits:
             self._minute = minute
             self._used.clear()
             self._refusals.clear()
+
+
+class OrderCounts:
+    """The new orders of each account in the present ten seconds and day."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[int, str, int], tuple[int, int]] = {}
+
+    def get_count(self, uid: int, account: str, interval_ms: int, now: int) -> int:
+        """The number of orders in the present interval."""
+        window, count = self._counts.get((uid, account, interval_ms), (0, 0))
+        return count if window == now // interval_ms else 0
+
+    def record(self, uid: int, account: str, interval_ms: int, number: int, now: int) -> None:
+        """Count new orders."""
+        count = self.get_count(uid, account, interval_ms, now) + number
+        self._counts[uid, account, interval_ms] = (now // interval_ms, count)
 
 
 class MessageRateLimiter:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from binance_margin_stream.sandbox.clock import SigningClock
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.model.availability import Availability
 from binance_margin_stream.sandbox.model.connections import Connections
 from binance_margin_stream.sandbox.model.credential_generator import CredentialGenerator
+from binance_margin_stream.sandbox.model.history.order_lists import OrderLists
+from binance_margin_stream.sandbox.model.history.prevented_matches import PreventedMatch
+from binance_margin_stream.sandbox.model.history.records import Records, RecordSeries
+from binance_margin_stream.sandbox.model.history.trades import Trades
 from binance_margin_stream.sandbox.model.ledger import Ledger
 from binance_margin_stream.sandbox.model.listen_keys import ListenKeys, ListenTokens
+from binance_margin_stream.sandbox.model.market.prices import Prices
 from binance_margin_stream.sandbox.model.metrics import MetricsRecorder
-from binance_margin_stream.sandbox.model.orders import Orders
+from binance_margin_stream.sandbox.model.order_store import Orders
 from binance_margin_stream.sandbox.model.pending_faults import PendingFaults
-from binance_margin_stream.sandbox.model.prices import Prices
-from binance_margin_stream.sandbox.model.rate_limits import RateLimits
+from binance_margin_stream.sandbox.model.rate_limits import OrderCounts, RateLimits
 from binance_margin_stream.sandbox.model.scheduler import Scheduler
 from binance_margin_stream.sandbox.model.users import Users
 
@@ -40,6 +45,12 @@ class ExchangeState:
     ledger: Ledger
     orders: Orders
     prices: Prices
+    order_lists: OrderLists
+    trades: Trades
+    records: Records
+    prevented_matches: RecordSeries[PreventedMatch]
+    order_counts: OrderCounts
+    signing_clock: SigningClock
 
     @classmethod
     def create(cls, rules: ExchangeRules, rng: random.Random) -> ExchangeState:
@@ -63,4 +74,10 @@ class ExchangeState:
             ledger=ledger,
             orders=Orders(rules, ledger),
             prices=Prices(rules),
+            order_lists=OrderLists(),
+            trades=Trades(rules.max_history_entries),
+            records=Records(rules.max_history_entries),
+            prevented_matches=RecordSeries(rules.max_history_entries),
+            order_counts=OrderCounts(),
+            signing_clock=SigningClock(),
         )

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from binance_margin_stream.sandbox.model.credential_generator import API_KEY_LENGTH, CredentialGenerator
 from binance_margin_stream.sandbox.model.public_keys import PublicKey
 
-__all__ = ["CROSS", "ApiKey", "User", "Users", "is_well_formed"]
+__all__ = ["CROSS", "PERMISSIONS", "SPOT", "ApiKey", "Permission", "User", "Users", "is_well_formed"]
 
 CROSS = "cross"
 """Name of the cross margin account; an isolated account has the name of its symbol."""
+
+SPOT = "spot"
+"""Name of a user's spot wallet."""
+
+Permission = Literal["reading", "trading", "loan_and_transfer"]
+PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
+"""What an API key may be allowed to do."""
 
 _MAX_KEYS = 100_000
 _MAX_SECRET_LENGTH = 1000
@@ -45,6 +54,7 @@ class Users:
         self._keys: dict[str, ApiKey] = {}
         self._users: list[User] = []
         self._revoked: set[str] = set()
+        self._permissions: dict[str, frozenset[str]] = {}
 
     def add(self, api_key: str | None = None, api_secret: str | None = None) -> User:
         """Add a user, with a given API key and secret or new ones.
@@ -90,6 +100,24 @@ class Users:
         if key is None:
             raise KeyError("no user has this API key")
         return key.user
+
+    def set_permissions(self, api_key: str, permissions: Iterable[str]) -> None:
+        """Set what an API key may do; a new key may do everything.
+
+        Raises:
+            KeyError: no such key; the message does not show it.
+            ValueError: an unknown permission.
+
+        """
+        self.get(api_key)
+        allowed = frozenset(permissions)
+        if not allowed <= frozenset(PERMISSIONS):
+            raise ValueError(f"permissions takes some of {', '.join(PERMISSIONS)}")
+        self._permissions[api_key] = allowed
+
+    def has_permission(self, key: ApiKey, permission: Permission) -> bool:
+        """Whether an API key may do something."""
+        return permission in self._permissions.get(key.value, PERMISSIONS)
 
     def revoke(self, uid: int) -> None:
         """Revoke all API keys of a user."""

@@ -24,6 +24,7 @@ from binance_margin_stream.sandbox.control.http import (
 from binance_margin_stream.sandbox.error_responses import RefusedError, error_response, gateway_error_response
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.messages import LoggedRequest, Pong, Request, Response
+from binance_margin_stream.sandbox.server.journal import Journal
 from binance_margin_stream.sandbox.server.origin import find_refusal_reason
 from binance_margin_stream.sandbox.server.protocol import WebServer
 from binance_margin_stream.sandbox.server.websocket import (
@@ -59,10 +60,12 @@ class Server:
         control: ControlInterface,
         certificates: Certificates | None,
         allowed_names: Collection[str],
+        journal: Journal | None,
     ) -> None:
         """`allowed_names` are host names that clients may use beside ``localhost`` and IP addresses."""
         self._exchange = exchange
         self._allowed_names = allowed_names
+        self._journal = journal
         self._control = control
         self._certificates = certificates
         self._rules = rules
@@ -82,6 +85,7 @@ class Server:
 
         """
         loop = asyncio.get_running_loop()
+        self._exchange.set_signing_times(lambda: self._clock.get_signing_times(loop.time()))
         self._tcp_server = await loop.create_server(self._web_server, host, port, **self._tls_options())
         number: int = self._tcp_server.sockets[0].getsockname()[1]
         return number
@@ -170,9 +174,20 @@ class Server:
             return self._build_response(gateway_error_response(400))
         if is_control_path(request.raw_path):
             return self._build_response(await self._handle_control(_to_request(request, body)))
-        response = self._exchange.handle_rest(_to_request(request, body), self.now())
+        response = self._handle_rest(_to_request(request, body))
         self.flush_outputs()
         return await self._send_response(request, response)
+
+    def _handle_rest(self, request: Request) -> Response:
+        """Handle a call; what has changed is in the journal before the response is sent."""
+        now, executed_before = self.now(), self._exchange.executed_calls
+        response = self._exchange.handle_rest(request, now)
+        if self._journal is not None:
+            if request.method != "GET" and self._exchange.executed_calls > executed_before:
+                self._journal.add_request(request, now)
+            else:
+                self._journal.record_time(now)
+        return response
 
     def _refuse_foreign(self, request: web.BaseRequest, reason: str) -> Response:
         """Refuse a request of a foreign page; it counts nowhere but in the request log."""

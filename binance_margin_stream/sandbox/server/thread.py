@@ -8,14 +8,16 @@ import contextlib
 import contextvars
 import socket
 import threading
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from binance_margin_stream.sandbox.clock import Clock
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.control.http import ControlInterface
+from binance_margin_stream.sandbox.control.operations import CURRENT_OPERATION
 from binance_margin_stream.sandbox.exchange import Exchange
 from binance_margin_stream.sandbox.server.app import Server
+from binance_margin_stream.sandbox.server.journal import Journal
 
 if TYPE_CHECKING:
     from binance_margin_stream.sandbox.server.tls import Certificates
@@ -41,7 +43,11 @@ class ServerThread:
         control: ControlInterface,
         certificates: Certificates | None,
         allowed_names: Collection[str] = (),
+        journal: Journal | None = None,
     ) -> None:
+        """With a `journal`, everything that takes effect is added to it."""
+        self._journal = journal
+        self._replay_time: int | None = None
         self._allowed_names = allowed_names
         self._exchange = exchange
         self._certificates = certificates
@@ -78,11 +84,12 @@ class ServerThread:
         with self._lifecycle_lock:
             self._closed.set()
             thread, self._thread = self._thread, None
-            if thread is None or self._loop is None:
-                return
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(_TIMEOUT_SECONDS)
+            if thread is not None and self._loop is not None:
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._loop.stop)
+                thread.join(_TIMEOUT_SECONDS)
+            if self._journal is not None:
+                self._journal.close()
 
     def call(self, action: Callable[[int], _T]) -> _T:
         """Run an action with the exchange's present time (ms), and send the resulting frames.
@@ -91,21 +98,44 @@ class ServerThread:
             RuntimeError: it is not running.
 
         """
+        if self._replay_time is not None:
+            return self._replay_action(action, self._replay_time)
         server = self._require_running()[1]
+        operation = CURRENT_OPERATION.get()
 
         async def run_action() -> _T:
             now = server.now()
             self._exchange.advance(now)
             try:
-                return action(now)
+                result = action(now)
             finally:
                 server.flush_outputs()
+            if self._journal is not None and operation is not None:
+                self._journal.add_operation(*operation, now)
+            return result
 
         return self._run_in_loop(run_action())
 
     def read(self, action: Callable[[], _T]) -> _T:
         """Run an action without the time; before the start and after the end, in the calling thread."""
-        return action() if self._thread is None else self.call(lambda _: action())
+        if self._thread is None and self._replay_time is None:
+            return action()
+        return self.call(lambda _: action())
+
+    @contextlib.contextmanager
+    def replay_at(self, time: int) -> Iterator[None]:
+        """Run actions at a past exchange time (ms), before the start; nothing is added to the journal."""
+        self._replay_time = time
+        try:
+            yield
+        finally:
+            self._replay_time = None
+
+    def _replay_action(self, action: Callable[[int], _T], now: int) -> _T:
+        self._exchange.advance(now)
+        result = action(now)
+        self._exchange.take_outputs()
+        return result
 
     def advance(self, seconds: float) -> None:
         """Advance the clock by seconds of exchange time.
@@ -183,6 +213,12 @@ class ServerThread:
     async def _start_server(self, host: str, port: int) -> int:
         clock = Clock(self._start_ms, self.speed, asyncio.get_running_loop().time())
         self._server = Server(
-            self._exchange, self._rules, clock, self._control, self._certificates, self._allowed_names
+            self._exchange,
+            self._rules,
+            clock,
+            self._control,
+            self._certificates,
+            self._allowed_names,
+            self._journal,
         )
         return await self._server.start(host, port)

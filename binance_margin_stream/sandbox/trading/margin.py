@@ -8,13 +8,14 @@ from binance_margin_stream.sandbox.amounts import ZERO, round_down, round_up
 from binance_margin_stream.sandbox.config import ExchangeRules
 from binance_margin_stream.sandbox.delivery.event_payloads import build_margin_level_change
 from binance_margin_stream.sandbox.delivery.publishing import publish
+from binance_margin_stream.sandbox.model.history.records import LiquidationRecord
 from binance_margin_stream.sandbox.model.ledger import Ledger
+from binance_margin_stream.sandbox.model.market.prices import VALUATION_ASSET, Prices
 from binance_margin_stream.sandbox.model.orders import Order
-from binance_margin_stream.sandbox.model.prices import VALUATION_ASSET, Prices
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
-from binance_margin_stream.sandbox.trading.execution import close_order, place_order
 from binance_margin_stream.sandbox.trading.lending import MARGIN_EVENT_NAMES, repay
+from binance_margin_stream.sandbox.trading.matching import end_order, place_order
 
 __all__ = ["check_margin_level", "classify_margin_level", "compute_margin_level", "send_margin_level"]
 
@@ -75,9 +76,9 @@ def _update_status(state: ExchangeState, uid: int, account: str, now: int) -> st
 
 def _liquidate(state: ExchangeState, uid: int, account: str, now: int) -> None:
     """Cancel all orders, repay what is possible, trade other assets for those with debt, and repay again."""
-    for order in state.orders.open_orders():
-        if (order.uid, order.account) == (uid, account):
-            close_order(state, order, "CANCELED", now)
+    for order in state.orders.open_orders_of_account(uid, account):
+        if state.orders.get(order.order_id).is_open:
+            end_order(state, order, "CANCELED", now)
     _repay_all(state, uid, account, now)
     quote_asset = VALUATION_ASSET if account == CROSS else state.orders.split_symbol(account)[1]
     debt_assets = [asset for asset, balance in state.ledger.get_balances(uid, account).items() if balance.debt]
@@ -137,4 +138,6 @@ def _place_market_order(
 ) -> None:
     if quantity <= ZERO or state.rules.split_symbol(symbol) is None:
         return
-    place_order(state, Order(0, "", uid, account, symbol, side, "MARKET", quantity, price, now), now)
+    order = place_order(state, Order(0, "", uid, account, symbol, side, "MARKET", quantity, price, now), now)
+    record = LiquidationRecord(state.records.next_id(), now, account, order)
+    state.records.liquidations.add((uid, account), record)

@@ -10,8 +10,10 @@ from binance_margin_stream.sandbox.model.ledger import Balance
 from binance_margin_stream.sandbox.model.orders import Order, OrderRequest
 from binance_margin_stream.sandbox.model.state import ExchangeState
 from binance_margin_stream.sandbox.model.users import CROSS
-from binance_margin_stream.sandbox.trading import execution, lending
-from binance_margin_stream.sandbox.trading.margin import check_margin_level, compute_margin_level, send_margin_level
+from binance_margin_stream.sandbox.trading import execution, lending, matching
+from binance_margin_stream.sandbox.trading.follow_up import check_account, set_market_price
+from binance_margin_stream.sandbox.trading.margin import compute_margin_level, send_margin_level
+from binance_margin_stream.sandbox.trading.price_feeds import PriceFeeds
 
 __all__ = ["TradingService"]
 
@@ -21,7 +23,8 @@ class TradingService:
 
     def __init__(self, state: ExchangeState) -> None:
         self._state = state
-        self._interest_scheduled = False
+        self.price_feeds = PriceFeeds(state)
+        """Prices that move by themselves."""
 
     @exact
     def place_order(self, uid: int, request: OrderRequest, now: int) -> Order:
@@ -33,8 +36,8 @@ class TradingService:
             ValueError: the order is invalid.
 
         """
-        order = execution.place_order(self._state, self._build_order(uid, request, now), now)
-        check_margin_level(self._state, uid, request.account, now)
+        order = matching.place_order(self._state, self._build_order(uid, request, now), now)
+        check_account(self._state, uid, request.account, now)
         return order
 
     @exact
@@ -56,7 +59,7 @@ class TradingService:
 
         """
         order = self._state.orders.get(order_id)
-        order = execution.fill_order(
+        order = matching.trade_order(
             self._state,
             order,
             order.remaining if quantity is None else parse_decimal(quantity),
@@ -64,7 +67,7 @@ class TradingService:
             now,
             maker=order.is_on_book,
         )
-        check_margin_level(self._state, order.uid, order.account, now)
+        check_account(self._state, order.uid, order.account, now)
         return order
 
     @exact
@@ -75,7 +78,7 @@ class TradingService:
             ValueError: no such order, or not open.
 
         """
-        return execution.close_order(self._state, self._state.orders.get(order_id), "CANCELED", now)
+        return matching.end_order(self._state, self._state.orders.get(order_id), "CANCELED", now)
 
     @exact
     def expire_order(self, order_id: int | None, now: int) -> Order:
@@ -85,7 +88,7 @@ class TradingService:
             ValueError: no such order, or not open.
 
         """
-        return execution.close_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
+        return matching.end_order(self._state, self._state.orders.get(order_id), "EXPIRED", now)
 
     @exact
     def set_price(self, symbol: str, price: Number, now: int) -> None:
@@ -97,12 +100,7 @@ class TradingService:
         """
         self._state.orders.split_symbol(symbol)
         market_price = parse_positive(price)
-        self._state.prices.set_price(symbol, market_price)
-        for order in self._state.orders.open_orders():
-            if order.symbol == symbol and self._state.orders.get(order.order_id).is_open:
-                execution.on_price(self._state, order, market_price, now)
-        for uid, account in self._state.ledger.accounts_with_debt():
-            check_margin_level(self._state, uid, account, now)
+        set_market_price(self._state, symbol, market_price, now)
 
     @exact
     def borrow(self, uid: int, account: str, asset: str, amount: Number, now: int) -> None:
@@ -114,8 +112,7 @@ class TradingService:
         """
         self._check_account(account, asset)
         lending.borrow(self._state, uid, account, asset, parse_positive(amount), now)
-        self._schedule_hourly_interest(now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
     @exact
     def repay(self, uid: int, account: str, asset: str, amount: Number | None, now: int) -> None:
@@ -130,7 +127,7 @@ class TradingService:
         if not debt:
             raise ValueError(f"the account has no debt in {asset}")
         lending.repay(self._state, uid, account, asset, debt if amount is None else parse_positive(amount), now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
     @exact
     def charge_interest(self, uid: int, account: str, rate: Number, now: int) -> None:
@@ -142,7 +139,7 @@ class TradingService:
         """
         self._check_account(account)
         lending.charge_interest(self._state, uid, account, parse_positive(rate), now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
     @exact
     def change_balance(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
@@ -154,7 +151,7 @@ class TradingService:
         """
         self._check_account(account, asset)
         lending.transfer(self._state, uid, account, asset, parse_decimal(delta), now)
-        check_margin_level(self._state, uid, account, now)
+        check_account(self._state, uid, account, now)
 
     @exact
     def change_external_lock(self, uid: int, account: str, asset: str, delta: Number, now: int) -> None:
@@ -185,7 +182,7 @@ class TradingService:
     def open_orders(self, uid: int, account: str) -> list[Order]:
         """The open orders of an account, oldest first."""
         self._check_account(account)
-        return [order for order in self._state.orders.open_orders() if (order.uid, order.account) == (uid, account)]
+        return self._state.orders.open_orders_of_account(uid, account)
 
     @exact
     def margin_level(self, uid: int, account: str) -> Decimal:
@@ -239,18 +236,3 @@ class TradingService:
         assets = None if account == CROSS else self._state.orders.split_symbol(account)
         if assets is not None and asset is not None and asset not in assets:
             raise ValueError(f"the isolated account {account} holds {' and '.join(assets)}, not {asset}")
-
-    def _schedule_hourly_interest(self, now: int) -> None:
-        if self._state.rules.hourly_interest_rate and not self._interest_scheduled:
-            self._interest_scheduled = True
-            self._state.scheduler.call_at((now // HOUR_MS + 1) * HOUR_MS, self._charge_hourly_interest)
-
-    @exact
-    def _charge_hourly_interest(self, due: int, _: int) -> None:
-        debtors = self._state.ledger.accounts_with_debt()
-        for uid, account in debtors:
-            lending.charge_interest(self._state, uid, account, self._state.rules.hourly_interest_rate, due)
-            check_margin_level(self._state, uid, account, due)
-        self._interest_scheduled = False
-        if self._state.ledger.accounts_with_debt():
-            self._schedule_hourly_interest(due)

@@ -201,6 +201,13 @@ class StreamGap(StreamItem, frozen=True, kw_only=True):
     source: str | None = None
     """The source whose events may be missing, such as ``risk``; None if it may be any source of the account."""
 
+    id: Integer = 0
+    """Counts the gaps of a stream that recovers, from 1 on; a `GapClosed` names it. 0 for one that does not."""
+
+    def with_id(self, id_: int) -> Self:
+        """The same gap with a number."""
+        return replace(self, id=id_)
+
     @property
     def since_datetime(self) -> datetime:
         """`since`, in UTC."""

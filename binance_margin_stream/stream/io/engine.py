@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeAlias
 
+from binance_margin_stream.account.items import RecoveredItem
+from binance_margin_stream.account.reads.requests import SendRead
 from binance_margin_stream.endpoints import Endpoints
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.stream.accounts import Account
@@ -20,7 +22,9 @@ from binance_margin_stream.stream.events.decoder import Route
 from binance_margin_stream.stream.events.models import AccountEvent, AnyItem
 from binance_margin_stream.stream.failures import Failure, FailureKind
 from binance_margin_stream.stream.health import Health
+from binance_margin_stream.stream.io.account_reads import ReadResult
 from binance_margin_stream.stream.io.dispatcher import Dispatcher, log, make_notifier
+from binance_margin_stream.stream.io.recovery import RecoveryConfig, StreamRecovery
 from binance_margin_stream.stream.io.rest_calls import RestCaller, RestResult, monotonic, to_epoch_ms
 from binance_margin_stream.stream.io.websocket import WebSocketConnection
 from binance_margin_stream.stream.protocol.actions import (
@@ -39,7 +43,7 @@ from binance_margin_stream.stream.state import State, StatusChange
 
 __all__ = ["Engine", "EngineConfig", "Item"]
 
-Item: TypeAlias = AnyItem
+Item: TypeAlias = AnyItem | RecoveredItem
 """An item of a stream."""
 
 P = ParamSpec("P")
@@ -61,6 +65,7 @@ class EngineConfig:
     make_rest_caller: Callable[[], RestCaller]
     on_change: Callable[[StatusChange], None] | None
     close_listen_keys: bool
+    recovery: RecoveryConfig | None = None
     sources: tuple[Source, ...]
     """The sources to try in turn for an account that is added later."""
     partial: bool
@@ -106,14 +111,26 @@ class Engine:
         self._close_task: asyncio.Task[None] | None = None
         self._actions = self._lifecycle.actions
         self._dispatcher = Dispatcher(self._lifecycle)
+        self._recovery = (
+            None
+            if config.recovery is None
+            else StreamRecovery(config.recovery, self._lifecycle, self._run_recovery_later)
+        )
         # A bound method instead of a `def`, since it is called for every event: see bench/pipeline.py.
-        self.next_item_nowait = self._lifecycle.next_item
+        self.next_item_nowait: Callable[[], Item | None] = (
+            self._lifecycle.next_item if self._recovery is None else self._recovery.next_item
+        )
         """Removes and returns the next item, None if there is none."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop that it was started in, None before the start."""
         return self._loop
+
+    @property
+    def recovery(self) -> StreamRecovery | None:
+        """What recovers the events of gaps, None if nothing does."""
+        return self._recovery
 
     @property
     def lifecycle(self) -> Lifecycle[AccountEvent]:
@@ -195,6 +212,12 @@ class Engine:
         if self._loop is None or self.is_over:
             raise StreamError("the stream is not running: enter it first, and use it before it is closed")
 
+    @_fail_on_error
+    def send_pings(self) -> None:
+        """Ping every open connection."""
+        self._lifecycle.send_pings(monotonic())
+        self._run_actions()
+
     def coverage(self) -> tuple[SubscriptionCoverage, ...]:
         """What each subscription has received."""
         return self._lifecycle.coverage(monotonic())
@@ -229,15 +252,20 @@ class Engine:
 
     async def close(self) -> None:
         """Close everything within five seconds. May be called again, and from several tasks."""
+        if self._recovery is not None:
+            self._recovery.close()
         if self._loop is not None:
             self._lifecycle.close(monotonic(), close_listen_keys=self._config.close_listen_keys)
             self._run_actions()
         deadline = monotonic() + _CLOSE_TIMEOUT
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=_CLOSE_TIMEOUT)
-        while self._rest.pending_count and monotonic() < deadline:
+        while self._pending_calls() and monotonic() < deadline:
             await asyncio.sleep(0.01)
         self._rest.close()
+
+    def _pending_calls(self) -> int:
+        return self._rest.pending_count + (0 if self._recovery is None else self._recovery.pending_count)
 
     def schedule_close(self) -> None:
         """Start closing, without waiting for it."""
@@ -309,11 +337,24 @@ class Engine:
         return self._connections.pop(connection_id)
 
     def _run_actions(self) -> None:
-        while self._lifecycle.actions:
+        while True:
             for action in self._lifecycle.pop_actions():
                 self._execute(action)
+            if self._recovery is not None:
+                self._recovery.run_actions(self._on_read_done, monotonic())
+            if not self._lifecycle.actions:
+                break
         self._set_timer()
         self._wake_waiters()
+
+    def _run_recovery_later(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon(self._run_guarded)
+
+    @_fail_on_error
+    def _run_guarded(self) -> None:
+        if not self.is_over:
+            self._run_actions()
 
     def _execute(self, action: Action) -> None:
         match action:
@@ -329,8 +370,12 @@ class Engine:
                 self._rest.submit(action, self._make_result_callback(action))
             case StatusChange():
                 self._notify(action)
+                if self._recovery is not None:
+                    self._recovery.on_change(action, monotonic())
             case Terminate(failure=failure):
                 self._failure = failure
+                if self._recovery is not None:
+                    self._recovery.close()
 
     def _open_connection(self, action: OpenConnection) -> None:
         connection_id = action.connection_id
@@ -366,6 +411,21 @@ class Engine:
             self._dispatcher.on_rest_result(request, result, monotonic())
             self._run_actions()
 
+    def _on_read_done(self, action: SendRead, result: ReadResult) -> None:
+        """A read ended, in the thread of its call."""
+        loop = self._loop
+        try:
+            if loop is not None:
+                loop.call_soon_threadsafe(self._on_read_result, action, result)
+        except RuntimeError:
+            pass  # the loop is closed, so the result is not needed
+
+    @_fail_on_error
+    def _on_read_result(self, action: SendRead, result: ReadResult) -> None:
+        if self._recovery is not None and not self.is_over:
+            self._recovery.on_result(action, result, monotonic())
+            self._run_actions()
+
     def _on_internal_error(self, error: Exception) -> None:
         name = type(error).__name__
         log.error("internal error (%s): the stream is closed", name)
@@ -377,8 +437,14 @@ class Engine:
         self._set_timer()
         self._wake_waiters()
 
+    def _next_timer_at(self) -> float | None:
+        moments = [self._lifecycle.next_timer_at()]
+        if self._recovery is not None and not self.is_over:
+            moments.append(self._recovery.manager.next_timer_at(monotonic()))
+        return min((at for at in moments if at is not None), default=None)
+
     def _set_timer(self) -> None:
-        timer_at = self._lifecycle.next_timer_at()
+        timer_at = self._next_timer_at()
         if timer_at == self._timer_at or (timer_at is None and self._timer is None):
             return
         if self._timer is not None:
@@ -392,4 +458,6 @@ class Engine:
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         self._lifecycle.on_timer(monotonic())
+        if self._recovery is not None and not self.is_over:
+            self._recovery.manager.on_timer(monotonic())
         self._run_actions()

@@ -70,6 +70,13 @@ class EventBuffer(Generic[E]):
     def __len__(self) -> int:
         return len(self._items) + len(self._pending_gaps) + len(self._pending_losses)
 
+    def oldest_at(self) -> float | None:
+        """When the oldest event that waits arrived, None if none waits."""
+        try:
+            return self._arrival_times[0]
+        except IndexError:
+            return None
+
     def put(self, at: float, item: E | Notice) -> None:
         """Add an item that arrived at `at`."""
         if len(self._items) >= self._limit:

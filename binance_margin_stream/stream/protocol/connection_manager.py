@@ -209,6 +209,12 @@ class ConnectionManager:
         at = max(now, connection.pong_confirmed_until + spacing)
         self._context.timers.set_earlier((ScheduledAction.SEND_PING, connection), at)
 
+    def ping_all(self, now: float) -> None:
+        """Send a ping on every open connection that awaits no pong."""
+        for connection in self._by_id.values():
+            if connection.phase is ConnectionPhase.OPEN and connection.ping_sent_at is None:
+                self.send_ping(connection, now)
+
     def send_ping(self, connection: ConnectionState, now: float) -> None:
         """Send a ping. Its pong arrives after everything that the exchange sent before the ping.
 

@@ -156,12 +156,39 @@ class Coordinator(Generic[E]):
             if connection.source is source:
                 self.replace_connection(connection, "its source is retired", now)
 
+    def proven_at(self, account: Account, now: float) -> float | None:
+        """Until when all events of an account are known to have arrived, None while it is not subscribed."""
+        active = next((feed.active for feed in self.feeds if feed.account == account), None)
+        return None if active is None else self.connections.delivered_until(active.connection, now)
+
+    def report_gap(self, account: Account, since: float, reason: GapReason, now: float) -> None:
+        """Report that events of an account may be missing since a moment, although it is subscribed."""
+        feed = next((feed for feed in self.feeds if feed.account == account), None)
+        if feed is not None and feed.active is not None:
+            self.failover.deduplicator.report_gap(feed.active, since, now, reason)
+
+    def change_source(self, account: Account, now: float) -> None:
+        """Switch an account to the next source that is not retired. Does nothing if there is no other."""
+        feed = next((feed for feed in self.feeds if feed.account == account), None)
+        if feed is None:
+            return
+        position = feed.sources.index(feed.source)
+        others = (*feed.sources[position + 1 :], *feed.sources[:position])
+        next_source = next((each for each in others if each.name not in self.context.retired_sources), None)
+        if next_source is not None:
+            detail = f"{feed.source.name} withholds events, switching to {next_source.name}"
+            self.context.notify(StatusChangeKind.SOURCE_CHANGED, Severity.WARNING, account, detail)
+            self._follow_source(feed, next_source, now)
+
     def _next_source(self, feed: Feed) -> Source | None:
         return next((source for source in feed.sources if source.name not in self.context.retired_sources), None)
 
     def _switch_source(self, feed: Feed, next_source: Source, now: float) -> None:
         detail = f"{feed.source.name} is retired, switching to {next_source.name}"
         self.context.notify(StatusChangeKind.SOURCE_RETIRED, Severity.WARNING, feed.account, detail)
+        self._follow_source(feed, next_source, now)
+
+    def _follow_source(self, feed: Feed, next_source: Source, now: float) -> None:
         self.credentials.discard(feed)
         self.context.timers.cancel((ScheduledAction.SUBSCRIBE, feed))
         feed.source = next_source

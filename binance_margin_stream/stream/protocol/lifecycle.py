@@ -128,6 +128,10 @@ class Lifecycle(Generic[E]):
             connection.last_ping_at = connection.last_activity_at = max(now, connection.last_activity_at)
             self._failover.on_pong(self.connections.on_pong(connection, now), now)
 
+    def send_pings(self, now: float) -> None:
+        """Ping every open connection, for a proof that all events before now have arrived."""
+        self.connections.ping_all(now)
+
     def on_event(self, connection_id: int, subscription_id: SubscriptionId | None, event: E, now: float) -> None:
         """An event arrived, with the subscription id that its frame stated."""
         connection = self.connections.get(connection_id)
@@ -243,6 +247,18 @@ class Lifecycle(Generic[E]):
     def on_request_failed(self, request_id: int, failure: Failure, now: float) -> None:
         """A REST call failed."""
         self.coordinator.credentials.on_failure(request_id, failure, now)
+
+    def proven_at(self, account: Account, now: float) -> float | None:
+        """Until when all events of an account are known to have arrived, None while it is not subscribed."""
+        return self.coordinator.proven_at(account, now)
+
+    def report_gap(self, account: Account, since: float, reason: GapReason, now: float) -> None:
+        """Report that events of an account may be missing since a moment, although it is subscribed."""
+        self.coordinator.report_gap(account, since, reason, now)
+
+    def change_source(self, account: Account, now: float) -> None:
+        """Follow an account by its next source, if it has one: this one withholds events."""
+        self.coordinator.change_source(account, now)
 
     def start(self, now: float) -> None:
         """Subscribe all accounts."""

@@ -339,7 +339,6 @@ def test_a_pipe_gets_the_same_report_in_plain_text():
 
 FAULT_CAUSES = {
     "418": "banned",
-    "api-error": "refused",
     "429": "too many requests",
     "silent-connection": "connected, but no response",
     "truncated-response": "disconnected",
@@ -352,6 +351,10 @@ FAULT_CAUSES = {
     "reset-request": "disconnected",
     "revoke-api-key": "key rejected",
     "server-error": "server error",
+    "unknown-outcome": "server error",
+    "order-limit": "too many requests",
+    "archived-order": "refused",
+    "api-error": "refused",
     "delayed-response": "no response in time",
     "slow-handshake": "no response in time",
 }
@@ -378,8 +381,16 @@ HARMLESS = {
         "truncate-event",
         "wrong-certificate",
     ),
+    *(
+        "empty-rows",
+        "late-fill",
+        "missing-rows",
+        "null-commission",
+        "order-not-found",
+        "unexpected-trade",
+    ),
 }
-"""Faults that affect only open streams or TLS, not the doctor."""
+"""Faults that affect only open streams, TLS or calls whose result the doctor does not need."""
 
 
 NOTED = {"not-found": "token is retired"}

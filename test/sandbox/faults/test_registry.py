@@ -319,6 +319,9 @@ class TestRandomFaults:
             "wrong-certificate",
             "api-error",
             "not-found",
+            "order-limit",
+            "archived-order",
+            "unexpected-trade",
         }
 
     def test_an_unused_random_fault_is_not_added_again(self, harness: ExchangeHarness) -> None:

@@ -78,7 +78,7 @@ def test_trades_closed_orders_and_requests_are_listed(page: BrowserPage, client:
     exchange = client.exchange
     exchange.fill_order(exchange.place_order("ETHUSDT", "SELL", quantity="2", price="3500").order_id, "0.5")
     exchange.cancel_order()
-    client.call_rest("GET", "/sapi/v1/margin/allOrders")
+    client.call_rest("GET", "/sapi/v1/margin/crossMarginData")
     page.wait_for("document.querySelector('#closed-orders tbody tr')")
     trades = page.evaluate("document.querySelector('#trades tbody').innerText")
     assert trades.split("\t")[1:] == ["1", "1 cross", "SELL 0.5 ETHUSDT at 3500", "1.75 USDT"]
@@ -86,7 +86,7 @@ def test_trades_closed_orders_and_requests_are_listed(page: BrowserPage, client:
     assert closed.split("\t") == ["1", "1 cross", "SELL ETHUSDT", "LIMIT", "0.5 of 2", "CANCELED"]
     page.wait_for("document.querySelector('#requests li')")
     request = page.evaluate("document.querySelector('#requests li').innerText")
-    assert request.endswith("GET /sapi/v1/margin/allOrders (404, code -1020, from 127.0.0.1)")
+    assert request.endswith("GET /sapi/v1/margin/crossMarginData (404, code -1020, from 127.0.0.1)")
 
 
 def test_an_endpoint_is_copied(page: BrowserPage, exchange: Sandbox) -> None:

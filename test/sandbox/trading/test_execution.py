@@ -210,7 +210,7 @@ def test_open_orders_excludes_closed_orders(harness: ExchangeHarness) -> None:
 
 
 def test_the_oldest_closed_orders_are_forgotten() -> None:
-    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", max_log_entries=2))
+    harness = ExchangeHarness(ExchangeRules(retired_endpoints="served", max_history_entries=2))
     orders = [place(harness) for _ in range(4)]
     for order in orders:
         harness.exchange.trading.cancel_order(order.order_id, harness.now)
