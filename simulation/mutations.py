@@ -15,7 +15,9 @@ from binance_margin_stream.stream.protocol.context import Context
 from binance_margin_stream.stream.protocol.coordinator import Coordinator
 from binance_margin_stream.stream.protocol.credentials import CredentialManager
 from binance_margin_stream.stream.protocol.deduplication import Deduplicator
-from binance_margin_stream.stream.protocol.records import ConnectionState, Feed
+from binance_margin_stream.stream.protocol.membership import Membership
+from binance_margin_stream.stream.protocol.records import ConnectionState, Feed, Subscription, SubscriptionId
+from binance_margin_stream.stream.protocol.request_queue import RequestQueue
 from binance_margin_stream.stream.protocol.subscriptions import SubscriptionManager
 from binance_margin_stream.stream.protocol.timing import Backoff, SlidingWindowLimit, Timers
 from binance_margin_stream.stream.state import GapReason, ScheduledAction
@@ -98,6 +100,17 @@ def _switch_without_gap(self: Deduplicator[Event], feed: Feed) -> bool:
     return _switch(self, feed)
 
 
+def _assign_second_id(
+    self: SubscriptionManager, subscription: Subscription, subscription_id: SubscriptionId, at: float, now: float
+) -> None:
+    subscription.assign_id(subscription_id)
+    self._confirm_subscription(subscription, at, now)
+
+
+def _fail_on_loss(self: Membership[Event], feed: Feed, since: float, failure: Failure, now: float) -> None:
+    self._fail(failure, now)
+
+
 MUTATIONS = (
     Mutation("no renewal", Timers, "set", _skip_renewal, frozenset({1, 2, 4})),
     Mutation("no gap after a loss", Deduplicator, "switch", _switch_without_gap, frozenset({1})),
@@ -121,6 +134,14 @@ MUTATIONS = (
     Mutation("a fatal refusal is ignored", Coordinator, "fail", _ignore_fatal_failure, frozenset({6})),
     Mutation("the end of a subscription is ignored", Coordinator, "on_terminated", _do_nothing, frozenset({1, 4})),
     Mutation("a retired source is tried again", Coordinator, "on_source_retired", _do_nothing, frozenset({4})),
+    Mutation("no ping is sent", ConnectionManager, "send_ping", _do_nothing, frozenset({1, 2, 4})),
+    Mutation("what a second id delivers is not compared", SubscriptionManager, "_move_to_second_id",
+          _assign_second_id, frozenset({1})),
+    Mutation("a bare response is dropped", RequestQueue, "take_only_subscribe", lambda *_: None, frozenset({4, 1, 2})),
+    Mutation("a lost account leaves no gap", Membership, "_report_loss", _do_nothing, frozenset({1})),
+    Mutation("an account that ended is asked for again", Coordinator, "lose_feed", _do_nothing, frozenset({4, 8})),
+    Mutation("one lost account ends the stream", Membership, "lose", _fail_on_loss, frozenset({6})),
+    Mutation("a lost connection is not replaced", ConnectionManager, "on_lost", _do_nothing, frozenset({3, 4})),
     Mutation("early events are dropped", SubscriptionManager, "buffer_unrouted", lambda *_: True, frozenset({1})),
 )  # fmt: skip
 """The table of `docs/reliability.md`."""

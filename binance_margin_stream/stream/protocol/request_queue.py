@@ -184,6 +184,7 @@ class RequestQueue:
 
     def forget_unanswered(self, connection: ConnectionState, before: float) -> None:
         """A list was sent after these requests and answered. A late response without an id must not be awaited."""
+        connection.unanswered = 0
         if connection.source.name in self._sources_without_ids:
             for request_id, request in list(connection.pending_requests.items()):
                 if request.timed_out and request.sent_at < before:
@@ -199,7 +200,8 @@ class RequestQueue:
         """Remove the request that a response belongs to. Returns None if it belongs to none."""
         request = connection.pending_requests.pop(request_id, None) if isinstance(request_id, int) else None
         if request is not None:
-            connection.unanswered = 0
+            if request.kind is not RequestKind.LIST:  # a list counts once it is read
+                connection.unanswered = 0
             if not request.timed_out:
                 connection.in_flight -= 1
                 if request.kind is RequestKind.LIST:

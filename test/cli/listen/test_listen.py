@@ -128,7 +128,7 @@ def test_a_gap_does_not_end_it_otherwise():
 TIMEOUT = ["--timeout", "1"]
 ENDS = {
     "wrong key": ([], lambda exchange: exchange.revoke_api_key(), ExitCode.KEY_REJECTED, "rejected"),
-    "no such symbol": (["-i", "NOSUCHPAIR"], lambda exchange: None, ExitCode.BAD_PARAMETER, "parameter"),
+    "no such symbol": (["-i", "NOSUCHPAIR"], lambda exchange: None, ExitCode.BAD_PARAMETER, "isolated:NOSUCHPAIR"),
     "retired": (
         ["--source", "listen-key"],
         lambda exchange: None,

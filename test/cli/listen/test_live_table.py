@@ -19,6 +19,7 @@ HEALTH = Health(
     state=State.LIVE,
     accounts={CROSS: True, isolated("BTCUSDT"): False},
     sources={CROSS: "listen-key-v2", isolated("BTCUSDT"): "token"},
+    lost_accounts={},
     connections=2,
     connection_age=1.0,
     frame_age=3.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fake_exchange import FakeEvent, FakeExchange
 
 from binance_margin_stream.stream.accounts import CROSS, isolated
@@ -28,3 +30,21 @@ def test_an_event_without_an_id_belongs_to_the_only_subscription():
     exchange = FakeExchange([CROSS]).start().run_until_live()
     exchange.lifecycle.on_event(1, None, FakeEvent(1, CROSS, 1, exchange.now), exchange.now)
     assert [item.account for item in iter(exchange.lifecycle.next_item, None)] == [CROSS]
+
+
+def test_a_connection_whose_lists_are_unusable_is_asked_again_with_backoff_and_then_replaced():
+    exchange = FakeExchange([CROSS]).start().run_until_live()
+    send_response = exchange.send_response
+
+    def spoil_lists(connection, response, method):
+        is_list = method == "session.subscriptions"
+        send_response(connection, replace(response, result={"subscriptionId": 0}) if is_list else response, method)
+
+    exchange.send_response = spoil_lists
+    exchange.lifecycle.on_malformed_frame(1, exchange.now)
+    exchange.run_actions()
+    exchange.run(30)
+    asked_at = [at for at, message in exchange.sent_texts if message["method"] == "session.subscriptions"]
+    assert len(asked_at) == 3
+    assert asked_at[2] - asked_at[1] > 1.5 * (asked_at[1] - asked_at[0])
+    assert exchange.lifecycle.health(exchange.now).rotations == 1
