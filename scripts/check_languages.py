@@ -16,11 +16,14 @@ from pathlib import Path
 import yaml
 
 SPEC = Path(__file__).resolve().parent.parent / "openapi" / "margin-stream.yaml"
+# `type` is a reserved word of Go and Rust; the name on the wire stays.
+_TYPE = ("--name-mappings", "type=kind", "--parameter-name-mappings", "type=kind")
 LANGUAGES = {
-    "go": (".go", ()),
+    # The Go generator also makes a model name of every name.
+    "go": (".go", (*_TYPE, "--model-name-mappings", "type=Kind")),
     "java": (".java", ()),
     # The Rust generator makes a model name of every media type, and warns of its own choice.
-    "rust": (".rs", ("--model-name-mappings", "application/json=ApplicationJson")),
+    "rust": (".rs", ("--model-name-mappings", "application/json=ApplicationJson", *_TYPE)),
     "typescript-fetch": (".ts", ()),
 }
 """The file extension and the options of each generator."""

@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import pytest
 import rich.console
 import rich.traceback
@@ -168,7 +169,11 @@ def test_classes_with_a_repr_are_found():
 
 @pytest.mark.parametrize("kind", REPR_CLASSES, ids=lambda kind: kind.__name__)
 def test_an_object_that_its_constructor_has_not_completed_has_a_repr(kind):
-    assert kind.__name__.lstrip("_") in repr(kind.__new__(kind))
+    if issubclass(kind, msgspec.Struct):
+        with pytest.raises(TypeError, match="not safe"):  # a record exists only when it is complete
+            kind.__new__(kind)
+    else:
+        assert kind.__name__.lstrip("_") in repr(kind.__new__(kind))
 
 
 @pytest.mark.parametrize("call", API_METHODS, ids=str)

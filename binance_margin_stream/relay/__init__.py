@@ -1,7 +1,7 @@
 """Several readers of one account, one stored stream on NATS JetStream.
 
 The modules here decide without I/O, the readers of what is stored apart; `broker`, `jobs` and `service` do what was
-decided. Imports the stream and what lies below it, never `cli` or `sandbox`. Needs the extra ``relay``.
+decided. Needs the extra ``relay``. May import `stream` and what lies below it, never `cli` or `sandbox`.
 """
 
 from __future__ import annotations

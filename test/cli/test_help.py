@@ -149,7 +149,7 @@ def test_a_shell_completes_commands(shell):
         (["listen", "--sandbox", "127.0.0.1:1"], "http://127.0.0.1:8650"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "rest=ftp://x"], "NAME=URL"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--endpoint", "nonsense=http://x"], "listen-key-v2"),
-        (["listen", "--sandbox", "http://127.0.0.1:1", "-i", "btcusdt"], "upper case"),
+        (["listen", "--sandbox", "http://127.0.0.1:1", "-i", "BTC USDT"], "not a symbol: 'BTC USDT'"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross"], "accounts is empty"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--source", "smoke"], "no source 'smoke'"),
         (["listen", "--sandbox", "http://127.0.0.1:1", "--no-cross", "-i", "BTCUSDT", "--risk"], "risk"),

@@ -19,7 +19,7 @@ from browser import BROWSER_NAMES, BrowserPage, find_browser, open_browser
 from doc_snippets import find_code_blocks
 
 import binance_margin_stream as sdk
-from binance_margin_stream import auth, exceptions, sandbox
+from binance_margin_stream import auth, exceptions, models, sandbox
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -82,7 +82,7 @@ def test_every_name_in_the_reference_exists():
 def test_the_reference_has_every_public_name_that_is_written_by_hand():
     generated = {name for name in sdk.__all__ if name.endswith("Api")}
     generated |= {"ApiV3UserDataStreamPost200Response", "Configuration", "ErrorResponse", "ListenToken", "__version__"}
-    generated |= {name for name in sdk.__all__ if hasattr(sdk.models, name)}
+    generated |= {name for name in sdk.__all__ if hasattr(models, name)}
     names = {path.rpartition(".")[2] for path in list_documented_names()}
     assert set(sdk.__all__) - generated <= names
     assert set(sandbox.__all__) <= names

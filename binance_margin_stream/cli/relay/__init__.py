@@ -1,1 +1,4 @@
-"""The command `relay`: its options, and how they become a process of `binance_margin_stream.relay`."""
+"""The command `relay`: its options, and how they become a process.
+
+May import `relay` and the modules of `cli`, never `cli.listen` or `cli.doctor`.
+"""

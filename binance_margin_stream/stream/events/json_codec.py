@@ -33,7 +33,8 @@ class ExtraFields(Mapping[str, JsonValue]):
         return len(self._fields)
 
     def __repr__(self) -> str:
-        return repr(self._fields)
+        fields = getattr(self, "_fields", None)  # not set in a traceback of the constructor
+        return "ExtraFields()" if fields is None else repr(fields)
 
 
 def to_jsonable(value: JsonValue) -> JsonValue:

@@ -96,7 +96,7 @@ HEAD = make_frame(TEXT, b'{"subscriptionId":0,"event":{')
 BROKEN = {
     "half a frame": (send_and_close(HEAD[:-5]), "closed without a close frame"),
     "half of a frame's head": (send_and_close(HEAD[:1]), "closed without a close frame"),
-    "half a frame, then silence": (send_and_wait(HEAD[:-5]), "no frame and no ping within the idle timeout"),
+    "half a frame, then silence": (send_and_wait(HEAD[:-5]), "a ping was not answered"),
     "a frame above the limit": (
         send_and_wait(make_frame(TEXT, bytes(2 * LIMIT))),
         f"frame with {2 * LIMIT} bytes exceeds limit of {LIMIT} bytes (code 1009)",
@@ -107,8 +107,8 @@ BROKEN = {
         "exceeds limit",
     ),
     "fragments without end": (
-        send_and_wait(make_frame(TEXT, b"x", fin=False) + make_frame(CONTINUATION, b"", fin=False) * (2 << 20)),
-        "no frame and no ping within the idle timeout",
+        send_and_wait(make_frame(TEXT, b"x", fin=False) + make_frame(CONTINUATION, b"", fin=False) * (1 << 19)),
+        "a ping was not answered",
     ),
     "a masked frame": (send_and_wait(make_frame(TEXT, b"{}", mask=b"abcd")), "incorrect masking (code 1002)"),
     "an unknown opcode": (send_and_wait(make_frame(0x3, b"{}")), "invalid opcode"),
