@@ -110,14 +110,14 @@ def test_a_test_that_waits_for_something_else_fails_at_its_end(run_user_tests):
         import time
         import pytest
 
-        @pytest.mark.margin_stream(deadline=0.2)
+        @pytest.mark.margin_stream(deadline=1.5)
         def test_that_waits(margin_stream):
             while margin_stream.state.name != "CLOSED":
                 time.sleep(0.01)
         """
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*margin_stream was closed after 0.2 seconds*"])
+    result.stdout.fnmatch_lines(["*margin_stream was closed after 1.5 seconds*"])
 
 
 FROZEN = "*freezegun has stopped the clock of asyncio*real_asyncio=True*"

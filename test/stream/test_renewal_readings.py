@@ -10,8 +10,10 @@ from stream_helpers import BTC, ETH, QUICK_SETTINGS, run_stream
 
 from binance_margin_stream.sandbox import ExchangeRules
 from binance_margin_stream.stream.accounts import CROSS
+from binance_margin_stream.stream.settings import with_limits
 
-RENEWING = replace(QUICK_SETTINGS, token_validity=2.0)
+# Renewed after 1.2 s and replaced after 1.8 s, so that a loaded machine expires nothing.
+RENEWING = replace(with_limits(QUICK_SETTINGS, renewal_fraction=0.1, replacement_fraction=0.85), token_validity=12.0)
 RESPONSES = ["same_id", "new_id", "both_deliver", "refused", "refused_but_extended"]
 
 
