@@ -64,15 +64,14 @@ class AsyncMarginStream(BaseStream):
 
     async def __anext__(self) -> Item:
         """Wait for the next event or gap. Ends when the stream is closed; raises `StreamError` when it failed."""
-        if self._engine is None:
-            if self._closed:
-                raise StopAsyncIteration
-            raise StreamError("enter the stream first: async with AsyncMarginStream(...) as stream")
-        self._engine.check_loop()
-        item: Item | None = self._engine.next_item_nowait()
-        if item is None and (item := await self._engine.next_item()) is None:
+        if self._engine is None and self._closed:
             raise StopAsyncIteration
-        recovery = self._engine.recovery
+        engine = self._require_engine()
+        engine.check_loop()
+        item: Item | None = engine.next_item_nowait()
+        if item is None and (item := await engine.next_item()) is None:
+            raise StopAsyncIteration
+        recovery = engine.recovery
         if recovery is not None and recovery.keeps_progress:
             recovery.on_taken(item)
         return item

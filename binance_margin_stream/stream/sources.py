@@ -183,16 +183,31 @@ def _build_listen_key_call(kind: CallKind, account: Account, **arguments: object
     )
 
 
-def _build_listen_key_v2_call(kind: CallKind, **arguments: object) -> ApiCall:
-    return _make_call(kind, lambda client: api.MarginListenKeyApi(client), "sapi_v2_margin_listen_key", arguments)
+def _make_cross_key_source(
+    name: str,
+    build_url: Callable[[Endpoints], str],
+    make_api: Callable[[Any], object],
+    operation: str,
+    *,
+    can_delete: bool = True,
+) -> Source:
+    """A source of the cross account with its risk events, whose listen key is kept alive."""
 
+    def build_call(kind: CallKind, **arguments: object) -> ApiCall:
+        return _make_call(kind, make_api, operation, arguments)
 
-def _build_listen_key_uta_call(kind: CallKind, **arguments: object) -> ApiCall:
-    return _make_call(kind, lambda client: api.UtaListenKeyApi(client), "sapi_v2_margin_uta_listen_key", arguments)
-
-
-def _build_risk_listen_key_call(kind: CallKind, **arguments: object) -> ApiCall:
-    return _make_call(kind, lambda client: api.RiskStreamApi(client), "sapi_v1_margin_listen_key", arguments)
+    return Source(
+        name=name,
+        protocol=STREAM_HOST,
+        renewal_mode=RenewalMode.KEEP_ALIVE,
+        credential_kind=CredentialKind.LISTEN_KEY,
+        supports_isolated=False,
+        has_risk_events=True,
+        build_url=build_url,
+        build_create_call=lambda _account, _validity: build_call(CallKind.CREATE),
+        build_keepalive_call=lambda _account, key: build_call(CallKind.KEEPALIVE, listen_key=key),
+        build_delete_call=(lambda _account, _key: build_call(CallKind.DELETE)) if can_delete else None,
+    )
 
 
 LISTEN_TOKEN = Source(
@@ -207,44 +222,28 @@ LISTEN_TOKEN = Source(
 )
 """The documented source since October 2025: one token per account, subscribed on the WebSocket API."""
 
-LISTEN_KEY_V2 = Source(
-    name="listen-key-v2",
-    protocol=STREAM_HOST,
-    renewal_mode=RenewalMode.KEEP_ALIVE,
-    credential_kind=CredentialKind.LISTEN_KEY,
-    supports_isolated=False,
-    has_risk_events=True,
-    build_url=lambda endpoints: f"{endpoints.listen_key_v2 or endpoints.margin_stream}/stream",
-    build_create_call=lambda _account, _validity: _build_listen_key_v2_call(CallKind.CREATE),
-    build_keepalive_call=lambda _account, key: _build_listen_key_v2_call(CallKind.KEEPALIVE, listen_key=key),
-    build_delete_call=lambda _account, _key: _build_listen_key_v2_call(CallKind.DELETE),
+LISTEN_KEY_V2 = _make_cross_key_source(
+    "listen-key-v2",
+    lambda endpoints: f"{endpoints.listen_key_v2 or endpoints.margin_stream}/stream",
+    lambda client: api.MarginListenKeyApi(client),
+    "sapi_v2_margin_listen_key",
 )
 """The second kind of listen key, in the exchange's own SDK since October 2026. Its host is not documented."""
 
-LISTEN_KEY_UTA = Source(
-    name="listen-key-uta",
-    protocol=STREAM_HOST,
-    renewal_mode=RenewalMode.KEEP_ALIVE,
-    credential_kind=CredentialKind.LISTEN_KEY,
-    supports_isolated=False,
-    has_risk_events=True,
-    build_url=lambda endpoints: f"{endpoints.listen_key_uta or endpoints.margin_stream}/stream",
-    build_create_call=lambda _account, _validity: _build_listen_key_uta_call(CallKind.CREATE),
-    build_keepalive_call=lambda _account, key: _build_listen_key_uta_call(CallKind.KEEPALIVE, listen_key=key),
-    build_delete_call=lambda _account, _key: _build_listen_key_uta_call(CallKind.DELETE),
+LISTEN_KEY_UTA = _make_cross_key_source(
+    "listen-key-uta",
+    lambda endpoints: f"{endpoints.listen_key_uta or endpoints.margin_stream}/stream",
+    lambda client: api.UtaListenKeyApi(client),
+    "sapi_v2_margin_uta_listen_key",
 )
 """The listen key of a unified account. Undocumented: one client reports it, so it is not in `AUTO_SOURCES`."""
 
-RISK_LISTEN_KEY = Source(
-    name="risk",
-    protocol=STREAM_HOST,
-    renewal_mode=RenewalMode.KEEP_ALIVE,
-    credential_kind=CredentialKind.LISTEN_KEY,
-    supports_isolated=False,
-    has_risk_events=True,
-    build_url=lambda endpoints: f"{endpoints.margin_stream}/stream",
-    build_create_call=lambda _account, _validity: _build_risk_listen_key_call(CallKind.CREATE),
-    build_keepalive_call=lambda _account, key: _build_risk_listen_key_call(CallKind.KEEPALIVE, listen_key=key),
+RISK_LISTEN_KEY = _make_cross_key_source(
+    "risk",
+    lambda endpoints: f"{endpoints.margin_stream}/stream",
+    lambda client: api.RiskStreamApi(client),
+    "sapi_v1_margin_listen_key",
+    can_delete=False,
 )
 """Margin calls and liability changes. Deleting its key has weight 3000, so the key is left to expire."""
 
