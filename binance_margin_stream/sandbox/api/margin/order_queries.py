@@ -19,7 +19,7 @@ from binance_margin_stream.sandbox.model.history.trades import Trade
 from binance_margin_stream.sandbox.model.orders import Order
 from binance_margin_stream.sandbox.model.users import CROSS
 
-__all__ = ["ENDPOINTS", "find_order", "parse_isolated_symbol"]
+__all__ = ["ENDPOINTS", "find_order", "find_order_list", "parse_isolated_symbol"]
 
 _T = TypeVar("_T")
 
@@ -151,15 +151,19 @@ def _parse_day(call: Call) -> tuple[int, int]:
     return since, until
 
 
-def _get_order_list(call: Call) -> object:
-    account, _ = parse_isolated_symbol(call)
+def find_order_list(call: Call, account: str, client_id_parameter: str) -> OrderList | None:
+    """The order list that a call names by its id or by its client id. Raises -1102 if it names none."""
     lists, uid = call.state.order_lists, call.user.uid
     if "orderListId" in call.parameters:
-        found = lists.find(uid, account, call.get_integer("orderListId", 0))
-    elif "origClientOrderId" in call.parameters:
-        found = lists.find_by_client_id(uid, account, call.parameters["origClientOrderId"])
-    else:
-        raise missing_parameter("orderListId")
+        return lists.find(uid, account, call.get_integer("orderListId", 0))
+    if client_id_parameter in call.parameters:
+        return lists.find_by_client_id(uid, account, call.parameters[client_id_parameter])
+    raise missing_parameter("orderListId")
+
+
+def _get_order_list(call: Call) -> object:
+    account, _ = parse_isolated_symbol(call)
+    found = find_order_list(call, account, "origClientOrderId")
     if found is None:
         raise RefusedError(-2018, "Order list does not exist.")
     return build_list_row(call.state, found)

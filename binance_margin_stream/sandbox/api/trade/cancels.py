@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from binance_margin_stream.sandbox.api.endpoint import Call, Endpoint
-from binance_margin_stream.sandbox.api.margin.order_queries import find_order
+from binance_margin_stream.sandbox.api.margin.order_queries import find_order, find_order_list
 from binance_margin_stream.sandbox.api.margin.rows import build_list_row, build_result
 from binance_margin_stream.sandbox.api.parameter_types import flag, integer, symbol, text
-from binance_margin_stream.sandbox.api.request_parameters import missing_parameter
 from binance_margin_stream.sandbox.clock import to_milliseconds
 from binance_margin_stream.sandbox.error_responses import RefusedError
 from binance_margin_stream.sandbox.faults.trading import LateFill
@@ -54,17 +53,11 @@ def _cancel_all(call: Call) -> object:
 
 def _cancel_order_list(call: Call) -> object:
     account, name = call.parse_account(), call.parse_symbol()
-    lists, uid = call.state.order_lists, call.user.uid
-    if "orderListId" in call.parameters:
-        found = lists.find(uid, account, call.get_integer("orderListId", 0))
-    elif "listClientOrderId" in call.parameters:
-        found = lists.find_by_client_id(uid, account, call.parameters["listClientOrderId"])
-    else:
-        raise missing_parameter("orderListId")
+    found = find_order_list(call, account, "listClientOrderId")
     if found is None or found.is_done or found.symbol != name:
         raise RefusedError(-2011)
     response = _cancel_list(call, found)
-    check_account(call.state, uid, account, call.now)
+    check_account(call.state, call.user.uid, account, call.now)
     return response
 
 
