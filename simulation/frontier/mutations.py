@@ -135,11 +135,6 @@ def _use_pong_time(self: ModelStream, subscription: ModelSubscription, now: int)
     subscription.ping_sent_at, subscription.open_ping = now + self._skew, None
 
 
-def _start_at_end(claim_start: int, *, is_lost: bool) -> FrontierEntry:
-    """Begin where the reader is now: what another reader claimed before is taken for stored."""
-    return _original_create(claim_start + 40, is_lost=is_lost)
-
-
 FRONTIER_MUTATIONS = (
     FrontierMutation("L - 1 in place of L", reader, "CoverageTracker", _make_tracker(1, 0), frozenset({STORED})),
     FrontierMutation("K - 1 in place of K", reader, "CoverageTracker", _make_tracker(0, 1), frozenset({STORED})),

@@ -109,11 +109,6 @@ class FillLedger:
         found = {symbol: self.largest_id(symbol, before) for symbol in symbols}
         return {symbol: trade_id for symbol, trade_id in found.items() if trade_id is not None}
 
-    def list_since(self, time: int) -> list[FillKey]:
-        """The fills that were delivered, from about a time on: some older ones may be among them."""
-        keys = [key for chunk in self._chunks if chunk.latest >= time for key in chunk.keys]
-        return keys + [key for key, recovered_time in self.recovered.items() if recovered_time >= time]
-
     def forget(self, before: int) -> None:
         """Forget fills from before a time, except for the largest trade id of each symbol."""
         if before <= self.horizon:

@@ -97,10 +97,6 @@ class Orders:
         orders = self.open_orders() if symbol is None else self.open_orders_of_symbol(symbol)
         return [order for order in orders if (order.uid, order.account) == (uid, account)]
 
-    def used_symbols(self, uid: int) -> set[str]:
-        """The symbols in which a user has placed an order."""
-        return {symbol for owner, _, symbol in self._ids if owner == uid}
-
     def is_affordable(self, draft: Order) -> bool:
         """Whether the account's free balance covers an order."""
         asset, amount = self.required_funds(draft, draft.quantity)
