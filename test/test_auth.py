@@ -13,6 +13,8 @@ from raw_server import make_response
 import binance_margin_stream as sdk
 from binance_margin_stream import ApiKeyAuth
 
+PEM_LABEL = "PRIVATE KEY"
+PEM_HEAD, PEM_TAIL = f"-----BEGIN {PEM_LABEL}-----", f"-----END {PEM_LABEL}-----"
 BAD = {
     "": "is empty",
     "planted\nkey": "line break",
@@ -28,7 +30,7 @@ BAD = {
     "BINANCE_API_KEY=planted": "contains NAME=value",
     "export API_SECRET=planted": "contains NAME=value",
     "\ufeffplanted": "byte order mark",
-    "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----": "is a private key in PEM format",
+    f"{PEM_HEAD}\nplanted\n{PEM_TAIL}": "is a private key in PEM format",
 }
 
 
@@ -103,7 +105,7 @@ def test_a_file_with_a_byte_order_mark_is_refused(tmp_path, content):
     assert "planted" not in str(caught.value)
 
 
-PEM = "-----BEGIN PRIVATE KEY-----\n" + "planted/" * 600 + "\n-----END PRIVATE KEY-----"
+PEM = f"{PEM_HEAD}\n{'planted/' * 600}\n{PEM_TAIL}"
 
 
 @pytest.mark.parametrize("variable", ["BINANCE_API_KEY", "BINANCE_API_SECRET", "BINANCE_PRIVATE_KEY"])

