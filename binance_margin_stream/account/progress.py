@@ -31,7 +31,7 @@ _SWEEP: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class HandledGap:
-    """A gap that the user was told of."""
+    """A gap that was delivered to the user."""
 
     account: Account
     gap_id: int

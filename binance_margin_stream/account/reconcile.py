@@ -114,7 +114,7 @@ class Reconciler:
 
     @property
     def _followed_since(self) -> int:
-        """A fill from before this time is not news, or it cannot be told whether it is."""
+        """A fill from before this time was delivered already, or may have been."""
         return max(self.state.orders.covered_since, self.state.fills.horizon)
 
     def on_order_trades(self, key: OrderKey, rows: Iterable[TradeRow]) -> None:

@@ -31,7 +31,7 @@ class IsolatedMarginBalance(BaseModel):
     free: StrictStr = Field(description="The amount that is free.")
     locked: StrictStr = Field(description="The amount that open orders lock.")
     borrowed: StrictStr = Field(description="The amount that is borrowed.")
-    interest: StrictStr = Field(description="The interest that is owed.")
+    interest: StrictStr = Field(description="The accrued interest.")
     net_asset: Optional[StrictStr] = Field(default=None, description="Free and locked less borrowed and interest.", alias="netAsset")
     borrow_enabled: Optional[StrictBool] = Field(default=None, description="Whether the asset may be borrowed.", alias="borrowEnabled")
     repay_enabled: Optional[StrictBool] = Field(default=None, description="Whether the asset may be repaid.", alias="repayEnabled")

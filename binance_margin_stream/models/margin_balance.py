@@ -25,13 +25,13 @@ from pydantic_core import to_jsonable_python
 
 class MarginBalance(BaseModel):
     """
-    What an account holds and owes of one asset.
+    The amounts and the debt of one asset.
     """ # noqa: E501
     asset: StrictStr = Field(description="The asset.")
     free: StrictStr = Field(description="The amount that is free.")
     locked: StrictStr = Field(description="The amount that open orders lock.")
     borrowed: StrictStr = Field(description="The amount that is borrowed.")
-    interest: StrictStr = Field(description="The interest that is owed.")
+    interest: StrictStr = Field(description="The accrued interest.")
     net_asset: Optional[StrictStr] = Field(default=None, description="Free and locked less borrowed and interest.", alias="netAsset")
     __properties: ClassVar[List[str]] = ["asset", "free", "locked", "borrowed", "interest", "netAsset"]
 

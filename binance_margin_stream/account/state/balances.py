@@ -105,7 +105,7 @@ class BalanceTable:
         return differs
 
     def to_balances(self) -> dict[str, AssetBalance]:
-        """The balances as values, without assets of which nothing is held or owed."""
+        """The balances as values, without assets that have neither an amount nor a debt."""
         return {
             name: AssetBalance(name, *asset.holding, *(asset.debt or (None, None)))
             for name, asset in self._assets.items()

@@ -49,7 +49,7 @@ class AssetBalance:
 
     @property
     def net(self) -> Decimal | None:
-        """What is held less what is owed; None where the debt is not known."""
+        """Free and locked amounts less the debt; None if the debt is not known."""
         if self.borrowed is None or self.interest is None:
             return None
         return self.free + self.locked - self.borrowed - self.interest
@@ -93,14 +93,14 @@ class AccountTrade:
 class AccountSnapshot:
     """An account as it was at some moment within `as_of`.
 
-    `is_exact` speaks of free and locked amounts and of open orders. Debts and the margin level are as the exchange
-    told them within `debts_as_of`, since no event of a token stream reports them.
+    `is_exact` refers to free and locked amounts and to open orders. Debts and the margin level are as the exchange
+    reported them within `debts_as_of`, since no event of a token stream reports them.
     """
 
     account: Account
     as_of: Interval
     balances: Mapping[str, AssetBalance]
-    """By asset; assets of which nothing is held or owed may be absent."""
+    """By asset; an asset with neither an amount nor a debt may be absent."""
     open_orders: tuple[OpenOrder, ...]
     last_trades: tuple[AccountTrade, ...]
     """The last fills, oldest first."""

@@ -47,7 +47,7 @@ _SUBSCRIPTION_ENDED = frozenset(
 
 
 class KeyWorker:
-    """One key, from `start` to `stop`. A stream that fails is made again, unless `on_failure` is told."""
+    """One key, from `start` to `stop`. A stream that fails is made again, unless there is an `on_failure`."""
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ class JobMode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """Everything that a process is told."""
+    """The options of a process."""
 
     broker: BrokerOptions
     store: StoreOptions = field(default_factory=StoreOptions)
