@@ -107,9 +107,12 @@ def test_a_reader_takes_only_its_name_and_account(nats_server: EmbeddedServer) -
 
 def test_a_replay_starts_at_a_time(nats_server: EmbeddedServer) -> None:
     async def body() -> None:
-        async with stored(nats_server, range(1, 3)) as store:
+        async with stored(nats_server, range(1, 2)) as store:
             async with AsyncRelayReader(make_options(nats_server, store.options)) as reader:
-                await reader.get(5)
+                first = await reader.get(5)
+                # A replay begins a millisecond early, so that the second event must not follow within it.
+                await wait_until(lambda: datetime.now(UTC) > first.stored_at + timedelta(milliseconds=5))
+                await store_update(store, 2)
                 second = await reader.get(5)
             options = make_options(nats_server, store.options, durable="replay", start=second.stored_at)
             async with AsyncRelayReader(options) as reader:
