@@ -43,6 +43,7 @@ class RelayReader:
         self._thread: threading.Thread | None = None
         self._reader: AsyncRelayReader | None = None
         self._is_closed = False
+        self._close_lock = threading.Lock()
 
     def __enter__(self) -> Self:
         """Connect. Raises `BrokerError` when that cannot be, or when no relay has made the stream yet."""
@@ -95,16 +96,19 @@ class RelayReader:
     def close(self) -> None:
         """Stop, within seconds, from any thread; what was not acknowledged comes again. May be called again."""
         self._is_closed = True
-        loop, thread, reader = self._loop, self._thread, self._reader
-        if loop is None or thread is None or not thread.is_alive():
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
             return
-        if reader is not None:
-            with contextlib.suppress(TimeoutError, RelayError):
-                self._submit(reader.close()).result(5)
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(loop.stop)
-        if threading.current_thread() is not thread:
-            thread.join(5)
+        with self._close_lock:  # the loop of a reader that another thread closes takes no more coroutines
+            if not thread.is_alive():
+                return
+            if self._reader is not None:
+                with contextlib.suppress(TimeoutError, RelayError):
+                    self._submit(self._reader.close()).result(5)
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(loop.stop)
+            if threading.current_thread() is not thread:
+                thread.join(5)
 
     def _get_reader(self) -> AsyncRelayReader:
         if self._reader is None:
