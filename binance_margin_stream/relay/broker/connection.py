@@ -18,6 +18,7 @@ import nats.js.errors
 from nats.aio.client import Client
 
 from binance_margin_stream.exceptions import ApiValueError
+from binance_margin_stream.relay.broker.tasks import cancel_tasks
 from binance_margin_stream.relay.errors import BrokerError, BrokerSettingsError, BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -136,9 +137,7 @@ class BrokerConnection:
         """Close, within two seconds; may be called again."""
         self._is_closing = True
         if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await cancel_tasks([self._keeper])
             self._keeper = None
         await self._close_client()
         self._fail_acknowledgements()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from binance_margin_stream.relay.broker.connection import BrokerConnection
 from binance_margin_stream.relay.broker.spool import Spool, SpooledMessage
+from binance_margin_stream.relay.broker.tasks import cancel_tasks
 from binance_margin_stream.relay.counters import RelayCounters
 from binance_margin_stream.relay.errors import BrokerError
 
@@ -115,9 +116,7 @@ class Publisher:
     async def close(self) -> int:
         """Stop, and keep what is not stored for the next process; the number of messages that are kept."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await cancel_tasks([self._task])
             self._task = None
         kept = self.spool.save([sent.message for sent in self._unacknowledged if not sent.is_stored])
         self._unacknowledged.clear()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from binance_margin_stream.exceptions import ApiValueError
+from binance_margin_stream.relay.broker.tasks import cancel_tasks
 from binance_margin_stream.relay.errors import BrokerError
 from binance_margin_stream.relay.jobs.job import Job
 from binance_margin_stream.relay.jobs.queue import ACK_WAIT, JobDelivery, JobQueue
@@ -86,9 +87,8 @@ class JobHost:
 
     async def close(self) -> None:
         """Stop every job and give it back, so that other hosts take it at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):  # a task that failed does not keep jobs from being given back
+            await cancel_tasks(self._tasks)
         self._tasks = []
         await asyncio.gather(*(self._stop(each, give_back=True) for each in list(self._owned.values())))
 

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 
 from binance_margin_stream.exceptions import StreamError
 from binance_margin_stream.relay.broker.spool import SpooledMessage
+from binance_margin_stream.relay.broker.tasks import cancel_tasks
 from binance_margin_stream.relay.coverage import CoverageTracker
 from binance_margin_stream.relay.occurrences import OccurrenceCounter
 from binance_margin_stream.relay.service.context import RelayContext
@@ -117,18 +118,20 @@ class KeyWorker:
                 while self._context.publisher.acknowledged < position:
                     await asyncio.sleep(0.01)
                 self._tracker.on_acknowledged(self._context.publisher.acknowledged)
-                for task in self._keeper_tasks:
-                    task.cancel()
-                await asyncio.gather(*self._keeper_tasks, return_exceptions=True)
+                await self._stop_keepers()
                 for keeper in self._keepers.values():
                     await keeper.step()
         except Exception as error:  # the process ends: whatever is wrong with the broker, the frontier reports it
             log.warning("%s: not everything that was received could be claimed (%s)", self.name, type(error).__name__)
         finally:
-            for task in self._keeper_tasks:
-                task.cancel()
-            await asyncio.gather(*self._keeper_tasks, return_exceptions=True)
-            self._keeper_tasks = []
+            await self._stop_keepers()
+
+    async def _stop_keepers(self) -> None:
+        with contextlib.suppress(
+            Exception
+        ):  # what a keeper could not write is written by the last step, or logged there
+            await cancel_tasks(self._keeper_tasks)
+        self._keeper_tasks = []
 
     async def _run(self) -> None:
         failures = 0

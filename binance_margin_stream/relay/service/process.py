@@ -16,6 +16,7 @@ from binance_margin_stream.relay.broker.connection import BrokerConnection, Brok
 from binance_margin_stream.relay.broker.publisher import Publisher
 from binance_margin_stream.relay.broker.spool import Spool, SpooledMessage
 from binance_margin_stream.relay.broker.store import EventStore, StoreOptions
+from binance_margin_stream.relay.broker.tasks import cancel_tasks
 from binance_margin_stream.relay.counters import RelayCounters
 from binance_margin_stream.relay.errors import BrokerError
 from binance_margin_stream.relay.jobs.host import JobHost
@@ -118,7 +119,7 @@ class RelayProcess:
             publisher.start()
             stack.push_async_callback(self._close_publisher, publisher)
             for step in (self._clock.run(), self._compare_event_times()):
-                stack.push_async_callback(_cancel, asyncio.create_task(step))
+                stack.push_async_callback(cancel_tasks, [asyncio.create_task(step)])
             context = RelayContext(self._store, publisher, self._clock, self._options.settings, self.counters)
             await self._start_work(context, stack)
             log.info("relaying to %s; health and metrics on port %d", self._options.broker.shown, self.health_port)
@@ -282,9 +283,3 @@ class _JobRunner:
         if self._worker is not None:
             await self._worker.stop()
             self._process.forget_worker(self._worker)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
