@@ -31,7 +31,7 @@ from binance_margin_stream.sandbox import Sandbox
 QUICK = RelaySettings(
     latency_bound_ms=50,
     clock_error_bound_ms=100,
-    hole_wait=0.6,
+    hole_wait=1.5,
     claim_interval=0.05,
     clock_interval=1.0,
     publish_timeout=1.0,
